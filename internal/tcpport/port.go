@@ -1,0 +1,174 @@
+package tcpport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+)
+
+// ErrTupleTaken is returned by [Port.Connect] when the 4-tuple belongs to a
+// connection that exists already. During a punch that is good news: the peer's
+// SYN was let in first, and the listener has the connection.
+var ErrTupleTaken = errors.New("tcpport: 4-tuple belongs to an existing connection")
+
+// bindAttempts is how often Open looks for a number that is free for IPv4 and
+// for IPv6. The kernel picks it for IPv4 among some 28,000, so that a second
+// try is rare.
+const bindAttempts = 8
+
+// A Port is one local TCP port number, bound on every address of the host and,
+// where the host has IPv6, in both families.
+type Port struct {
+	number    uint16
+	listeners []*net.TCPListener
+	accepting sync.WaitGroup
+	reception reception
+}
+
+// Open binds a port that the kernel chooses and starts to listen on it. The
+// error matches [errors.ErrUnsupported] on systems where a port cannot be
+// shared.
+func Open() (*Port, error) {
+	var err error
+	for range bindAttempts {
+		var p *Port
+		if p, err = open(); err == nil {
+			return p, nil
+		}
+		if !isPortInUse(err) {
+			break
+		}
+	}
+	return nil, fmt.Errorf("tcpport: bind a shared port: %w", err)
+}
+
+func open() (*Port, error) {
+	l4, err := listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		return nil, err
+	}
+	p := &Port{
+		number:    uint16(l4.Addr().(*net.TCPAddr).Port),
+		listeners: []*net.TCPListener{l4},
+	}
+	l6, err := listen("tcp6", netip.AddrPortFrom(netip.IPv6Unspecified(), p.number).String())
+	switch {
+	case err == nil:
+		p.listeners = append(p.listeners, l6)
+	case isPortInUse(err):
+		// Somebody else's port in IPv6: a number that is ours in one family
+		// only would punch in one family only.
+		l4.Close()
+		return nil, err
+	}
+	// Any other error means that the host has no IPv6.
+	for _, l := range p.listeners {
+		p.accepting.Go(func() { p.accept(l) })
+	}
+	return p, nil
+}
+
+func listen(network, address string) (*net.TCPListener, error) {
+	lc := net.ListenConfig{Control: share}
+	// A Multipath TCP socket cannot share its port with plain TCP sockets.
+	lc.SetMultipathTCP(false)
+	l, err := lc.Listen(context.Background(), network, address)
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.TCPListener), nil
+}
+
+// Number returns the port's number.
+func (p *Port) Number() uint16 { return p.number }
+
+// Connect opens a connection from the port to remote. It returns when the
+// connection is established, when the attempt fails by itself, or when ctx
+// ends; the socket of an attempt that ctx ended is closed. The error is the
+// kernel's, as a [*net.OpError], and matches [ErrTupleTaken] if that is its
+// meaning.
+func (p *Port) Connect(ctx context.Context, remote netip.AddrPort) (*net.TCPConn, error) {
+	c, err := p.DialContext(ctx, "tcp", remote.String())
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.TCPConn), nil
+}
+
+// DialContext is [Port.Connect] in the form of [net.Dialer], for names as well
+// as addresses. Network is "tcp", "tcp4" or "tcp6".
+func (p *Port) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	// With a wildcard of its own family as local address, the kernel chooses
+	// the source address by its routes. Go refuses to pair a family with the
+	// other, so a literal address decides, and a name is tried as IPv4 first:
+	// that is where the NATs are.
+	networks := []string{network}
+	if network == "tcp" {
+		networks = []string{"tcp4", "tcp6"}
+		if ip, err := netip.ParseAddr(host); err == nil {
+			networks = networks[:1]
+			if ip.Is6() && !ip.Is4In6() {
+				networks[0] = "tcp6"
+			}
+		}
+	}
+	var errs []error
+	for _, n := range networks {
+		c, err := p.dial(ctx, n, address)
+		if err == nil {
+			return c, nil
+		}
+		errs = append(errs, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if len(errs) == 1 {
+		return nil, errs[0]
+	}
+	return nil, errors.Join(errs...)
+}
+
+func (p *Port) dial(ctx context.Context, network, address string) (*net.TCPConn, error) {
+	local := &net.TCPAddr{IP: net.IPv4zero, Port: int(p.number)}
+	if network == "tcp6" {
+		local.IP = net.IPv6unspecified
+	}
+	d := net.Dialer{LocalAddr: local, Control: share}
+	d.SetMultipathTCP(false)
+	c, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		if isTupleTaken(err) {
+			err = fmt.Errorf("%w: %w", ErrTupleTaken, err)
+		}
+		return nil, err
+	}
+	return c.(*net.TCPConn), nil
+}
+
+// Close stops listening, resets what was accepted and not handed out, and ends
+// every [Expectation]. Connections that were handed out, or made by Connect,
+// live on.
+func (p *Port) Close() error {
+	var errs []error
+	for _, l := range p.listeners {
+		errs = append(errs, l.Close())
+	}
+	p.accepting.Wait()
+	p.reception.close()
+	return errors.Join(errs...)
+}
+
+// Reset closes a connection with a RST (SO_LINGER of 0), so that neither side
+// is left with the 4-tuple in TIME-WAIT.
+func Reset(c *net.TCPConn) {
+	c.SetLinger(0)
+	c.Close()
+}
