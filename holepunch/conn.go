@@ -1,0 +1,47 @@
+package holepunch
+
+import (
+	"net"
+	"net/netip"
+)
+
+// A Conn is a TCP connection that came up during a punch. Nothing is known of
+// its other end until it is secured.
+type Conn struct {
+	*net.TCPConn
+
+	// Accepted tells that the listener had it: the peer's SYN came in before
+	// ours went out, or from a port that was no candidate.
+	Accepted bool
+
+	// candidate tells that the other end is a candidate of the peer. Only the
+	// peer, or its NAT, can be there. The others may be strangers that share
+	// an address with the peer.
+	candidate bool
+
+	// failed is closed when the connection turned out to be of no use and the
+	// candidate may be connected to again; nil if accepted.
+	failed chan struct{}
+}
+
+// newConn prepares a socket: closed without a word (SO_LINGER of 0), for a FIN
+// to a loser would leave its 4-tuple in TIME-WAIT, where the next punch between
+// the same ports meets it.
+func newConn(c *net.TCPConn, remote []netip.AddrPort, accepted bool) *Conn {
+	c.SetLinger(0)
+	conn := &Conn{TCPConn: c, Accepted: accepted}
+	if !accepted {
+		conn.failed = make(chan struct{})
+	}
+	r := conn.Remote()
+	for _, a := range remote {
+		conn.candidate = conn.candidate || a == r
+	}
+	return conn
+}
+
+// Remote is the address of the other end.
+func (c *Conn) Remote() netip.AddrPort {
+	a := c.RemoteAddr().(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}

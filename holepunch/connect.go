@@ -1,0 +1,89 @@
+package holepunch
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+)
+
+const (
+	// quickJitter is the most that passes, at random, between a connect that
+	// failed and the next. Two peers behind NATs that answer an unsolicited
+	// SYN with RST refuse each other until both have a SYN on the way at once,
+	// a window of about one RTT. With both repeating in the same rhythm they
+	// can miss it for long; at random, 14 of 14 punches with skews of 50 to
+	// 350 ms met, in a median of 0.33 s; after a fixed 100 ms, 4 of 14.
+	quickJitter = 25 * time.Millisecond
+
+	// quickPhase is how long repeats are quick. Peers start within a relayed
+	// RTT of each other, so that who has not met by then is lossy or late,
+	// and SYNs are saved.
+	quickPhase = 3 * time.Second
+	slowJitter = 250 * time.Millisecond
+	takenRetry = 100 * time.Millisecond
+)
+
+// connect keeps one candidate's connection coming up: one socket at a time,
+// held until it fails by itself or the punch ends. A pending connect that is
+// closed and opened anew answers the peer's SYN+ACK with a RST; with NATs 100 ms
+// apart that failed in every trial.
+func (p *punch[C]) connect(ctx context.Context, remote netip.AddrPort) {
+	begin := time.Now()
+	for p.Budget.spend(ctx) == nil {
+		p.trace(Event{Kind: Connecting, Remote: remote})
+		c, err := p.Port.Connect(ctx, remote)
+		p.attempts.Add(1)
+		pause := jitter(begin)
+		switch {
+		case err == nil:
+			conn := newConn(c, p.Remote, false)
+			select {
+			case p.up <- conn:
+			case <-ctx.Done():
+				tcpport.Reset(c)
+				return
+			}
+			select {
+			case <-conn.failed:
+			case <-ctx.Done():
+				return
+			}
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, tcpport.ErrTupleTaken):
+			// The listener accepted the peer's SYN on this very 4-tuple, and
+			// hands the connection over. Nothing is sent by asking again,
+			// until that connection is gone.
+			pause = takenRetry
+		default:
+			p.trace(Event{Kind: ConnectFailed, Remote: remote, Err: err})
+			p.lastErr.Store(&err)
+		}
+		if !sleep(ctx, pause) {
+			return
+		}
+	}
+}
+
+func jitter(begin time.Time) time.Duration {
+	limit := quickJitter
+	if time.Since(begin) > quickPhase {
+		limit = slowJitter
+	}
+	return rand.N(limit)
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

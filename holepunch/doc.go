@@ -1,0 +1,26 @@
+// Package holepunch is what two peers behind NATs do together to get a direct
+// TCP connection: they signal over a connection that a relay carries, and then
+// open a TCP connection simultaneously (RFC 9293, section 3.5), each from the
+// local port whose NAT mapping it told the other.
+//
+//	initiator            relay            responder
+//	    | OFFER {attempt, candidates}         |
+//	    |------------------->---------------->|
+//	    |        ANSWER {attempt, candidates} |  starts to punch
+//	    |<-------------------<----------------|
+//	    |  starts to punch                    |
+//	    | SYN ---------> NAT   NAT <----- SYN |
+//	    | SYN+ACK ---------------------> ...  |
+//	    |<=== direct connection, secured ====>|
+//	    | DONE {status}                       |
+//	    |------------------->---------------->|
+//
+// The initiator is the peer that dialled the relayed connection. It is the
+// client of the security handshake, whoever's SYN came first: roles come from
+// signalling alone.
+//
+// [Offer] and [Receive] are the signalling, [Open] and [Serve] the simultaneous
+// open of the initiator and of the responder, [Admissible] and [Limiter] the
+// rules that keep a stranger from using a host to scan others. Addresses are
+// [netip.AddrPort] throughout; docs/protocol.md has the wire format.
+package holepunch

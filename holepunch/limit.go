@@ -1,0 +1,107 @@
+package holepunch
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"golang.org/x/time/rate"
+)
+
+// The SYNs that a peer's candidates can draw from a host, for nobody may use it
+// to scan or to flood. A punch between RST NATs with a short path sends some
+// 60 SYNs a second to a candidate while it is quick, which is 3 s: that is the
+// burst. What follows is the sustained rate of one peer, and of all together.
+const (
+	peerBurst = 256
+	peerRate  = 32 // SYNs a second
+	hostBurst = 4096
+	hostRate  = 1024 // SYNs a second
+
+	// maxAttempts is how many attempts may be under way: of one peer, and in
+	// all. One per peer is usual; more come from several dialled listeners.
+	maxPeerAttempts = 16
+	maxHostAttempts = 4096
+)
+
+// A Limiter bounds the attempts of a host and the SYNs that they send, by peer
+// and in all. A nil Limiter bounds nothing.
+type Limiter struct {
+	host *rate.Limiter
+
+	mu       sync.Mutex
+	attempts int
+	peers    map[string]*peerLimit
+}
+
+type peerLimit struct {
+	syns     *rate.Limiter
+	attempts int
+}
+
+// NewLimiter returns a Limiter for one host.
+func NewLimiter() *Limiter {
+	return &Limiter{host: rate.NewLimiter(hostRate, hostBurst), peers: make(map[string]*peerLimit)}
+}
+
+// Begin admits an attempt with a peer, or returns an error that matches
+// [ErrBusy]. End gives its place back.
+func (l *Limiter) Begin(peer string) (*Budget, error) {
+	if l == nil {
+		return nil, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.peers[peer]
+	if p == nil {
+		l.forgetIdle()
+		p = &peerLimit{syns: rate.NewLimiter(peerRate, peerBurst)}
+		l.peers[peer] = p
+	}
+	switch {
+	case l.attempts >= maxHostAttempts:
+		return nil, fmt.Errorf("%w: %d of this host", ErrBusy, l.attempts)
+	case p.attempts >= maxPeerAttempts:
+		return nil, fmt.Errorf("%w: %d of this peer", ErrBusy, p.attempts)
+	}
+	l.attempts++
+	p.attempts++
+	return &Budget{limiter: l, peer: p}, nil
+}
+
+// forgetIdle drops the peers whose allowance is whole again.
+func (l *Limiter) forgetIdle() {
+	for k, p := range l.peers {
+		if p.attempts == 0 && p.syns.Tokens() >= peerBurst {
+			delete(l.peers, k)
+		}
+	}
+}
+
+// A Budget is one attempt's share of a [Limiter].
+type Budget struct {
+	limiter *Limiter
+	peer    *peerLimit
+}
+
+// spend waits until a SYN may be sent.
+func (b *Budget) spend(ctx context.Context) error {
+	if b == nil {
+		return nil
+	}
+	if err := b.peer.syns.Wait(ctx); err != nil {
+		return err
+	}
+	return b.limiter.host.Wait(ctx)
+}
+
+// End gives the attempt's place back. It must be called once.
+func (b *Budget) End() {
+	if b == nil {
+		return
+	}
+	b.limiter.mu.Lock()
+	defer b.limiter.mu.Unlock()
+	b.limiter.attempts--
+	b.peer.attempts--
+}

@@ -1,0 +1,116 @@
+package holepunch
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+
+	"github.com/libp2p/go-msgio/pbio"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+)
+
+const (
+	// maxMessage bounds one message, in bytes. Eight IPv6 candidates need
+	// some 250.
+	maxMessage = 4096
+
+	// maxDetail bounds the words that go with a status, in bytes.
+	maxDetail = 256
+)
+
+// An attemptID ties the messages of one attempt together, across streams.
+type attemptID [16]byte
+
+// A message is a pb.Message whose fields were found to be within bounds.
+type message struct {
+	typ        pb.Message_Type
+	attempt    attemptID
+	candidates []Candidate
+	target     netip.AddrPort
+	status     pb.Status
+	detail     string
+}
+
+func (m *message) marshal() *pb.Message {
+	p := &pb.Message{Type: m.typ, Attempt: m.attempt[:], Status: m.status, Detail: clip(m.detail)}
+	for _, c := range m.candidates {
+		p.Candidates = append(p.Candidates, &pb.Candidate{Kind: c.Kind, Addr: toBytes(c.Addr)})
+	}
+	if m.target.IsValid() {
+		p.Target = toBytes(m.target)
+	}
+	return p
+}
+
+// unmarshal checks bounds. What it does not know (kinds of candidate,
+// addresses other than IP and TCP) it leaves out, so that a later version can
+// add to it.
+func unmarshal(p *pb.Message) (*message, error) {
+	m := &message{typ: p.Type, status: p.Status, detail: clip(p.Detail)}
+	if copy(m.attempt[:], p.Attempt) != len(m.attempt) || len(p.Attempt) != len(m.attempt) {
+		return nil, fmt.Errorf("%w: attempt ID of %d bytes, want %d", ErrMalformed, len(p.Attempt), len(m.attempt))
+	}
+	if len(p.Candidates) > MaxCandidates {
+		return nil, fmt.Errorf("%w: %d candidates, at most %d are allowed", ErrMalformed, len(p.Candidates), MaxCandidates)
+	}
+	for _, c := range p.Candidates {
+		if a, ok := fromBytes(c.GetAddr()); ok && c.Kind == pb.Candidate_REFLEXIVE {
+			m.candidates = append(m.candidates, Candidate{Kind: c.Kind, Addr: a})
+		}
+	}
+	m.target, _ = fromBytes(p.Target)
+	return m, nil
+}
+
+// read takes the next message from r. Errors match [ErrMalformed] or
+// [ErrSignalLost].
+func read(r pbio.Reader) (*message, error) {
+	var p pb.Message
+	switch err := r.ReadMsg(&p); {
+	case err == nil:
+		return unmarshal(&p)
+	case errors.Is(err, io.ErrShortBuffer):
+		return nil, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, maxMessage)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, fmt.Errorf("%w: truncated: %w", ErrMalformed, err)
+	case errors.Is(err, proto.Error):
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	default:
+		return nil, fmt.Errorf("%w: %w", ErrSignalLost, err)
+	}
+}
+
+func toBytes(a netip.AddrPort) []byte {
+	family := "ip4"
+	if a.Addr().Is6() {
+		family = "ip6"
+	}
+	return ma.StringCast(fmt.Sprintf("/%s/%s/tcp/%d", family, a.Addr().WithZone(""), a.Port())).Bytes()
+}
+
+func fromBytes(b []byte) (netip.AddrPort, bool) {
+	m, err := ma.NewMultiaddrBytes(b)
+	if err != nil || len(m) != 2 || m[1].Protocol().Code != ma.P_TCP {
+		return netip.AddrPort{}, false
+	}
+	n, err := manet.ToNetAddr(m)
+	if err != nil {
+		return netip.AddrPort{}, false
+	}
+	a, err := netip.ParseAddrPort(n.String())
+	return a, err == nil
+}
+
+// clip makes words fit the bound and be UTF-8, as protobuf wants it.
+func clip(s string) string {
+	if len(s) > maxDetail {
+		s = s[:maxDetail]
+	}
+	return strings.ToValidUTF8(s, "")
+}

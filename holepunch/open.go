@@ -1,0 +1,305 @@
+package holepunch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+)
+
+const (
+	// Window is how long a punch goes on. A SYN lost twice is back after 3 s
+	// (older kernels retransmit at 1, 3 and 7 s), NATs hold an unsolicited SYN
+	// for 6 s (RFC 5382, REQ-4), and libp2p gives a dial 15 s in all, of which
+	// signalling and handshake need a part.
+	Window = 10 * time.Second
+
+	// stagger is how long an initiator gives the connection that it chose
+	// before it tries another one beside it. Longer than a handshake on a good
+	// path, so that the choice is nearly always the only one.
+	stagger = 500 * time.Millisecond
+
+	// grace is how long a responder serves connections after one of them was
+	// secured. The initiator closes those that it does not want; should that
+	// RST be lost, they end here.
+	grace = 3 * time.Second
+
+	// maxStrangers bounds the handshakes with ends that are no candidate.
+	maxStrangers = 8
+
+	// maxQueue bounds the connections that wait for their handshake.
+	maxQueue = 64
+)
+
+// A Punch is one peer's part in a simultaneous open.
+type Punch struct {
+	Port   *tcpport.Port
+	Expect *tcpport.Expectation // told [tcpport.Expectation.From] already
+	Remote []netip.AddrPort     // candidates of the peer, from [Admissible]
+	Budget *Budget              // nil for no bound
+	Trace  func(Event)          // nil for none; called from several goroutines
+}
+
+// A handshake turns a connection into what the caller wants of it, and fails
+// if the other end does not prove to be the peer. When ctx ends it returns at
+// once. On failure it has closed the connection, or leaves it to the punch.
+type handshake[C io.Closer] func(ctx context.Context, c *Conn) (C, error)
+
+// Open is the initiator's simultaneous open. It connects to every candidate and
+// accepts the peer's connections, shakes hands on the first that is up, and
+// returns what the handshake made of it. Other connections have their turn if
+// that fails or takes longer than half a second; whichever is secured first
+// wins, and the rest is reset after that. The error is a [*PunchError].
+func Open[C io.Closer](ctx context.Context, p Punch, shake func(context.Context, *Conn) (C, error)) (C, error) {
+	var won C
+	err := run(ctx, p, shake, func(c C) { won = c }, true)
+	return won, err
+}
+
+// Serve is the responder's simultaneous open. The initiator chooses the
+// connection, so every one that comes up is served a handshake, and deliver
+// gets each that was secured: one nearly always, for the initiator resets the
+// others. Serve returns when one was delivered and no other handshake is under
+// way, or with a [*PunchError].
+func Serve[C io.Closer](ctx context.Context, p Punch, shake func(context.Context, *Conn) (C, error), deliver func(C)) error {
+	return run(ctx, p, shake, deliver, false)
+}
+
+// A punch is a Punch under way. The goroutine in loop owns all that is not said
+// to be shared.
+type punch[C io.Closer] struct {
+	Punch
+	initiator bool
+	shake     handshake[C]
+	deliver   func(C)
+
+	up       chan *Conn     // from connect
+	shaken   chan result[C] // from shakeHands
+	workers  sync.WaitGroup
+	attempts atomic.Int64          // connects tried; shared
+	lastErr  atomic.Pointer[error] // of connect; shared
+
+	stopConnect context.CancelFunc
+	stopShake   context.CancelFunc
+
+	queue      []*Conn            // up, and not yet in their handshake
+	shaking    map[*Conn]struct{} // in their handshake
+	won        bool
+	lastShake  error // why the last connection was given up
+	nextTurn   *time.Timer
+	graceTimer <-chan time.Time
+}
+
+type result[C io.Closer] struct {
+	conn  *Conn
+	value C
+	err   error
+}
+
+func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliver func(C), initiator bool) error {
+	window, cancel := context.WithTimeout(ctx, Window)
+	defer cancel()
+	p := &punch[C]{
+		Punch:     spec,
+		initiator: initiator,
+		shake:     shake,
+		deliver:   deliver,
+		up:        make(chan *Conn),
+		shaken:    make(chan result[C]),
+		shaking:   make(map[*Conn]struct{}),
+		nextTurn:  time.NewTimer(0),
+	}
+	<-p.nextTurn.C
+	defer p.nextTurn.Stop()
+
+	connectCtx, stopConnect := context.WithCancel(window)
+	shakeCtx, stopShake := context.WithCancel(window)
+	p.stopConnect, p.stopShake = stopConnect, stopShake
+	for _, remote := range p.Remote {
+		p.workers.Go(func() { p.connect(connectCtx, remote) })
+	}
+	p.loop(window, shakeCtx)
+	p.end()
+
+	if p.won {
+		return nil
+	}
+	return &PunchError{
+		Op:       "open",
+		Local:    p.Port.Number(),
+		Remote:   p.Remote,
+		Attempts: int(p.attempts.Load()),
+		Err:      p.reason(ctx),
+	}
+}
+
+// loop owns the punch until it is over.
+func (p *punch[C]) loop(window, shakeCtx context.Context) {
+	accepted := p.Expect.Conns()
+	for {
+		select {
+		case c := <-p.up:
+			p.trace(Event{Kind: Connected, Remote: c.Remote()})
+			p.enqueue(c)
+		case c, ok := <-accepted:
+			if !ok { // the port was closed
+				accepted = nil
+				continue
+			}
+			conn := newConn(c, p.Remote, true)
+			p.trace(Event{Kind: Accepted, Remote: conn.Remote()})
+			p.enqueue(conn)
+		case r := <-p.shaken:
+			p.finish(r)
+		case <-p.nextTurn.C:
+			if len(p.queue) > 0 {
+				p.start(shakeCtx, 0)
+			}
+		case <-p.graceTimer:
+			return
+		case <-window.Done():
+			return
+		}
+		if p.won && (p.initiator || len(p.shaking) == 0) {
+			return
+		}
+		p.turns(shakeCtx)
+	}
+}
+
+func (p *punch[C]) enqueue(c *Conn) {
+	if len(p.queue) >= maxQueue {
+		p.giveUp(c, errors.New("too many connections wait"))
+		return
+	}
+	p.queue = append(p.queue, c)
+}
+
+// turns starts the handshakes whose turn it is.
+func (p *punch[C]) turns(ctx context.Context) {
+	for i := 0; i < len(p.queue); {
+		if p.hasTurn(p.queue[i]) {
+			p.start(ctx, i)
+		} else {
+			i++
+		}
+	}
+}
+
+// hasTurn: a responder serves whoever shakes hands. An initiator chooses, and
+// while it tries a candidate's connection the others wait, lest two become
+// secured and the peers disagree on which. Strangers never make it wait.
+func (p *punch[C]) hasTurn(c *Conn) bool {
+	candidates, strangers := 0, 0
+	for s := range p.shaking {
+		if s.candidate {
+			candidates++
+		} else {
+			strangers++
+		}
+	}
+	if p.initiator && candidates > 0 {
+		return false
+	}
+	return c.candidate || strangers < maxStrangers
+}
+
+func (p *punch[C]) start(ctx context.Context, i int) {
+	c := p.queue[i]
+	p.queue = append(p.queue[:i], p.queue[i+1:]...)
+	p.shaking[c] = struct{}{}
+	p.nextTurn.Reset(stagger)
+	p.workers.Go(func() {
+		value, err := p.shake(ctx, c)
+		p.shaken <- result[C]{c, value, err}
+	})
+}
+
+// finish takes what a handshake came to.
+func (p *punch[C]) finish(r result[C]) {
+	delete(p.shaking, r.conn)
+	if r.err != nil {
+		p.giveUp(r.conn, r.err)
+		return
+	}
+	if p.won && p.initiator {
+		r.value.Close()
+		return
+	}
+	p.trace(Event{Kind: Secured, Remote: r.conn.Remote()})
+	p.deliver(r.value)
+	if !p.won {
+		p.won = true
+		p.stopConnect()
+		p.graceTimer = time.After(grace)
+	}
+}
+
+func (p *punch[C]) giveUp(c *Conn, err error) {
+	p.trace(Event{Kind: Unsecured, Remote: c.Remote(), Err: err})
+	p.lastShake = err
+	tcpport.Reset(c.TCPConn)
+	if c.failed != nil {
+		close(c.failed)
+	}
+}
+
+// end stops all that is under way and waits for it.
+func (p *punch[C]) end() {
+	p.stopConnect()
+	p.stopShake()
+	idle := make(chan struct{})
+	go func() {
+		p.workers.Wait()
+		close(idle)
+	}()
+	for {
+		select {
+		case c := <-p.up:
+			tcpport.Reset(c.TCPConn)
+		case r := <-p.shaken:
+			p.finish(r)
+		case <-idle:
+			for _, c := range p.queue {
+				tcpport.Reset(c.TCPConn)
+			}
+			return
+		}
+	}
+}
+
+// reason says why no connection was won.
+func (p *punch[C]) reason(ctx context.Context) error {
+	var err error
+	switch cause := p.lastErr.Load(); {
+	case p.lastShake != nil:
+		err = fmt.Errorf("%w: %w", ErrHandshake, p.lastShake)
+	case cause != nil:
+		var op *net.OpError
+		if errors.As(*cause, &op) {
+			err = fmt.Errorf("%w: %w", ErrNoConnection, op.Err)
+		} else {
+			err = fmt.Errorf("%w: %w", ErrNoConnection, *cause)
+		}
+	default:
+		err = fmt.Errorf("%w: no answer to our SYNs", ErrNoConnection)
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return err
+}
+
+func (p *punch[C]) trace(e Event) {
+	if p.Trace != nil {
+		e.Local = p.Port.Number()
+		p.Trace(e)
+	}
+}

@@ -1,0 +1,226 @@
+package holepunch
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+
+	"github.com/libp2p/go-msgio/pbio"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+)
+
+// Protocol is the ID of the signalling protocol.
+const Protocol = "/simopen/1.0.0"
+
+const (
+	// signalTimeout bounds the wait for the peer's next message. The peer may
+	// have to ask a STUN server first, which takes two RTTs to it when its port
+	// is not warm, and a SYN's retransmission (1 s, 3 s) when the path is lossy.
+	signalTimeout = 5 * time.Second
+
+	// doneTimeout bounds the writing of a last message that nobody waits for.
+	doneTimeout = time.Second
+)
+
+// A Stream carries the signalling; a libp2p stream is one.
+type Stream interface {
+	io.ReadWriter
+	SetDeadline(time.Time) error
+}
+
+// A Signal is the signalling of one attempt. Its methods are called one at a
+// time.
+type Signal struct {
+	stream  Stream
+	r       pbio.Reader
+	w       pbio.Writer
+	attempt attemptID
+}
+
+func newSignal(s Stream) *Signal {
+	return &Signal{stream: s, r: pbio.NewDelimitedReader(s, maxMessage), w: pbio.NewDelimitedWriter(s)}
+}
+
+// Offer begins an attempt as initiator: it sends an OFFER with our candidates
+// and returns the candidates of the peer's ANSWER. The target is the peer's
+// address that was dialled, or invalid if none in particular. What fails is a
+// [*PunchError]; a peer that refuses is a [*RemoteError] in it.
+func Offer(ctx context.Context, s Stream, own []Candidate, target netip.AddrPort) (*Signal, []Candidate, error) {
+	sig := newSignal(s)
+	rand.Read(sig.attempt[:])
+	answer, err := sig.exchange(ctx, &message{typ: pb.Message_OFFER, candidates: own, target: target}, pb.Message_ANSWER)
+	if err != nil {
+		return nil, nil, &PunchError{Op: "offer", Err: err}
+	}
+	return sig, answer.candidates, nil
+}
+
+// Request asks the initiator of the relayed connection for an attempt and
+// waits for its end, as the initiator tells it. The responder calls it.
+func Request(ctx context.Context, s Stream) error {
+	sig := newSignal(s)
+	rand.Read(sig.attempt[:])
+	if _, err := sig.exchange(ctx, &message{typ: pb.Message_REQUEST}, pb.Message_DONE); err != nil {
+		return &PunchError{Op: "request", Err: err}
+	}
+	return nil
+}
+
+// exchange sends m and waits for a message of the given type and a good status.
+func (s *Signal) exchange(ctx context.Context, m *message, want pb.Message_Type) (*message, error) {
+	if m.typ == pb.Message_OFFER {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, signalTimeout)
+		defer cancel()
+	}
+	defer interrupt(ctx, s.stream)()
+	if err := s.write(m); err != nil {
+		return nil, interrupted(ctx, fmt.Errorf("%w: %w", ErrSignalLost, err))
+	}
+	for {
+		answer, err := read(s.r)
+		switch {
+		case err != nil:
+			return nil, interrupted(ctx, fmt.Errorf("waiting for %s: %w", want, err))
+		case answer.attempt != s.attempt:
+			return nil, fmt.Errorf("%w: %s of another attempt", ErrMalformed, answer.typ)
+		case answer.status != pb.Status_OK:
+			return nil, &RemoteError{Status: answer.status, Detail: answer.detail}
+		case answer.typ == want:
+			return answer, nil
+		}
+		// A type that a later version knows: not for us.
+	}
+}
+
+// A Received is the first message of the peer that opened the stream.
+type Received struct {
+	*Signal
+	// Request is set when the peer asks us to initiate; there are no
+	// candidates then, and Done is the reply.
+	Request    bool
+	Candidates []Candidate
+	Target     netip.AddrPort // the address of ours that the peer dialled, or invalid
+}
+
+// Receive reads the first message of a stream that the peer opened. What is
+// malformed is answered with that status before the [*PunchError] is returned.
+func Receive(ctx context.Context, s Stream) (*Received, error) {
+	sig := newSignal(s)
+	ctx, cancel := context.WithTimeout(ctx, signalTimeout)
+	defer cancel()
+	stop := interrupt(ctx, s)
+	m, err := read(sig.r)
+	stop()
+	err = interrupted(ctx, err)
+	if err == nil && m.typ != pb.Message_OFFER && m.typ != pb.Message_REQUEST {
+		err = fmt.Errorf("%w: begins with %s", ErrMalformed, m.typ)
+	}
+	if m != nil {
+		sig.attempt = m.attempt
+	}
+	if err != nil {
+		if errors.Is(err, ErrMalformed) {
+			sig.Refuse(pb.Status_MALFORMED, err.Error())
+		}
+		return nil, &PunchError{Op: "receive", Err: err}
+	}
+	return &Received{
+		Signal:     sig,
+		Request:    m.typ == pb.Message_REQUEST,
+		Candidates: m.candidates,
+		Target:     m.target,
+	}, nil
+}
+
+// Answer sends the responder's candidates. The responder starts to punch when
+// Answer returns.
+func (s *Signal) Answer(own []Candidate) error {
+	s.stream.SetDeadline(time.Now().Add(signalTimeout))
+	defer s.stream.SetDeadline(time.Time{})
+	if err := s.write(&message{typ: pb.Message_ANSWER, candidates: own}); err != nil {
+		return &PunchError{Op: "answer", Err: fmt.Errorf("%w: %w", ErrSignalLost, err)}
+	}
+	return nil
+}
+
+// Refuse answers an OFFER that will not be followed up, with the reason. It is
+// best effort.
+func (s *Signal) Refuse(status pb.Status, detail string) {
+	s.last(&message{typ: pb.Message_ANSWER, status: status, detail: detail})
+}
+
+// Done tells the peer how the attempt ended: nil for success. It is best
+// effort; a responder that does not hear it stops at the end of its window.
+func (s *Signal) Done(err error) {
+	m := &message{typ: pb.Message_DONE}
+	var remote *RemoteError
+	switch {
+	case err == nil:
+	case errors.As(err, &remote):
+		m.status, m.detail = remote.Status, remote.Detail
+	case errors.Is(err, context.Canceled):
+		m.status = pb.Status_CANCELLED
+	default:
+		m.status, m.detail = pb.Status_FAILED, err.Error()
+	}
+	s.last(m)
+}
+
+func (s *Signal) last(m *message) {
+	s.stream.SetDeadline(time.Now().Add(doneTimeout))
+	s.write(m)
+}
+
+// AwaitDone waits until the initiator says how the attempt ended and returns
+// nil for success, else its reason as a [*RemoteError]. A stream that ends
+// without a word returns an error that matches [ErrSignalLost]: the relay may
+// have died, and the punch need not end for that.
+func (s *Signal) AwaitDone(ctx context.Context) error {
+	defer interrupt(ctx, s.stream)()
+	for {
+		m, err := read(s.r)
+		switch {
+		case err != nil:
+			return interrupted(ctx, err)
+		case m.typ == pb.Message_DONE && m.attempt == s.attempt && m.status == pb.Status_OK:
+			return nil
+		case m.typ == pb.Message_DONE && m.attempt == s.attempt:
+			return &RemoteError{Status: m.status, Detail: m.detail}
+		}
+	}
+}
+
+func (s *Signal) write(m *message) error {
+	m.attempt = s.attempt
+	return s.w.WriteMsg(m.marshal())
+}
+
+// interrupt makes reads and writes on s fail when ctx ends, until the function
+// that it returns is called.
+func interrupt(ctx context.Context, s Stream) func() {
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		s.SetDeadline(time.Unix(1, 0))
+		close(done)
+	})
+	return func() {
+		if !stop() {
+			<-done
+		}
+		s.SetDeadline(time.Time{})
+	}
+}
+
+// interrupted puts the end of ctx before an error that it caused.
+func interrupted(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	return err
+}
