@@ -1,0 +1,195 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	tpt "github.com/libp2p/go-libp2p/core/transport"
+	ma "github.com/multiformats/go-multiaddr"
+	msmux "github.com/multiformats/go-multistream"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+)
+
+const serviceName = "simopen"
+
+// Dial gets a direct connection to p, as initiator. There must be a relayed
+// connection to p; Dial causes no other. The swarm calls it, see [DirectConnect].
+// The error is an [*Error].
+func (t *Transport) Dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (tpt.CapableConn, error) {
+	conn, err := t.dial(ctx, raddr, p)
+	if err != nil {
+		return nil, &Error{Op: "dial", Peer: p, Err: err}
+	}
+	return conn, nil
+}
+
+func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (conn tpt.CapableConn, err error) {
+	if !isSimopen(raddr) {
+		return nil, fmt.Errorf("not a simopen address: %s", raddr)
+	}
+	ctx, h, end, err := t.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	relayed := relayedConn(h, p)
+	if relayed == nil {
+		return nil, ErrNoRelayedConn
+	}
+	budget, err := t.limiter.Begin(string(p))
+	if err != nil {
+		return nil, err
+	}
+	defer budget.End()
+	port, err := t.dialPort()
+	if err != nil {
+		return nil, err
+	}
+	// From here on the peer's SYN may come.
+	expect := port.Expect()
+	defer expect.Close()
+	addrs, release, err := port.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+
+	t.count(t.offering, p, 1)
+	defer t.count(t.offering, p, -1)
+	s, err := openStream(ctx, relayed)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	own := holepunch.Reflexive(addrs...)
+	signal, theirs, err := holepunch.Offer(ctx, s, own, target(raddr))
+	if err != nil {
+		s.Reset()
+		return nil, t.offerFailed(ctx, h, p, err)
+	}
+	defer func() { signal.Done(err) }()
+
+	remote, err := t.admit(p, own, theirs)
+	if err != nil {
+		return nil, err
+	}
+	expect.From(remote)
+	trace := t.tracer(p, network.DirOutbound, port.Number())
+	trace(offered(addrs, remote))
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	conn, err = holepunch.Open(ctx, holepunch.Punch{
+		Port:   port.Port,
+		Expect: expect,
+		Remote: remote,
+		Budget: budget,
+		Trace:  punchTrace(trace),
+	}, t.shake(p, network.DirOutbound, stop))
+	trace(Event{Kind: Finished, Err: err})
+	return conn, err
+}
+
+// admit returns the peer's candidates that may be dialled.
+func (t *Transport) admit(p peer.ID, own, theirs []holepunch.Candidate) ([]netip.AddrPort, error) {
+	remote, err := holepunch.Admissible(own, theirs)
+	if err != nil {
+		return nil, err
+	}
+	return t.ungated(p, remote)
+}
+
+// offerFailed puts a failed OFFER in the caller's words.
+func (t *Transport) offerFailed(ctx context.Context, h host.Host, p peer.ID, err error) error {
+	var unsupported msmux.ErrNotSupported[protocol.ID]
+	if errors.As(err, &unsupported) {
+		return fmt.Errorf("%w: %w", ErrPeerUnsupported, err)
+	}
+	var remote *holepunch.RemoteError
+	if errors.As(err, &remote) && remote.Status == pb.Status_GLARE {
+		// The swarm looks for a connection that came in meanwhile when the
+		// dial ends.
+		if _, waitErr := awaitDirect(ctx, h, p); waitErr != nil {
+			return fmt.Errorf("%w: %w", ErrGlare, waitErr)
+		}
+		return ErrGlare
+	}
+	return err
+}
+
+// dialPort is where dials start from: the host's own port.
+func (t *Transport) dialPort() (*warmPort, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ownPort()
+}
+
+// count adds n to one of the transport's counters by peer and returns the sum.
+func (t *Transport) count(counter map[peer.ID]int, p peer.ID, n int) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	counter[p] += n
+	sum := counter[p]
+	if sum == 0 {
+		delete(counter, p)
+	}
+	return sum
+}
+
+// relayedConn returns a relayed connection to p, preferring one that we dialled.
+func relayedConn(h host.Host, p peer.ID) network.Conn {
+	var found network.Conn
+	for _, c := range h.Network().ConnsToPeer(p) {
+		if c.IsClosed() || !isRelayed(c) {
+			continue
+		}
+		if c.Stat().Direction == network.DirOutbound {
+			return c
+		}
+		found = c
+	}
+	return found
+}
+
+// directConn returns a connection to p that no relay carries, if there is one.
+func directConn(h host.Host, p peer.ID) network.Conn {
+	for _, c := range h.Network().ConnsToPeer(p) {
+		if !c.IsClosed() && !isRelayed(c) {
+			return c
+		}
+	}
+	return nil
+}
+
+// A lazyStream proposes its protocol together with the first write, which saves
+// the round trip that Host.NewStream spends on it, and the wait for identify.
+type lazyStream struct {
+	network.Stream
+	rw io.ReadWriteCloser
+}
+
+func (s *lazyStream) Read(b []byte) (int, error)  { return s.rw.Read(b) }
+func (s *lazyStream) Write(b []byte) (int, error) { return s.rw.Write(b) }
+
+func openStream(ctx context.Context, c network.Conn) (*lazyStream, error) {
+	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, serviceName))
+	if err != nil {
+		return nil, fmt.Errorf("open stream on the relayed connection: %w", err)
+	}
+	if err := s.SetProtocol(holepunch.Protocol); err == nil {
+		err = s.Scope().SetService(serviceName)
+	}
+	if err != nil {
+		s.Reset()
+		return nil, fmt.Errorf("open stream on the relayed connection: %w", err)
+	}
+	return &lazyStream{s, msmux.NewMSSelect[protocol.ID](s, holepunch.Protocol)}, nil
+}

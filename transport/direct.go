@@ -1,0 +1,145 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	tpt "github.com/libp2p/go-libp2p/core/transport"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+	ma "github.com/multiformats/go-multiaddr"
+	msmux "github.com/multiformats/go-multistream"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+)
+
+// DirectConnect returns a direct connection to p: one that is there, one that
+// is on its way, or else one that it asks for. There must be a relayed
+// connection to p. It returns as soon as there is a direct connection, by
+// whatever transport, or with an [*Error] that says why there is none; without
+// a deadline in ctx, after some 15 s.
+func DirectConnect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
+	c, err := directConnect(ctx, h, p)
+	if err != nil {
+		return nil, &Error{Op: "direct connect", Peer: p, Err: err}
+	}
+	return c, nil
+}
+
+func directConnect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
+	t := find(h)
+	if t == nil {
+		return nil, ErrNotEnabled
+	}
+	ctx, h, end, err := t.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	if c := directConn(h, p); c != nil {
+		return c, nil
+	}
+	relayed := relayedConn(h, p)
+	switch {
+	case relayed == nil:
+		return nil, ErrNoRelayedConn
+	case relayed.Stat().Direction == network.DirOutbound:
+		return t.connect(ctx, h, p)
+	default:
+		return t.request(ctx, h, relayed)
+	}
+}
+
+// find returns the transport that h's network has for /simopen.
+func find(h host.Host) *Transport {
+	n, ok := h.Network().(interface {
+		TransportForDialing(ma.Multiaddr) tpt.Transport
+	})
+	if !ok {
+		return nil
+	}
+	t, _ := n.TransportForDialing(simopenAddr).(*Transport)
+	return t
+}
+
+// connect has the swarm dial p at /simopen, as initiator. Concurrent calls for
+// a peer share one dial.
+func (t *Transport) connect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
+	// The swarm takes addresses from the peerstore only. This one is of no use
+	// to anybody else, and goes when the last dial of this peer ends.
+	t.count(t.dialing, p, 1)
+	h.Peerstore().AddAddr(p, simopenAddr, peerstore.TempAddrTTL)
+	defer func() {
+		if t.count(t.dialing, p, -1) == 0 {
+			h.Peerstore().SetAddr(p, simopenAddr, 0)
+		}
+	}()
+	ctx = network.WithForceDirectDial(ctx, serviceName)
+	// As simultaneous connect, the swarm dials at once instead of giving
+	// addresses that it ranks higher a start of up to a second.
+	ctx = network.WithSimultaneousConnect(ctx, true, serviceName)
+	c, err := h.Network().DialPeer(ctx, p)
+	var own *Error
+	if errors.As(err, &own) && own.Peer == p {
+		return nil, own.Err // the swarm's list of addresses is no news
+	}
+	return c, err
+}
+
+// request asks the peer, which dialled the relayed connection, to initiate.
+func (t *Transport) request(ctx context.Context, h host.Host, relayed network.Conn) (network.Conn, error) {
+	s, err := openStream(ctx, relayed)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Reset()
+	ctx, cancel := context.WithCancelCause(ctx)
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		if err := holepunch.Request(ctx, s); err != nil {
+			cancel(unsupported(err))
+		}
+	}()
+	c, err := awaitDirect(ctx, h, relayed.RemotePeer())
+	if err != nil && context.Cause(ctx) != nil {
+		err = context.Cause(ctx)
+	}
+	cancel(nil)
+	<-asked
+	return c, err
+}
+
+// awaitDirect waits until there is a direct connection to p.
+func awaitDirect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
+	sub, err := h.EventBus().Subscribe(new(event.EvtPeerConnectednessChanged), eventbus.Name("simopen"))
+	if err != nil {
+		return nil, err
+	}
+	defer sub.Close()
+	for {
+		if c := directConn(h, p); c != nil {
+			return c, nil
+		}
+		select {
+		case <-sub.Out():
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// unsupported recognises the answer of a peer that does not know the protocol.
+func unsupported(err error) error {
+	var e msmux.ErrNotSupported[protocol.ID]
+	if errors.As(err, &e) {
+		return fmt.Errorf("%w: %w", ErrPeerUnsupported, err)
+	}
+	return err
+}

@@ -1,0 +1,53 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Reasons of an [*Error] that a caller may act on, for [errors.Is]. Those of the
+// punch itself are [holepunch.ErrNoConnection] and its neighbours.
+var (
+	// ErrNotEnabled: the host was built without [Enable] or [Attach].
+	ErrNotEnabled = errors.New("simopen is not enabled on this host")
+
+	// ErrClosed: the host is closing.
+	ErrClosed = errors.New("simopen is closed")
+
+	// ErrNoRelayedConn: there is no relayed connection to the peer to signal
+	// over. Connect to it through a relay first.
+	ErrNoRelayedConn = errors.New("no relayed connection to the peer")
+
+	// ErrPeerUnsupported: the peer does not speak /simopen/1.0.0.
+	ErrPeerUnsupported = errors.New("peer does not support simopen")
+
+	// ErrNoSTUNServer: no STUN server is configured; see [WithSTUNServers].
+	ErrNoSTUNServer = errors.New("no STUN server configured")
+
+	// ErrNoReflexiveAddress: no STUN server told our address. The [stun.Error]
+	// of each is in the chain.
+	ErrNoReflexiveAddress = errors.New("no STUN server answered")
+
+	// ErrGlare: both peers offered at the same time, and the other, which has
+	// the lower peer ID, is the initiator. Its connection comes in as inbound.
+	ErrGlare = errors.New("the peer is initiating itself")
+
+	// ErrGated: the connection gater refused.
+	ErrGated = errors.New("refused by the connection gater")
+)
+
+// An Error is the failure to get a direct connection to a peer. The relayed
+// connection is as it was.
+type Error struct {
+	Op   string // "dial", "respond" or "direct connect"
+	Peer peer.ID
+	Err  error
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("simopen: %s %s: %v", e.Op, e.Peer, e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }

@@ -1,0 +1,114 @@
+package transport
+
+import (
+	"context"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+// testTimeout ends a test that waits for what does not come. It is far more than
+// any test needs on a slow machine.
+const testTimeout = time.Minute
+
+func testContext(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// newSTUNServer starts our server on loopback and returns its address.
+func newSTUNServer(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := stun.NewServer(nil)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		s.Serve(l)
+	}()
+	t.Cleanup(func() {
+		s.Close()
+		<-served
+	})
+	return l.Addr().String()
+}
+
+// newHost makes a host on loopback that is closed when the test ends.
+func newHost(t testing.TB, opts ...libp2p.Option) host.Host {
+	t.Helper()
+	h, err := libp2p.New(append([]libp2p.Option{
+		libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"),
+		libp2p.DisableMetrics(),
+	}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	return h
+}
+
+// newPeer makes a host that listens on nothing but relayed connections, so that
+// the only direct connections to it are ours.
+func newPeer(t testing.TB, opts ...libp2p.Option) host.Host {
+	t.Helper()
+	return newHost(t, append([]libp2p.Option{libp2p.NoListenAddrs, libp2p.EnableRelay()}, opts...)...)
+}
+
+// newRelay makes a circuit v2 relay without limits of data and time.
+func newRelay(t testing.TB) host.Host {
+	t.Helper()
+	h := newHost(t)
+	r, err := relay.New(h, relay.WithInfiniteLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return h
+}
+
+func info(h host.Host) peer.AddrInfo { return peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()} }
+
+// connectRelayed has dialler connect to listener through relay, and returns the
+// relayed connection as dialler has it.
+func connectRelayed(t testing.TB, relay, listener, dialler host.Host) network.Conn {
+	t.Helper()
+	ctx := testContext(t)
+	if err := listener.Connect(ctx, info(relay)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Reserve(ctx, listener, info(relay)); err != nil {
+		t.Fatal(err)
+	}
+	return dialRelayed(t, relay, listener, dialler)
+}
+
+func dialRelayed(t testing.TB, relay, listener, dialler host.Host) network.Conn {
+	t.Helper()
+	circuit := ma.StringCast("/p2p/" + relay.ID().String() + "/p2p-circuit")
+	var addrs []ma.Multiaddr
+	for _, a := range relay.Addrs() {
+		addrs = append(addrs, a.Encapsulate(circuit))
+	}
+	if err := dialler.Connect(testContext(t), peer.AddrInfo{ID: listener.ID(), Addrs: addrs}); err != nil {
+		t.Fatal(err)
+	}
+	c := relayedConn(dialler, listener.ID())
+	if c == nil {
+		t.Fatal("no relayed connection")
+	}
+	return c
+}

@@ -1,0 +1,42 @@
+package transport
+
+import (
+	"fmt"
+
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+// An Option configures [Enable] and [New].
+type Option func(*config) error
+
+type config struct {
+	servers []string // host:port
+	tracer  func(Event)
+}
+
+// WithSTUNServers sets the STUN servers that tell the host its reflexive
+// addresses, over TCP: each a stun: URI (RFC 7064) or host:port. All are asked
+// side by side and the first answer is used, so that two make one that fails
+// harmless. There is no default: without a server, punches fail with
+// [ErrNoSTUNServer].
+func WithSTUNServers(servers ...string) Option {
+	return func(c *config) error {
+		for _, s := range servers {
+			hostport, err := stun.ParseServer(s)
+			if err != nil {
+				return fmt.Errorf("simopen: STUN server %q: %w", s, err)
+			}
+			c.servers = append(c.servers, hostport)
+		}
+		return nil
+	}
+}
+
+// WithTracer calls f for every step of every punch. Calls come from several
+// goroutines, and a punch waits for them: f must be quick. Default: none.
+func WithTracer(f func(Event)) Option {
+	return func(c *config) error {
+		c.tracer = f
+		return nil
+	}
+}

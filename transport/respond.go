@@ -1,0 +1,148 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	tpt "github.com/libp2p/go-libp2p/core/transport"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+)
+
+// signalMemory is what the resource manager is asked for: a message in and one
+// out, in bytes.
+const signalMemory = 8 << 10
+
+// handle serves a signalling stream that a peer opened.
+func (t *Transport) handle(s network.Stream) {
+	p := s.Conn().RemotePeer()
+	if err := t.respond(s, p); err != nil {
+		log.Debug("attempt failed", "peer", p, "err", &Error{Op: "respond", Peer: p, Err: err})
+		s.Reset()
+		return
+	}
+	s.Close()
+}
+
+func (t *Transport) respond(s network.Stream, p peer.ID) error {
+	if !isRelayed(s.Conn()) {
+		return errors.New("signalling on a connection that is direct already")
+	}
+	ctx, h, end, err := t.begin(context.Background())
+	if err != nil {
+		return err
+	}
+	defer end()
+	if err := s.Scope().SetService(serviceName); err != nil {
+		return err
+	}
+	if err := s.Scope().ReserveMemory(signalMemory, network.ReservationPriorityAlways); err != nil {
+		return err
+	}
+	defer s.Scope().ReleaseMemory(signalMemory)
+
+	offer, err := holepunch.Receive(ctx, s)
+	if err != nil {
+		return err
+	}
+	if offer.Request {
+		_, err := t.connect(ctx, h, p)
+		offer.Done(err)
+		return nil // it was told
+	}
+	return t.punchAsResponder(ctx, h, p, offer)
+}
+
+// punchAsResponder answers an OFFER and punches. A refusal is told to the peer,
+// so that the initiator's user learns the reason at once.
+func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID, offer *holepunch.Received) error {
+	if t.wins(h.ID(), p) {
+		offer.Refuse(pb.Status_GLARE, "")
+		return ErrGlare
+	}
+	budget, err := t.limiter.Begin(string(p))
+	if err != nil {
+		offer.Refuse(pb.Status_BUSY, err.Error())
+		return err
+	}
+	defer budget.End()
+	l := t.listenerFor(offer.Target)
+	if l == nil {
+		offer.Refuse(pb.Status_NO_ADDRESS, "not listening")
+		return errors.New("no listener")
+	}
+	expect := l.port.Expect()
+	defer expect.Close()
+	addrs, release, err := l.port.acquire(ctx)
+	if err != nil {
+		offer.Refuse(pb.Status_NO_ADDRESS, err.Error())
+		return err
+	}
+	defer release()
+	own := holepunch.Reflexive(addrs...)
+	remote, err := t.admit(p, own, offer.Candidates)
+	if err != nil {
+		offer.Refuse(pb.Status_NO_CANDIDATE, err.Error())
+		return err
+	}
+	// Before the ANSWER leaves: the initiator's SYN may be quicker than our
+	// return from sending it.
+	expect.From(remote)
+	if err := offer.Answer(own); err != nil {
+		return err
+	}
+	trace := t.tracer(p, network.DirInbound, l.port.Number())
+	trace(offered(addrs, remote))
+
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		// Silence is no reason to stop: with the relayed connection gone, the
+		// punch is all that is left.
+		var remote *holepunch.RemoteError
+		if err := offer.AwaitDone(ctx); errors.As(err, &remote) {
+			stop(remote)
+		}
+	}()
+	err = holepunch.Serve(ctx, holepunch.Punch{
+		Port:   l.port.Port,
+		Expect: expect,
+		Remote: remote,
+		Budget: budget,
+		Trace:  punchTrace(trace),
+	}, t.shake(p, network.DirInbound, stop), func(c tpt.CapableConn) { l.deliver(ctx, c) })
+	stop(nil)
+	<-heard
+	trace(Event{Kind: Finished, Err: err})
+	return err
+}
+
+// wins decides a glare, when both peers sent an OFFER: the lower peer ID is the
+// initiator.
+func (t *Transport) wins(self, p peer.ID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.offering[p] > 0 && self < p
+}
+
+// listenerFor returns the listener that was dialled, or the first, or nil.
+func (t *Transport) listenerFor(target netip.AddrPort) *listener {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.listeners) == 0 {
+		return nil
+	}
+	for _, l := range t.listeners {
+		if target.IsValid() && l.port.has(target) {
+			return l
+		}
+	}
+	return t.listeners[0]
+}

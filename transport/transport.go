@@ -1,0 +1,194 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/connmgr"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	tpt "github.com/libp2p/go-libp2p/core/transport"
+	logging "github.com/libp2p/go-libp2p/gologshim"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+)
+
+var log = logging.Logger("simopen")
+
+// Transport is the libp2p transport. It dials by signalling over a relayed
+// connection to the peer, which must be there, and a simultaneous open.
+//
+// [Enable] does all that is needed to have one in a host. [New] and [Attach] are
+// the parts, for hosts that are put together by hand.
+type Transport struct {
+	cfg      config
+	upgrader tpt.Upgrader
+	rcmgr    network.ResourceManager
+	gater    connmgr.ConnectionGater
+	limiter  *holepunch.Limiter
+
+	// ctx ends, and running is waited for, on Close.
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu        sync.Mutex
+	running   sync.WaitGroup // Add only under mu, while not closed
+	closed    bool
+	host      host.Host // nil until Attach
+	detach    func()
+	port      *warmPort // the host's own; opened when first needed
+	listeners []*listener
+	dialing   map[peer.ID]int // dials of the swarm that we asked for
+	offering  map[peer.ID]int // attempts as initiator whose OFFER is out
+}
+
+var _ tpt.Transport = (*Transport)(nil)
+
+// New makes a transport from a host's parts, in a form that fits
+// [libp2p.Transport] as well. It has no side effects: it opens no socket and
+// starts no goroutine. Until [Attach], Dial fails with [ErrNotEnabled].
+func New(upgrader tpt.Upgrader, rcmgr network.ResourceManager, gater connmgr.ConnectionGater, opts ...Option) (*Transport, error) {
+	if rcmgr == nil {
+		rcmgr = &network.NullResourceManager{}
+	}
+	t := &Transport{
+		upgrader: upgrader,
+		rcmgr:    rcmgr,
+		gater:    gater,
+		limiter:  holepunch.NewLimiter(),
+		dialing:  make(map[peer.ID]int),
+		offering: make(map[peer.ID]int),
+	}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	for _, o := range opts {
+		if err := o(&t.cfg); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// CanDial matches /simopen and /ip4|ip6/A/tcp/P/simopen.
+func (t *Transport) CanDial(a ma.Multiaddr) bool { return isSimopen(a) }
+
+// Protocols returns the code of /simopen.
+func (t *Transport) Protocols() []int { return []int{pSimopen} }
+
+// Proxy is false: the connections are direct, and the swarm counts them so.
+func (t *Transport) Proxy() bool { return false }
+
+func (t *Transport) String() string { return "simopen" }
+
+// Listen accepts the direct connections of punches that peers initiate. At
+// /ip4|ip6/A/tcp/P/simopen the listener has a port of its own, which the kernel
+// chooses (A and P are not looked at), and that is in its Multiaddr; connections that peers
+// dialled there come out there. At /simopen it is the host's own listener, on its warm port, for
+// all others; the address that it reports is one that hosts do not advertise.
+func (t *Transport) Listen(a ma.Multiaddr) (tpt.Listener, error) {
+	if !isSimopen(a) {
+		return nil, fmt.Errorf("simopen: cannot listen on %s", a)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var l *listener
+	if len(a) == 1 {
+		port, err := t.ownPort()
+		if err != nil {
+			return nil, err
+		}
+		l = t.newListener(port, hiddenAddr)
+	} else {
+		if t.closed {
+			return nil, ErrClosed
+		}
+		port, err := newWarmPort(t.cfg.servers)
+		if err != nil {
+			return nil, err
+		}
+		addr, err := ma.NewMultiaddr(fmt.Sprintf("/ip4/0.0.0.0/tcp/%d/simopen", port.Number()))
+		if err != nil {
+			port.Close()
+			return nil, err
+		}
+		l = t.newListener(port, addr)
+	}
+	t.listeners = append(t.listeners, l)
+	return l, nil
+}
+
+func (t *Transport) removeListener(l *listener) error {
+	t.mu.Lock()
+	t.listeners = slices.DeleteFunc(t.listeners, func(o *listener) bool { return o == l })
+	own := l.port == t.port
+	t.mu.Unlock()
+	if own {
+		return nil // it serves dials, too, until Close
+	}
+	return l.port.Close()
+}
+
+// ownPort opens the host's own port if it is not yet. The caller holds mu.
+func (t *Transport) ownPort() (*warmPort, error) {
+	if t.closed {
+		return nil, ErrClosed
+	}
+	if t.port == nil {
+		port, err := newWarmPort(t.cfg.servers)
+		if err != nil {
+			return nil, err
+		}
+		t.port = port
+	}
+	return t.port, nil
+}
+
+// begin registers work that Close waits for. Its context ends with ctx and with
+// the transport; end must be called when the work is done. The host is nil
+// before Attach.
+func (t *Transport) begin(ctx context.Context) (_ context.Context, h host.Host, end func(), err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil, nil, nil, ErrClosed
+	}
+	if t.host == nil {
+		return nil, nil, nil, ErrNotEnabled
+	}
+	t.running.Add(1)
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(t.ctx, func() { cancel(ErrClosed) })
+	return ctx, t.host, func() {
+		stop()
+		cancel(nil)
+		t.running.Done()
+	}, nil
+}
+
+// Close ends every attempt and gives up the host's own port. Connections live on,
+// and so do listeners, which their owner closes: the swarm, for the host's own. The
+// swarm calls Close when the host closes.
+func (t *Transport) Close() error {
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		t.running.Wait()
+		return nil
+	}
+	t.closed = true
+	detach, port := t.detach, t.port
+	t.mu.Unlock()
+
+	t.cancel()
+	if detach != nil {
+		detach()
+	}
+	t.running.Wait()
+	if port != nil {
+		return port.Close()
+	}
+	return nil
+}
