@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"time"
 
@@ -61,7 +62,9 @@ func (p *punch[C]) connect(ctx context.Context, remote netip.AddrPort) {
 			pause = takenRetry
 		default:
 			p.trace(Event{Kind: ConnectFailed, Remote: remote, Err: err})
-			p.lastErr.Store(&err)
+			if e := net.Error(nil); !errors.As(err, &e) || !e.Timeout() {
+				p.lastErr.Store(&err) // more telling than silence, or the end of ctx
+			}
 		}
 		if !sleep(ctx, pause) {
 			return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"sync"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -101,23 +102,37 @@ func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID
 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	delivered := make(chan struct{})
 	heard := make(chan struct{})
 	go func() {
 		defer close(heard)
-		// Silence is no reason to stop: with the relayed connection gone, the
-		// punch is all that is left.
 		var remote *holepunch.RemoteError
-		if err := offer.AwaitDone(ctx); errors.As(err, &remote) {
+		switch err := offer.AwaitDone(ctx); {
+		case err == nil:
+			// The initiator has its connection. Where the relayed path is the
+			// shorter one, we may not have it yet.
+			select {
+			case <-delivered:
+				stop(nil)
+			case <-ctx.Done():
+			}
+		case errors.As(err, &remote):
 			stop(remote)
 		}
+		// Silence is no reason to stop: with the relayed connection gone, the
+		// punch is all that is left.
 	}()
+	deliver := sync.OnceFunc(func() { close(delivered) })
 	err = holepunch.Serve(ctx, holepunch.Punch{
 		Port:   l.port.Port,
 		Expect: expect,
 		Remote: remote,
 		Budget: budget,
 		Trace:  punchTrace(trace),
-	}, t.shake(p, network.DirInbound, stop), func(c tpt.CapableConn) { l.deliver(ctx, c) })
+	}, t.shake(p, network.DirInbound, stop), func(c tpt.CapableConn) {
+		l.deliver(ctx, c)
+		deliver()
+	})
 	stop(nil)
 	<-heard
 	trace(Event{Kind: Finished, Err: err})

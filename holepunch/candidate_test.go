@@ -1,0 +1,54 @@
+package holepunch
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func addrs(ss ...string) []netip.AddrPort {
+	as := make([]netip.AddrPort, len(ss))
+	for i, s := range ss {
+		as[i] = netip.MustParseAddrPort(s)
+	}
+	return as
+}
+
+func TestAdmissible(t *testing.T) {
+	own := []string{"46.0.1.1:40000"}
+	for name, tc := range map[string]struct {
+		own, peer, want []string
+		reason          string
+	}{
+		"public":                      {own, []string{"46.0.2.1:40001", "[2a00::1]:40001"}, []string{"46.0.2.1:40001", "[2a00::1]:40001"}, ""},
+		"none":                        {own, nil, nil, "no candidate"},
+		"twice":                       {own, []string{"46.0.2.1:40001", "46.0.2.1:40001"}, []string{"46.0.2.1:40001"}, ""},
+		"low ports":                   {own, []string{"46.0.2.1:22", "46.0.2.1:80", "46.0.2.1:443", "46.0.2.1:1023", "46.0.2.1:0"}, nil, "port below 1024"},
+		"lowest port":                 {own, []string{"46.0.2.1:1024"}, []string{"46.0.2.1:1024"}, ""},
+		"ourselves":                   {own, own, nil, "our own"},
+		"private":                     {own, []string{"10.0.0.1:4001", "192.168.1.1:4001", "172.16.0.1:4001", "[fd00::1]:4001", "100.64.0.1:4001"}, nil, "private"},
+		"private, same network":       {own, []string{"46.0.1.1:40001", "192.168.1.1:4001"}, []string{"46.0.1.1:40001", "192.168.1.1:4001"}, ""},
+		"loopback":                    {own, []string{"127.0.0.1:4001", "[::1]:4001"}, nil, "loopback"},
+		"loopback, same network":      {own, []string{"46.0.1.1:40001", "127.0.0.1:4001"}, []string{"46.0.1.1:40001"}, ""},
+		"loopback among loopback":     {[]string{"127.0.0.1:40000"}, []string{"127.0.0.1:4001"}, []string{"127.0.0.1:4001"}, ""},
+		"link-local":                  {own, []string{"169.254.1.1:4001", "[fe80::1]:4001"}, nil, "not an address of a host"},
+		"multicast":                   {own, []string{"224.0.0.1:4001", "[ff02::1]:4001"}, nil, "not an address of a host"},
+		"broadcast, reserved, nobody": {own, []string{"255.255.255.255:4001", "240.0.0.1:4001", "0.0.0.0:4001", "0.1.2.3:4001", "[::]:4001"}, nil, "not an address of a host"},
+		"one good among bad":          {own, []string{"46.0.2.1:22", "46.0.2.1:40001", "10.0.0.1:4001"}, []string{"46.0.2.1:40001"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := Admissible(Reflexive(addrs(tc.own...)...), Reflexive(addrs(tc.peer...)...))
+			if !slices.Equal(got, addrs(tc.want...)) {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+			if len(tc.want) > 0 && err != nil {
+				t.Error(err)
+			}
+			if len(tc.want) == 0 && (!errors.Is(err, ErrNoCandidate) || !strings.Contains(err.Error(), tc.reason)) {
+				t.Errorf("error %v, want ErrNoCandidate with %q", err, tc.reason)
+			}
+		})
+	}
+}

@@ -1,0 +1,62 @@
+package holepunch
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestLimiter(t *testing.T) { synctest.Test(t, testLimiter) }
+
+func testLimiter(t *testing.T) {
+	l := NewLimiter()
+	var budgets []*Budget
+	for range maxPeerAttempts {
+		b, err := l.Begin("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		budgets = append(budgets, b)
+	}
+	if _, err := l.Begin("a"); !errors.Is(err, ErrBusy) {
+		t.Fatalf("attempt %d of a peer: %v, want ErrBusy", maxPeerAttempts+1, err)
+	}
+	b, err := l.Begin("b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.End()
+	for _, b := range budgets {
+		b.End()
+	}
+	// All attempts of a peer share its SYNs.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	spent := 0
+	for {
+		b, err := l.Begin("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = b.spend(ctx)
+		b.End()
+		if err != nil {
+			break
+		}
+		spent++
+	}
+	if spent < peerBurst || spent > peerBurst+2*peerRate {
+		t.Fatalf("%d SYNs within a second, want about %d", spent, peerBurst+peerRate)
+	}
+	if _, err := l.Begin("c"); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := l.peers["b"]; ok {
+		t.Error("a peer without a debt is remembered")
+	}
+	if _, ok := l.peers["a"]; !ok {
+		t.Error("a peer's debt is forgotten")
+	}
+}

@@ -1,0 +1,345 @@
+package holepunch
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-msgio/pbio"
+	"github.com/multiformats/go-varint"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+)
+
+var (
+	ours   = Reflexive(addrs("46.0.1.1:40000", "[2a00::1]:40000")...)
+	theirs = Reflexive(addrs("46.0.2.1:50000")...)
+)
+
+func TestOfferAndAnswer(t *testing.T) {
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	target := netip.MustParseAddrPort("46.0.2.1:4001")
+	type responder struct {
+		offer *Received
+		done  error
+	}
+	got := make(chan responder)
+	go func() {
+		offer, err := Receive(t.Context(), b)
+		if err != nil {
+			t.Error(err)
+			close(got)
+			return
+		}
+		if err := offer.Answer(theirs); err != nil {
+			t.Error(err)
+		}
+		got <- responder{offer, offer.AwaitDone(t.Context())}
+	}()
+	sig, answer, err := Offer(t.Context(), a, ours, target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sig.Done(&PunchError{Op: "open", Err: ErrNoConnection})
+	r := <-got
+	if !slices.Equal(answer, theirs) {
+		t.Errorf("ANSWER has %v, want %v", answer, theirs)
+	}
+	if !slices.Equal(r.offer.Candidates, ours) || r.offer.Target != target || r.offer.Request {
+		t.Errorf("OFFER has %v for %v, want %v for %v", r.offer.Candidates, r.offer.Target, ours, target)
+	}
+	var remote *RemoteError
+	if !errors.As(r.done, &remote) || remote.Status != pb.Status_FAILED || !strings.Contains(remote.Detail, "no connection") {
+		t.Errorf("DONE says %v, want FAILED with the reason", r.done)
+	}
+}
+
+func TestDoneStatus(t *testing.T) {
+	for name, tc := range map[string]struct {
+		err  error
+		want pb.Status
+	}{
+		"success":   {nil, pb.Status_OK},
+		"cancelled": {&PunchError{Op: "open", Err: context.Canceled}, pb.Status_CANCELLED},
+		"timeout":   {&PunchError{Op: "open", Err: ErrNoConnection}, pb.Status_FAILED},
+		"refusal":   {&RemoteError{Status: pb.Status_NO_ADDRESS}, pb.Status_NO_ADDRESS},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := net.Pipe()
+			defer a.Close()
+			defer b.Close()
+			go newSignal(a).Done(tc.err)
+			err := newSignal(b).AwaitDone(t.Context())
+			var remote *RemoteError
+			if errors.As(err, &remote); tc.want != pb.Status_OK && (remote == nil || remote.Status != tc.want) || tc.want == pb.Status_OK && err != nil {
+				t.Fatalf("got %v, want %v", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestRequest(t *testing.T) {
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	go func() {
+		r, err := Receive(t.Context(), b)
+		if err != nil || !r.Request {
+			t.Errorf("received %+v, %v, want a REQUEST", r, err)
+			return
+		}
+		r.Done(&PunchError{Op: "open", Err: ErrNoConnection})
+	}()
+	var remote *RemoteError
+	if err := Request(t.Context(), a); !errors.As(err, &remote) || remote.Status != pb.Status_FAILED {
+		t.Fatalf("got %v, want the initiator's failure", err)
+	}
+}
+
+func TestRefusal(t *testing.T) {
+	for status, want := range map[pb.Status]error{
+		pb.Status_BUSY:         ErrBusy,
+		pb.Status_NO_ADDRESS:   ErrNoCandidate,
+		pb.Status_NO_CANDIDATE: ErrNoCandidate,
+		pb.Status_MALFORMED:    ErrMalformed,
+	} {
+		t.Run(status.String(), func(t *testing.T) {
+			a, b := net.Pipe()
+			defer a.Close()
+			defer b.Close()
+			go func() {
+				r, err := Receive(t.Context(), b)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				r.Refuse(status, strings.Repeat("long words ", 100))
+			}()
+			_, _, err := Offer(t.Context(), a, ours, netip.AddrPort{})
+			var punch *PunchError
+			var remote *RemoteError
+			if !errors.Is(err, want) || !errors.As(err, &punch) || !errors.As(err, &remote) || len(remote.Detail) > maxDetail {
+				t.Fatalf("got %v, want %v as PunchError and RemoteError", err, want)
+			}
+		})
+	}
+}
+
+// raw frames what a hostile peer may send.
+func raw(b []byte) []byte { return append(varint.ToUvarint(uint64(len(b))), b...) }
+
+func offerBytes(t testing.TB, change func(*pb.Message)) []byte {
+	m := (&message{typ: pb.Message_OFFER, candidates: ours}).marshal()
+	change(m)
+	b, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestBadOffer(t *testing.T) {
+	good := raw(offerBytes(t, func(*pb.Message) {}))
+	for name, tc := range map[string]struct {
+		bytes []byte
+		want  error
+	}{
+		"nothing":        {nil, ErrSignalLost},
+		"truncated":      {good[:len(good)-3], ErrMalformed},
+		"too long":       {raw(make([]byte, maxMessage+1)), ErrMalformed},
+		"endless length": {bytes.Repeat([]byte{0xff}, 20), ErrSignalLost},
+		"no protobuf":    {raw([]byte("GET / HTTP/1.1\r\n\r\n")), ErrMalformed},
+		"nine candidates": {raw(offerBytes(t, func(m *pb.Message) {
+			for range MaxCandidates {
+				m.Candidates = append(m.Candidates, m.Candidates[0])
+			}
+		})), ErrMalformed},
+		"10,000 candidates": {raw(offerBytes(t, func(m *pb.Message) {
+			for range 10000 {
+				m.Candidates = append(m.Candidates, m.Candidates[0])
+			}
+		})), ErrMalformed},
+		"no attempt":    {raw(offerBytes(t, func(m *pb.Message) { m.Attempt = nil })), ErrMalformed},
+		"long attempt":  {raw(offerBytes(t, func(m *pb.Message) { m.Attempt = make([]byte, 17) })), ErrMalformed},
+		"begins ANSWER": {raw(offerBytes(t, func(m *pb.Message) { m.Type = pb.Message_ANSWER })), ErrMalformed},
+		"no type":       {raw(offerBytes(t, func(m *pb.Message) { m.Type = 0 })), ErrMalformed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := net.Pipe()
+			go func() {
+				go io.Copy(io.Discard, a) // takes the refusal
+				a.Write(tc.bytes)
+				if tc.want == ErrSignalLost || name == "truncated" {
+					a.Close()
+				}
+			}()
+			defer a.Close()
+			defer b.Close()
+			_, err := Receive(t.Context(), b)
+			var punch *PunchError
+			if !errors.Is(err, tc.want) || !errors.As(err, &punch) || punch.Op != "receive" {
+				t.Fatalf("got %v, want %v", err, tc.want)
+			}
+		})
+	}
+}
+
+// What a later version may send is left out, not refused.
+func TestUnknownIsIgnored(t *testing.T) {
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	m := offerBytes(t, func(m *pb.Message) {
+		m.Candidates = append(m.Candidates,
+			&pb.Candidate{Kind: 77, Addr: m.Candidates[0].Addr},
+			&pb.Candidate{Kind: pb.Candidate_REFLEXIVE, Addr: []byte{0xff}},
+			&pb.Candidate{Kind: pb.Candidate_REFLEXIVE})
+	})
+	m = append(m, 0xfa, 0x3f, 3, 'n', 'e', 'w') // field 1023
+	go a.Write(raw(m))
+	r, err := Receive(t.Context(), b)
+	if err != nil || !slices.Equal(r.Candidates, ours) {
+		t.Fatalf("got %v, %v, want %v", r, err, ours)
+	}
+}
+
+func TestOfferWithoutAnswer(t *testing.T) {
+	t.Run("peer goes away", func(t *testing.T) {
+		a, b := net.Pipe()
+		go func() {
+			io.CopyN(io.Discard, b, 20)
+			b.Close()
+		}()
+		if _, _, err := Offer(t.Context(), a, ours, netip.AddrPort{}); !errors.Is(err, ErrSignalLost) {
+			t.Fatalf("got %v, want ErrSignalLost", err)
+		}
+	})
+	t.Run("answer of another attempt", func(t *testing.T) {
+		a, b := net.Pipe()
+		defer b.Close()
+		go func() {
+			go io.Copy(io.Discard, b)
+			pbio.NewDelimitedWriter(b).WriteMsg((&message{typ: pb.Message_ANSWER, attempt: attemptID{1}}).marshal())
+		}()
+		if _, _, err := Offer(t.Context(), a, ours, netip.AddrPort{}); !errors.Is(err, ErrMalformed) {
+			t.Fatalf("got %v, want ErrMalformed", err)
+		}
+	})
+	t.Run("silence", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a, b := net.Pipe()
+			defer b.Close()
+			go io.Copy(io.Discard, b)
+			begin := time.Now()
+			_, _, err := Offer(t.Context(), a, ours, netip.AddrPort{})
+			if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != signalTimeout {
+				t.Fatalf("after %v: %v, want a timeout after %v", time.Since(begin), err, signalTimeout)
+			}
+		})
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a, b := net.Pipe()
+			defer b.Close()
+			go io.Copy(io.Discard, b)
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
+			if _, _, err := Offer(ctx, a, ours, netip.AddrPort{}); !errors.Is(err, context.Canceled) {
+				t.Fatalf("got %v, want context.Canceled", err)
+			}
+		})
+	})
+	t.Run("one byte a second", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a, b := net.Pipe()
+			defer a.Close()
+			var slow sync.WaitGroup
+			defer slow.Wait()
+			defer b.Close()
+			slow.Go(func() {
+				for _, c := range raw(offerBytes(t, func(*pb.Message) {})) {
+					if _, err := a.Write([]byte{c}); err != nil {
+						return
+					}
+					time.Sleep(time.Second)
+				}
+			})
+			if _, err := Receive(t.Context(), b); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("got %v, want a timeout", err)
+			}
+		})
+	})
+}
+
+// TestWire pins the bytes of the protocol.
+func TestWire(t *testing.T) {
+	id := attemptID{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+	for name, m := range map[string]*message{
+		"offer":   {typ: pb.Message_OFFER, attempt: id, candidates: ours, target: netip.MustParseAddrPort("46.0.2.1:4001")},
+		"answer":  {typ: pb.Message_ANSWER, attempt: id, candidates: theirs},
+		"refusal": {typ: pb.Message_ANSWER, attempt: id, status: pb.Status_NO_ADDRESS, detail: "no STUN server answered"},
+		"done":    {typ: pb.Message_DONE, attempt: id},
+		"request": {typ: pb.Message_REQUEST, attempt: id},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile("testdata/" + name + ".hex")
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := hex.DecodeString(strings.TrimSpace(string(text)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b bytes.Buffer
+			if err := pbio.NewDelimitedWriter(&b).WriteMsg(m.marshal()); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(b.Bytes(), want) {
+				t.Errorf("written\n%x, want\n%x", b.Bytes(), want)
+			}
+			got, err := read(pbio.NewDelimitedReader(bytes.NewReader(want), maxMessage))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.typ != m.typ || got.attempt != m.attempt || !slices.Equal(got.candidates, m.candidates) ||
+				got.target != m.target || got.status != m.status || got.detail != m.detail {
+				t.Errorf("read %+v, want %+v", got, m)
+			}
+		})
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add(raw(offerBytes(f, func(*pb.Message) {})))
+	f.Add(raw(offerBytes(f, func(m *pb.Message) { m.Detail = "why"; m.Target = []byte{4, 1} })))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := read(pbio.NewDelimitedReader(bytes.NewReader(b), maxMessage))
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrSignalLost) {
+				t.Fatalf("untyped error %v", err)
+			}
+			return
+		}
+		if len(m.candidates) > MaxCandidates || len(m.detail) > maxDetail {
+			t.Fatalf("beyond bounds: %+v", m)
+		}
+		Admissible(ours, m.candidates)
+		if _, err := proto.Marshal(m.marshal()); err != nil {
+			t.Fatalf("cannot be written again: %v", err)
+		}
+	})
+}
