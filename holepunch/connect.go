@@ -60,6 +60,7 @@ func (p *punch[C]) connect(ctx context.Context, remote netip.AddrPort) {
 			// hands the connection over. Nothing is sent by asking again,
 			// until that connection is gone.
 			pause = takenRetry
+			p.lastErr.CompareAndSwap(nil, &err)
 		default:
 			p.trace(Event{Kind: ConnectFailed, Remote: remote, Err: err})
 			if e := net.Error(nil); !errors.As(err, &e) || !e.Timeout() {

@@ -18,22 +18,25 @@ import (
 // Enable adds simopen to a host. It replaces nothing: the host's transports,
 // also the default ones, stay.
 func Enable(opts ...Option) libp2p.Option {
-	return libp2p.WithFxOption(fx.Invoke(func(
-		lc fx.Lifecycle,
-		h host.Host,
-		upgrader tpt.Upgrader,
-		rcmgr network.ResourceManager,
-		gater connmgr.ConnectionGater,
-	) error {
-		t, err := New(upgrader, rcmgr, gater, opts...)
+	return func(c *libp2p.Config) error {
+		cfg, err := newConfig(opts)
 		if err != nil {
 			return err
 		}
-		// On stop, before the swarm begins to close connections: what is
-		// under way ends for the right reason.
-		lc.Append(fx.StopHook(func(context.Context) error { return t.Close() }))
-		return Attach(h, t)
-	}))
+		return c.Apply(libp2p.WithFxOption(fx.Invoke(func(
+			lc fx.Lifecycle,
+			h host.Host,
+			upgrader tpt.Upgrader,
+			rcmgr network.ResourceManager,
+			gater connmgr.ConnectionGater,
+		) error {
+			t := newTransport(upgrader, rcmgr, gater, cfg)
+			// On stop, before the swarm begins to close connections: what is
+			// under way ends for the right reason.
+			lc.Append(fx.StopHook(func(context.Context) error { return t.Close() }))
+			return Attach(h, t)
+		})))
+	}
 }
 
 // Attach puts the transport to use in a host: it adds it to the host's network

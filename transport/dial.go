@@ -63,7 +63,9 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	}
 	defer release()
 
-	t.count(t.offering, p, 1)
+	if !t.mayOffer(p) {
+		return nil, awaitInbound(ctx, h, p)
+	}
 	defer t.count(t.offering, p, -1)
 	s, err := openStream(ctx, relayed)
 	if err != nil {
@@ -74,7 +76,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	signal, theirs, err := holepunch.Offer(ctx, s, own, target(raddr))
 	if err != nil {
 		s.Reset()
-		return nil, t.offerFailed(ctx, h, p, err)
+		return nil, offerFailed(ctx, h, p, err)
 	}
 	defer func() { signal.Done(err) }()
 
@@ -108,21 +110,22 @@ func (t *Transport) admit(p peer.ID, own, theirs []holepunch.Candidate) ([]netip
 }
 
 // offerFailed puts a failed OFFER in the caller's words.
-func (t *Transport) offerFailed(ctx context.Context, h host.Host, p peer.ID, err error) error {
-	var unsupported msmux.ErrNotSupported[protocol.ID]
-	if errors.As(err, &unsupported) {
-		return fmt.Errorf("%w: %w", ErrPeerUnsupported, err)
-	}
+func offerFailed(ctx context.Context, h host.Host, p peer.ID, err error) error {
 	var remote *holepunch.RemoteError
 	if errors.As(err, &remote) && remote.Status == pb.Status_GLARE {
-		// The swarm looks for a connection that came in meanwhile when the
-		// dial ends.
-		if _, waitErr := awaitDirect(ctx, h, p); waitErr != nil {
-			return fmt.Errorf("%w: %w", ErrGlare, waitErr)
-		}
-		return ErrGlare
+		return awaitInbound(ctx, h, p)
 	}
-	return err
+	return unsupported(err)
+}
+
+// awaitInbound waits for the connection of the attempt in which the peer is the
+// initiator. It returns [ErrGlare] all the same: the swarm looks for a connection
+// that came in meanwhile when a dial fails.
+func awaitInbound(ctx context.Context, h host.Host, p peer.ID) error {
+	if _, err := awaitDirect(ctx, h, p); err != nil {
+		return fmt.Errorf("%w: %w", ErrGlare, err)
+	}
+	return ErrGlare
 }
 
 // dialPort is where dials start from: the host's own port.

@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	tpt "github.com/libp2p/go-libp2p/core/transport"
-	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	ma "github.com/multiformats/go-multiaddr"
 	msmux "github.com/multiformats/go-multistream"
 
@@ -116,29 +114,37 @@ func (t *Transport) request(ctx context.Context, h host.Host, relayed network.Co
 	return c, err
 }
 
-// awaitDirect waits until there is a direct connection to p.
+// awaitDirect waits until there is a direct connection to p. (Connectedness
+// events would not do: a relayed connection without limits counts as connected.)
 func awaitDirect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
-	sub, err := h.EventBus().Subscribe(new(event.EvtPeerConnectednessChanged), eventbus.Name("simopen"))
-	if err != nil {
-		return nil, err
-	}
-	defer sub.Close()
+	connected := make(chan struct{}, 1)
+	n := &network.NotifyBundle{ConnectedF: func(network.Network, network.Conn) {
+		select {
+		case connected <- struct{}{}:
+		default:
+		}
+	}}
+	h.Network().Notify(n)
+	defer h.Network().StopNotify(n)
 	for {
 		if c := directConn(h, p); c != nil {
 			return c, nil
 		}
 		select {
-		case <-sub.Out():
+		case <-connected:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
 }
 
-// unsupported recognises the answer of a peer that does not know the protocol.
+// unsupported recognises the answer of a peer that does not know the protocol:
+// "na", or the reset that go-libp2p sends after it when it takes our message for
+// another proposal.
 func unsupported(err error) error {
-	var e msmux.ErrNotSupported[protocol.ID]
-	if errors.As(err, &e) {
+	var na msmux.ErrNotSupported[protocol.ID]
+	var reset *network.StreamError
+	if errors.As(err, &na) || errors.As(err, &reset) && reset.ErrorCode == network.StreamProtocolNegotiationFailed {
 		return fmt.Errorf("%w: %w", ErrPeerUnsupported, err)
 	}
 	return err

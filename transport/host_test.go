@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"net"
+	"strconv"
 	"testing"
 	"time"
 
@@ -82,28 +83,39 @@ func newRelay(t testing.TB) host.Host {
 
 func info(h host.Host) peer.AddrInfo { return peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()} }
 
+// reserve has h ask relay for a reservation.
+func reserve(t testing.TB, relay, h host.Host) {
+	t.Helper()
+	ctx := testContext(t)
+	if err := h.Connect(ctx, info(relay)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Reserve(ctx, h, info(relay)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// circuitInfo is where h is found through relay.
+func circuitInfo(relay, h host.Host) peer.AddrInfo {
+	circuit := ma.StringCast("/p2p/" + relay.ID().String() + "/p2p-circuit")
+	ai := peer.AddrInfo{ID: h.ID()}
+	for _, a := range relay.Addrs() {
+		ai.Addrs = append(ai.Addrs, a.Encapsulate(circuit))
+	}
+	return ai
+}
+
 // connectRelayed has dialler connect to listener through relay, and returns the
 // relayed connection as dialler has it.
 func connectRelayed(t testing.TB, relay, listener, dialler host.Host) network.Conn {
 	t.Helper()
-	ctx := testContext(t)
-	if err := listener.Connect(ctx, info(relay)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := client.Reserve(ctx, listener, info(relay)); err != nil {
-		t.Fatal(err)
-	}
+	reserve(t, relay, listener)
 	return dialRelayed(t, relay, listener, dialler)
 }
 
 func dialRelayed(t testing.TB, relay, listener, dialler host.Host) network.Conn {
 	t.Helper()
-	circuit := ma.StringCast("/p2p/" + relay.ID().String() + "/p2p-circuit")
-	var addrs []ma.Multiaddr
-	for _, a := range relay.Addrs() {
-		addrs = append(addrs, a.Encapsulate(circuit))
-	}
-	if err := dialler.Connect(testContext(t), peer.AddrInfo{ID: listener.ID(), Addrs: addrs}); err != nil {
+	if err := dialler.Connect(testContext(t), circuitInfo(relay, listener)); err != nil {
 		t.Fatal(err)
 	}
 	c := relayedConn(dialler, listener.ID())
@@ -112,3 +124,5 @@ func dialRelayed(t testing.TB, relay, listener, dialler host.Host) network.Conn 
 	}
 	return c
 }
+
+func itoa(n uint16) string { return strconv.Itoa(int(n)) }

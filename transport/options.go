@@ -14,6 +14,16 @@ type config struct {
 	tracer  func(Event)
 }
 
+func newConfig(opts []Option) (config, error) {
+	var c config
+	for _, o := range opts {
+		if err := o(&c); err != nil {
+			return config{}, err
+		}
+	}
+	return c, nil
+}
+
 // WithSTUNServers sets the STUN servers that tell the host its reflexive
 // addresses, over TCP: each a stun: URI (RFC 7064) or host:port. All are asked
 // side by side and the first answer is used, so that two make one that fails

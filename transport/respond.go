@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"sync"
 
@@ -22,28 +23,34 @@ const signalMemory = 8 << 10
 // handle serves a signalling stream that a peer opened.
 func (t *Transport) handle(s network.Stream) {
 	p := s.Conn().RemotePeer()
-	if err := t.respond(s, p); err != nil {
+	err := t.respond(s, p)
+	if err != nil {
 		log.Debug("attempt failed", "peer", p, "err", &Error{Op: "respond", Peer: p, Err: err})
+	}
+	if errors.Is(err, errUnserved) || errors.Is(err, holepunch.ErrSignalLost) {
 		s.Reset()
 		return
 	}
-	s.Close()
+	s.Close() // a reset might overtake the last message, which has the reason
 }
+
+// errUnserved is a stream whose first message was not read.
+var errUnserved = errors.New("signalling not served")
 
 func (t *Transport) respond(s network.Stream, p peer.ID) error {
 	if !isRelayed(s.Conn()) {
-		return errors.New("signalling on a connection that is direct already")
+		return fmt.Errorf("%w: the connection is direct already", errUnserved)
 	}
 	ctx, h, end, err := t.begin(context.Background())
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errUnserved, err)
 	}
 	defer end()
 	if err := s.Scope().SetService(serviceName); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errUnserved, err)
 	}
 	if err := s.Scope().ReserveMemory(signalMemory, network.ReservationPriorityAlways); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errUnserved, err)
 	}
 	defer s.Scope().ReleaseMemory(signalMemory)
 
@@ -62,10 +69,11 @@ func (t *Transport) respond(s network.Stream, p peer.ID) error {
 // punchAsResponder answers an OFFER and punches. A refusal is told to the peer,
 // so that the initiator's user learns the reason at once.
 func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID, offer *holepunch.Received) error {
-	if t.wins(h.ID(), p) {
+	if !t.mayAnswer(h.ID(), p) {
 		offer.Refuse(pb.Status_GLARE, "")
 		return ErrGlare
 	}
+	defer t.count(t.answering, p, -1)
 	budget, err := t.limiter.Begin(string(p))
 	if err != nil {
 		offer.Refuse(pb.Status_BUSY, err.Error())
@@ -137,14 +145,6 @@ func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID
 	<-heard
 	trace(Event{Kind: Finished, Err: err})
 	return err
-}
-
-// wins decides a glare, when both peers sent an OFFER: the lower peer ID is the
-// initiator.
-func (t *Transport) wins(self, p peer.ID) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.offering[p] > 0 && self < p
 }
 
 // listenerFor returns the listener that was dialled, or the first, or nil.

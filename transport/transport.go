@@ -43,7 +43,8 @@ type Transport struct {
 	port      *warmPort // the host's own; opened when first needed
 	listeners []*listener
 	dialing   map[peer.ID]int // dials of the swarm that we asked for
-	offering  map[peer.ID]int // attempts as initiator whose OFFER is out
+	offering  map[peer.ID]int // attempts as initiator; see glare.go
+	answering map[peer.ID]int // attempts as responder
 }
 
 var _ tpt.Transport = (*Transport)(nil)
@@ -52,24 +53,29 @@ var _ tpt.Transport = (*Transport)(nil)
 // [libp2p.Transport] as well. It has no side effects: it opens no socket and
 // starts no goroutine. Until [Attach], Dial fails with [ErrNotEnabled].
 func New(upgrader tpt.Upgrader, rcmgr network.ResourceManager, gater connmgr.ConnectionGater, opts ...Option) (*Transport, error) {
+	cfg, err := newConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+	return newTransport(upgrader, rcmgr, gater, cfg), nil
+}
+
+func newTransport(upgrader tpt.Upgrader, rcmgr network.ResourceManager, gater connmgr.ConnectionGater, cfg config) *Transport {
 	if rcmgr == nil {
 		rcmgr = &network.NullResourceManager{}
 	}
 	t := &Transport{
-		upgrader: upgrader,
-		rcmgr:    rcmgr,
-		gater:    gater,
-		limiter:  holepunch.NewLimiter(),
-		dialing:  make(map[peer.ID]int),
-		offering: make(map[peer.ID]int),
+		cfg:       cfg,
+		upgrader:  upgrader,
+		rcmgr:     rcmgr,
+		gater:     gater,
+		limiter:   holepunch.NewLimiter(),
+		dialing:   make(map[peer.ID]int),
+		offering:  make(map[peer.ID]int),
+		answering: make(map[peer.ID]int),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
-	for _, o := range opts {
-		if err := o(&t.cfg); err != nil {
-			return nil, err
-		}
-	}
-	return t, nil
+	return t
 }
 
 // CanDial matches /simopen and /ip4|ip6/A/tcp/P/simopen.

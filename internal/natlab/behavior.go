@@ -1,0 +1,63 @@
+package natlab
+
+// Mapping says when a NAT uses a mapping again for another destination (RFC 4787, section 4.1).
+type Mapping uint8
+
+const (
+	Public Mapping = iota // no NAT: the hosts have public addresses
+	EIM                   // endpoint-independent: one mapping per internal endpoint
+	ADM                   // address-dependent: one per remote address
+	APDM                  // address and port-dependent: one per remote endpoint
+)
+
+// Filtering says whom a mapping lets in (RFC 4787, section 5).
+type Filtering uint8
+
+const (
+	EIF  Filtering = iota // endpoint-independent: anybody
+	ADF                   // address-dependent: remote addresses that the mapping has sent to
+	APDF                  // address and port-dependent: remote endpoints that it has sent to
+)
+
+// Unsolicited is the answer to a TCP SYN that the NAT does not let in (RFC 5382, REQ-4).
+type Unsolicited uint8
+
+const (
+	UnsolicitedDrop Unsolicited = iota // none
+	UnsolicitedRST                     // a reset, as from a host without a listener
+	UnsolicitedICMP                    // port unreachable, the one that RFC 5382 asks for
+)
+
+// Ports is how a new mapping gets its external port (RFC 4787, section 4.2).
+type Ports uint8
+
+const (
+	// PortPreserve keeps the internal port while no other mapping has it.
+	PortPreserve Ports = iota
+	// PortOverload keeps the internal port while no other mapping uses it towards the same
+	// remote endpoint, as Linux masquerading does. It needs APDM: a mapping with more
+	// than one remote endpoint could not be told from its neighbour.
+	PortOverload
+	// PortSequential counts up by one.
+	PortSequential
+	// PortRandom draws.
+	PortRandom
+)
+
+// Behavior is what a NAT does. The zero Behavior is none: a site with public addresses.
+type Behavior struct {
+	Mapping     Mapping
+	Filtering   Filtering
+	Unsolicited Unsolicited
+	Ports       Ports
+
+	// RSTKills removes the whole mapping when a RST passes in either direction.
+	RSTKills bool
+	// NoSYN never lets a bare SYN in, even from an endpoint that was sent one. Such a NAT
+	// has no simultaneous open, against RFC 5382 REQ-2.
+	NoSYN bool
+	// Hairpin lets inside hosts reach each other by their external endpoints (RFC 4787, REQ-9).
+	Hairpin bool
+	// NoUDP drops UDP both ways, as many a company's firewall does.
+	NoUDP bool
+}

@@ -1,0 +1,51 @@
+// Package natlab is a laboratory of hosts behind emulated NATs, in one process.
+//
+// A host is a Linux network namespace with a TUN device for its only link, so the
+// sockets in it are the kernel's own. The process that owns the lab reads every TUN
+// device and is all of the network between them:
+//
+//	 host      site A                    core                    site B      host
+//	+-----+   +-----+   delay(A)+delay(B)+extra(A,B)+jitter     +-----+   +-----+
+//	| TUN |-->| NAT |------------------------------------------>| NAT |-->| TUN |
+//	+-----+   +-----+   lost with loss(A), then with loss(B)    +-----+   +-----+
+//	       LAN       WAN                                       WAN     LAN
+//
+// The NAT stands next to its hosts: a packet that leaves is translated at once, one
+// that arrives is translated when it arrives, so that two crossing packets meet the
+// NAT's state as it is at that instant. Packets between two sites stay in order.
+// A site may be placed behind another one, as with carrier-grade NAT.
+//
+// # Use
+//
+//	if err := natlab.Enter(); err != nil { ... }   // first thing in main or TestMain
+//	lab, err := natlab.New(natlab.Config{})
+//	nat, err := natlab.ParseBehavior("eim-apdf-rst")
+//	home, err := lab.AddSite(natlab.SiteConfig{Name: "home", NAT: nat, Delay: 20 * time.Millisecond})
+//	host, err := home.AddHost("alice")
+//	err = host.Start(exec.Command("./peer"))
+//
+// Package labtest does this for tests, with the test binary itself as the program.
+//
+// # NAT behaviour
+//
+// A [Behavior] is written in the words of RFC 4787 and RFC 5382; see [ParseBehavior].
+// [NAT] is deterministic code on packets. It reads no clock and needs no privileges.
+//
+// # Addresses
+//
+// Addresses are given out in the order of creation: the n-th site is 46.0.n.1 outside
+// (or 100.64.n.1 behind another site) and 10.n.0.0/24 inside; hosts at a public site are
+// 46.0.n.1, 46.0.n.2 and so on. The documentation ranges cannot be used, as go-libp2p
+// does not take them for public. Nothing of it leaves the namespaces.
+//
+// # Privileges
+//
+// Namespaces need root, or a user namespace that an ordinary user may make; [Enter]
+// finds out which. Nothing in the lab has a name in the file system, so all of it is gone
+// with the process, however the process ends.
+//
+// # Debugging
+//
+// [Site.Capture] writes what a NAT sees on both of its sides as pcapng, for Wireshark;
+// [Lab.Tap] calls a function for each packet, with what became of it and why.
+package natlab

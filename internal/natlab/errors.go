@@ -1,0 +1,32 @@
+package natlab
+
+import "errors"
+
+// ErrUnavailable is matched by the error of [Enter] and [New] when no lab can be had on
+// this machine by this user.
+var ErrUnavailable = errors.New("no lab")
+
+// UnavailableError says in one line why no lab can be had, and what to do about it.
+// It matches [ErrUnavailable].
+type UnavailableError struct {
+	// Reason is what is missing, Remedy what its user can do, as in "run it with sudo".
+	// Remedy is empty if nothing helps.
+	Reason, Remedy string
+	// Err is the underlying error, nil if there is none.
+	Err error
+}
+
+func (e *UnavailableError) Error() string {
+	s := "natlab: " + e.Reason
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	if e.Remedy != "" {
+		s += "; " + e.Remedy
+	}
+	return s
+}
+
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+func (e *UnavailableError) Is(target error) bool { return target == ErrUnavailable }

@@ -1,0 +1,310 @@
+package natlab
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// station is a host without a namespace: it keeps what it gets. It is read when the bubble of
+// the test is at rest.
+type station struct {
+	site *Site
+	addr netip.Addr
+	got  []arrival
+}
+
+type arrival struct {
+	after time.Duration // since the bubble's start
+	pkt   Packet
+}
+
+func (s *station) fromLAN(now time.Time, pkt []byte) {
+	s.got = append(s.got, arrival{now.Sub(bubbleStart), mustParse(pkt)})
+}
+
+// bubbleStart is the time at which every synctest bubble starts.
+var bubbleStart = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func (s *station) send(to netip.AddrPort) {
+	s.site.fromHost(udpPacket(netip.AddrPortFrom(s.addr, 4001), to, ""))
+}
+
+// external is where the station can be reached from the core.
+func (s *station) external() netip.AddrPort {
+	if s.site.public() {
+		return netip.AddrPortFrom(s.addr, 4001)
+	}
+	return netip.AddrPortFrom(s.site.External(), 4001)
+}
+
+func addStation(t *testing.T, l *Lab, nat string, cfg SiteConfig) *station {
+	t.Helper()
+	cfg.Name = nat
+	var err error
+	if cfg.NAT, err = ParseBehavior(nat); err != nil {
+		t.Fatal(err)
+	}
+	site, err := l.AddSite(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return joinStation(t, site)
+}
+
+func joinStation(t *testing.T, site *Site) *station {
+	t.Helper()
+	addr, err := site.nextAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &station{site: site, addr: addr}
+	site.attach(addr, s)
+	return s
+}
+
+// inLab runs a test in a bubble with a lab without hosts.
+func inLab(t *testing.T, f func(t *testing.T, l *Lab)) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(Config{})
+		defer l.Close()
+		f(t, l)
+	})
+}
+
+const ms = time.Millisecond
+
+// rest lets time pass, and what is due then happen.
+func rest(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func TestDelay(t *testing.T) {
+	inLab(t, func(t *testing.T, l *Lab) {
+		a := addStation(t, l, "public", SiteConfig{Delay: 20 * ms})
+		b := addStation(t, l, "eim-eif", SiteConfig{Delay: 5 * ms})
+		l.SetExtraDelay(a.site, b.site, 100*ms)
+		b.send(a.external())
+		a.send(b.external()) // B's NAT gets it later than B's own packet
+		rest(time.Second)
+		if len(a.got) != 1 || a.got[0].after != 25*ms {
+			t.Errorf("A has got %v, want one after 25ms", a.got)
+		}
+		if len(b.got) != 1 || b.got[0].after != 125*ms {
+			t.Errorf("B has got %v, want one after 125ms", b.got)
+		}
+	})
+}
+
+func TestNATIsMetOnArrival(t *testing.T) {
+	inLab(t, func(t *testing.T, l *Lab) {
+		a := addStation(t, l, "public", SiteConfig{Delay: 20 * ms})
+		b := addStation(t, l, "eim-apdf", SiteConfig{})
+		a.send(b.external())
+		rest(20*ms - 1)
+		b.send(a.external()) // just in time to let it in
+		a.send(b.external())
+		rest(1)
+		b.site.ResetNAT() // early enough to keep the next one out
+		rest(time.Second)
+		if len(b.got) != 1 {
+			t.Errorf("B has got %v, want one", b.got)
+		}
+	})
+}
+
+func TestJitterKeepsOrder(t *testing.T) {
+	inLab(t, func(t *testing.T, l *Lab) {
+		a := addStation(t, l, "public", SiteConfig{Delay: 5 * ms, Jitter: 50 * ms})
+		b := addStation(t, l, "public", SiteConfig{Delay: 5 * ms, Jitter: 50 * ms})
+		const n = 200
+		for i := range uint16(n) {
+			a.send(netip.AddrPortFrom(b.addr, i))
+			rest(ms)
+		}
+		rest(time.Second)
+		if len(b.got) != n {
+			t.Fatalf("%d packets have arrived of %d", len(b.got), n)
+		}
+		late := 0
+		for i, g := range b.got {
+			if g.pkt.Dst().Port() != uint16(i) {
+				t.Fatalf("number %d comes as number %d", g.pkt.Dst().Port(), i)
+			}
+			took := g.after - time.Duration(i)*ms
+			if took < 10*ms || took > 110*ms {
+				t.Errorf("number %d took %v", i, took)
+			}
+			if took > 30*ms {
+				late++
+			}
+		}
+		if late == 0 {
+			t.Error("there is no jitter")
+		}
+	})
+}
+
+func TestLoss(t *testing.T) {
+	inLab(t, func(t *testing.T, l *Lab) {
+		a := addStation(t, l, "public", SiteConfig{Loss: 0.1})
+		b := addStation(t, l, "public", SiteConfig{Loss: 0.1})
+		lost := make(map[Direction]int)
+		l.Tap(func(e Event) {
+			if e.Fate == Lost {
+				lost[e.Direction]++
+			}
+		})
+		const n = 10000
+		for range n {
+			a.send(b.external())
+		}
+		synctest.Wait()
+		if got := len(b.got); got < 8000 || got > 8200 {
+			t.Errorf("%d packets of %d have come through two links that lose 10%% each", got, n)
+		}
+		if lost[Outbound] == 0 || lost[Inbound] == 0 || lost[Outbound]+lost[Inbound]+len(b.got) != n {
+			t.Errorf("the tap has seen losses of %v", lost)
+		}
+		a.site.SetLoss(0)
+		b.site.SetLoss(1)
+		b.got = nil
+		a.send(b.external())
+		synctest.Wait()
+		if len(b.got) != 0 {
+			t.Error("a packet has come through a link that loses all")
+		}
+	})
+}
+
+func TestLinkDown(t *testing.T) {
+	inLab(t, func(t *testing.T, l *Lab) {
+		a := addStation(t, l, "public", SiteConfig{Delay: 20 * ms})
+		b := addStation(t, l, "public", SiteConfig{})
+		a.send(b.external())
+		rest(10 * ms)
+		b.site.SetDown(true)
+		rest(20 * ms)
+		b.send(a.external())
+		b.site.SetDown(false)
+		rest(time.Second)
+		if len(a.got)+len(b.got) != 0 {
+			t.Errorf("a link that is down has let through %v %v", a.got, b.got)
+		}
+		a.send(b.external())
+		rest(time.Second)
+		if len(b.got) != 1 {
+			t.Errorf("a mended link has let through %v", b.got)
+		}
+	})
+}
+
+func TestBehind(t *testing.T) {
+	inLab(t, func(t *testing.T, l *Lab) {
+		cgn := addStation(t, l, "eim-eif-hairpin", SiteConfig{Delay: 10 * ms})
+		home := addStation(t, l, "eim-eif", SiteConfig{Delay: 3 * ms, Behind: cgn.site})
+		other := addStation(t, l, "eim-eif", SiteConfig{Delay: 4 * ms, Behind: cgn.site})
+		server := addStation(t, l, "public", SiteConfig{Delay: 20 * ms})
+		l.SetExtraDelay(home.site, server.site, 100*ms)
+
+		home.send(server.external())
+		rest(time.Second)
+		if len(server.got) != 1 || server.got[0].after != 133*ms {
+			t.Fatalf("the server has got %v, want one after 133ms", server.got)
+		}
+		seen := server.got[0].pkt.Src()
+		if seen.Addr() != cgn.site.External() {
+			t.Errorf("the server sees %v, want the outer NAT", seen)
+		}
+		if addr := home.site.External(); !netip.MustParsePrefix("100.64.0.0/10").Contains(addr) {
+			t.Errorf("the inner NAT has the address %v", addr)
+		}
+		server.send(seen)
+		other.send(seen)            // round the hairpin
+		other.send(home.external()) // within the carrier's network
+		cgn.send(home.external())   // from there
+		rest(time.Second)
+		var after []time.Duration
+		for _, g := range home.got {
+			if g.pkt.Dst() != netip.AddrPortFrom(home.addr, 4001) {
+				t.Errorf("got %v", g.pkt)
+			}
+			after = append(after, g.after-time.Second)
+		}
+		if want := [4]time.Duration{3 * ms, 7 * ms, 7 * ms, 33 * ms}; len(after) != 4 || [4]time.Duration(after) != want {
+			t.Errorf("four packets took %v, want %v", after, want)
+		}
+	})
+}
+
+func TestSameLAN(t *testing.T) {
+	inLab(t, func(t *testing.T, l *Lab) {
+		a := addStation(t, l, "eim-apdf", SiteConfig{Delay: time.Second, Loss: 1})
+		b := joinStation(t, a.site)
+		a.send(netip.AddrPortFrom(b.addr, 1))
+		synctest.Wait()
+		if len(b.got) != 1 || b.got[0].pkt.Src() != netip.AddrPortFrom(a.addr, 4001) {
+			t.Errorf("got %v", b.got)
+		}
+	})
+}
+
+func TestIPv6IsRouted(t *testing.T) {
+	inLab(t, func(t *testing.T, l *Lab) {
+		a := addStation(t, l, "public", SiteConfig{})
+		b := addStation(t, l, "public", SiteConfig{})
+		a6, b6 := ap("[2001:db8::1]:1"), ap("[2001:db8::2]:1")
+		a.site.attach(a6.Addr(), a)
+		b.site.attach(b6.Addr(), b)
+		a.site.fromHost(udpPacket(a6, b6, ""))
+		a.site.fromHost(udpPacket(ap("[fe80::1]:1"), ap("[ff02::2]:1"), ""))
+		rest(ms)
+		if len(b.got) != 1 || b.got[0].pkt.Src() != a6 {
+			t.Errorf("got %v", b.got)
+		}
+	})
+}
+
+func TestSetNAT(t *testing.T) {
+	inLab(t, func(t *testing.T, l *Lab) {
+		a := addStation(t, l, "eim-apdf", SiteConfig{})
+		b := addStation(t, l, "public", SiteConfig{})
+		if err := a.site.SetNAT(Behavior{}); err == nil {
+			t.Error("a site has become public")
+		}
+		if err := b.site.SetNAT(Behavior{Mapping: EIM}); err == nil {
+			t.Error("a public site has got a NAT")
+		}
+		want := Behavior{Mapping: APDM, NoUDP: true}
+		if err := a.site.SetNAT(want); err != nil || a.site.NAT() != want {
+			t.Errorf("got %v, %v", a.site.NAT(), err)
+		}
+		a.send(b.external())
+		synctest.Wait()
+		if len(b.got) != 0 {
+			t.Error("UDP has passed")
+		}
+	})
+}
+
+func TestSiteConfig(t *testing.T) {
+	inLab(t, func(t *testing.T, l *Lab) {
+		public := addStation(t, l, "public", SiteConfig{}).site
+		other := newLab(Config{})
+		defer other.Close()
+		for name, cfg := range map[string]SiteConfig{
+			"loss":          {Loss: 1.5},
+			"delay":         {Delay: -1},
+			"jitter":        {Jitter: -1},
+			"behavior":      {NAT: Behavior{Mapping: EIM, Ports: PortOverload}},
+			"behind public": {NAT: Behavior{Mapping: EIM}, Behind: public},
+			"other lab":     {NAT: Behavior{Mapping: EIM}, Behind: addStation(t, other, "eim-eif", SiteConfig{}).site},
+		} {
+			if _, err := l.AddSite(cfg); err == nil {
+				t.Errorf("%s: no error", name)
+			}
+		}
+	})
+}

@@ -1,0 +1,98 @@
+package natlab
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+)
+
+// mtu of every link. A packet that was cut into fragments does not pass a NAT.
+const mtu = 1500
+
+// maxHosts is how many hosts a site's /24 has room for.
+const maxHosts = 254
+
+// Host is a network namespace at a site.
+type Host struct {
+	name string
+	site *Site
+	addr netip.Addr
+	ns   *namespace
+	tun  *os.File
+
+	done chan struct{} // closed when nothing reads the TUN device any more
+}
+
+// AddHost adds a host to the site. Hosts of one site reach each other by their own
+// addresses without the NAT.
+func (s *Site) AddHost(name string) (*Host, error) {
+	addr, err := s.nextAddr()
+	if err != nil {
+		return nil, fmt.Errorf("natlab: host %q: %w", name, err)
+	}
+	ns, tun, err := newNamespace(netip.PrefixFrom(addr, 24))
+	if err != nil {
+		return nil, fmt.Errorf("natlab: host %q: %w", name, err)
+	}
+	h := &Host{name: name, site: s, addr: addr, ns: ns, tun: tun, done: make(chan struct{})}
+	go h.read()
+
+	s.lab.mu.Lock()
+	closed := s.lab.closed
+	if !closed {
+		s.attach(addr, h)
+		s.lab.hosts = append(s.lab.hosts, h)
+	}
+	s.lab.mu.Unlock()
+	if closed {
+		h.close()
+		return nil, errClosed
+	}
+	return h, nil
+}
+
+// Name is the name given to AddHost.
+func (h *Host) Name() string { return h.name }
+
+// Site is the host's site.
+func (h *Host) Site() *Site { return h.site }
+
+// Addr is the address of the host's only interface, private unless the site is public.
+func (h *Host) Addr() netip.Addr { return h.addr }
+
+// Do calls f on an OS thread that is inside the host: a socket that f makes belongs to
+// the host, and stays with it. Goroutines that f starts are outside; so for a program that
+// makes sockets of its own accord there is [Host.Start]. Calls of Do may overlap. A listener
+// needs Do for itself, but not for Accept.
+func (h *Host) Do(f func() error) error {
+	return h.ns.do(f)
+}
+
+// Start starts a child process inside the host. The child is killed when the lab is closed
+// or its process ends, in whatever way. The caller waits for it.
+func (h *Host) Start(cmd *exec.Cmd) error {
+	return h.ns.start(cmd)
+}
+
+// deliver writes a packet to the host. An error means that the host is closing.
+func (h *Host) deliver(pkt []byte) { _, _ = h.tun.Write(pkt) }
+
+// read hands on what the host sends, until the TUN device is closed.
+func (h *Host) read() {
+	defer close(h.done)
+	buf := make([]byte, mtu)
+	for {
+		n, err := h.tun.Read(buf)
+		if err != nil {
+			return
+		}
+		h.site.fromHost(buf[:n])
+	}
+}
+
+func (h *Host) close() {
+	h.tun.Close()
+	h.ns.close()
+	<-h.done
+}

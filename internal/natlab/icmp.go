@@ -1,0 +1,111 @@
+package natlab
+
+import (
+	"encoding/binary"
+	"net/netip"
+)
+
+// quoted is the packet that an ICMP error is about, a view into the same bytes. ok is
+// false if p is no ICMP error, or quotes nothing that makes sense.
+func (p Packet) quoted() (q Packet, ok bool) {
+	if p.fragment || !p.icmpError() {
+		return Packet{}, false
+	}
+	q, err := parse(p.b[p.transport+8:], true)
+	return q, err == nil && q.ipv4() == p.ipv4()
+}
+
+func (p Packet) icmpError() bool {
+	if p.proto == protoICMP && p.ipv4() {
+		const unreachable, timeExceeded, parameterProblem = 3, 11, 12 // RFC 792
+		t := p.b[p.transport]
+		return t == unreachable || t == timeExceeded || t == parameterProblem
+	}
+	// RFC 4443, section 2.1: errors have the high bit clear.
+	return p.proto == protoICMPv6 && !p.ipv4() && p.b[p.transport] < 128
+}
+
+// setICMPChecksum computes the checksum anew, after the quoted packet has changed.
+func (p Packet) setICMPChecksum() {
+	msg := p.b[p.transport:]
+	field := msg[2:4]
+	field[0], field[1] = 0, 0
+	var acc uint32
+	if p.proto == protoICMPv6 {
+		acc = p.pseudoHeader()
+	}
+	binary.BigEndian.PutUint16(field, ^uint16(sum(acc, msg)))
+}
+
+// pseudoHeader is the ones' complement sum of the pseudo header (RFC 9293 section 3.1,
+// RFC 8200 section 8.1).
+func (p Packet) pseudoHeader() uint32 {
+	acc := sum(0, p.addrField(0))
+	acc = sum(acc, p.addrField(1))
+	n := uint32(len(p.b) - p.transport)
+	return acc + uint32(p.proto) + n>>16 + n&0xffff
+}
+
+// resetFor is the RST that refuses the SYN p, from whom it was for (RFC 9293, section 3.10.7.1).
+func resetFor(p Packet) []byte {
+	header := p.b[p.transport:]
+	dataOffset := int(header[12]>>4) * 4
+	length := len(header) - dataOffset // SEG.LEN, which counts SYN and FIN
+	for _, flag := range []uint8{SYN, FIN} {
+		if p.Flags()&flag != 0 {
+			length++
+		}
+	}
+	b := newPacket(protoTCP, p.Dst().Addr(), p.Src().Addr(), 20)
+	r := Packet{b: b, proto: protoTCP, transport: len(b) - 20}
+	t := b[r.transport:]
+	copy(t[0:2], p.portField(1))
+	copy(t[2:4], p.portField(0))
+	binary.BigEndian.PutUint32(t[8:], binary.BigEndian.Uint32(header[4:])+uint32(length))
+	t[12] = 5 << 4
+	t[13] = RST | ACK
+	binary.BigEndian.PutUint16(t[16:], ^uint16(sum(r.pseudoHeader(), t)))
+	return b
+}
+
+// unreachableFor is the ICMP error "port unreachable" about p, from whom p was for. It is
+// what RFC 5382 REQ-4 asks for, and Linux fails a connect with ECONNREFUSED for it.
+func unreachableFor(p Packet) []byte {
+	proto, typ, code, room := uint8(protoICMP), byte(3), byte(3), 576-28 // RFC 1812, section 4.3.2.3
+	if !p.ipv4() {
+		proto, typ, code, room = protoICMPv6, 1, 4, 1280-48 // RFC 4443, section 3.1
+	}
+	quote := p.b[:min(len(p.b), room)]
+	b := newPacket(proto, p.Dst().Addr(), p.Src().Addr(), 8+len(quote))
+	r := Packet{b: b, proto: proto, transport: len(b) - 8 - len(quote)}
+	t := b[r.transport:]
+	t[0], t[1] = typ, code
+	copy(t[8:], quote)
+	r.setICMPChecksum()
+	return b
+}
+
+// newPacket makes an IP header with room for n bytes after it.
+func newPacket(proto uint8, src, dst netip.Addr, n int) []byte {
+	const ttl = 64
+	if src.Is4() {
+		b := make([]byte, 20+n)
+		b[0] = 4<<4 | 5
+		binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
+		b[6] = 0x40 // don't fragment
+		b[8] = ttl
+		b[9] = proto
+		copy(b[12:], src.AsSlice())
+		copy(b[16:], dst.AsSlice())
+		binary.BigEndian.PutUint16(b[10:], ^uint16(sum(0, b[:20])))
+		return b
+	}
+	b := make([]byte, 40+n)
+	b[0] = 6 << 4
+	binary.BigEndian.PutUint16(b[4:], uint16(n))
+	b[6] = proto
+	b[7] = ttl
+	copy(b[8:], src.AsSlice())
+	copy(b[24:], dst.AsSlice())
+	return b
+}

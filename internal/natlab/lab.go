@@ -1,0 +1,117 @@
+package natlab
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// maxSites is how many sites the address plan has room for: the n in 10.n.0.0/24.
+const maxSites = 255
+
+// Config is a lab's configuration.
+type Config struct {
+	// Seed makes ports, jitter and losses come out the same again, as far as packets
+	// come in the same order.
+	Seed uint64
+}
+
+// Lab is a network of sites. Its methods may be called at any time, from any goroutine,
+// but not from a tap.
+type Lab struct {
+	wire *wire
+
+	mu     sync.Mutex // guards all below, and what is in the sites and their NATs
+	rng    *rand.Rand
+	sites  []*Site
+	hosts  []*Host
+	public map[netip.Addr]*Site // who in the core has this address
+	extra  map[path]time.Duration
+	taps   []func(Event)
+	errs   []error // of captures
+	closed bool
+}
+
+// New makes an empty lab. The error matches [ErrUnavailable] if no lab can be had;
+// [Enter] is to be called before.
+func New(cfg Config) (*Lab, error) {
+	if err := probe(); err != nil {
+		return nil, err
+	}
+	return newLab(cfg), nil
+}
+
+func newLab(cfg Config) *Lab {
+	l := &Lab{
+		rng:    rand.New(rand.NewPCG(cfg.Seed, 0)),
+		public: make(map[netip.Addr]*Site),
+		extra:  make(map[path]time.Duration),
+	}
+	l.wire = newWire(&l.mu)
+	return l
+}
+
+// AddSite adds a site to the lab.
+func (l *Lab) AddSite(cfg SiteConfig) (*Site, error) {
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("natlab: site %q: %w", cfg.Name, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, errClosed
+	}
+	if cfg.Behind != nil && cfg.Behind.lab != l {
+		return nil, fmt.Errorf("natlab: site %q: behind a site of another lab", cfg.Name)
+	}
+	if len(l.sites) == maxSites {
+		return nil, fmt.Errorf("natlab: more than %d sites", maxSites)
+	}
+	s := newSite(l, byte(len(l.sites)+1), cfg)
+	l.sites = append(l.sites, s)
+	return s, nil
+}
+
+// SetExtraDelay makes the way from one site to another longer by d, and the way back not.
+// A site behind another one takes part with the outermost site, which is the one on the core.
+func (l *Lab) SetExtraDelay(from, to *Site, d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.extra[path{from.outermost(), to.outermost()}] = d
+}
+
+// Tap calls f for each packet at each site's NAT, in order, one at a time. The network
+// stands still meanwhile: f must not block, and must not call the lab's methods.
+func (l *Lab) Tap(f func(Event)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.taps = append(l.taps, f)
+}
+
+// Close ends the lab: processes in its hosts are killed, hosts and sockets are gone.
+// The error tells of captures that could not be written.
+func (l *Lab) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	hosts := slices.Clone(l.hosts)
+	l.mu.Unlock()
+
+	for _, h := range hosts {
+		h.close()
+	}
+	l.wire.close()
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return errors.Join(l.errs...)
+}
+
+var errClosed = errors.New("natlab: the lab is closed")

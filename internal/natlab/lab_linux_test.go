@@ -1,0 +1,367 @@
+package natlab_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/simopen/go-libp2p-simopen/internal/natlab"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+)
+
+// soon is a limit for what takes milliseconds, on a machine that is busy.
+const soon = 20 * time.Second
+
+// addHost makes a site with one host.
+func addHost(t *testing.T, lab *natlab.Lab, cfg natlab.SiteConfig) *natlab.Host {
+	t.Helper()
+	site, err := lab.AddSite(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, err := site.AddHost(cfg.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return host
+}
+
+func behavior(t *testing.T, words string) natlab.Behavior {
+	t.Helper()
+	b, err := natlab.ParseBehavior(words)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// listen listens on a port of the host's address.
+func listen(t *testing.T, h *natlab.Host, port uint16) net.Listener {
+	t.Helper()
+	var l net.Listener
+	err := h.Do(func() (err error) {
+		l, err = net.Listen("tcp4", netip.AddrPortFrom(h.Addr(), port).String())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// connect connects from a port of the host, 0 for any.
+func connect(h *natlab.Host, port uint16, to netip.AddrPort, timeout time.Duration) (conn net.Conn, err error) {
+	d := net.Dialer{Timeout: timeout, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(h.Addr(), port))}
+	d.SetMultipathTCP(false)
+	err = h.Do(func() (err error) {
+		conn, err = d.Dial("tcp4", to.String())
+		return err
+	})
+	return conn, err
+}
+
+// serveRemote sends to each that connects the address it has come from.
+func serveRemote(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		fmt.Fprint(conn, conn.RemoteAddr())
+		conn.Close()
+	}
+}
+
+func TestConnect(t *testing.T) {
+	lab := labtest.New(t, natlab.Config{})
+	server := addHost(t, lab, natlab.SiteConfig{Name: "server"})
+	go serveRemote(listen(t, server, 80))
+
+	cgn := addHost(t, lab, natlab.SiteConfig{Name: "cgn", NAT: behavior(t, "apdm-apdf-random")}).Site()
+	for _, client := range []*natlab.Host{
+		addHost(t, lab, natlab.SiteConfig{Name: "public"}),
+		addHost(t, lab, natlab.SiteConfig{Name: "home", NAT: behavior(t, "eim-apdf")}),
+		addHost(t, lab, natlab.SiteConfig{Name: "mobile", NAT: behavior(t, "eim-eif"), Behind: cgn}),
+	} {
+		conn, err := connect(client, 4001, netip.AddrPortFrom(server.Addr(), 80), soon)
+		if err != nil {
+			t.Errorf("%s: %v", client.Name(), err)
+			continue
+		}
+		b, err := io.ReadAll(conn)
+		conn.Close()
+		if err != nil {
+			t.Error(err)
+		}
+		seen, err := netip.ParseAddrPort(string(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := client.Addr()
+		switch client.Name() {
+		case "home":
+			want = client.Site().External()
+		case "mobile":
+			want = cgn.External()
+		}
+		if seen.Addr() != want || (seen.Port() == 4001) == (client.Name() == "mobile") {
+			t.Errorf("%s: server sees %v, want %v", client.Name(), seen, want)
+		}
+	}
+}
+
+func TestSameSite(t *testing.T) {
+	lab := labtest.New(t, natlab.Config{})
+	a := addHost(t, lab, natlab.SiteConfig{Name: "home", NAT: behavior(t, "eim-apdf")})
+	b, err := a.Site().AddHost("b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go serveRemote(listen(t, b, 80))
+	conn, err := connect(a, 4001, netip.AddrPortFrom(b.Addr(), 80), soon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if got, err := io.ReadAll(conn); err != nil || string(got) != a.Addr().String()+":4001" {
+		t.Errorf("b sees %s, %v; want a's own address", got, err)
+	}
+}
+
+func TestRoundTripTime(t *testing.T) {
+	lab := labtest.New(t, natlab.Config{})
+	server := addHost(t, lab, natlab.SiteConfig{Name: "server", Delay: 20 * time.Millisecond})
+	client := addHost(t, lab, natlab.SiteConfig{Name: "client", Delay: 20 * time.Millisecond})
+	listen(t, server, 80)
+
+	best := soon
+	for range 5 {
+		start := time.Now()
+		conn, err := connect(client, 0, netip.AddrPortFrom(server.Addr(), 80), soon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rtt := time.Since(start)
+		conn.Close()
+		best = min(best, rtt)
+		if rtt < 80*time.Millisecond {
+			t.Errorf("connected after %v, which is less than a round trip", rtt)
+		}
+	}
+	t.Logf("best of 5: %v", best)
+	if best > 100*time.Millisecond {
+		t.Errorf("connected after %v at best, want 80ms and a little", best)
+	}
+}
+
+func TestUnsolicitedSYN(t *testing.T) {
+	for _, tt := range []struct {
+		nat     string
+		timeout time.Duration
+		refused bool
+	}{
+		{"eim-apdf-drop", 200 * time.Millisecond, false},
+		{"eim-apdf-rst", soon, true},
+		{"eim-apdf-icmp", soon, true},
+	} {
+		for _, from := range []string{"public", "eim-apdf"} {
+			t.Run(tt.nat+" from "+from, func(t *testing.T) {
+				lab := labtest.New(t, natlab.Config{})
+				home := addHost(t, lab, natlab.SiteConfig{Name: "home", NAT: behavior(t, tt.nat)})
+				client := addHost(t, lab, natlab.SiteConfig{Name: "client", NAT: behavior(t, from)})
+				listen(t, home, 4001)
+				conn, err := connect(client, 4002, netip.AddrPortFrom(home.Site().External(), 4001), tt.timeout)
+				if err == nil {
+					conn.Close()
+					t.Fatal("connected")
+				}
+				var netErr net.Error
+				timedOut := errors.As(err, &netErr) && netErr.Timeout()
+				if refused := errors.Is(err, syscall.ECONNREFUSED); refused != tt.refused || timedOut == tt.refused {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+func TestSimultaneousOpen(t *testing.T) {
+	lab := labtest.New(t, natlab.Config{})
+	var hosts [2]*natlab.Host
+	for i, name := range []string{"alice", "bob"} {
+		hosts[i] = addHost(t, lab, natlab.SiteConfig{
+			Name:  name,
+			NAT:   behavior(t, "eim-apdf"),
+			Delay: 150 * time.Millisecond, // long enough for both to have sent their SYN
+		})
+	}
+	var sent [2][]string // what each kernel sends, to be read once the lab is closed
+	for i, h := range hosts {
+		h.Site().Tap(func(e natlab.Event) {
+			if e.Place == natlab.Inside && e.Direction == natlab.Outbound {
+				_, flags, _ := strings.Cut(e.String(), ":4001 > ")
+				_, flags, _ = strings.Cut(flags, " ")
+				sent[i] = append(sent[i], flags)
+			}
+		})
+	}
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	results := make(chan result, 2)
+	for i, h := range hosts {
+		go func() {
+			conn, err := connect(h, 4001, netip.AddrPortFrom(hosts[1-i].Site().External(), 4001), soon)
+			results <- result{conn, err}
+		}()
+	}
+	var conns []net.Conn
+	for range hosts {
+		r := <-results
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+		conns = append(conns, r.conn)
+	}
+	// Data both ways, so that both ends are known to be established.
+	for i, conn := range conns {
+		if _, err := conn.Write([]byte{'x'}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(conns[1-i], make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := lab.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i, conn := range conns {
+		conn.Close()
+		if len(sent[i]) < 2 || sent[i][0] != "SYN" || sent[i][1] != "SYN+ACK" {
+			t.Errorf("%s has sent %v, want SYN and SYN+ACK first", hosts[i].Name(), sent[i])
+		}
+	}
+}
+
+// dial is a role: it connects to the configured address, and emits what it reads.
+func dial(c *labtest.Child) error {
+	var addr string
+	if err := c.Config(&addr); err != nil {
+		return err
+	}
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	b, err := io.ReadAll(conn)
+	if err != nil {
+		return err
+	}
+	return c.Emit(string(b))
+}
+
+func TestStart(t *testing.T) {
+	lab := labtest.New(t, natlab.Config{})
+	server := addHost(t, lab, natlab.SiteConfig{Name: "server"})
+	client := addHost(t, lab, natlab.SiteConfig{Name: "client", NAT: behavior(t, "eim-apdf")})
+	go serveRemote(listen(t, server, 80))
+	var seen string
+	labtest.Start(t, client, "dial", netip.AddrPortFrom(server.Addr(), 80)).Next(t, &seen)
+	if !strings.HasPrefix(seen, client.Site().External().String()) {
+		t.Errorf("server sees %s, want %v", seen, client.Site().External())
+	}
+}
+
+func TestDoThatDoesNotReturn(t *testing.T) {
+	lab := labtest.New(t, natlab.Config{})
+	host := addHost(t, lab, natlab.SiteConfig{Name: "public"})
+	err := host.Do(func() error {
+		runtime.Goexit() // as by a Fatal where none should be
+		return nil
+	})
+	if err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestCloseLeavesNothing(t *testing.T) {
+	labtest.Require(t)
+	use := func() {
+		lab, err := natlab.New(natlab.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := addHost(t, lab, natlab.SiteConfig{Name: "server", Delay: time.Hour})
+		client := addHost(t, lab, natlab.SiteConfig{Name: "client", NAT: behavior(t, "eim-apdf")})
+		// Its packet is still on the way when the lab is closed.
+		if conn, err := connect(client, 0, netip.AddrPortFrom(server.Addr(), 80), time.Millisecond); err == nil {
+			conn.Close()
+			t.Error("connected through a link of an hour")
+		}
+		if err := lab.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := server.Do(func() error { return nil }); err == nil {
+			t.Error("a host can be used after Close")
+		}
+		if _, err := client.Site().AddHost("late"); err == nil {
+			t.Error("a host can be added after Close")
+		}
+	}
+	use() // once for what the runtime and the packages below open for good
+	goroutines := goleak.IgnoreCurrent()
+	files, threads := count(t, "/proc/self/fd"), foreignThreads(t)
+	use()
+	goleak.VerifyNone(t, goroutines)
+	if now := count(t, "/proc/self/fd"); now > files {
+		t.Errorf("%d files open, %d before", now, files)
+	}
+	// A thread ends a little after its goroutine.
+	for start := time.Now(); foreignThreads(t) > threads; time.Sleep(time.Millisecond) {
+		if time.Since(start) > soon {
+			t.Fatal("a thread is still in a host")
+		}
+	}
+}
+
+func count(t *testing.T, dir string) int {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// foreignThreads counts the threads of this process that are not in its network namespace.
+func foreignThreads(t *testing.T) (n int) {
+	t.Helper()
+	own, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		ns, err := os.Readlink("/proc/self/task/" + task.Name() + "/ns/net")
+		if err == nil && ns != own {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,67 @@
+package labtest
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/simopen/go-libp2p-simopen/internal/natlab"
+)
+
+// roleEnv tells a child process which role it has.
+const roleEnv = "NATLAB_ROLE"
+
+// unavailable is why [Require] cannot be met. Main sets it before the tests run.
+var unavailable error
+
+// Main is the body of TestMain: it runs a role if the process was started for one, or else
+// the tests. It does not return.
+func Main(m *testing.M, roles map[string]Role) {
+	if name, ok := os.LookupEnv(roleEnv); ok {
+		os.Exit(runRole(name, roles[name]))
+	}
+	if !fuzzWorker() {
+		unavailable = natlab.Enter()
+	}
+	os.Exit(m.Run())
+}
+
+// fuzzWorker reports whether this process was started by "go test -fuzz" to do its work. It is
+// in the lab's user namespace already, and talks over files that Enter would not pass on.
+func fuzzWorker() bool {
+	for _, arg := range os.Args[1:] {
+		if strings.HasPrefix(arg, "-test.fuzzworker") {
+			return true
+		}
+	}
+	return false
+}
+
+// Require skips the test if no lab can be had here, and says why. Where the environment
+// has CI=true the test fails instead, so that nobody takes silence for success.
+func Require(t testing.TB) {
+	t.Helper()
+	if unavailable == nil {
+		return
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("CI=true, but %v", unavailable)
+	}
+	t.Skip(unavailable)
+}
+
+// New makes a lab for the length of the test, or skips the test, as [Require].
+func New(t testing.TB, cfg natlab.Config) *natlab.Lab {
+	t.Helper()
+	Require(t)
+	lab, err := natlab.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := lab.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return lab
+}

@@ -1,0 +1,156 @@
+package natlab
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// namespace is a network namespace without a name. A thread of its own keeps it, and starts
+// its child processes, as a child's death signal comes when the thread that forked it ends.
+type namespace struct {
+	file  *os.File // for other threads to enter by
+	calls chan func()
+	quit  chan struct{} // closed to end the keeping thread
+	done  chan struct{} // closed when it has ended
+}
+
+// newNamespace makes a namespace whose only link is a TUN device with an address.
+func newNamespace(addr netip.Prefix) (*namespace, *os.File, error) {
+	ns := &namespace{
+		calls: make(chan func()),
+		quit:  make(chan struct{}),
+		done:  make(chan struct{}),
+	}
+	var tun *os.File
+	result := make(chan error)
+	onThread(func() {
+		defer close(ns.done)
+		err := unix.Unshare(unix.CLONE_NEWNET)
+		if err != nil {
+			result <- fmt.Errorf("network namespace: %w", err)
+			return
+		}
+		if ns.file, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+			result <- err
+			return
+		}
+		if tun, err = openTUN(); err == nil {
+			if err = configure(addr); err != nil {
+				tun.Close()
+			}
+		}
+		if err != nil {
+			ns.file.Close()
+			result <- err
+			return
+		}
+		result <- nil
+		ns.serve()
+	})
+	if err := <-result; err != nil {
+		<-ns.done
+		return nil, nil, err
+	}
+	return ns, tun, nil
+}
+
+func (ns *namespace) serve() {
+	for {
+		select {
+		case f := <-ns.calls:
+			f()
+		case <-ns.quit:
+			return
+		}
+	}
+}
+
+// do runs f on a thread of its own, rather than on the keeping one, so that an f that takes
+// long is in nobody's way.
+func (ns *namespace) do(f func() error) error {
+	err := errors.New("natlab: the function called runtime.Goexit")
+	done := make(chan struct{})
+	onThread(func() {
+		defer close(done)
+		if enterErr := ns.enter(); enterErr != nil {
+			err = enterErr
+			return
+		}
+		err = f()
+	})
+	<-done
+	return err
+}
+
+// enter moves the calling thread into the namespace.
+func (ns *namespace) enter() error {
+	conn, err := ns.file.SyscallConn()
+	if err != nil {
+		return errClosed
+	}
+	var setErr error
+	if err := conn.Control(func(fd uintptr) { setErr = unix.Setns(int(fd), unix.CLONE_NEWNET) }); err != nil {
+		return errClosed
+	}
+	return os.NewSyscallError("setns", setErr)
+}
+
+func (ns *namespace) start(cmd *exec.Cmd) error {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = new(syscall.SysProcAttr)
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	result := make(chan error, 1)
+	select {
+	case ns.calls <- func() { result <- cmd.Start() }:
+		return <-result
+	case <-ns.quit:
+		return errClosed
+	}
+}
+
+func (ns *namespace) close() {
+	close(ns.quit)
+	<-ns.done
+	ns.file.Close()
+}
+
+// configure sets up the links of the calling thread's namespace.
+func configure(addr netip.Prefix) error {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("loopback: %w", err)
+	}
+	if err := netlink.LinkSetUp(lo); err != nil {
+		return fmt.Errorf("loopback: %w", err)
+	}
+	tun, err := netlink.LinkByName(tunName)
+	if err != nil {
+		return fmt.Errorf("%s: %w", tunName, err)
+	}
+	everywhere := &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)}
+	local := &net.IPNet{
+		IP:   addr.Addr().AsSlice(),
+		Mask: net.CIDRMask(addr.Bits(), addr.Addr().BitLen()),
+	}
+	for _, err := range []error{
+		netlink.LinkSetMTU(tun, mtu),
+		netlink.LinkSetTxQLen(tun, tunQueue),
+		netlink.AddrAdd(tun, &netlink.Addr{IPNet: local}),
+		netlink.LinkSetUp(tun),
+		netlink.RouteAdd(&netlink.Route{LinkIndex: tun.Attrs().Index, Dst: everywhere}),
+	} {
+		if err != nil {
+			return fmt.Errorf("%s: %w", tunName, err)
+		}
+	}
+	return nil
+}

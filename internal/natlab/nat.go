@@ -1,0 +1,187 @@
+package natlab
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"time"
+)
+
+// maxSessions bounds a NAT's memory. It is what Linux gives a machine with 1 GB
+// (nf_conntrack_max), far above what a lab makes.
+const maxSessions = 65536
+
+// sweepInterval is how often expired sessions are cleared away; until then they are
+// there, but count for nothing.
+const sweepInterval = time.Minute
+
+// NAT translates between inside hosts and one external address, by the rules of its
+// [Behavior]. It reads no clock, and is not safe for concurrent use.
+type NAT struct {
+	behavior Behavior
+	external netip.Addr
+	rng      *rand.Rand
+
+	byFlow   map[flow]*mapping   // as packets from inside look for it
+	byPort   map[port][]*mapping // as packets from outside do; more than one if overloaded
+	sessions int                 // in all mappings
+	nextPort uint16              // for PortSequential
+	sweepAt  time.Time
+}
+
+// NewNAT makes a NAT without mappings. Its ports come from rng, where it draws any.
+func NewNAT(b Behavior, external netip.Addr, rng *rand.Rand) *NAT {
+	n := &NAT{behavior: b, external: external, rng: rng}
+	n.nextPort = minPort + uint16(rng.IntN(numPorts))
+	n.Reset()
+	return n
+}
+
+// Reset makes the NAT forget all mappings. Sequential ports go on from where they were.
+func (n *NAT) Reset() {
+	n.byFlow = make(map[flow]*mapping)
+	n.byPort = make(map[port][]*mapping)
+	n.sessions = 0
+}
+
+// Verdict is what a NAT does with a packet.
+type Verdict struct {
+	// Fate is Forwarded, Dropped or Answered.
+	Fate Fate
+	// Reason is why a packet is not forwarded.
+	Reason string
+	// Packet is the packet translated, if it is forwarded; if it is answered, the
+	// answer, which goes to where the packet came from.
+	Packet []byte
+	// Hairpin says that the packet came from inside, and goes back there.
+	Hairpin bool
+}
+
+func drop(reason string) Verdict { return Verdict{Fate: Dropped, Reason: reason} }
+
+// Outbound translates a packet from inside, in place.
+func (n *NAT) Outbound(now time.Time, pkt []byte) Verdict {
+	p, reason := n.parse(pkt)
+	if reason != "" {
+		return drop(reason)
+	}
+	if !p.hasPorts() {
+		return n.outboundICMP(now, p)
+	}
+	hairpin := p.Dst().Addr() == n.external
+	if hairpin && !n.behavior.Hairpin {
+		return drop("no hairpin")
+	}
+	f := n.flowOf(p.proto, p.Src(), p.Dst())
+	m := n.lookup(now, f)
+	s := m.session(now, p.Dst())
+	if s == nil {
+		if p.TCP() && p.Flags()&SYN == 0 {
+			return drop("no session")
+		}
+		if !n.reserveSession(now) {
+			return drop("table full")
+		}
+		if m == nil {
+			if m = n.allocate(now, f, p.Dst()); m == nil {
+				return drop("no port free")
+			}
+		}
+		s = n.addSession(m, p.Dst())
+	}
+	s.pass(now, p, Outbound)
+	p.setSrc(netip.AddrPortFrom(n.external, m.port.number))
+	n.afterRST(m, p)
+	if hairpin {
+		v := n.Inbound(now, p.b)
+		if v.Fate != Forwarded {
+			return drop("hairpin: " + v.Reason)
+		}
+		v.Hairpin = true
+		return v
+	}
+	return Verdict{Fate: Forwarded, Packet: p.b}
+}
+
+// Inbound translates a packet from outside, in place.
+func (n *NAT) Inbound(now time.Time, pkt []byte) Verdict {
+	p, reason := n.parse(pkt)
+	if reason != "" {
+		return drop(reason)
+	}
+	if !p.hasPorts() {
+		return n.inboundICMP(now, p)
+	}
+	m, reason := n.admit(now, p)
+	if reason != "" {
+		return n.unsolicited(p, reason)
+	}
+	s := m.session(now, p.Src())
+	if s == nil {
+		if !n.reserveSession(now) {
+			return drop("table full")
+		}
+		s = n.addSession(m, p.Src())
+	}
+	s.pass(now, p, Inbound)
+	p.setDst(m.flow.internal)
+	n.afterRST(m, p)
+	return Verdict{Fate: Forwarded, Packet: p.b}
+}
+
+// parse sorts out what no NAT of this kind forwards. Without a reason, the packet is TCP, UDP
+// or ICMP.
+func (n *NAT) parse(pkt []byte) (p Packet, reason string) {
+	p, err := Parse(pkt)
+	switch {
+	case err != nil:
+		return p, "malformed"
+	case p.ipv4() != n.external.Is4():
+		return p, "address family"
+	case p.fragment:
+		return p, "fragment"
+	case p.proto == protoUDP && n.behavior.NoUDP:
+		return p, "no UDP"
+	case !p.hasPorts() && p.proto != protoICMP && p.proto != protoICMPv6:
+		return p, "protocol"
+	}
+	return p, ""
+}
+
+// admit finds the mapping through which a packet from outside comes in, or says why there
+// is none.
+func (n *NAT) admit(now time.Time, p Packet) (m *mapping, reason string) {
+	if n.behavior.NoSYN && p.bareSYN() {
+		return nil, "bare SYN"
+	}
+	reason = "no mapping"
+	for _, m := range n.mappings(now, port{p.proto, p.Dst().Port()}) {
+		if m.session(now, p.Src()) != nil {
+			return m, ""
+		}
+		reason = "filtered"
+		// Without a session, TCP starts with a SYN.
+		if m.lets(now, p.Src().Addr(), n.behavior.Filtering) && (p.UDP() || p.bareSYN()) {
+			return m, ""
+		}
+	}
+	return nil, reason
+}
+
+// unsolicited refuses a packet from outside. Only a bare SYN gets an answer.
+func (n *NAT) unsolicited(p Packet, reason string) Verdict {
+	switch {
+	case !p.bareSYN() || n.behavior.Unsolicited == UnsolicitedDrop:
+		return drop(reason)
+	case n.behavior.Unsolicited == UnsolicitedRST:
+		return Verdict{Fate: Answered, Reason: reason, Packet: resetFor(p)}
+	default:
+		return Verdict{Fate: Answered, Reason: reason, Packet: unreachableFor(p)}
+	}
+}
+
+// afterRST removes the mapping of a RST that has passed, in a NAT that does that.
+func (n *NAT) afterRST(m *mapping, p Packet) {
+	if n.behavior.RSTKills && p.Flags()&RST != 0 {
+		n.remove(m)
+	}
+}

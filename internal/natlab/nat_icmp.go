@@ -1,0 +1,41 @@
+package natlab
+
+import (
+	"net/netip"
+	"time"
+)
+
+// inboundICMP translates an ICMP error about a packet that went out, and that packet in it
+// (RFC 5508, REQ-4). Sessions live on (RFC 5382, REQ-9).
+func (n *NAT) inboundICMP(now time.Time, p Packet) Verdict {
+	q, ok := p.quoted()
+	if !ok {
+		return drop("protocol")
+	}
+	for _, m := range n.mappings(now, port{q.proto, q.Src().Port()}) {
+		if q.Src().Addr() == n.external && m.session(now, q.Dst()) != nil {
+			q.setSrc(m.flow.internal)
+			p.setDst(m.flow.internal)
+			p.setICMPChecksum()
+			return Verdict{Fate: Forwarded, Packet: p.b}
+		}
+	}
+	return drop("no session")
+}
+
+// outboundICMP is the same for an error from inside, about a packet that came in (RFC 5508, REQ-5).
+func (n *NAT) outboundICMP(now time.Time, p Packet) Verdict {
+	q, ok := p.quoted()
+	if !ok {
+		return drop("protocol")
+	}
+	m := n.lookup(now, n.flowOf(q.proto, q.Dst(), q.Src()))
+	if m.session(now, q.Src()) == nil {
+		return drop("no session")
+	}
+	external := netip.AddrPortFrom(n.external, m.port.number)
+	q.setDst(external)
+	p.setSrc(external)
+	p.setICMPChecksum()
+	return Verdict{Fate: Forwarded, Packet: p.b}
+}

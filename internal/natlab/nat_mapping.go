@@ -1,0 +1,148 @@
+package natlab
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// flow is what a mapping is for: an internal endpoint, and as much of the remote one as
+// the mapping behaviour looks at.
+type flow struct {
+	proto    uint8
+	internal netip.AddrPort
+	remote   netip.AddrPort
+}
+
+// port is an external port.
+type port struct {
+	proto  uint8
+	number uint16
+}
+
+// mapping ties an external port to a flow. It lasts as long as one of its sessions.
+type mapping struct {
+	flow     flow
+	port     port
+	sessions map[netip.AddrPort]*session // by remote endpoint
+}
+
+func (n *NAT) flowOf(proto uint8, internal, remote netip.AddrPort) flow {
+	f := flow{proto: proto, internal: internal}
+	switch n.behavior.Mapping {
+	case ADM:
+		f.remote = netip.AddrPortFrom(remote.Addr(), 0)
+	case APDM:
+		f.remote = remote
+	}
+	return f
+}
+
+// lookup finds a flow's mapping, nil if there is none.
+func (n *NAT) lookup(now time.Time, f flow) *mapping {
+	m := n.byFlow[f]
+	if m != nil && !m.live(now) {
+		n.remove(m)
+		return nil
+	}
+	return m
+}
+
+// mappings finds those that have an external port, the oldest first.
+func (n *NAT) mappings(now time.Time, p port) []*mapping {
+	for _, m := range slices.Clone(n.byPort[p]) {
+		if !m.live(now) {
+			n.remove(m)
+		}
+	}
+	return n.byPort[p]
+}
+
+func (n *NAT) addMapping(f flow, number uint16) *mapping {
+	p := port{f.proto, number}
+	m := &mapping{flow: f, port: p, sessions: make(map[netip.AddrPort]*session)}
+	n.byFlow[f] = m
+	n.byPort[p] = append(n.byPort[p], m)
+	return m
+}
+
+func (n *NAT) remove(m *mapping) {
+	if n.byFlow[m.flow] != m {
+		return // already
+	}
+	n.sessions -= len(m.sessions)
+	delete(n.byFlow, m.flow)
+	n.byPort[m.port] = slices.DeleteFunc(n.byPort[m.port], func(other *mapping) bool { return other == m })
+	if len(n.byPort[m.port]) == 0 {
+		delete(n.byPort, m.port)
+	}
+}
+
+func (n *NAT) addSession(m *mapping, remote netip.AddrPort) *session {
+	if m.sessions[remote] == nil {
+		n.sessions++
+	}
+	s := &session{}
+	m.sessions[remote] = s
+	return s
+}
+
+// reserveSession reports whether there is room for one more session, and clears away
+// expired ones now and then.
+func (n *NAT) reserveSession(now time.Time) bool {
+	if full := n.sessions >= maxSessions; full || now.After(n.sweepAt) {
+		n.sweep(now)
+		n.sweepAt = now.Add(sweepInterval)
+	}
+	return n.sessions < maxSessions
+}
+
+func (n *NAT) sweep(now time.Time) {
+	for _, m := range n.byFlow {
+		for remote, s := range m.sessions {
+			if !s.live(now) {
+				delete(m.sessions, remote)
+				n.sessions--
+			}
+		}
+		if len(m.sessions) == 0 {
+			n.remove(m)
+		}
+	}
+}
+
+// session finds the live session with a remote endpoint, nil if there is none or no mapping.
+func (m *mapping) session(now time.Time, remote netip.AddrPort) *session {
+	if m == nil {
+		return nil
+	}
+	s := m.sessions[remote]
+	if s == nil || !s.live(now) {
+		return nil
+	}
+	return s
+}
+
+func (m *mapping) live(now time.Time) bool {
+	for _, s := range m.sessions {
+		if s.live(now) {
+			return true
+		}
+	}
+	return false
+}
+
+// lets reports whether the filter lets in a remote address from an endpoint that has no session.
+func (m *mapping) lets(now time.Time, remote netip.Addr, f Filtering) bool {
+	switch f {
+	case EIF:
+		return true
+	case ADF:
+		for known, s := range m.sessions {
+			if known.Addr() == remote && s.live(now) {
+				return true
+			}
+		}
+	}
+	return false
+}

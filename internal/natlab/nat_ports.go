@@ -1,0 +1,65 @@
+package natlab
+
+import (
+	"net/netip"
+	"time"
+)
+
+// External ports are not taken from the well-known ones (RFC 4787, REQ-3), unless an internal
+// one is preserved.
+const (
+	minPort  = 1024
+	numPorts = 65536 - minPort
+)
+
+// allocate makes a mapping for a flow, whose first packet goes to remote. It returns nil
+// if the ports are used up.
+func (n *NAT) allocate(now time.Time, f flow, remote netip.AddrPort) *mapping {
+	number, ok := n.choosePort(now, f, remote)
+	if !ok {
+		return nil
+	}
+	return n.addMapping(f, number)
+}
+
+func (n *NAT) choosePort(now time.Time, f flow, remote netip.AddrPort) (number uint16, ok bool) {
+	free := func(number uint16) bool {
+		for _, m := range n.mappings(now, port{f.proto, number}) {
+			if n.behavior.Ports != PortOverload || m.flow.remote == remote {
+				return false
+			}
+		}
+		return true
+	}
+	switch n.behavior.Ports {
+	case PortPreserve, PortOverload:
+		if want := f.internal.Port(); free(want) {
+			return want, true
+		}
+	case PortSequential:
+		for range numPorts {
+			number = n.nextPort
+			n.nextPort = nextPort(number)
+			if free(number) {
+				return number, true
+			}
+		}
+		return 0, false
+	}
+	number = minPort + uint16(n.rng.IntN(numPorts))
+	for range numPorts {
+		if free(number) {
+			return number, true
+		}
+		number = nextPort(number)
+	}
+	return 0, false
+}
+
+// nextPort counts up, and round.
+func nextPort(number uint16) uint16 {
+	if number == 65535 {
+		return minPort
+	}
+	return number + 1
+}

@@ -1,0 +1,98 @@
+package natlab
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+)
+
+func TestPortPreserve(t *testing.T) {
+	n := newNATTest(t, "eim-eif-preserve")
+	if got := n.open(protoTCP, inside1, remote1); got.Port() != inside1.Port() {
+		t.Errorf("got %v, want the internal port", got)
+	}
+	if got := n.open(protoTCP, inside2, remote1); got.Port() == inside2.Port() {
+		t.Errorf("got %v, which is taken", got)
+	}
+	if got := n.open(protoUDP, inside2, remote1); got.Port() != inside2.Port() {
+		t.Errorf("UDP: got %v, want the internal port", got)
+	}
+	// Also the mapping of another remote endpoint takes a port.
+	n = newNATTest(t, "apdm-eif-preserve")
+	n.open(protoTCP, inside1, remote1)
+	if got := n.open(protoTCP, inside1, ap("46.0.3.1:80")); got.Port() == inside1.Port() {
+		t.Errorf("got %v, which is taken", got)
+	}
+}
+
+func TestPortOverload(t *testing.T) {
+	n := newNATTest(t, "apdm-apdf-overload")
+	other := ap("46.0.3.1:80")
+	for _, tt := range []struct {
+		from, to netip.AddrPort
+		kept     bool
+	}{
+		{inside1, remote1, true},
+		{inside1, other, true},
+		{inside2, remote1, false}, // from 46.0.1.1:4001 already
+		{inside2, ap("46.0.4.1:80"), true},
+	} {
+		external := n.open(protoTCP, tt.from, tt.to)
+		if (external.Port() == tt.from.Port()) != tt.kept {
+			t.Errorf("%v to %v: got %v, want the port kept: %v", tt.from, tt.to, external, tt.kept)
+		}
+		if to, reason := n.in(tcpPacket(tt.to, external, SYN|ACK, "")); to != tt.from {
+			t.Errorf("%v back to %v: %v %s, want %v", tt.to, external, to, reason, tt.from)
+		}
+	}
+}
+
+func TestPortSequential(t *testing.T) {
+	n := newNATTest(t, "apdm-apdf-sequential")
+	n.nat.nextPort = 65534
+	var got []uint16
+	for i := range 4 {
+		to := netip.AddrPortFrom(remote1.Addr(), 80+uint16(i))
+		got = append(got, n.open(protoTCP, inside1, to).Port())
+		if i == 0 { // in the way of the next but one
+			n.nat.addSession(n.nat.addMapping(flow{proto: protoTCP}, minPort), remote1).expires = epoch.Add(1)
+		}
+	}
+	if want := [4]uint16{65534, 65535, minPort + 1, minPort + 2}; [4]uint16(got) != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestPortRandom(t *testing.T) {
+	ports := func(seed uint64) (got [8]uint16) {
+		n := newNATTest(t, "apdm-apdf-random")
+		n.nat = NewNAT(n.nat.behavior, natAddr, rand.New(rand.NewPCG(seed, 0)))
+		for i := range got {
+			got[i] = n.open(protoTCP, inside1, netip.AddrPortFrom(remote1.Addr(), 80+uint16(i))).Port()
+			if got[i] < minPort {
+				t.Errorf("got the well-known port %d", got[i])
+			}
+		}
+		return got
+	}
+	if a, b := ports(1), ports(1); a != b {
+		t.Errorf("the same seed gives %v and %v", a, b)
+	}
+	if a, b := ports(1), ports(2); a == b {
+		t.Errorf("different seeds give %v", a)
+	}
+}
+
+func TestPortsUsedUp(t *testing.T) {
+	for _, ports := range portsWords {
+		n := newNATTest(t, "apdm-apdf-"+ports)
+		for number := range 65536 {
+			m := n.nat.addMapping(flow{proto: protoTCP, internal: netip.AddrPortFrom(inside2.Addr(), uint16(number)), remote: remote1}, uint16(number))
+			n.nat.addSession(m, remote1).expires = epoch.Add(tcpTransitoryIdle)
+		}
+		n.nat.sessions = 0 // there is a bound on these as well, which is not what this is about
+		if external, reason := n.out(tcpPacket(inside1, remote1, SYN, "")); reason != "no port free" {
+			t.Errorf("%s: %v %q", ports, external, reason)
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package natlab
+
+import "time"
+
+// Idle times after which a session is over. A packet in either direction starts them anew.
+const (
+	udpIdle            = 5 * time.Minute             // RFC 4787, REQ-5: recommended
+	tcpTransitoryIdle  = 4 * time.Minute             // RFC 5382, REQ-5: opening, or half closed
+	tcpEstablishedIdle = 2*time.Hour + 4*time.Minute // RFC 5382, REQ-5
+	// tcpClosedIdle is as long as Linux keeps a session after a RST
+	// (nf_conntrack_tcp_timeout_close), here also after both FINs: time for
+	// their acknowledgements, and for a connect that is tried again.
+	tcpClosedIdle = 10 * time.Second
+)
+
+// session is what a mapping has with one remote endpoint. As it is made by a packet
+// that went out, or by one that the filter let in, it is a permission too.
+type session struct {
+	expires  time.Time
+	syn, fin [2]bool // seen, by Direction
+	rst      bool
+}
+
+func (s *session) live(now time.Time) bool { return now.Before(s.expires) }
+
+// pass takes note of a packet of the session.
+func (s *session) pass(now time.Time, p Packet, d Direction) {
+	s.expires = now.Add(s.idle(p, d))
+}
+
+func (s *session) idle(p Packet, d Direction) time.Duration {
+	if p.UDP() {
+		return udpIdle
+	}
+	flags := p.Flags()
+	if flags&SYN != 0 {
+		if s.closed() {
+			*s = session{} // the endpoints are used again
+		}
+		s.syn[d] = true
+	}
+	if flags&FIN != 0 {
+		s.fin[d] = true
+	}
+	if flags&RST != 0 {
+		s.rst = true
+	}
+	switch {
+	case s.closed():
+		return tcpClosedIdle
+	case s.syn[Outbound] && s.syn[Inbound] && !s.fin[Outbound] && !s.fin[Inbound]:
+		return tcpEstablishedIdle
+	default:
+		return tcpTransitoryIdle
+	}
+}
+
+func (s *session) closed() bool { return s.rst || s.fin[Outbound] && s.fin[Inbound] }

@@ -1,0 +1,120 @@
+package natlab
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestSessionExpiry(t *testing.T) {
+	type step struct {
+		flags uint8
+		out   bool
+	}
+	handshake := []step{{SYN, true}, {SYN | ACK, false}, {ACK, true}}
+	for _, tt := range []struct {
+		name  string
+		steps []step // nil for UDP
+		want  time.Duration
+	}{
+		{"UDP", nil, 5 * time.Minute},
+		{"SYN", handshake[:1], 4 * time.Minute},
+		{"established", handshake, 124 * time.Minute},
+		{"simultaneous open", []step{{SYN, true}, {SYN, false}, {SYN | ACK, true}}, 124 * time.Minute},
+		{"one FIN", append(handshake[:3:3], step{FIN | ACK, true}), 4 * time.Minute},
+		{"both FINs", append(handshake[:3:3], step{FIN | ACK, true}, step{FIN | ACK, false}, step{ACK, true}), 10 * time.Second},
+		{"RST", append(handshake[:3:3], step{RST, false}), 10 * time.Second},
+		{"SYN after RST", []step{{SYN, true}, {RST | ACK, false}, {SYN, true}}, 4 * time.Minute},
+	} {
+		for _, late := range []bool{false, true} {
+			n := newNATTest(t, "eim-apdf")
+			external := netip.AddrPortFrom(natAddr, inside1.Port())
+			if tt.steps == nil {
+				n.open(protoUDP, inside1, remote1)
+			}
+			for _, s := range tt.steps {
+				var reason string
+				if s.out {
+					_, reason = n.out(tcpPacket(inside1, remote1, s.flags, ""))
+				} else {
+					_, reason = n.in(tcpPacket(remote1, external, s.flags, ""))
+				}
+				if reason != "" {
+					t.Fatalf("%s: %s", tt.name, reason)
+				}
+			}
+			n.now = n.now.Add(tt.want)
+			want := "no mapping"
+			if !late {
+				n.now = n.now.Add(-1)
+				want = ""
+			}
+			pkt := tcpPacket(remote1, external, ACK, "")
+			if tt.steps == nil {
+				pkt = udpPacket(remote1, external, "")
+			}
+			if _, reason := n.in(pkt); reason != want {
+				t.Errorf("%s, late %v: %q, want %q", tt.name, late, reason, want)
+			}
+		}
+	}
+}
+
+func TestSessionIsKeptByTraffic(t *testing.T) {
+	n := newNATTest(t, "eim-apdf")
+	external := n.open(protoUDP, inside1, remote1)
+	for range 3 {
+		n.now = n.now.Add(udpIdle - 1)
+		if _, reason := n.in(udpPacket(remote1, external, "")); reason != "" {
+			t.Fatal(reason)
+		}
+	}
+}
+
+func TestMappingOutlivesSession(t *testing.T) {
+	n := newNATTest(t, "eim-apdf-random")
+	external := n.open(protoUDP, inside1, remote1)
+	other := ap("46.0.3.1:80")
+	n.now = n.now.Add(udpIdle / 2)
+	n.open(protoUDP, inside1, other)
+	n.now = n.now.Add(udpIdle / 2)
+	if _, reason := n.in(udpPacket(remote1, external, "")); reason != "filtered" {
+		t.Errorf("from the expired session: %q", reason)
+	}
+	if again := n.open(protoUDP, inside1, remote1); again != external {
+		t.Errorf("%v again, before %v", again, external)
+	}
+	n.now = n.now.Add(udpIdle)
+	if again := n.open(protoUDP, inside1, remote1); again == external {
+		t.Errorf("the expired mapping %v is used again", external)
+	}
+}
+
+func TestSessionsAreSwept(t *testing.T) {
+	n := newNATTest(t, "eim-apdf")
+	for i := range 1000 {
+		n.open(protoUDP, netip.AddrPortFrom(inside1.Addr(), 2000+uint16(i)), remote1)
+	}
+	n.now = n.now.Add(udpIdle)
+	n.open(protoUDP, inside2, remote1)
+	if len(n.nat.byFlow) != 1 || len(n.nat.byPort) != 1 || n.nat.sessions != 1 {
+		t.Errorf("%d mappings, %d ports, %d sessions; want one each", len(n.nat.byFlow), len(n.nat.byPort), n.nat.sessions)
+	}
+}
+
+func TestSessionsAreBounded(t *testing.T) {
+	n := newNATTest(t, "eim-eif")
+	remote := func(i int) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{46, 0, 2 + byte(i>>16), 1}), uint16(i))
+	}
+	for i := range maxSessions {
+		n.open(protoUDP, inside1, remote(i))
+	}
+	if _, reason := n.out(udpPacket(inside1, remote(maxSessions), "")); reason != "table full" {
+		t.Errorf("outbound: %q", reason)
+	}
+	if _, reason := n.in(udpPacket(remote(maxSessions), ap("46.0.1.1:4001"), "")); reason != "table full" {
+		t.Errorf("inbound: %q", reason)
+	}
+	n.open(protoUDP, inside1, remote(0))
+}

@@ -1,0 +1,159 @@
+package natlab
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+)
+
+// SiteConfig is a site's configuration.
+type SiteConfig struct {
+	// Name is for taps and captures.
+	Name string
+	// NAT is the behaviour of the site's NAT. The zero value is none: public addresses.
+	NAT Behavior
+	// Delay is the time over the site's link to the core, one way, in each direction:
+	// between sites with 20 ms each the round trip takes 80 ms.
+	Delay time.Duration
+	// Jitter is the upper bound of a random time added to Delay. It never reorders packets.
+	Jitter time.Duration
+	// Loss is the probability that a packet is lost on the link, 0 to 1.
+	Loss float64
+	// Behind is the site that this one is in: this site's outside is that one's inside.
+	// Both must have a NAT. If nil, the site is on the core.
+	Behind *Site
+}
+
+func (c *SiteConfig) check() error {
+	switch {
+	case c.Delay < 0 || c.Jitter < 0:
+		return errors.New("negative delay or jitter")
+	case !(c.Loss >= 0 && c.Loss <= 1):
+		return fmt.Errorf("loss %v is not within 0 to 1", c.Loss)
+	case c.Behind != nil && (c.NAT.Mapping == Public || c.Behind.public()):
+		return errors.New("public sites have none behind them, and are behind none")
+	}
+	return c.NAT.check()
+}
+
+// Site is a link to the core with hosts at its end, and a NAT in between unless it is public.
+type Site struct {
+	lab    *Lab
+	name   string
+	number byte
+	parent *Site // nil on the core
+
+	external netip.Addr // invalid if public
+	behavior Behavior   // as last set
+	nat      *NAT       // nil if public
+
+	delay, jitter time.Duration
+	loss          float64
+	down          bool
+
+	hosts  byte                  // how many addresses for hosts are given away
+	inside map[netip.Addr]device // hosts, and the outer ends of sites behind this one
+	taps   []func(Event)
+}
+
+func newSite(l *Lab, number byte, cfg SiteConfig) *Site {
+	s := &Site{
+		lab:    l,
+		name:   cfg.Name,
+		number: number,
+		parent: cfg.Behind,
+		delay:  cfg.Delay,
+		jitter: cfg.Jitter,
+		loss:   cfg.Loss,
+		inside: make(map[netip.Addr]device),
+	}
+	if cfg.NAT.Mapping == Public {
+		return s
+	}
+	if s.parent == nil {
+		s.external = netip.AddrFrom4([4]byte{46, 0, number, 1})
+		l.public[s.external] = s
+	} else {
+		s.external = netip.AddrFrom4([4]byte{100, 64, number, 1})
+		s.parent.inside[s.external] = s
+	}
+	s.setNAT(cfg.NAT)
+	return s
+}
+
+// Name is the name from the configuration.
+func (s *Site) Name() string { return s.name }
+
+// External is the outer address of the site's NAT. It is not valid for a public site.
+func (s *Site) External() netip.Addr { return s.external }
+
+// NAT is the behaviour of the site's NAT.
+func (s *Site) NAT() Behavior {
+	s.lab.mu.Lock()
+	defer s.lab.mu.Unlock()
+	return s.behavior
+}
+
+// SetNAT puts another NAT, without mappings, in the place of the site's. A site cannot
+// become public that way, or cease to be: its hosts keep their addresses.
+func (s *Site) SetNAT(b Behavior) error {
+	if err := b.check(); err != nil {
+		return fmt.Errorf("natlab: site %q: %w", s.name, err)
+	}
+	if (b.Mapping == Public) != s.public() {
+		return fmt.Errorf("natlab: site %q: cannot change between public and NAT", s.name)
+	}
+	s.lab.mu.Lock()
+	defer s.lab.mu.Unlock()
+	s.setNAT(b)
+	return nil
+}
+
+func (s *Site) setNAT(b Behavior) {
+	s.behavior = b
+	if b.Mapping != Public {
+		seed := s.lab.rng.Uint64()
+		s.nat = NewNAT(b, s.external, rand.New(rand.NewPCG(seed, 0)))
+	}
+}
+
+// ResetNAT makes the NAT forget all mappings, as when it loses power.
+func (s *Site) ResetNAT() {
+	s.lab.mu.Lock()
+	defer s.lab.mu.Unlock()
+	if s.nat != nil {
+		s.nat.Reset()
+	}
+}
+
+// SetLoss changes the probability that a packet is lost on the site's link.
+func (s *Site) SetLoss(p float64) {
+	s.lab.mu.Lock()
+	defer s.lab.mu.Unlock()
+	s.loss = p
+}
+
+// SetDown cuts the site's link, or mends it. What is on the way to the site is lost.
+func (s *Site) SetDown(down bool) {
+	s.lab.mu.Lock()
+	defer s.lab.mu.Unlock()
+	s.down = down
+}
+
+// Tap is [Lab.Tap] for one site.
+func (s *Site) Tap(f func(Event)) {
+	s.lab.mu.Lock()
+	defer s.lab.mu.Unlock()
+	s.taps = append(s.taps, f)
+}
+
+func (s *Site) public() bool { return !s.external.IsValid() }
+
+func (s *Site) outermost() *Site {
+	for s.parent != nil {
+		s = s.parent
+	}
+	return s
+}

@@ -1,0 +1,141 @@
+package natlab
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// The words of a Behavior, each at the index of the constant it stands for.
+var (
+	mappingWords     = []string{Public: "public", EIM: "eim", ADM: "adm", APDM: "apdm"}
+	filteringWords   = []string{EIF: "eif", ADF: "adf", APDF: "apdf"}
+	unsolicitedWords = []string{UnsolicitedDrop: "drop", UnsolicitedRST: "rst", UnsolicitedICMP: "icmp"}
+	portsWords       = []string{
+		PortPreserve: "preserve", PortOverload: "overload",
+		PortSequential: "sequential", PortRandom: "random",
+	}
+	extraWords = []string{"rstkills", "nosyn", "hairpin", "noudp"}
+)
+
+// extras points at the switches that extraWords name, in that order.
+func (b *Behavior) extras() []*bool {
+	return []*bool{&b.RSTKills, &b.NoSYN, &b.Hairpin, &b.NoUDP}
+}
+
+// ParseBehavior reads a behaviour in words: "public", or
+//
+//	MAPPING-FILTERING[-UNSOLICITED][-PORTS][-EXTRA...]
+//
+//	MAPPING      eim, adm, apdm
+//	FILTERING    eif, adf, apdf
+//	UNSOLICITED  drop (the default), rst, icmp
+//	PORTS        preserve (the default), overload, sequential, random
+//	EXTRA        rstkills, nosyn, hairpin, noudp
+//
+// as in "eim-apdf-rst" or "apdm-apdf-random-noudp". What the words mean is said at the
+// fields of [Behavior].
+func ParseBehavior(s string) (Behavior, error) {
+	var b Behavior
+	if err := b.parse(s); err != nil {
+		return Behavior{}, fmt.Errorf("natlab: NAT %q: %w", s, err)
+	}
+	return b, nil
+}
+
+func (b *Behavior) parse(s string) error {
+	if s == mappingWords[Public] {
+		return nil
+	}
+	words := strings.Split(s, "-")
+	m := slices.Index(mappingWords[EIM:], words[0])
+	if m < 0 {
+		return fmt.Errorf("%q is no mapping: want one of %s", words[0], list(mappingWords))
+	}
+	b.Mapping = EIM + Mapping(m)
+	if len(words) == 1 {
+		return fmt.Errorf("a filtering is missing after %q: one of %s", words[0], list(filteringWords))
+	}
+	f := slices.Index(filteringWords, words[1])
+	if f < 0 {
+		return fmt.Errorf("%q is no filtering: want one of %s", words[1], list(filteringWords))
+	}
+	b.Filtering = Filtering(f)
+
+	rest := words[2:]
+	if len(rest) > 0 {
+		if i := slices.Index(unsolicitedWords, rest[0]); i >= 0 {
+			b.Unsolicited = Unsolicited(i)
+			rest = rest[1:]
+		}
+	}
+	if len(rest) > 0 {
+		if i := slices.Index(portsWords, rest[0]); i >= 0 {
+			b.Ports = Ports(i)
+			rest = rest[1:]
+		}
+	}
+	for _, w := range rest {
+		i := slices.Index(extraWords, w)
+		if i < 0 {
+			return fmt.Errorf("%q is no known word, or not in its place: want [%s][-%s][-%s...]", w,
+				strings.Join(unsolicitedWords, "|"), strings.Join(portsWords, "|"), strings.Join(extraWords, "|"))
+		}
+		*b.extras()[i] = true
+	}
+	return b.check()
+}
+
+// check tells of what no site can be.
+func (b Behavior) check() error {
+	switch {
+	case b.Mapping == Public && b != Behavior{}:
+		return errors.New("a public site has no NAT to behave")
+	case b.Ports == PortOverload && b.Mapping != APDM:
+		return errors.New("overload needs the mapping apdm")
+	case int(b.Mapping) >= len(mappingWords) || int(b.Filtering) >= len(filteringWords) ||
+		int(b.Unsolicited) >= len(unsolicitedWords) || int(b.Ports) >= len(portsWords):
+		return errors.New("a value is out of range")
+	}
+	return nil
+}
+
+// String gives the words for [ParseBehavior], without the defaults.
+func (b Behavior) String() string {
+	if b.check() != nil {
+		return fmt.Sprintf("invalid(%d-%d-%d-%d)", b.Mapping, b.Filtering, b.Unsolicited, b.Ports)
+	}
+	if b.Mapping == Public {
+		return mappingWords[Public]
+	}
+	words := []string{mappingWords[b.Mapping], filteringWords[b.Filtering]}
+	if b.Unsolicited != UnsolicitedDrop {
+		words = append(words, unsolicitedWords[b.Unsolicited])
+	}
+	if b.Ports != PortPreserve {
+		words = append(words, portsWords[b.Ports])
+	}
+	for i, on := range b.extras() {
+		if *on {
+			words = append(words, extraWords[i])
+		}
+	}
+	return strings.Join(words, "-")
+}
+
+// MarshalText makes a Behavior fit for [flag.TextVar] and JSON.
+func (b Behavior) MarshalText() ([]byte, error) {
+	if err := b.check(); err != nil {
+		return nil, fmt.Errorf("natlab: NAT: %w", err)
+	}
+	return []byte(b.String()), nil
+}
+
+// UnmarshalText is [ParseBehavior].
+func (b *Behavior) UnmarshalText(text []byte) (err error) {
+	*b, err = ParseBehavior(string(text))
+	return err
+}
+
+func list(words []string) string { return strings.Join(words, ", ") }

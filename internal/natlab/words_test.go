@@ -1,0 +1,109 @@
+package natlab
+
+import (
+	"flag"
+	"io"
+	"strings"
+	"testing"
+)
+
+func TestParseBehavior(t *testing.T) {
+	for _, tt := range []struct {
+		in        string
+		want      Behavior
+		canonical string
+	}{
+		{"public", Behavior{}, "public"},
+		{"eim-eif", Behavior{Mapping: EIM}, "eim-eif"},
+		{"eim-apdf-drop-preserve", Behavior{Mapping: EIM, Filtering: APDF}, "eim-apdf"},
+		{"adm-adf-rst", Behavior{Mapping: ADM, Filtering: ADF, Unsolicited: UnsolicitedRST}, "adm-adf-rst"},
+		{"apdm-apdf-icmp-random", Behavior{Mapping: APDM, Filtering: APDF, Unsolicited: UnsolicitedICMP, Ports: PortRandom}, "apdm-apdf-icmp-random"},
+		{"apdm-apdf-overload", Behavior{Mapping: APDM, Filtering: APDF, Ports: PortOverload}, "apdm-apdf-overload"},
+		{"eim-adf-drop-sequential-noudp-rstkills", Behavior{Mapping: EIM, Filtering: ADF, Ports: PortSequential, RSTKills: true, NoUDP: true}, "eim-adf-sequential-rstkills-noudp"},
+		{"eim-eif-nosyn-hairpin", Behavior{Mapping: EIM, NoSYN: true, Hairpin: true}, "eim-eif-nosyn-hairpin"},
+	} {
+		got, err := ParseBehavior(tt.in)
+		if err != nil || got != tt.want {
+			t.Errorf("%s: got %+v, %v; want %+v", tt.in, got, err, tt.want)
+		}
+		if got.String() != tt.canonical {
+			t.Errorf("%s: canonical words are %s, want %s", tt.in, got, tt.canonical)
+		}
+	}
+}
+
+func TestParseBehaviorErrors(t *testing.T) {
+	for in, want := range map[string][]string{
+		"":                    {`""`, "eim", "adm", "apdm", "public"},
+		"cone":                {`"cone"`, "eim", "adm", "apdm"},
+		"eim":                 {"filtering", "eif", "adf", "apdf"},
+		"eim-pdf":             {`"pdf"`, "eif", "adf", "apdf"},
+		"eim-eif-rts":         {`"rts"`, "drop", "rst", "icmp", "overload", "nosyn"},
+		"eim-eif-random-rst":  {`"rst"`, "place"},
+		"public-rst":          {`"public"`},
+		"EIM-EIF":             {`"EIM"`, "eim"},
+		"eim-apdf-overload":   {"overload", "apdm"},
+		"apdm-apdf-rst-rst":   {`"rst"`},
+		"apdm-apdf-hairpin- ": {`" "`, "hairpin"},
+	} {
+		_, err := ParseBehavior(in)
+		if err == nil {
+			t.Errorf("%q: no error", in)
+			continue
+		}
+		for _, word := range want {
+			if !strings.Contains(err.Error(), word) {
+				t.Errorf("%q: error does not say %s: %v", in, word, err)
+			}
+		}
+	}
+}
+
+func TestBehaviorRoundTrip(t *testing.T) {
+	for m := EIM; m <= APDM; m++ {
+		for f := EIF; f <= APDF; f++ {
+			for u := UnsolicitedDrop; u <= UnsolicitedICMP; u++ {
+				for p := PortPreserve; p <= PortRandom; p++ {
+					for extras := range 16 {
+						b := Behavior{Mapping: m, Filtering: f, Unsolicited: u, Ports: p}
+						for i, on := range b.extras() {
+							*on = extras&(1<<i) != 0
+						}
+						if b.check() != nil {
+							continue
+						}
+						if got, err := ParseBehavior(b.String()); err != nil || got != b {
+							t.Errorf("%s: got %+v, %v; want %+v", b, got, err, b)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestBehaviorFlag(t *testing.T) {
+	flags := flag.NewFlagSet("", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	var b Behavior
+	flags.TextVar(&b, "nat", Behavior{Mapping: EIM}, "")
+	if got := flags.Lookup("nat").DefValue; got != "eim-eif" {
+		t.Errorf("default is %q", got)
+	}
+	if err := flags.Parse([]string{"-nat", "apdm-apdf-rst"}); err != nil || b.String() != "apdm-apdf-rst" {
+		t.Errorf("got %v, %v", b, err)
+	}
+	if err := flags.Parse([]string{"-nat", "symmetric"}); err == nil {
+		t.Error("no error for an unknown word")
+	}
+}
+
+func TestBehaviorOutOfRange(t *testing.T) {
+	b := Behavior{Mapping: 9}
+	if _, err := b.MarshalText(); err == nil {
+		t.Error("no error")
+	}
+	if s := b.String(); !strings.HasPrefix(s, "invalid") {
+		t.Error(s)
+	}
+}

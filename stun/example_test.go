@@ -1,0 +1,97 @@
+package stun_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+// Two servers that see the same address from the same local port tell that the
+// NAT maps independently of the endpoint. Here the net.Dialer takes a new port
+// for each, and there is no NAT.
+func ExampleAsk() {
+	first, second := exampleServer(), exampleServer()
+	defer first.Close()
+	defer second.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	servers := []string{"stun:" + first.addr + "?transport=tcp", second.addr}
+	for answer := range stun.Ask(ctx, &net.Dialer{}, servers) {
+		if answer.Err != nil {
+			log.Print(answer.Err)
+			continue
+		}
+		fmt.Println("reflexive address:", answer.Mapped.Addr())
+		answer.Conn.Close() // Or keep it as long as the mapping is used.
+	}
+	// Output:
+	// reflexive address: 127.0.0.1
+	// reflexive address: 127.0.0.1
+}
+
+// A connection is kept while its mapping is needed, and asked from time to time
+// whether both are still there.
+func ExampleConn() {
+	server := exampleServer()
+	conn, err := stun.Dial(context.Background(), &net.Dialer{}, server.addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	for range 2 {
+		mapped, err := conn.Binding(context.Background())
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("unchanged:", mapped == conn.LocalAddr())
+	}
+
+	server.Close()
+	<-conn.Done()
+	fmt.Println("server gone:", errors.Is(conn.Err(), stun.ErrDisconnected))
+	// Output:
+	// unchanged: true
+	// unchanged: true
+	// server gone: true
+}
+
+func ExampleServer() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := stun.NewServer(&stun.ServerConfig{MaxConns: 1000})
+	served := make(chan error)
+	go func() { served <- server.Serve(l) }()
+
+	// On a signal:
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		log.Print(err)
+	}
+	fmt.Println(<-served)
+	// Output: stun: server closed
+}
+
+// runningServer is a server on loopback.
+type runningServer struct {
+	*stun.Server
+	addr string
+}
+
+func exampleServer() runningServer {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	s := stun.NewServer(nil)
+	go func() { _ = s.Serve(l) }()
+	return runningServer{s, l.Addr().String()}
+}

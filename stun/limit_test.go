@@ -1,0 +1,73 @@
+package stun
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestConnTable(t *testing.T) {
+	conn := func(client string) *serverConn {
+		return &serverConn{client: netip.MustParseAddrPort(client)}
+	}
+	table := newConnTable(6, 2)
+	for _, tt := range []struct {
+		client string
+		want   bool
+	}{
+		{"192.0.2.1:1", true},
+		{"192.0.2.1:2", true},
+		{"192.0.2.1:3", false},
+		{"192.0.2.2:1", true},
+		{"[2001:db8::1]:1", true},
+		{"[2001:db8::2:0:0:1]:1", true},
+		{"[2001:db8::2:0:0:2]:1", false},
+		{"192.0.2.3:1", true},
+		{"192.0.2.4:1", false}, // The table is full.
+	} {
+		if got := table.add(conn(tt.client)); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.client, got, tt.want)
+		}
+	}
+	for c := range table.conns {
+		table.remove(c)
+	}
+	if len(table.conns) != 0 || len(table.clients) != 0 {
+		t.Errorf("left over: %v", table)
+	}
+}
+
+func TestClientKey(t *testing.T) {
+	for ip, want := range map[string]string{
+		"192.0.2.1":                 "192.0.2.1/32",
+		"2001:db8:1:2:3:4:5:6":      "2001:db8:1:2::/64",
+		"fe80::1%eth0":              "fe80::/64",
+		"2001:db8:1:2:ffff:ffff::1": "2001:db8:1:2::/64",
+	} {
+		if got := clientKey(netip.MustParseAddr(ip)); got.String() != want {
+			t.Errorf("%s: %v, want %s", ip, got, want)
+		}
+	}
+}
+
+func TestRateLimit(t *testing.T) {
+	r := rateLimit{max: 2}
+	now := time.Unix(0, 0)
+	for i, tt := range []struct {
+		after time.Duration
+		want  bool
+	}{
+		{0, true},
+		{0, true},
+		{999 * time.Millisecond, false},
+		{time.Millisecond, true}, // A new window.
+		{time.Millisecond, true},
+		{time.Millisecond, false},
+		{time.Hour, true},
+	} {
+		now = now.Add(tt.after)
+		if got := r.allow(now); got != tt.want {
+			t.Errorf("message %d: %v, want %v", i, got, tt.want)
+		}
+	}
+}

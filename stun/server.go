@@ -1,0 +1,247 @@
+package stun
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+// ServerConfig bounds what a Server gives away. Zero values mean the defaults.
+// Whoever exceeds a bound is disconnected.
+type ServerConfig struct {
+	// MaxConns bounds the connections of the server. Default 4096: with some
+	// 10 KiB each, 40 MiB, and below the usual limits for open files.
+	MaxConns int
+
+	// MaxConnsPerClient bounds the connections of one client: one IPv4
+	// address or one IPv6 /64, which a single host may have to itself.
+	// Default 64: a peer keeps one or two, and many peers may share the
+	// address of a carrier's NAT.
+	MaxConnsPerClient int
+
+	// MaxRequestRate bounds the messages that one connection may send in a
+	// second. Default 16: a peer sends one to learn its address and then one
+	// now and then to keep the mapping.
+	MaxRequestRate int
+
+	// IdleTimeout bounds the time between two requests. Default 90 s: peers
+	// keep the connection that made a NAT mapping, and send a request every
+	// 25 to 30 s to keep both alive, so that two may be lost or late.
+	IdleTimeout time.Duration
+
+	// RequestTimeout bounds the time in which a request must arrive whole
+	// once its first byte has, and in which its answer must be taken. Default
+	// 5 s: both fit into one segment, and in 5 s a lost one is sent anew
+	// several times.
+	RequestTimeout time.Duration
+}
+
+// withDefaults returns a copy of c, which may be nil, without zero values.
+func (c *ServerConfig) withDefaults() ServerConfig {
+	var cfg ServerConfig
+	if c != nil {
+		cfg = *c
+	}
+	setDefault(&cfg.MaxConns, 4096)
+	setDefault(&cfg.MaxConnsPerClient, 64)
+	setDefault(&cfg.MaxRequestRate, 16)
+	setDefault(&cfg.IdleTimeout, 90*time.Second)
+	setDefault(&cfg.RequestTimeout, 5*time.Second)
+	return cfg
+}
+
+func setDefault[T int | time.Duration](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+// Server is a STUN server for TCP. It answers Binding requests of RFC 8489 and
+// nothing else. Its methods may be called from several goroutines.
+type Server struct {
+	cfg ServerConfig
+
+	done  chan struct{}  // closed when Shutdown or Close begins
+	conns sync.WaitGroup // a goroutine each
+
+	mu        sync.Mutex
+	listeners map[*net.Listener]struct{}
+	open      connTable
+}
+
+// NewServer returns a server with the bounds of cfg, which may be nil.
+func NewServer(cfg *ServerConfig) *Server {
+	c := cfg.withDefaults()
+	return &Server{
+		cfg:       c,
+		done:      make(chan struct{}),
+		listeners: make(map[*net.Listener]struct{}),
+		open:      newConnTable(c.MaxConns, c.MaxConnsPerClient),
+	}
+}
+
+// Serve accepts connections from l and answers what they ask, until Shutdown or
+// Close, and then returns ErrServerClosed. It may be called with several
+// listeners, from a goroutine each. Serve closes l in any case.
+//
+// Running out of file descriptors and other passing errors of l make Serve
+// pause; any other is returned.
+func (s *Server) Serve(l net.Listener) error {
+	defer func() { _ = l.Close() }() // Shutdown may have been first.
+	if !s.addListener(&l) {
+		return ErrServerClosed
+	}
+	defer s.removeListener(&l)
+	var pause backoff
+	for {
+		nc, err := l.Accept()
+		switch {
+		case s.closing():
+			if err == nil {
+				reset(nc)
+			}
+			return ErrServerClosed
+		case err == nil:
+			pause = 0
+			s.start(nc)
+		case temporary(err):
+			pause.wait(s.done)
+		default:
+			return err
+		}
+	}
+}
+
+// start serves nc from a new goroutine, or resets it if that exceeds a bound.
+func (s *Server) start(nc net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	client := addrPort(nc.RemoteAddr())
+	if s.closing() || !client.IsValid() {
+		reset(nc)
+		return
+	}
+	c := newServerConn(s, nc, client)
+	if !s.open.add(c) {
+		reset(nc)
+		return
+	}
+	s.conns.Go(func() {
+		c.serve()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.open.remove(c)
+	})
+}
+
+// Shutdown stops the server in an orderly way: it closes the listeners and the
+// connections that wait for a request, lets a request that has begun to arrive
+// be answered (RFC 8489 section 6.2.2 wants no request left without its
+// response), and waits for all of that. If ctx ends first, Shutdown resets what
+// is left, waits for that too, and returns the context's error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stop()
+	ended := make(chan struct{})
+	go func() {
+		s.conns.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		s.resetAll()
+		<-ended
+		return ctx.Err()
+	}
+}
+
+// Close closes the listeners and resets all connections. It returns when their
+// goroutines have ended, and always nil.
+func (s *Server) Close() error {
+	s.stop()
+	s.resetAll()
+	s.conns.Wait()
+	return nil
+}
+
+// stop ends the accepting and closes what is idle.
+func (s *Server) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing() {
+		return
+	}
+	close(s.done)
+	for l := range s.listeners {
+		_ = (*l).Close()
+	}
+	for c := range s.open.conns {
+		c.closeIdle()
+	}
+}
+
+func (s *Server) resetAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.open.conns {
+		reset(c.nc)
+	}
+}
+
+func (s *Server) closing() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *Server) addListener(l *net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing() {
+		return false
+	}
+	s.listeners[l] = struct{}{}
+	return true
+}
+
+func (s *Server) removeListener(l *net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+}
+
+// temporary reports whether Accept may succeed later, as it does after EMFILE,
+// ENFILE and ECONNABORTED.
+func temporary(err error) bool {
+	var t interface{ Temporary() bool }
+	return errors.As(err, &t) && t.Temporary()
+}
+
+// backoff is the pause after the latest failed Accept.
+type backoff time.Duration
+
+// wait pauses twice as long as before, 5 ms to 1 s (the values of net/http:
+// short enough not to be noticed, long enough not to spin), or until done.
+func (b *backoff) wait(done <-chan struct{}) {
+	*b = min(max(2**b, backoff(5*time.Millisecond)), backoff(time.Second))
+	t := time.NewTimer(time.Duration(*b))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-done:
+	}
+}
+
+// reset closes nc without leaving TIME_WAIT or unsent data behind.
+func reset(nc net.Conn) {
+	if l, ok := nc.(interface{ SetLinger(sec int) error }); ok {
+		_ = l.SetLinger(0) // nc is given up; errors change nothing.
+	}
+	_ = nc.Close()
+}

@@ -1,0 +1,40 @@
+package stun_test
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// serve runs a server on loopback until the test ends, and returns its address.
+func serve(tb testing.TB, cfg *stun.ServerConfig) netip.AddrPort {
+	tb.Helper()
+	s := stun.NewServer(cfg)
+	return serveOn(tb, s, "127.0.0.1:0")
+}
+
+// serveOn lets s serve a new listener on address until the test ends.
+func serveOn(tb testing.TB, s *stun.Server, address string) netip.AddrPort {
+	tb.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	tb.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			tb.Error(err)
+		}
+		if err := <-served; err != stun.ErrServerClosed {
+			tb.Errorf("Serve returned %v, want ErrServerClosed", err)
+		}
+	})
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}

@@ -1,0 +1,102 @@
+package stun
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// defaultPort is the port of STUN over UDP and TCP, RFC 8489 section 18.6.
+const defaultPort = "3478"
+
+// ParseServer returns the host:port of a server given as
+//
+//	stun:host[:port][?transport=tcp]
+//	host[:port]
+//
+// where host is a name, an IPv4 address or an IPv6 address in brackets, and
+// the port is 3478 if there is none.
+//
+// The first form is a URI of RFC 7064. The transport, which RFC 7065 has only
+// for turn, is allowed because servers are often written so; tcp is the only
+// one. ParseServer returns an *Error for anything else, and for stuns, turn
+// and turns URIs.
+func ParseServer(s string) (string, error) {
+	server, err := parseServer(s)
+	if err != nil {
+		return "", &Error{Op: "parse", Server: strconv.Quote(s), Err: err}
+	}
+	return server, nil
+}
+
+func parseServer(s string) (string, error) {
+	hostport := s
+	if scheme, rest, ok := strings.Cut(s, ":"); ok {
+		switch strings.ToLower(scheme) {
+		case "stun":
+			var err error
+			if hostport, err = parseOpaque(rest); err != nil {
+				return "", err
+			}
+		case "stuns":
+			return "", errors.New("STUN over TLS is not supported")
+		case "turn", "turns":
+			return "", errors.New("a TURN server is no STUN server")
+		}
+	}
+	host, port, err := splitHostPort(hostport)
+	if err != nil {
+		return "", err
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "", fmt.Errorf("bad port %q", port)
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// parseOpaque takes the query from what follows "stun:".
+func parseOpaque(s string) (string, error) {
+	hostport, query, ok := strings.Cut(s, "?")
+	if !ok {
+		return hostport, nil
+	}
+	name, value, _ := strings.Cut(query, "=")
+	switch {
+	case name != "transport":
+		return "", fmt.Errorf("bad query %q", query)
+	case !strings.EqualFold(value, "tcp"):
+		return "", fmt.Errorf("transport %q is not supported, only tcp", value)
+	}
+	return hostport, nil
+}
+
+// splitHostPort splits s and checks the host.
+func splitHostPort(s string) (host, port string, err error) {
+	port = defaultPort
+	bracketed := strings.HasPrefix(s, "[")
+	switch {
+	case bracketed && strings.HasSuffix(s, "]"):
+		host = s[1 : len(s)-1]
+	case strings.Contains(s, ":"):
+		if host, port, err = net.SplitHostPort(s); err != nil {
+			return "", "", err
+		}
+	default:
+		host = s
+	}
+	if bracketed {
+		if ip, err := netip.ParseAddr(host); err != nil || !ip.Is6() {
+			return "", "", fmt.Errorf("bad IPv6 address %q", host)
+		}
+		return host, port, nil
+	}
+	// A name is looked up, so it need not be checked further than to tell
+	// it from a URL.
+	if host == "" || strings.ContainsAny(host, "/?#@[]% \t\r\n") {
+		return "", "", fmt.Errorf("bad host %q", host)
+	}
+	return host, port, nil
+}

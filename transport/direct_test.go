@@ -1,0 +1,234 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/core/record"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+// TestRelayedConnectionBecomesDirect shows what libp2p sees of the main job.
+func TestRelayedConnectionBecomesDirect(t *testing.T) {
+	servers := WithSTUNServers(newSTUNServer(t))
+	relay := newRelay(t)
+	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
+	relayed := connectRelayed(t, relay, a, b)
+
+	ctx := testContext(t)
+	out, err := DirectConnect(ctx, b, a.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := DirectConnect(ctx, a, b.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.Stat().Direction != network.DirOutbound || in.Stat().Direction != network.DirInbound {
+		t.Errorf("%s at the initiator and %s at the responder, want outbound and inbound", out.Stat().Direction, in.Stat().Direction)
+	}
+	for c, other := range map[network.Conn]host.Host{out: a, in: b} {
+		if c.Stat().Limited || isRelayed(c) {
+			t.Errorf("%v is not direct", c)
+		}
+		if c.ConnState().Security == "" || c.ConnState().StreamMultiplexer == "" {
+			t.Errorf("connection is %+v, want it secured and multiplexed", c.ConnState())
+		}
+		want := find(other).port.Number()
+		if got := c.RemoteMultiaddr(); !got.Equal(ma.StringCast("/ip4/127.0.0.1/tcp/" + itoa(want))) {
+			t.Errorf("remote address %s, want the peer's reflexive address with port %d", got, want)
+		}
+	}
+	if got := b.Network().Connectedness(a.ID()); got != network.Connected {
+		t.Errorf("connectedness %s, want connected", got)
+	}
+	if relayed.IsClosed() {
+		t.Error("the relayed connection was closed")
+	}
+	// A stream without further ado goes over the direct connection.
+	a.SetStreamHandler("/test", func(s network.Stream) { s.Close() })
+	s, err := b.NewStream(ctx, a.ID(), "/test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Reset()
+	if isRelayed(s.Conn()) {
+		t.Error("a stream goes over the relay")
+	}
+	wantNoSimopenAddr(t, a, b)
+	wantNoSimopenAddr(t, b, a)
+}
+
+// wantNoSimopenAddr checks what h tells others of its addresses, and what peer
+// keeps of them.
+func wantNoSimopenAddr(t *testing.T, h, peer host.Host) {
+	t.Helper()
+	check := func(where string, addrs []ma.Multiaddr) {
+		for _, a := range addrs {
+			if strings.Contains(a.String(), "simopen") {
+				t.Errorf("%s has %s", where, a)
+			}
+		}
+	}
+	check("Addrs", h.Addrs())
+	check("own peerstore", h.Peerstore().Addrs(h.ID()))
+	check("the peer's peerstore", peer.Peerstore().Addrs(h.ID()))
+	for _, ps := range []peerstore.Peerstore{h.Peerstore(), peer.Peerstore()} {
+		cab, ok := peerstore.GetCertifiedAddrBook(ps)
+		if !ok {
+			t.Fatal("no certified address book")
+		}
+		if e := cab.GetPeerRecord(h.ID()); e != nil {
+			check("signed peer record", recordAddrs(t, e))
+		}
+	}
+}
+
+func recordAddrs(t *testing.T, e *record.Envelope) []ma.Multiaddr {
+	r, err := e.Record()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.(*peer.PeerRecord).Addrs
+}
+
+// The other side's DirectConnect asks the initiator.
+func TestResponderAsks(t *testing.T) {
+	server := newSTUNServer(t)
+	relay := newRelay(t)
+	a := newPeer(t, Enable(WithSTUNServers(server)))
+	b := newPeer(t) // not enabled yet: nothing is upgraded by itself
+	connectRelayed(t, relay, a, b)
+	if _, err := DirectConnect(testContext(t), a, b.ID()); !errors.Is(err, ErrPeerUnsupported) {
+		t.Fatalf("got %v, want ErrPeerUnsupported", err)
+	}
+	t.Run("and gets it", func(t *testing.T) {
+		b := newPeer(t, Enable(WithSTUNServers(server)))
+		dialRelayed(t, relay, a, b)
+		c, err := DirectConnect(testContext(t), a, b.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Stat().Direction != network.DirInbound {
+			t.Errorf("direction %s, want inbound: the peer dialled the relayed connection", c.Stat().Direction)
+		}
+	})
+	t.Run("and hears the reason", func(t *testing.T) {
+		b := newPeer(t, Enable())
+		dialRelayed(t, relay, a, b)
+		_, err := DirectConnect(testContext(t), a, b.ID())
+		if err == nil || !strings.Contains(err.Error(), ErrNoSTUNServer.Error()) {
+			t.Fatalf("got %v, want the initiator's %q", err, ErrNoSTUNServer)
+		}
+	})
+}
+
+// Both peers dialled the other through the relay, and both offer.
+func TestGlare(t *testing.T) {
+	servers := WithSTUNServers(newSTUNServer(t))
+	relay := newRelay(t)
+	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
+	ctx := testContext(t)
+	reserve(t, relay, a)
+	reserve(t, relay, b)
+	errs := make(chan error, 2)
+	go func() { errs <- a.Connect(ctx, circuitInfo(relay, b)) }()
+	go func() { errs <- b.Connect(ctx, circuitInfo(relay, a)) }()
+	for range 2 {
+		if err := <-errs; err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, h := range []struct{ host, peer host.Host }{{a, b}, {b, a}} {
+		if _, err := DirectConnect(ctx, h.host, h.peer.ID()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestDirectConnectNeedsARelayedConnection(t *testing.T) {
+	a := newPeer(t, Enable(WithSTUNServers("127.0.0.1:1")))
+	b := newPeer(t)
+	_, err := DirectConnect(testContext(t), a, b.ID())
+	var e *Error
+	if !errors.Is(err, ErrNoRelayedConn) || !errors.As(err, &e) || e.Peer != b.ID() {
+		t.Fatalf("got %v, want ErrNoRelayedConn with the peer", err)
+	}
+	if _, err := DirectConnect(testContext(t), b, a.ID()); !errors.Is(err, ErrNotEnabled) {
+		t.Fatalf("got %v, want ErrNotEnabled", err)
+	}
+	if _, err := find(a).Dial(testContext(t), simopenAddr, b.ID()); !errors.Is(err, ErrNoRelayedConn) {
+		t.Fatalf("got %v, want ErrNoRelayedConn", err)
+	}
+	if _, err := find(a).Dial(testContext(t), ma.StringCast("/ip4/127.0.0.1/tcp/4001"), b.ID()); err == nil {
+		t.Fatal("dialled an address of another transport")
+	}
+}
+
+func TestDirectConnectReturnsWhatIsThere(t *testing.T) {
+	a, b := newHost(t, Enable()), newHost(t)
+	if err := a.Connect(testContext(t), info(b)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := DirectConnect(testContext(t), a, b.ID())
+	if err != nil || c.RemotePeer() != b.ID() {
+		t.Fatalf("got %v, %v", c, err)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for _, bad := range []string{"", "stuns:stun.example.org", "stun:example.org?transport=udp", "a:b:c"} {
+		if h, err := libp2p.New(libp2p.NoListenAddrs, Enable(WithSTUNServers(bad))); err == nil {
+			h.Close()
+			t.Errorf("STUN server %q was accepted", bad)
+		}
+	}
+}
+
+func TestAttachOnce(t *testing.T) {
+	h := newHost(t, Enable())
+	if err := Attach(h, find(h)); err == nil {
+		t.Error("attached twice")
+	}
+	other, err := New(nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Attach(h, other); err == nil {
+		t.Error("two transports in one host")
+	}
+	if _, err := other.Dial(context.Background(), simopenAddr, h.ID()); !errors.Is(err, ErrNotEnabled) && err == nil {
+		t.Error("dialled without a host")
+	}
+}
+
+// Closing the transport leaves the host as it would be without.
+func TestCloseTransport(t *testing.T) {
+	servers := WithSTUNServers(newSTUNServer(t))
+	relay := newRelay(t)
+	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
+	relayed := connectRelayed(t, relay, a, b)
+	if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
+		t.Fatal(err)
+	}
+	direct := directConn(b, a.ID())
+	for range 2 {
+		if err := find(b).Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if direct.IsClosed() || relayed.IsClosed() {
+		t.Error("a connection was closed with the transport")
+	}
+	direct.Close()
+	if _, err := DirectConnect(testContext(t), b, a.ID()); !errors.Is(err, ErrClosed) {
+		t.Errorf("got %v, want ErrClosed", err)
+	}
+}
