@@ -12,12 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // testTimeout ends a test that waits for what does not come.
 const testTimeout = 30 * time.Second

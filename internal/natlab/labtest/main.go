@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
@@ -15,7 +17,7 @@ const roleEnv = "NATLAB_ROLE"
 var unavailable error
 
 // Main is the body of TestMain: it runs a role if the process was started for one, or else
-// the tests. It does not return.
+// the tests, which must leave no goroutine behind. It does not return.
 func Main(m *testing.M, roles map[string]Role) {
 	if name, ok := os.LookupEnv(roleEnv); ok {
 		os.Exit(runRole(name, roles[name]))
@@ -23,7 +25,7 @@ func Main(m *testing.M, roles map[string]Role) {
 	if !fuzzWorker() {
 		unavailable = natlab.Enter()
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // fuzzWorker reports whether this process was started by "go test -fuzz" to do its work. It is

@@ -1,0 +1,371 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
+	"github.com/libp2p/go-msgio/pbio"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+// wantUntouched pings over the relayed connection itself.
+func wantUntouched(t *testing.T, relayed network.Conn) {
+	t.Helper()
+	s, err := relayed.NewStream(network.WithAllowLimitedConn(testContext(t), "test"))
+	if err != nil {
+		t.Fatalf("relayed connection: %v", err)
+	}
+	defer s.Reset()
+	s.SetDeadline(time.Now().Add(testTimeout))
+	// multistream-select by hand, proposing and pinging at once.
+	msg := "\x13/multistream/1.0.0\n\x11" + string(ping.ID) + "\n" + string(make([]byte, ping.PingSize))
+	if _, err := io.WriteString(s, msg); err != nil {
+		t.Fatalf("relayed connection: %v", err)
+	}
+	if _, err := io.ReadFull(s, make([]byte, len(msg))); err != nil {
+		t.Fatalf("relayed connection: %v", err)
+	}
+}
+
+// wantNothingLeft compares open files before and after f, which closes all that
+// it opens. On other systems than Linux goleak alone watches.
+func wantNothingLeft(t *testing.T, f func()) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		f()
+		return
+	}
+	before := openFiles(t)
+	f()
+	// The kernel's and Go's own closing is asynchronous in places.
+	for deadline := time.Now().Add(testTimeout); openFiles(t) > before; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d files are open, %d were before", openFiles(t), before)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	d, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(d)
+}
+
+// newBadSTUNServer serves every connection with f.
+func newBadSTUNServer(t *testing.T, f func(net.Conn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer c.Close()
+				stop := context.AfterFunc(ctx, func() { c.Close() })
+				defer stop()
+				f(c)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		cancel()
+		wg.Wait()
+	})
+	return l.Addr().String()
+}
+
+func TestBadSTUNServer(t *testing.T) {
+	refusing := func(t *testing.T) string {
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		return l.Addr().String()
+	}
+	serve := func(f func(net.Conn)) func(*testing.T) string {
+		return func(t *testing.T) string { return newBadSTUNServer(t, f) }
+	}
+	request := func(c net.Conn) []byte {
+		b := make([]byte, 28)
+		io.ReadFull(c, b)
+		return b
+	}
+	hold := func(c net.Conn) { io.Copy(io.Discard, c) }
+	for name, tc := range map[string]struct {
+		server func(*testing.T) string
+		want   []error
+	}{
+		"none":     {nil, []error{ErrNoSTUNServer}},
+		"refuses":  {refusing, []error{ErrNoReflexiveAddress}},
+		"hangs up": {serve(func(c net.Conn) { request(c) }), []error{ErrNoReflexiveAddress, stun.ErrDisconnected}},
+		"nonsense": {serve(func(c net.Conn) { io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n"); hold(c) }), []error{ErrNoReflexiveAddress, stun.ErrMalformed}},
+		"silent":   {serve(hold), []error{ErrNoReflexiveAddress, context.DeadlineExceeded}},
+		"half an answer": {serve(func(c net.Conn) {
+			b := request(c)
+			c.Write(append([]byte{1, 1, 0, 12, 0x21, 0x12, 0xa4, 0x42}, append(b[8:20], 0, 0x20)...))
+			hold(c)
+		}), []error{ErrNoReflexiveAddress, context.DeadlineExceeded}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var servers []string
+			if tc.server != nil {
+				servers = append(servers, tc.server(t))
+			}
+			relay := newRelay(t)
+			a, b := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)))), newPeer(t, Enable(WithSTUNServers(servers...)))
+			relayed := connectRelayed(t, relay, a, b)
+			_, err := DirectConnect(testContext(t), b, a.ID())
+			for _, want := range tc.want {
+				if !errors.Is(err, want) {
+					t.Errorf("got %v, want %v", err, want)
+				}
+			}
+			var e *Error
+			if !errors.As(err, &e) {
+				t.Errorf("got %T, want *Error", err)
+			}
+			var se *stun.Error
+			if tc.server != nil && (!errors.As(err, &se) || se.Server != servers[0]) {
+				t.Errorf("got %v, want a *stun.Error that names the server", err)
+			}
+			wantUntouched(t, relayed)
+		})
+	}
+	t.Run("of the responder", func(t *testing.T) {
+		t.Parallel()
+		relay := newRelay(t)
+		a, b := newPeer(t, Enable()), newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
+		relayed := connectRelayed(t, relay, a, b)
+		_, err := DirectConnect(testContext(t), b, a.ID())
+		var remote *holepunch.RemoteError
+		if !errors.As(err, &remote) || remote.Status != pb.Status_NO_ADDRESS || remote.Detail != ErrNoSTUNServer.Error() {
+			t.Fatalf("got %v, want the responder's reason", err)
+		}
+		wantUntouched(t, relayed)
+	})
+}
+
+// A peer without simopen costs one small stream, and says so at once.
+func TestPeerWithoutSimopen(t *testing.T) {
+	relay := newRelay(t)
+	a, b := newPeer(t), newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
+	relayed := connectRelayed(t, relay, a, b)
+	if _, err := DirectConnect(testContext(t), b, a.ID()); !errors.Is(err, ErrPeerUnsupported) {
+		t.Fatalf("got %v, want ErrPeerUnsupported", err)
+	}
+	wantUntouched(t, relayed)
+}
+
+// hostile connects a host that answers OFFERs with f to an enabled dialler.
+func hostile(t *testing.T, f func(network.Stream)) (relay, dialler host.Host, relayed network.Conn, peer host.Host) {
+	t.Helper()
+	relay = newRelay(t)
+	peer = newPeer(t)
+	peer.SetStreamHandler(holepunch.Protocol, f)
+	dialler = newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
+	return relay, dialler, connectRelayed(t, relay, peer, dialler), peer
+}
+
+func TestHostileResponder(t *testing.T) {
+	answer := func(change func(*pb.Message)) func(network.Stream) {
+		return func(s network.Stream) {
+			defer s.Close()
+			var m pb.Message
+			if err := pbio.NewDelimitedReader(s, 4096).ReadMsg(&m); err != nil {
+				return
+			}
+			m.Type, m.Target = pb.Message_ANSWER, nil
+			change(&m)
+			pbio.NewDelimitedWriter(s).WriteMsg(&m)
+		}
+	}
+	candidate := func(addr string) *pb.Candidate {
+		return &pb.Candidate{Kind: pb.Candidate_REFLEXIVE, Addr: ma.StringCast(addr).Bytes()}
+	}
+	for name, tc := range map[string]struct {
+		f    func(network.Stream)
+		want error
+	}{
+		"resets":            {func(s network.Stream) { s.Reset() }, holepunch.ErrSignalLost},
+		"closes":            {func(s network.Stream) { s.Close() }, holepunch.ErrSignalLost},
+		"nonsense":          {func(s network.Stream) { io.WriteString(s, "\x05hello"); s.Close() }, holepunch.ErrMalformed},
+		"too long":          {func(s network.Stream) { s.Write(append([]byte{0xff, 0xff, 3}, make([]byte, 65535)...)); s.Close() }, holepunch.ErrMalformed},
+		"half":              {func(s network.Stream) { s.Write([]byte{100, 8, 2}); s.Close() }, holepunch.ErrMalformed},
+		"no candidates":     {answer(func(m *pb.Message) { m.Candidates = nil }), holepunch.ErrNoCandidate},
+		"private candidate": {answer(func(m *pb.Message) { m.Candidates = []*pb.Candidate{candidate("/ip4/10.0.0.1/tcp/4001")} }), holepunch.ErrNoCandidate},
+		"low port":          {answer(func(m *pb.Message) { m.Candidates = []*pb.Candidate{candidate("/ip4/127.0.0.1/tcp/22")} }), holepunch.ErrNoCandidate},
+		"another attempt":   {answer(func(m *pb.Message) { m.Attempt[0]++ }), holepunch.ErrMalformed},
+		"our own address":   {answer(func(*pb.Message) {}), holepunch.ErrNoCandidate},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, dialler, relayed, peer := hostile(t, tc.f)
+			if _, err := DirectConnect(testContext(t), dialler, peer.ID()); !errors.Is(err, tc.want) {
+				t.Fatalf("got %v, want %v", err, tc.want)
+			}
+			wantUntouched(t, relayed)
+		})
+	}
+}
+
+// A hostile initiator is told why it is refused.
+func TestHostileInitiator(t *testing.T) {
+	relay := newRelay(t)
+	victim := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
+	attacker := newPeer(t)
+	relayed := connectRelayed(t, relay, victim, attacker)
+	send := func(t *testing.T, m *pb.Message) *pb.Message {
+		t.Helper()
+		s, err := attacker.NewStream(network.WithAllowLimitedConn(testContext(t), "test"), victim.ID(), holepunch.Protocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Reset()
+		s.SetDeadline(time.Now().Add(testTimeout))
+		pbio.NewDelimitedWriter(s).WriteMsg(m) // beyond the bounds, the victim may stop reading
+		var answer pb.Message
+		if err := pbio.NewDelimitedReader(s, 4096).ReadMsg(&answer); err != nil {
+			t.Fatal(err)
+		}
+		return &answer
+	}
+	many := func(n int, addr string) (cs []*pb.Candidate) {
+		for range n {
+			cs = append(cs, &pb.Candidate{Kind: pb.Candidate_REFLEXIVE, Addr: ma.StringCast(addr).Bytes()})
+		}
+		return cs
+	}
+	for name, tc := range map[string]struct {
+		candidates []*pb.Candidate
+		want       pb.Status
+	}{
+		"no candidates":     {nil, pb.Status_NO_CANDIDATE},
+		"10,000 candidates": {many(10000, "/ip4/46.0.2.1/tcp/4001"), pb.Status_MALFORMED},
+		"nine candidates":   {many(9, "/ip4/46.0.2.1/tcp/4001"), pb.Status_MALFORMED},
+		"private":           {many(1, "/ip4/192.168.1.1/tcp/4001"), pb.Status_NO_CANDIDATE},
+		"low port":          {many(1, "/ip4/46.0.2.1/tcp/443"), pb.Status_NO_CANDIDATE},
+		"multicast":         {many(1, "/ip4/224.0.0.1/tcp/4001"), pb.Status_NO_CANDIDATE},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &pb.Message{Type: pb.Message_OFFER, Attempt: make([]byte, 16), Candidates: tc.candidates}
+			if got := send(t, m); got.Status != tc.want {
+				t.Errorf("answered %v, want %s", got, tc.want)
+			}
+		})
+	}
+	wantUntouched(t, relayed)
+}
+
+// The relay dies when the OFFER has arrived.
+func TestRelayDiesBeforeTheAnswer(t *testing.T) {
+	died := make(chan struct{})
+	relays := make(chan host.Host, 1)
+	relay, dialler, _, peer := hostile(t, func(s network.Stream) {
+		(<-relays).Close()
+		close(died)
+	})
+	relays <- relay
+	_, err := DirectConnect(testContext(t), dialler, peer.ID())
+	if !errors.Is(err, holepunch.ErrSignalLost) {
+		t.Fatalf("got %v, want ErrSignalLost", err)
+	}
+	<-died
+}
+
+// A third party connects to the punching ports of both peers, first and again
+// and again; it sends bytes or none.
+func TestThirdPartyAtThePunchingPort(t *testing.T) {
+	servers := WithSTUNServers(newSTUNServer(t))
+	relay := newRelay(t)
+	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
+	for _, h := range []host.Host{a, b} {
+		addr := net.JoinHostPort("127.0.0.1", itoa(find(h).port.Number()))
+		for i := range 5 {
+			c, err := net.Dial("tcp4", addr)
+			if err != nil {
+				continue // reset already
+			}
+			defer c.Close()
+			if i%2 == 0 {
+				io.WriteString(c, "\x13/multistream/1.0.0\n")
+			}
+		}
+	}
+	connectRelayed(t, relay, a, b)
+	if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A context that ends at any point: the error says so, and nothing is left.
+func TestContextEnds(t *testing.T) {
+	servers := WithSTUNServers(newSTUNServer(t))
+	relay := newRelay(t)
+	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
+	relayed := connectRelayed(t, relay, a, b)
+	if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
+		t.Fatal(err)
+	}
+	for d := time.Duration(0); d < 10*time.Millisecond; d += 250 * time.Microsecond {
+		wantNothingLeft(t, func() {
+			// A listener of its own, for the host's has a connection already
+			// between the same two ports.
+			l, err := find(a).Listen(ma.StringCast("/ip4/127.0.0.1/tcp/0/simopen"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var accepting sync.WaitGroup
+			accepting.Go(func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					c.Close()
+				}
+			})
+			defer accepting.Wait()
+			defer l.Close()
+			ctx, cancel := context.WithTimeout(context.Background(), d)
+			defer cancel()
+			conn, err := find(b).Dial(ctx, l.Multiaddr(), a.ID())
+			if err == nil {
+				conn.Close()
+			} else if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+				t.Errorf("after %v: %v, want the context's error", d, err)
+			}
+		})
+	}
+	if directConn(b, a.ID()) == nil {
+		t.Error("the host's direct connection is gone")
+	}
+	wantUntouched(t, relayed)
+}
