@@ -34,6 +34,12 @@ const (
 	// maxStrangers bounds the handshakes with ends that are no candidate.
 	maxStrangers = 8
 
+	// maxFailures is how many connections to candidates may fail their handshake
+	// before the punch is given up: the peer is there, and will not have it. A
+	// connection that comes up on one side only, as a RST crosses it, costs
+	// one or two.
+	maxFailures = 8
+
 	// maxQueue bounds the connections that wait for their handshake.
 	maxQueue = 64
 )
@@ -92,6 +98,7 @@ type punch[C io.Closer] struct {
 	queue      []*Conn            // up, and not yet in their handshake
 	shaking    map[*Conn]struct{} // in their handshake
 	won        bool
+	failures   int   // of handshakes with candidates
 	lastShake  error // why the last connection was given up
 	nextTurn   *time.Timer
 	graceTimer <-chan time.Time
@@ -167,7 +174,7 @@ func (p *punch[C]) loop(window, shakeCtx context.Context) {
 		case <-window.Done():
 			return
 		}
-		if p.won && (p.initiator || len(p.shaking) == 0) {
+		if p.won && (p.initiator || len(p.shaking) == 0) || p.failures >= maxFailures {
 			return
 		}
 		p.turns(shakeCtx)
@@ -226,6 +233,9 @@ func (p *punch[C]) start(ctx context.Context, i int) {
 func (p *punch[C]) finish(r result[C]) {
 	delete(p.shaking, r.conn)
 	if r.err != nil {
+		if r.conn.candidate {
+			p.failures++
+		}
 		p.giveUp(r.conn, r.err)
 		return
 	}

@@ -155,8 +155,9 @@ func (s *Signal) Refuse(status pb.Status, detail string) {
 	s.last(&message{typ: pb.Message_ANSWER, status: status, detail: detail})
 }
 
-// Done tells the peer how the attempt ended: nil for success. It is best
-// effort; a responder that does not hear it stops at the end of its window.
+// Done tells the peer how the attempt ended: nil for success. The initiator
+// always does, the responder when it gave up. It is best effort; who does not
+// hear it stops at the end of the window.
 func (s *Signal) Done(err error) {
 	m := &message{typ: pb.Message_DONE}
 	var remote *RemoteError
@@ -177,8 +178,8 @@ func (s *Signal) last(m *message) {
 	s.write(m)
 }
 
-// AwaitDone waits until the initiator says how the attempt ended and returns
-// nil for success, else its reason as a [*RemoteError]. A stream that ends
+// AwaitDone waits until the peer says how the attempt ended and returns nil for
+// success, else its reason as a [*RemoteError]. A stream that ends
 // without a word returns an error that matches [ErrSignalLost]: the relay may
 // have died, and the punch need not end for that.
 func (s *Signal) AwaitDone(ctx context.Context) error {

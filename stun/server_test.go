@@ -55,24 +55,52 @@ func TestServeAfterClose(t *testing.T) {
 	}
 }
 
-// TestServeAcceptErrors has Accept fail in passing, and then for good.
+// emfile is what Accept returns when the process has too many open files.
+var emfile = &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+
+// TestServeAcceptErrors has Accept fail in passing, succeed, fail again, and
+// then for good.
 func TestServeAcceptErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := stun.NewServer(nil)
 		l := newPipeListener()
-		const failures = 10
-		for range failures {
-			l.errs <- &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
-		}
 		final := errors.New("broken")
-		l.errs <- final
+		served := make(chan error, 1)
 		begun := time.Now()
-		if err := s.Serve(l); !errors.Is(err, final) {
+		go func() { served <- s.Serve(l) }()
+		for range 10 {
+			l.errs <- emfile
+		}
+		time.Sleep(4 * time.Second)
+		exchange(t, l.dial(t, "192.0.2.1:1")) // The next pause is 5 ms again.
+		l.errs <- emfile
+		l.errs <- final
+		if err := <-served; !errors.Is(err, final) {
+			t.Errorf("Serve returned %v", err)
+		}
+		if took := time.Since(begun); took != 4*time.Second+5*time.Millisecond {
+			t.Errorf("Serve returned after %v", took)
+		}
+		_ = s.Close()
+	})
+}
+
+// TestServeBackoff checks how long Serve pauses.
+func TestServeBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := stun.NewServer(nil)
+		l := newPipeListener()
+		for range 10 {
+			l.errs <- emfile
+		}
+		l.errs <- net.ErrClosed
+		begun := time.Now()
+		if err := s.Serve(l); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Serve returned %v", err)
 		}
 		// 5, 10, 20, ... 640 ms, then 1 s.
 		if took := time.Since(begun); took != 1275*time.Millisecond+2*time.Second {
-			t.Errorf("%d failures took %v", failures, took)
+			t.Errorf("Serve returned after %v", took)
 		}
 		_ = s.Close()
 	})
@@ -83,7 +111,7 @@ func TestCloseDuringBackoff(t *testing.T) {
 		s := stun.NewServer(nil)
 		l := newPipeListener()
 		for range 10 {
-			l.errs <- &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+			l.errs <- emfile
 		}
 		time.AfterFunc(1300*time.Millisecond, func() { _ = s.Close() })
 		begun := time.Now()

@@ -88,7 +88,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	trace := t.tracer(p, network.DirOutbound, port.Number())
 	trace(offered(addrs, remote))
 	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+	defer listen(ctx, signal, stop, func() {})()
 	conn, err = holepunch.Open(ctx, holepunch.Punch{
 		Port:   port.Port,
 		Expect: expect,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -110,27 +111,17 @@ func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID
 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	delivered := make(chan struct{})
-	heard := make(chan struct{})
-	go func() {
-		defer close(heard)
-		var remote *holepunch.RemoteError
-		switch err := offer.AwaitDone(ctx); {
-		case err == nil:
-			// The initiator has its connection. Where the relayed path is the
-			// shorter one, we may not have it yet.
-			select {
-			case <-delivered:
-				stop(nil)
-			case <-ctx.Done():
-			}
-		case errors.As(err, &remote):
-			stop(remote)
+	secured := make(chan struct{})
+	first := sync.OnceFunc(func() { close(secured) })
+	unheard := listen(ctx, offer.Signal, stop, func() {
+		// The initiator has its connection. Where the relayed path is the
+		// shorter one, we may not have it yet.
+		select {
+		case <-secured:
+		case <-ctx.Done():
+		case <-time.After(securedSoon):
 		}
-		// Silence is no reason to stop: with the relayed connection gone, the
-		// punch is all that is left.
-	}()
-	deliver := sync.OnceFunc(func() { close(delivered) })
+	})
 	err = holepunch.Serve(ctx, holepunch.Punch{
 		Port:   l.port.Port,
 		Expect: expect,
@@ -139,12 +130,41 @@ func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID
 		Trace:  punchTrace(trace),
 	}, t.shake(p, network.DirInbound, stop), func(c tpt.CapableConn) {
 		l.deliver(ctx, c)
-		deliver()
+		first()
 	})
-	stop(nil)
-	<-heard
+	unheard()
 	trace(Event{Kind: Finished, Err: err})
+	if err != nil {
+		offer.Done(err)
+	}
 	return err
+}
+
+// securedSoon is how long a responder that was told of success goes on until it
+// has the connection, too: the last flight of the handshake may be lost twice.
+const securedSoon = 3 * time.Second
+
+// listen ends a punch through stop when the peer says that it is over: at once
+// if it failed, with the peer's reason, and after done returns if it succeeded.
+// Silence is no reason to stop: with the relayed connection gone, the punch is
+// all that is left. The function returned ends the listening.
+func listen(ctx context.Context, s *holepunch.Signal, stop context.CancelCauseFunc, done func()) (unheard func()) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		var remote *holepunch.RemoteError
+		switch err := s.AwaitDone(ctx); {
+		case err == nil:
+			done()
+			stop(nil)
+		case errors.As(err, &remote):
+			stop(remote)
+		}
+	}()
+	return func() {
+		stop(nil)
+		<-ended
+	}
 }
 
 // listenerFor returns the listener that was dialled, or the first, or nil.

@@ -26,9 +26,12 @@ const (
 	keepAlive = 25 * time.Second
 
 	// After all servers failed, a port that should be warm tries again after
-	// retryMin, doubling up to retryMax.
-	retryMin = time.Second
-	retryMax = time.Minute
+	// retryMin, doubling up to retryMax. It does so, too, after servers that
+	// hang up within shortLived (coturn --stun-only: 3 s) instead of holding
+	// the connection; a dial or an OFFER asks at once.
+	retryMin   = time.Second
+	retryMax   = time.Minute
+	shortLived = 10 * time.Second
 )
 
 // A warmPort is a local port, and its reflexive addresses while somebody uses
@@ -46,7 +49,7 @@ type warmPort struct {
 	// All below is owned by run.
 	uses    int
 	waiting []chan<- view
-	conns   map[*stun.Conn]netip.AddrPort // what each server says
+	conns   map[*stun.Conn]observation // what each server says
 	answers <-chan stun.Answer            // nil between rounds
 	errs    []error                       // of this round
 	retry   *time.Timer                   // the next round, after one that failed
@@ -65,6 +68,11 @@ type view struct {
 	err   error
 }
 
+type observation struct {
+	mapped netip.AddrPort
+	since  time.Time // of the connection
+}
+
 // A change is news of one server: its connection ended, or its answer.
 type change struct {
 	conn   *stun.Conn
@@ -80,7 +88,7 @@ func newWarmPort(servers []string) (*warmPort, error) {
 		Port:    port,
 		servers: servers,
 		cmds:    make(chan warmCommand),
-		conns:   make(map[*stun.Conn]netip.AddrPort),
+		conns:   make(map[*stun.Conn]observation),
 		changes: make(chan change),
 		retry:   time.NewTimer(0),
 	}
@@ -213,8 +221,7 @@ func (w *warmPort) answered(a stun.Answer, ok bool) {
 	case w.uses == 0:
 		a.Conn.Close() // the last user left meanwhile
 	default:
-		w.backoff = 0
-		w.conns[a.Conn] = a.Mapped
+		w.conns[a.Conn] = observation{a.Mapped, time.Now()}
 		w.wg.Go(func() { w.hold(a.Conn, a.Mapped) })
 		for _, reply := range w.waiting {
 			reply <- view{addrs: w.addrs()}
@@ -231,9 +238,13 @@ func (w *warmPort) fail(err error) {
 	}
 	w.waiting = nil
 	if !errors.Is(err, ErrNoSTUNServer) {
-		w.backoff = min(max(2*w.backoff, retryMin), retryMax)
-		w.retry.Reset(w.backoff)
+		w.askLater()
 	}
+}
+
+func (w *warmPort) askLater() {
+	w.backoff = min(max(2*w.backoff, retryMin), retryMax)
+	w.retry.Reset(w.backoff)
 }
 
 // hold keeps one server's connection alive and reports what becomes of it.
@@ -269,16 +280,22 @@ func (w *warmPort) hold(c *stun.Conn, mapped netip.AddrPort) {
 }
 
 func (w *warmPort) changed(c change) {
-	if _, ok := w.conns[c.conn]; !ok {
+	o, ok := w.conns[c.conn]
+	if !ok {
 		return // let go already
 	}
 	if c.mapped.IsValid() {
-		w.conns[c.conn] = c.mapped
+		w.conns[c.conn] = observation{c.mapped, o.since}
 		return
 	}
 	c.conn.Close()
 	delete(w.conns, c.conn)
-	if len(w.conns) == 0 && w.uses > 0 {
+	switch {
+	case len(w.conns) > 0 || w.uses == 0:
+	case time.Since(o.since) < shortLived:
+		w.askLater()
+	default:
+		w.backoff = 0
 		w.ask()
 	}
 }
@@ -295,9 +312,9 @@ func (w *warmPort) cool() {
 // mapping all servers say the same.
 func (w *warmPort) addrs() []netip.AddrPort {
 	var as []netip.AddrPort
-	for _, a := range w.conns {
-		if !slices.Contains(as, a) {
-			as = append(as, a)
+	for _, o := range w.conns {
+		if !slices.Contains(as, o.mapped) {
+			as = append(as, o.mapped)
 		}
 	}
 	slices.SortFunc(as, netip.AddrPort.Compare)

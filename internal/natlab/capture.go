@@ -14,10 +14,12 @@ import (
 // no further says in a comment why. An error of w while the lab runs ends the
 // capture, and is returned by [Lab.Close].
 func (s *Site) Capture(w io.Writer) error {
+	// "Raw IPv4", which tcpdump and Wireshark read as IPv6 where the packet says so: libpcap
+	// refuses a file with two interfaces of plain "raw", having two numbers for that.
 	side := func(name string) pcapgo.NgInterface {
 		return pcapgo.NgInterface{
 			Name:                name,
-			LinkType:            layers.LinkTypeRaw,
+			LinkType:            layers.LinkTypeIPv4,
 			TimestampResolution: 9,
 		}
 	}

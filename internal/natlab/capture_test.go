@@ -53,8 +53,8 @@ func TestCapture(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if side.Name != want.side || side.LinkType != layers.LinkTypeRaw {
-			t.Errorf("got a packet of %s, link type %v, want %s and raw", side.Name, side.LinkType, want.side)
+		if side.Name != want.side || side.LinkType != layers.LinkTypeIPv4 {
+			t.Errorf("got a packet of %s, link type %v, want %s and IPv4", side.Name, side.LinkType, want.side)
 		}
 		if after := info.Timestamp.Sub(bubbleStart); after != want.after {
 			t.Errorf("%s: got a packet after %v, want %v", want.side, after, want.after)

@@ -118,3 +118,31 @@ func TestSessionsAreBounded(t *testing.T) {
 	}
 	n.open(protoUDP, inside1, remote(0))
 }
+
+func TestSessionByInboundSYN(t *testing.T) {
+	n := newNATTest(t, "eim-eif")
+	external := n.open(protoTCP, inside1, remote1)
+	visitor := ap("46.0.9.1:9000")
+	for _, step := range []struct {
+		flags uint8
+		in    bool
+		want  string
+	}{
+		{ACK, true, "filtered"},    // nothing but a SYN begins a session
+		{ACK, false, "no session"}, // on either side
+		{SYN | ACK, true, "filtered"},
+		{SYN, true, ""},
+		{SYN | ACK, false, ""},
+		{ACK, true, ""},
+	} {
+		var reason string
+		if step.in {
+			_, reason = n.in(tcpPacket(visitor, external, step.flags, ""))
+		} else {
+			_, reason = n.out(tcpPacket(inside1, visitor, step.flags, ""))
+		}
+		if reason != step.want {
+			t.Errorf("flags %x, in %v: %q, want %q", step.flags, step.in, reason, step.want)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package natlab
 
 import (
 	"bytes"
-	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -82,111 +81,6 @@ var protocols = []struct {
 	name  string
 	proto uint8
 }{{"TCP", protoTCP}, {"UDP", protoUDP}}
-
-func TestMapping(t *testing.T) {
-	otherPort := netip.AddrPortFrom(remote1.Addr(), 81)
-	otherAddr := ap("46.0.3.1:80")
-	for _, tt := range []struct {
-		mapping              string
-		otherPort, otherAddr bool // whether the mapping is used again for these
-	}{
-		{"eim", true, true},
-		{"adm", true, false},
-		{"apdm", false, false},
-	} {
-		for _, filtering := range filteringWords {
-			for _, ports := range portsWords {
-				if ports == "overload" {
-					continue // there, mappings of one internal endpoint share a port: see TestPortOverload
-				}
-				for _, p := range protocols {
-					t.Run(fmt.Sprint(tt.mapping, "-", filtering, "-", ports, " ", p.name), func(t *testing.T) {
-						n := newNATTest(t, tt.mapping+"-"+filtering+"-"+ports)
-						one := n.open(p.proto, inside1, remote1)
-						if one.Addr() != natAddr {
-							t.Errorf("external endpoint is %v", one)
-						}
-						if again := n.open(p.proto, inside1, remote1); again != one {
-							t.Errorf("the same destination again: %v, before %v", again, one)
-						}
-						if other := n.open(p.proto, inside1, otherPort); (other == one) != tt.otherPort {
-							t.Errorf("other port: %v, before %v", other, one)
-						}
-						if other := n.open(p.proto, inside1, otherAddr); (other == one) != tt.otherAddr {
-							t.Errorf("other address: %v, before %v", other, one)
-						}
-						if other := n.open(p.proto, inside2, remote1); other == one {
-							t.Errorf("two hosts share %v", one)
-						}
-					})
-				}
-			}
-		}
-	}
-}
-
-func TestFiltering(t *testing.T) {
-	otherPort := netip.AddrPortFrom(remote1.Addr(), 81)
-	otherAddr := ap("46.0.3.1:80")
-	for _, tt := range []struct {
-		filtering            string
-		otherPort, otherAddr string // why a packet from there does not come in
-	}{
-		{"eif", "", ""},
-		{"adf", "", "filtered"},
-		{"apdf", "filtered", "filtered"},
-	} {
-		for _, mapping := range mappingWords[EIM:] {
-			for _, p := range protocols {
-				t.Run(mapping+"-"+tt.filtering+" "+p.name, func(t *testing.T) {
-					n := newNATTest(t, mapping+"-"+tt.filtering)
-					if _, reason := n.in(first(p.proto, remote1, ap("46.0.1.1:4001"))); reason != "no mapping" {
-						t.Errorf("before anything went out: %q", reason)
-					}
-					external := n.open(p.proto, inside1, remote1)
-					for from, want := range map[netip.AddrPort]string{remote1: "", otherPort: tt.otherPort, otherAddr: tt.otherAddr} {
-						to, reason := n.in(first(p.proto, from, external))
-						if reason != want || reason == "" && to != inside1 {
-							t.Errorf("from %v: %v %q, want %q", from, to, reason, want)
-						}
-					}
-					other := netip.AddrPortFrom(natAddr, external.Port()+1)
-					if _, reason := n.in(first(p.proto, remote1, other)); reason != "no mapping" {
-						t.Errorf("to another port: %q", reason)
-					}
-				})
-			}
-		}
-	}
-}
-
-func TestSessionByInboundSYN(t *testing.T) {
-	n := newNATTest(t, "eim-eif")
-	external := n.open(protoTCP, inside1, remote1)
-	visitor := ap("46.0.9.1:9000")
-	for _, step := range []struct {
-		flags uint8
-		in    bool
-		want  string
-	}{
-		{ACK, true, "filtered"},    // nothing but a SYN begins a session
-		{ACK, false, "no session"}, // on either side
-		{SYN | ACK, true, "filtered"},
-		{SYN, true, ""},
-		{SYN | ACK, false, ""},
-		{ACK, true, ""},
-	} {
-		var reason string
-		if step.in {
-			_, reason = n.in(tcpPacket(visitor, external, step.flags, ""))
-		} else {
-			_, reason = n.out(tcpPacket(inside1, visitor, step.flags, ""))
-		}
-		if reason != step.want {
-			t.Errorf("flags %x, in %v: %q, want %q", step.flags, step.in, reason, step.want)
-		}
-	}
-}
 
 func TestUnsolicited(t *testing.T) {
 	external := ap("46.0.1.1:4001")
@@ -343,4 +237,28 @@ func TestUntranslatable(t *testing.T) {
 	if _, reason := newNATTest(t, "eim-eif").out(echo); reason != "protocol" {
 		t.Errorf("echo request: %q", reason)
 	}
+}
+
+// FuzzNAT looks for packets that a NAT does not survive.
+func FuzzNAT(f *testing.F) {
+	external := netip.AddrPortFrom(natAddr, inside1.Port())
+	f.Add(tcpPacket(inside1, remote1, SYN, ""))
+	f.Add(tcpPacket(remote1, external, RST, ""))
+	f.Add(unreachableFor(mustParse(tcpPacket(external, remote1, SYN, ""))))
+	f.Add(unreachableFor(mustParse(tcpPacket(remote1, inside1, SYN, ""))))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, words := range []string{"eim-eif-rst-hairpin", "apdm-apdf-icmp-overload-rstkills"} {
+			n := newNATTest(t, words)
+			n.open(protoTCP, inside1, remote1)
+			for _, translate := range []func(time.Time, []byte) Verdict{n.nat.Outbound, n.nat.Inbound} {
+				v := translate(n.now, bytes.Clone(b))
+				if v.Fate == Dropped {
+					continue
+				}
+				if _, err := Parse(v.Packet); err != nil {
+					t.Errorf("%s has made a bad packet: %v", words, err)
+				}
+			}
+		}
+	})
 }

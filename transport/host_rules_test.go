@@ -1,0 +1,176 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/control"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+)
+
+// A gater refuses what goes over, or leads to, a direct connection in one hook.
+type gater struct {
+	hook string
+}
+
+func direct(a ma.Multiaddr) bool { return !strings.Contains(a.String(), "p2p-circuit") }
+
+func (g gater) allow(hook string, a network.ConnMultiaddrs, opened network.Direction) bool {
+	return g.hook != hook || !direct(a.RemoteMultiaddr()) || !ephemeral(a)
+}
+
+// ephemeral tells a connection between two punching ports from one to the relay,
+// which has a peer ID in none of its addresses either: by the relay's port.
+func ephemeral(a network.ConnMultiaddrs) bool {
+	port, _ := a.RemoteMultiaddr().ValueForProtocol(ma.P_TCP)
+	return port != relayPort
+}
+
+// relayPort is the relay's port in the gater's tests, which run one at a time.
+var relayPort string
+
+func (g gater) InterceptPeerDial(peer.ID) bool { return true }
+func (g gater) InterceptAddrDial(_ peer.ID, a ma.Multiaddr) bool {
+	port, _ := a.ValueForProtocol(ma.P_TCP)
+	return g.hook != "InterceptAddrDial" || !direct(a) || port == relayPort || port == ""
+}
+func (g gater) InterceptAccept(a network.ConnMultiaddrs) bool {
+	return g.allow("InterceptAccept", a, network.DirInbound)
+}
+func (g gater) InterceptSecured(d network.Direction, _ peer.ID, a network.ConnMultiaddrs) bool {
+	return g.allow("InterceptSecured", a, d)
+}
+func (g gater) InterceptUpgraded(c network.Conn) (bool, control.DisconnectReason) {
+	return g.allow("InterceptUpgraded", c, c.Stat().Direction), 0
+}
+
+// TestGater: each hook of the host's gater is asked, on either side, and its
+// refusal stops the punch.
+func TestGater(t *testing.T) {
+	servers := WithSTUNServers(newSTUNServer(t))
+	for _, hook := range []string{"InterceptAddrDial", "InterceptAccept", "InterceptSecured", "InterceptUpgraded"} {
+		for _, side := range []string{"responder", "initiator"} {
+			if hook == "InterceptAccept" && side == "initiator" {
+				continue // it dials, and is asked only if its listener has the connection
+			}
+			t.Run(side+"/"+hook, func(t *testing.T) {
+				relay := newRelay(t)
+				relayPort, _ = relay.Addrs()[0].ValueForProtocol(ma.P_TCP)
+				opts := map[string][]libp2p.Option{"responder": nil, "initiator": nil}
+				opts[side] = []libp2p.Option{libp2p.ConnectionGater(gater{hook})}
+				a := newPeer(t, append(opts["responder"], Enable(servers))...)
+				b := newPeer(t, append(opts["initiator"], Enable(servers))...)
+				relayed := connectRelayed(t, relay, a, b)
+				_, err := DirectConnect(testContext(t), b, a.ID())
+				// A responder that refuses when the connection is secured does
+				// so after the initiator has it, and closes it.
+				late := side == "responder" && (hook == "InterceptSecured" || hook == "InterceptUpgraded")
+				if err == nil && !late {
+					t.Error("direct in spite of the gater")
+				}
+				if side == "initiator" && hook == "InterceptAddrDial" && !errors.Is(err, ErrGated) {
+					t.Errorf("got %v, want ErrGated", err)
+				}
+				var remote *holepunch.RemoteError
+				if side == "responder" && !late && (!errors.As(err, &remote) || !strings.Contains(remote.Detail, "gater")) {
+					t.Errorf("got %v, want the responder's reason", err)
+				}
+				for deadline := time.Now().Add(testTimeout); directConn(a, b.ID()) != nil || directConn(b, a.ID()) != nil; {
+					if time.Now().After(deadline) {
+						t.Fatal("a direct connection is there")
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+				wantUntouched(t, relayed)
+			})
+		}
+	}
+}
+
+// newLimited makes a host whose resource manager allows conns connections of a
+// peer.
+func newLimited(t *testing.T, conns int, opts ...libp2p.Option) host.Host {
+	t.Helper()
+	limits := rcmgr.PartialLimitConfig{
+		PeerDefault: rcmgr.ResourceLimits{Conns: rcmgr.LimitVal(conns), ConnsInbound: rcmgr.LimitVal(conns), ConnsOutbound: rcmgr.LimitVal(conns)},
+	}
+	m, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.Build(rcmgr.InfiniteLimits)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newPeer(t, append(opts, libp2p.ResourceManager(m))...)
+}
+
+func peerStat(t *testing.T, h host.Host, p peer.ID) (stat network.ScopeStat) {
+	t.Helper()
+	if err := h.Network().ResourceManager().ViewPeer(p, func(s network.PeerScope) error {
+		stat = s.Stat()
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return stat
+}
+
+// TestResourceManager: the connection is accounted for, and a limit is kept and
+// named as the reason.
+func TestResourceManager(t *testing.T) {
+	servers := WithSTUNServers(newSTUNServer(t))
+	relay := newRelay(t)
+	a, b := newLimited(t, 2, Enable(servers)), newLimited(t, 2, Enable(servers))
+	connectRelayed(t, relay, a, b)
+	ctx := testContext(t)
+	c, err := DirectConnect(ctx, b, a.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := peerStat(t, b, a.ID()); got.NumConnsOutbound != 2 || got.NumFD != 1 {
+		t.Errorf("at the initiator %+v, want 2 connections out, one of them with a file descriptor", got)
+	}
+	if _, err := DirectConnect(ctx, a, b.ID()); err != nil {
+		t.Fatal(err)
+	}
+	if got := peerStat(t, a, b.ID()); got.NumConnsInbound != 2 || got.NumFD != 2 {
+		t.Errorf("at the responder %+v, want 2 connections in, both with a file descriptor as go-libp2p counts", got)
+	}
+	if c.Close(); peerStat(t, b, a.ID()).NumFD != 0 {
+		t.Error("a closed connection is still accounted for")
+	}
+}
+
+func TestResourceLimit(t *testing.T) {
+	servers := WithSTUNServers(newSTUNServer(t))
+	for _, side := range []string{"initiator", "responder"} {
+		t.Run(side, func(t *testing.T) {
+			relay := newRelay(t)
+			limit := map[string]int{"initiator": 100, "responder": 100}
+			limit[side] = 1 // for the relayed connection
+			a, b := newLimited(t, limit["responder"], Enable(servers)), newLimited(t, limit["initiator"], Enable(servers))
+			relayed := connectRelayed(t, relay, a, b)
+			ctx, cancel := context.WithCancel(testContext(t))
+			defer cancel()
+			_, err := DirectConnect(ctx, b, a.ID())
+			if side == "initiator" && !errors.Is(err, network.ErrResourceLimitExceeded) {
+				t.Fatalf("got %v, want ErrResourceLimitExceeded", err)
+			}
+			var remote *holepunch.RemoteError
+			if side == "responder" && (!errors.As(err, &remote) || !strings.Contains(remote.Detail, "resource limit exceeded")) {
+				t.Fatalf("got %v, want the responder's reason", err)
+			}
+			if got := peerStat(t, b, a.ID()); got.NumFD != 0 {
+				t.Errorf("%+v is left", got)
+			}
+			wantUntouched(t, relayed)
+		})
+	}
+}
