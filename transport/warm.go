@@ -50,10 +50,10 @@ type warmPort struct {
 	uses    int
 	waiting []chan<- view
 	conns   map[*stun.Conn]observation // what each server says
-	answers <-chan stun.Answer            // nil between rounds
-	errs    []error                       // of this round
-	retry   *time.Timer                   // the next round, after one that failed
-	backoff time.Duration                 // before it
+	answers <-chan stun.Answer         // nil between rounds
+	errs    []error                    // of this round
+	retry   *time.Timer                // the next round, after one that failed
+	backoff time.Duration              // before it
 	changes chan change
 }
 
