@@ -369,3 +369,42 @@ func TestContextEnds(t *testing.T) {
 	}
 	wantUntouched(t, relayed)
 }
+
+// A punch that fails at the peer's word leaves nothing, at once.
+func TestFailedPunchLeavesNothing(t *testing.T) {
+	nobody, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody.Close() // its port refuses
+	_, dialler, relayed, peer := hostile(t, func(s network.Stream) {
+		defer s.Close()
+		var m pb.Message
+		r, w := pbio.NewDelimitedReader(s, 4096), pbio.NewDelimitedWriter(s)
+		if err := r.ReadMsg(&m); err != nil {
+			return
+		}
+		port := nobody.Addr().(*net.TCPAddr).Port
+		w.WriteMsg(&pb.Message{Type: pb.Message_ANSWER, Attempt: m.Attempt, Candidates: []*pb.Candidate{
+			{Kind: pb.Candidate_REFLEXIVE, Addr: ma.StringCast("/ip4/127.0.0.1/tcp/" + itoa(uint16(port))).Bytes()},
+		}})
+		time.Sleep(50 * time.Millisecond) // some refused connects
+		w.WriteMsg(&pb.Message{Type: pb.Message_DONE, Attempt: m.Attempt, Status: pb.Status_FAILED, Detail: "over"})
+	})
+	// The automatic upgrade comes first, and to the same end.
+	if _, err := DirectConnect(testContext(t), dialler, peer.ID()); err == nil {
+		t.Fatal("connected to nobody")
+	}
+	wantNothingLeft(t, func() {
+		_, err := DirectConnect(testContext(t), dialler, peer.ID())
+		var remote *holepunch.RemoteError
+		var punch *holepunch.PunchError
+		if !errors.As(err, &remote) || remote.Detail != "over" {
+			t.Errorf("got %v, want the peer's word", err)
+		}
+		if !errors.Is(err, holepunch.ErrNoConnection) || !errors.As(err, &punch) || punch.Attempts == 0 {
+			t.Errorf("got %v, want ErrNoConnection after some attempts", err)
+		}
+	})
+	wantUntouched(t, relayed)
+}
