@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // ErrTupleTaken is returned by [Port.Connect] when the 4-tuple belongs to a
@@ -143,6 +144,7 @@ func (p *Port) dial(ctx context.Context, network, address string) (*net.TCPConn,
 	}
 	d := net.Dialer{LocalAddr: local, Control: share}
 	d.SetMultipathTCP(false)
+	begin := time.Now()
 	c, err := d.DialContext(ctx, network, address)
 	if err != nil {
 		if isTupleTaken(err) {
@@ -150,7 +152,9 @@ func (p *Port) dial(ctx context.Context, network, address string) (*net.TCPConn,
 		}
 		return nil, err
 	}
-	return c.(*net.TCPConn), nil
+	tcp := c.(*net.TCPConn)
+	distrustRTT(tcp, time.Since(begin))
+	return tcp, nil
 }
 
 // Close stops listening, resets what was accepted and not handed out, and ends
