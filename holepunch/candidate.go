@@ -27,8 +27,10 @@ type Candidate struct {
 	Addr netip.AddrPort
 }
 
-// Reflexive makes candidates of addresses that a STUN server saw.
+// Reflexive makes candidates of addresses that STUN servers saw, the first
+// [MaxCandidates] of them.
 func Reflexive(addrs ...netip.AddrPort) []Candidate {
+	addrs = addrs[:min(len(addrs), MaxCandidates)]
 	cs := make([]Candidate, len(addrs))
 	for i, a := range addrs {
 		cs[i] = Candidate{Kind: pb.Candidate_REFLEXIVE, Addr: a}
@@ -39,10 +41,8 @@ func Reflexive(addrs ...netip.AddrPort) []Candidate {
 // sharedAddressSpace is what carriers number their customers with (RFC 6598).
 var sharedAddressSpace = netip.MustParsePrefix("100.64.0.0/10")
 
-// local tells an address that means something only within one network.
-func local(a netip.Addr) bool {
-	return a.IsPrivate() || a.IsLoopback() || sharedAddressSpace.Contains(a)
-}
+// private tells an address that means something only within one network.
+func private(a netip.Addr) bool { return a.IsPrivate() || sharedAddressSpace.Contains(a) }
 
 // neverDialled holds what is no host's address: "this network" and the reserved
 // class E with the broadcast address (RFC 6890).
@@ -58,15 +58,16 @@ var neverDialled = []netip.Prefix{
 //   - ports below 1024,
 //   - multicast, link-local, unspecified and reserved addresses, and our own,
 //   - addresses of private networks, shared address space and loopback, unless
-//     both peers were seen at the same public address and are so in the same
-//     network; loopback only where our own reflexive address is loopback.
+//     our own reflexive address is of that kind: then the servers that see
+//     us, and so the peers, are within such a network. That a peer claims to
+//     be in ours is no reason, for it learns our address from our answer.
 //
 // If none remains the error matches [ErrNoCandidate] and says why of each.
 func Admissible(own, peer []Candidate) ([]netip.AddrPort, error) {
 	var admitted []netip.AddrPort
 	var refused []error
 	for _, c := range peer {
-		if err := admissible(c, own, peer); err != nil {
+		if err := admissible(c, own); err != nil {
 			refused = append(refused, fmt.Errorf("%s: %w", c.Addr, err))
 		} else if !slices.Contains(admitted, c.Addr) {
 			admitted = append(admitted, c.Addr)
@@ -78,8 +79,11 @@ func Admissible(own, peer []Candidate) ([]netip.AddrPort, error) {
 	return admitted, nil
 }
 
-func admissible(c Candidate, own, peer []Candidate) error {
+func admissible(c Candidate, own []Candidate) error {
 	a := c.Addr.Addr()
+	weAre := func(is func(netip.Addr) bool) bool {
+		return slices.ContainsFunc(own, func(o Candidate) bool { return is(o.Addr.Addr()) })
+	}
 	switch {
 	case c.Addr.Port() < minPort:
 		return fmt.Errorf("port below %d", minPort)
@@ -88,19 +92,10 @@ func admissible(c Candidate, own, peer []Candidate) error {
 		return errors.New("not an address of a host")
 	case slices.ContainsFunc(own, func(o Candidate) bool { return o.Addr == c.Addr }):
 		return errors.New("our own address")
-	case a.IsLoopback() && !slices.ContainsFunc(own, func(o Candidate) bool { return o.Addr.Addr().IsLoopback() }):
+	case a.IsLoopback() && !weAre(netip.Addr.IsLoopback):
 		return errors.New("loopback address")
-	case local(a) && !sameNetwork(own, peer):
-		return errors.New("address of a private network that is not shared")
+	case private(a) && !weAre(private):
+		return errors.New("private address")
 	}
 	return nil
-}
-
-// sameNetwork tells whether both peers were seen at one address.
-func sameNetwork(own, peer []Candidate) bool {
-	return slices.ContainsFunc(own, func(o Candidate) bool {
-		return o.Kind == pb.Candidate_REFLEXIVE && slices.ContainsFunc(peer, func(p Candidate) bool {
-			return p.Kind == pb.Candidate_REFLEXIVE && p.Addr.Addr() == o.Addr.Addr()
-		})
-	})
 }

@@ -14,10 +14,10 @@ type Conn struct {
 	// ours went out, or from a port that was no candidate.
 	Accepted bool
 
-	// candidate tells that the other end is a candidate of the peer. Only the
+	// Candidate tells that the other end is a candidate of the peer. Only the
 	// peer, or its NAT, can be there. The others may be strangers that share
 	// an address with the peer.
-	candidate bool
+	Candidate bool
 
 	// failed is closed when the connection turned out to be of no use and the
 	// candidate may be connected to again; nil if accepted.
@@ -35,7 +35,7 @@ func newConn(c *net.TCPConn, remote []netip.AddrPort, accepted bool) *Conn {
 	}
 	r := conn.Remote()
 	for _, a := range remote {
-		conn.candidate = conn.candidate || a == r
+		conn.Candidate = conn.Candidate || a == r
 	}
 	return conn
 }

@@ -37,8 +37,10 @@ func (p *punch[C]) connect(ctx context.Context, remote netip.AddrPort) {
 	for p.Budget.spend(ctx) == nil {
 		p.trace(Event{Kind: Connecting, Remote: remote})
 		c, err := p.Port.Connect(ctx, remote)
-		p.attempts.Add(1)
 		pause := jitter(begin)
+		if !errors.Is(err, tcpport.ErrTupleTaken) {
+			p.attempts.Add(1)
+		}
 		switch {
 		case err == nil:
 			conn := newConn(c, p.Remote, false)

@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-msgio/pbio"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+	"github.com/multiformats/go-varint"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
@@ -79,7 +80,7 @@ func read(r pbio.Reader) (*message, error) {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, maxMessage)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, fmt.Errorf("%w: truncated: %w", ErrMalformed, err)
-	case errors.Is(err, proto.Error):
+	case errors.Is(err, proto.Error), errors.Is(err, varint.ErrOverflow), errors.Is(err, varint.ErrNotMinimal):
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	default:
 		return nil, fmt.Errorf("%w: %w", ErrSignalLost, err)

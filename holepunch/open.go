@@ -97,6 +97,7 @@ type punch[C io.Closer] struct {
 
 	queue      []*Conn            // up, and not yet in their handshake
 	shaking    map[*Conn]struct{} // in their handshake
+	patient    bool               // the stagger has not run out
 	won        bool
 	failures   int   // of handshakes with candidates
 	lastShake  error // why the last connection was given up
@@ -121,9 +122,9 @@ func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliv
 		up:        make(chan *Conn),
 		shaken:    make(chan result[C]),
 		shaking:   make(map[*Conn]struct{}),
-		nextTurn:  time.NewTimer(0),
+		nextTurn:  time.NewTimer(stagger),
+		patient:   true,
 	}
-	<-p.nextTurn.C
 	defer p.nextTurn.Stop()
 
 	connectCtx, stopConnect := context.WithCancel(window)
@@ -133,6 +134,7 @@ func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliv
 		p.workers.Go(func() { p.connect(connectCtx, remote) })
 	}
 	p.loop(window, shakeCtx)
+	reason := p.reason(ctx) // before the handshakes under way end for another
 	p.end()
 
 	if p.won {
@@ -143,7 +145,7 @@ func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliv
 		Local:    p.Port.Number(),
 		Remote:   p.Remote,
 		Attempts: int(p.attempts.Load()),
-		Err:      p.reason(ctx),
+		Err:      reason,
 	}
 }
 
@@ -166,9 +168,7 @@ func (p *punch[C]) loop(window, shakeCtx context.Context) {
 		case r := <-p.shaken:
 			p.finish(r)
 		case <-p.nextTurn.C:
-			if len(p.queue) > 0 {
-				p.start(shakeCtx, 0)
-			}
+			p.patient = false
 		case <-p.graceTimer:
 			return
 		case <-window.Done():
@@ -202,26 +202,28 @@ func (p *punch[C]) turns(ctx context.Context) {
 
 // hasTurn: a responder serves whoever shakes hands. An initiator chooses, and
 // while it tries a candidate's connection the others wait, lest two become
-// secured and the peers disagree on which. Strangers never make it wait.
+// secured and the peers disagree on which; for half a second, which is time for a
+// handshake. Strangers never make it wait.
 func (p *punch[C]) hasTurn(c *Conn) bool {
 	candidates, strangers := 0, 0
 	for s := range p.shaking {
-		if s.candidate {
+		if s.Candidate {
 			candidates++
 		} else {
 			strangers++
 		}
 	}
-	if p.initiator && candidates > 0 {
+	if p.initiator && candidates > 0 && p.patient {
 		return false
 	}
-	return c.candidate || strangers < maxStrangers
+	return c.Candidate || strangers < maxStrangers
 }
 
 func (p *punch[C]) start(ctx context.Context, i int) {
 	c := p.queue[i]
 	p.queue = append(p.queue[:i], p.queue[i+1:]...)
 	p.shaking[c] = struct{}{}
+	p.patient = true
 	p.nextTurn.Reset(stagger)
 	p.workers.Go(func() {
 		value, err := p.shake(ctx, c)
@@ -233,7 +235,7 @@ func (p *punch[C]) start(ctx context.Context, i int) {
 func (p *punch[C]) finish(r result[C]) {
 	delete(p.shaking, r.conn)
 	if r.err != nil {
-		if r.conn.candidate {
+		if r.conn.Candidate {
 			p.failures++
 		}
 		p.giveUp(r.conn, r.err)

@@ -89,12 +89,13 @@ func (s *Signal) exchange(ctx context.Context, m *message, want pb.Message_Type)
 			return nil, interrupted(ctx, fmt.Errorf("waiting for %s: %w", want, err))
 		case answer.attempt != s.attempt:
 			return nil, fmt.Errorf("%w: %s of another attempt", ErrMalformed, answer.typ)
+		case answer.typ != want:
+			// A type that a later version knows: not for us.
 		case answer.status != pb.Status_OK:
 			return nil, &RemoteError{Status: answer.status, Detail: answer.detail}
-		case answer.typ == want:
+		default:
 			return answer, nil
 		}
-		// A type that a later version knows: not for us.
 	}
 }
 
@@ -126,7 +127,7 @@ func Receive(ctx context.Context, s Stream) (*Received, error) {
 	}
 	if err != nil {
 		if errors.Is(err, ErrMalformed) {
-			sig.Refuse(pb.Status_MALFORMED, err.Error())
+			sig.Refuse(pb.Status_MALFORMED, err.Error()) // names nothing but its own bounds
 		}
 		return nil, &PunchError{Op: "receive", Err: err}
 	}
@@ -156,10 +157,12 @@ func (s *Signal) Refuse(status pb.Status, detail string) {
 }
 
 // Done tells the peer how the attempt ended: nil for success. The initiator
-// always does, the responder when it gave up. It is best effort; who does not
-// hear it stops at the end of the window.
-func (s *Signal) Done(err error) {
-	m := &message{typ: pb.Message_DONE}
+// always does, the responder when it gave up. The peer gets the status that fits
+// the error and the detail, not the error's text: that may name addresses
+// which are none of a stranger's business. It is best effort; who does not hear
+// it stops at the end of the window.
+func (s *Signal) Done(err error, detail string) {
+	m := &message{typ: pb.Message_DONE, detail: detail}
 	var remote *RemoteError
 	switch {
 	case err == nil:
@@ -168,7 +171,7 @@ func (s *Signal) Done(err error) {
 	case errors.Is(err, context.Canceled):
 		m.status = pb.Status_CANCELLED
 	default:
-		m.status, m.detail = pb.Status_FAILED, err.Error()
+		m.status = pb.Status_FAILED
 	}
 	s.last(m)
 }

@@ -54,7 +54,7 @@ func TestOfferAndAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sig.Done(&PunchError{Op: "open", Err: ErrNoConnection})
+	sig.Done(&PunchError{Op: "open", Err: ErrNoConnection}, "no connection")
 	r := <-got
 	if !slices.Equal(answer, theirs) {
 		t.Errorf("ANSWER has %v, want %v", answer, theirs)
@@ -82,7 +82,7 @@ func TestDoneStatus(t *testing.T) {
 			a, b := net.Pipe()
 			defer a.Close()
 			defer b.Close()
-			go newSignal(a).Done(tc.err)
+			go newSignal(a).Done(tc.err, "")
 			err := newSignal(b).AwaitDone(t.Context())
 			var remote *RemoteError
 			if errors.As(err, &remote); tc.want != pb.Status_OK && (remote == nil || remote.Status != tc.want) || tc.want == pb.Status_OK && err != nil {
@@ -102,7 +102,7 @@ func TestRequest(t *testing.T) {
 			t.Errorf("received %+v, %v, want a REQUEST", r, err)
 			return
 		}
-		r.Done(&PunchError{Op: "open", Err: ErrNoConnection})
+		r.Done(&PunchError{Op: "open", Err: ErrNoConnection}, "")
 	}()
 	var remote *RemoteError
 	if err := Request(t.Context(), a); !errors.As(err, &remote) || remote.Status != pb.Status_FAILED {
@@ -161,7 +161,7 @@ func TestBadOffer(t *testing.T) {
 		"nothing":        {nil, ErrSignalLost},
 		"truncated":      {good[:len(good)-3], ErrMalformed},
 		"too long":       {raw(make([]byte, maxMessage+1)), ErrMalformed},
-		"endless length": {bytes.Repeat([]byte{0xff}, 20), ErrSignalLost},
+		"endless length": {bytes.Repeat([]byte{0xff}, 20), ErrMalformed},
 		"no protobuf":    {raw([]byte("GET / HTTP/1.1\r\n\r\n")), ErrMalformed},
 		"nine candidates": {raw(offerBytes(t, func(m *pb.Message) {
 			for range MaxCandidates {

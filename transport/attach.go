@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -23,58 +22,74 @@ func Enable(opts ...Option) libp2p.Option {
 		if err != nil {
 			return err
 		}
-		return c.Apply(libp2p.WithFxOption(fx.Invoke(func(
+		return c.Apply(libp2p.WithFxOption(withRankAlone(c), fx.Invoke(func(
 			lc fx.Lifecycle,
 			h host.Host,
 			upgrader tpt.Upgrader,
 			rcmgr network.ResourceManager,
 			gater connmgr.ConnectionGater,
-		) error {
+		) {
 			t := newTransport(upgrader, rcmgr, gater, cfg)
+			t.ranked = true
 			// On stop, before the swarm begins to close connections: what is
 			// under way ends for the right reason.
-			lc.Append(fx.StopHook(func(context.Context) error { return t.Close() }))
-			return Attach(h, t)
+			lc.Append(fx.StartStopHook(
+				func() error { return Attach(h, t) },
+				func() error { return t.Close() },
+			))
 		})))
 	}
 }
 
 // Attach puts the transport to use in a host: it adds it to the host's network
 // unless [libp2p.Transport] did, listens, answers signalling, and upgrades
-// relayed connections from then on. A transport serves one host. Close undoes
-// it; closing the host does so, too.
+// relayed connections from then on. A transport serves one host, and a host has
+// one. Close undoes it; closing the host does so, too.
 func Attach(h host.Host, t *Transport) error {
+	if err := t.attach(h); err != nil {
+		return fmt.Errorf("simopen: attach: %w", err)
+	}
+	return nil
+}
+
+func (t *Transport) attach(h host.Host) (err error) {
 	n, ok := h.Network().(tpt.TransportNetwork)
 	if !ok {
-		return fmt.Errorf("simopen: %T takes no transports", h.Network())
+		return fmt.Errorf("%T takes no transports", h.Network())
 	}
 	t.mu.Lock()
-	attached := t.host != nil
-	if !attached {
+	switch {
+	case t.closed:
+		err = ErrClosed
+	case t.host != nil:
+		err = errors.New("the transport has a host already")
+	default:
 		t.host = h
 	}
 	t.mu.Unlock()
-	if attached {
-		return errors.New("simopen: transport is attached to a host already")
+	if err != nil {
+		return err
 	}
+	defer func() {
+		if err != nil {
+			t.Close()
+		}
+	}()
 	if find(h) != t {
 		if err := n.AddTransport(t); err != nil {
-			return fmt.Errorf("simopen: %w", err)
+			return err
 		}
-	}
-	if err := n.Listen(simopenAddr); err != nil {
-		return fmt.Errorf("simopen: %w", err)
 	}
 	w, err := newWatcher(t, h)
 	if err != nil {
 		return err
 	}
-	h.SetStreamHandler(holepunch.Protocol, t.handle)
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.detach = func() {
 		h.RemoveStreamHandler(holepunch.Protocol)
 		w.stop()
 	}
-	return nil
+	t.mu.Unlock()
+	h.SetStreamHandler(holepunch.Protocol, t.handle)
+	return n.Listen(simopenAddr)
 }

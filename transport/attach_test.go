@@ -1,11 +1,18 @@
 package transport
 
 import (
+	"bytes"
+	"net"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	tcp "github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	ma "github.com/multiformats/go-multiaddr"
 )
 
 // New has no side effects, so it can be a constructor in hosts that run it
@@ -54,5 +61,76 @@ func TestEnableInHosts(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A host that does not come up leaves nothing of ours behind. (Of go-libp2p's it
+// leaves some goroutines.)
+func TestFailedHostLeavesNothing(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	taken, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for name, opts := range map[string][]libp2p.Option{
+		"address taken": {libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/" + itoa(uint16(taken.Addr().(*net.TCPAddr).Port))), Enable()},
+		"ours":          {libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0/simopen"), Enable()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantNothingLeft(t, func() {
+				h, err := libp2p.New(append(opts, libp2p.DisableMetrics())...)
+				if err == nil {
+					h.Close()
+					t.Error("the host came up")
+				}
+			})
+			stacks := make([]byte, 1<<20)
+			stacks = stacks[:runtime.Stack(stacks, true)]
+			for _, ours := range []string{"transport.(*warmPort)", "transport.(*watcher)", "tcpport.(*Port)"} {
+				if bytes.Contains(stacks, []byte(ours)) {
+					t.Errorf("goroutines of %s are left", ours)
+				}
+			}
+		})
+	}
+}
+
+// The peer has more addresses that do not answer than the resource manager
+// allows connections to it, and the host a dial ranker of its own.
+func TestOtherAddressesDoNotMatter(t *testing.T) {
+	servers := WithSTUNServers(newSTUNServer(t))
+	ranked := false
+	ranker := libp2p.DialRanker(func(addrs []ma.Multiaddr) []network.AddrDelay {
+		ranked = true
+		return swarm.DefaultDialRanker(addrs)
+	})
+	for name, opts := range map[string][]libp2p.Option{
+		"no ranker":    {Enable(servers)},
+		"ranker first": {ranker, Enable(servers)},
+		"ranker last":  {Enable(servers), ranker},
+	} {
+		t.Run(name, func(t *testing.T) {
+			relay := newRelay(t)
+			a, b := newPeer(t, Enable(servers)), newPeer(t, opts...)
+			for range 12 {
+				silent, err := net.Listen("tcp4", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer silent.Close()
+				b.Peerstore().AddAddr(a.ID(), ma.StringCast("/ip4/127.0.0.1/tcp/"+itoa(uint16(silent.Addr().(*net.TCPAddr).Port))), time.Hour)
+			}
+			reserve(t, relay, a)
+			dialRelayed(t, relay, a, b)
+			if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if !ranked {
+		t.Error("the host's own ranker was not asked")
 	}
 }

@@ -281,47 +281,186 @@ func TestHostileInitiator(t *testing.T) {
 			}
 		})
 	}
+	for name, b := range map[string][]byte{
+		"truncated": {100, 8, 1},
+		"too long":  append([]byte{0xff, 0xff, 3}, make([]byte, 65535)...),
+		"nonsense":  []byte("\x05hello"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := attacker.NewStream(network.WithAllowLimitedConn(testContext(t), "test"), victim.ID(), holepunch.Protocol)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Reset()
+			s.SetDeadline(time.Now().Add(testTimeout))
+			s.Write(b)
+			s.CloseWrite()
+			var answer pb.Message
+			if err := pbio.NewDelimitedReader(s, 4096).ReadMsg(&answer); err != nil || answer.Status != pb.Status_MALFORMED {
+				t.Errorf("answered %v, %v, want MALFORMED", &answer, err)
+			}
+		})
+	}
 	wantUntouched(t, relayed)
 }
 
 // The relay dies when the OFFER has arrived.
 func TestRelayDiesBeforeTheAnswer(t *testing.T) {
-	died := make(chan struct{})
-	relays := make(chan host.Host, 1)
-	relay, dialler, _, peer := hostile(t, func(s network.Stream) {
-		(<-relays).Close()
-		close(died)
-	})
-	relays <- relay
-	_, err := DirectConnect(testContext(t), dialler, peer.ID())
-	if !errors.Is(err, holepunch.ErrSignalLost) {
+	offers := make(chan network.Stream)
+	relay, dialler, relayed, peer := hostile(t, func(s network.Stream) { offers <- s })
+	(<-offers).Reset() // of the automatic upgrade
+	dialled := make(chan error)
+	go func() {
+		_, err := find(dialler).Dial(testContext(t), simopenAddr, peer.ID())
+		dialled <- err
+	}()
+	<-offers
+	relay.Close()
+	if err := <-dialled; !errors.Is(err, holepunch.ErrSignalLost) {
 		t.Fatalf("got %v, want ErrSignalLost", err)
 	}
-	<-died
+	if !relayed.IsClosed() {
+		t.Error("the relayed connection outlives its relay")
+	}
 }
 
-// A third party connects to the punching ports of both peers, first and again
-// and again; it sends bytes or none.
-func TestThirdPartyAtThePunchingPort(t *testing.T) {
+// Strangers connect to the punching port when the punch begins: more of them
+// than the resource manager allows connections of one peer, with bytes or
+// without. None of it is to the peer's harm.
+func TestStrangersAtThePunchingPort(t *testing.T) {
 	servers := WithSTUNServers(newSTUNServer(t))
-	relay := newRelay(t)
-	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
-	for _, h := range []host.Host{a, b} {
-		addr := net.JoinHostPort("127.0.0.1", itoa(find(h).port.Number()))
-		for i := range 5 {
-			c, err := net.Dial("tcp4", addr)
-			if err != nil {
-				continue // reset already
+	for _, victim := range []string{"responder", "initiator"} {
+		t.Run(victim, func(t *testing.T) {
+			var mu sync.Mutex
+			var strangers []net.Conn
+			defer func() {
+				for _, c := range strangers {
+					c.Close()
+				}
+			}()
+			seen := 0
+			trace := WithTracer(func(e Event) {
+				mu.Lock()
+				defer mu.Unlock()
+				switch e.Kind {
+				case Offered:
+					for i := range 12 {
+						c, err := net.Dial("tcp4", net.JoinHostPort("127.0.0.1", itoa(e.Port)))
+						if err != nil {
+							t.Error(err)
+							continue
+						}
+						if i%2 == 0 {
+							io.WriteString(c, "\x13/multistream/1.0.0\n\x07/noise\n")
+						}
+						strangers = append(strangers, c)
+					}
+				case holepunch.Accepted:
+					seen++
+				}
+			})
+			opts := map[string]Option{"responder": WithTracer(nil), "initiator": WithTracer(nil)}
+			opts[victim] = trace
+			relay := newRelay(t)
+			a, b := newPeer(t, Enable(servers, opts["responder"])), newPeer(t, Enable(servers, opts["initiator"]))
+			connectRelayed(t, relay, a, b)
+			if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
+				t.Fatal(err)
 			}
-			defer c.Close()
-			if i%2 == 0 {
-				io.WriteString(c, "\x13/multistream/1.0.0\n")
+			mu.Lock()
+			defer mu.Unlock()
+			if seen == 0 {
+				t.Error("no stranger got in: this test shows nothing")
+			}
+		})
+	}
+}
+
+// A peer that is asked for a connection and has none to give.
+func TestRequestIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for 15 s")
+	}
+	for name, f := range map[string]func(network.Stream){
+		"silent": func(network.Stream) {},
+		"says OK": func(s network.Stream) {
+			defer s.Close()
+			var m pb.Message
+			if err := pbio.NewDelimitedReader(s, 4096).ReadMsg(&m); err != nil {
+				return
+			}
+			m.Type = pb.Message_DONE
+			pbio.NewDelimitedWriter(s).WriteMsg(&m)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			relay := newRelay(t)
+			a, b := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)))), newPeer(t)
+			b.SetStreamHandler(holepunch.Protocol, f)
+			relayed := connectRelayed(t, relay, a, b)
+			if _, err := DirectConnect(context.Background(), a, b.ID()); err == nil {
+				t.Error("connected to nobody")
+			}
+			wantUntouched(t, relayed)
+		})
+	}
+}
+
+// A REQUEST makes a host dial nothing that the requester has put into its
+// peerstore.
+func TestRequestDoesNotScan(t *testing.T) {
+	target, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	hits := make(chan net.Conn, 1)
+	go func() {
+		for {
+			c, err := target.Accept()
+			if err != nil {
+				close(hits)
+				return
+			}
+			c.Close()
+			select {
+			case hits <- c:
+			default:
 			}
 		}
+	}()
+	relay := newRelay(t)
+	attacker := newPeer(t)
+	// The attacker refuses OFFERs, so that the dial fails.
+	attacker.SetStreamHandler(holepunch.Protocol, func(s network.Stream) { s.Reset() })
+	victim := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
+	request := func() *pb.Message {
+		s, err := attacker.NewStream(network.WithAllowLimitedConn(testContext(t), "test"), victim.ID(), holepunch.Protocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Reset()
+		s.SetDeadline(time.Now().Add(testTimeout))
+		pbio.NewDelimitedWriter(s).WriteMsg(&pb.Message{Type: pb.Message_REQUEST, Attempt: make([]byte, 16)})
+		var m pb.Message
+		if err := pbio.NewDelimitedReader(s, 4096).ReadMsg(&m); err != nil {
+			t.Fatal(err)
+		}
+		return &m
 	}
-	connectRelayed(t, relay, a, b)
-	if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
-		t.Fatal(err)
+	reserve(t, relay, attacker)
+	dialRelayed(t, relay, attacker, victim)
+	victim.Peerstore().AddAddr(attacker.ID(), ma.StringCast("/ip4/127.0.0.1/tcp/"+itoa(uint16(target.Addr().(*net.TCPAddr).Port))), time.Hour)
+	for range 5 {
+		if m := request(); m.Type != pb.Message_DONE || m.Status == pb.Status_OK {
+			t.Fatalf("got %v, want a failure", m)
+		}
+	}
+	select {
+	case <-hits:
+		t.Fatal("the victim dialled an address of the attacker's choice")
+	default:
 	}
 }
 
@@ -330,6 +469,7 @@ func TestContextEnds(t *testing.T) {
 	servers := WithSTUNServers(newSTUNServer(t))
 	relay := newRelay(t)
 	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
+	find(a).listenAnywhere = true
 	relayed := connectRelayed(t, relay, a, b)
 	if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
 		t.Fatal(err)

@@ -25,7 +25,9 @@ const serviceName = "simopen"
 // connection to p; Dial causes no other. The swarm calls it, see [DirectConnect].
 // The error is an [*Error].
 func (t *Transport) Dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (tpt.CapableConn, error) {
+	report := t.dialBegins(p)
 	conn, err := t.dial(ctx, raddr, p)
+	report(err)
 	if err != nil {
 		return nil, &Error{Op: "dial", Peer: p, Err: err}
 	}
@@ -54,31 +56,33 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	if err != nil {
 		return nil, err
 	}
-	// From here on the peer's SYN may come.
-	expect := port.Expect()
-	defer expect.Close()
 	addrs, release, err := port.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-
 	if !t.mayOffer(p) {
 		return nil, awaitInbound(ctx, h, p)
 	}
 	defer t.count(t.offering, p, -1)
-	s, err := openStream(ctx, relayed)
+
+	// From here on the peer's SYN may come.
+	expect := port.Expect()
+	defer expect.Close()
+	own := holepunch.Reflexive(addrs...)
+	signal, theirs, err := offer(ctx, relayed, own, target(raddr))
+	var remoteErr *holepunch.RemoteError
+	if errors.As(err, &remoteErr) && remoteErr.Status == pb.Status_GLARE {
+		expect.Close()
+		return nil, awaitInbound(ctx, h, p)
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer s.Close()
-	own := holepunch.Reflexive(addrs...)
-	signal, theirs, err := holepunch.Offer(ctx, s, own, target(raddr))
-	if err != nil {
-		s.Reset()
-		return nil, offerFailed(ctx, h, p, err)
-	}
-	defer func() { signal.Done(err) }()
+	// In this order, backwards: the listening ends, DONE is written, the
+	// stream is closed.
+	defer signal.stream.Close()
+	defer func() { signal.Done(err, words(err)) }()
 
 	remote, err := t.admit(p, own, theirs)
 	if err != nil {
@@ -88,7 +92,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	trace := t.tracer(p, network.DirOutbound, port.Number())
 	trace(offered(addrs, remote))
 	ctx, stop := context.WithCancelCause(ctx)
-	defer listen(ctx, signal, stop, func() {})()
+	defer listen(ctx, signal.Signal, stop, func() {})()
 	conn, err = holepunch.Open(ctx, holepunch.Punch{
 		Port:   port.Port,
 		Expect: expect,
@@ -109,13 +113,24 @@ func (t *Transport) admit(p peer.ID, own, theirs []holepunch.Candidate) ([]netip
 	return t.ungated(p, remote)
 }
 
-// offerFailed puts a failed OFFER in the caller's words.
-func offerFailed(ctx context.Context, h host.Host, p peer.ID, err error) error {
-	var remote *holepunch.RemoteError
-	if errors.As(err, &remote) && remote.Status == pb.Status_GLARE {
-		return awaitInbound(ctx, h, p)
+// A signal is the signalling with the stream that carries it.
+type signal struct {
+	*holepunch.Signal
+	stream network.Stream
+}
+
+// offer exchanges OFFER and ANSWER on a new stream of the relayed connection.
+func offer(ctx context.Context, relayed network.Conn, own []holepunch.Candidate, to netip.AddrPort) (*signal, []holepunch.Candidate, error) {
+	s, err := openStream(ctx, relayed)
+	if err != nil {
+		return nil, nil, err
 	}
-	return unsupported(err)
+	sig, theirs, err := holepunch.Offer(ctx, s, own, to)
+	if err != nil {
+		s.Reset()
+		return nil, nil, unsupported(err)
+	}
+	return &signal{sig, s}, theirs, nil
 }
 
 // awaitInbound waits for the connection of the attempt in which the peer is the
@@ -147,17 +162,17 @@ func (t *Transport) count(counter map[peer.ID]int, p peer.ID, n int) int {
 	return sum
 }
 
-// relayedConn returns a relayed connection to p, preferring one that we dialled.
+// relayedConn returns a relayed connection to p: the newest that we dialled, for
+// the older ones' relays may be gone, or else the newest.
 func relayedConn(h host.Host, p peer.ID) network.Conn {
 	var found network.Conn
-	for _, c := range h.Network().ConnsToPeer(p) {
+	for _, c := range h.Network().ConnsToPeer(p) { // oldest first
 		if c.IsClosed() || !isRelayed(c) {
 			continue
 		}
-		if c.Stat().Direction == network.DirOutbound {
-			return c
+		if found == nil || c.Stat().Direction == network.DirOutbound || found.Stat().Direction == network.DirInbound {
+			found = c
 		}
-		found = c
 	}
 	return found
 }
@@ -185,6 +200,9 @@ func (s *lazyStream) Write(b []byte) (int, error) { return s.rw.Write(b) }
 func openStream(ctx context.Context, c network.Conn) (*lazyStream, error) {
 	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, serviceName))
 	if err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", ctx.Err(), err) // the muxer has errors of its own
+		}
 		return nil, fmt.Errorf("open stream on the relayed connection: %w", err)
 	}
 	if err := s.SetProtocol(holepunch.Protocol); err == nil {

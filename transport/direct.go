@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -17,11 +18,15 @@ import (
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
+// directTimeout is how long DirectConnect takes at most by itself: as long as the
+// swarm gives one dial.
+const directTimeout = 15 * time.Second
+
 // DirectConnect returns a direct connection to p: one that is there, one that
 // is on its way, or else one that it asks for. There must be a relayed
 // connection to p. It returns as soon as there is a direct connection, by
 // whatever transport, or with an [*Error] that says why there is none; without
-// a deadline in ctx, after some 15 s.
+// a deadline in ctx, after 15 s.
 func DirectConnect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
 	c, err := directConnect(ctx, h, p)
 	if err != nil {
@@ -33,6 +38,13 @@ func DirectConnect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, e
 func directConnect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
 	t := find(h)
 	if t == nil {
+		if n, ok := h.Network().(interface{ Done() <-chan struct{} }); ok {
+			select {
+			case <-n.Done():
+				return nil, ErrClosed
+			default:
+			}
+		}
 		return nil, ErrNotEnabled
 	}
 	ctx, h, end, err := t.begin(ctx)
@@ -40,6 +52,11 @@ func directConnect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, e
 		return nil, err
 	}
 	defer end()
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, directTimeout)
+		defer cancel()
+	}
 	if c := directConn(h, p); c != nil {
 		return c, nil
 	}
@@ -69,25 +86,35 @@ func find(h host.Host) *Transport {
 // connect has the swarm dial p at /simopen, as initiator. Concurrent calls for
 // a peer share one dial.
 func (t *Transport) connect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
+	d := t.dialingOf(p)
 	// The swarm takes addresses from the peerstore only. This one is of no use
 	// to anybody else, and goes when the last dial of this peer ends.
-	t.count(t.dialing, p, 1)
 	h.Peerstore().AddAddr(p, simopenAddr, peerstore.TempAddrTTL)
 	defer func() {
-		if t.count(t.dialing, p, -1) == 0 {
+		if t.dialed(p) {
 			h.Peerstore().SetAddr(p, simopenAddr, 0)
 		}
 	}()
-	ctx = network.WithForceDirectDial(ctx, serviceName)
-	// As simultaneous connect, the swarm dials at once instead of giving
-	// addresses that it ranks higher a start of up to a second.
-	ctx = network.WithSimultaneousConnect(ctx, true, serviceName)
-	c, err := h.Network().DialPeer(ctx, p)
-	var own *Error
-	if errors.As(err, &own) && own.Peer == p {
-		return nil, own.Err // the swarm's list of addresses is no news
+	dialCtx := network.WithForceDirectDial(ctx, serviceName)
+	if !t.ranked {
+		// As simultaneous connect, the swarm dials all addresses at once,
+		// instead of giving those that it ranks higher a start of a second.
+		dialCtx = network.WithSimultaneousConnect(dialCtx, true, serviceName)
 	}
-	return c, err
+	c, err := h.Network().DialPeer(dialCtx, p)
+	var own *Error
+	switch {
+	case err == nil:
+		return c, nil
+	case errors.As(err, &own) && own.Peer == p:
+		return nil, own.Err // the swarm's list of addresses is no news
+	case ctx.Err() != nil:
+		// The swarm says no more than that. Our Dial knows where it was.
+		if last := d.last(); last != nil {
+			return nil, fmt.Errorf("%w: %w", ctx.Err(), last)
+		}
+	}
+	return nil, err
 }
 
 // request asks the peer, which dialled the relayed connection, to initiate.
@@ -103,6 +130,13 @@ func (t *Transport) request(ctx context.Context, h host.Host, relayed network.Co
 		defer close(asked)
 		if err := holepunch.Request(ctx, s); err != nil {
 			cancel(unsupported(err))
+			return
+		}
+		// The initiator has the connection, and we soon, too.
+		select {
+		case <-time.After(securedSoon):
+			cancel(errors.New("the peer says that it is connected, but the connection did not come up here"))
+		case <-ctx.Done():
 		}
 	}()
 	c, err := awaitDirect(ctx, h, relayed.RemotePeer())

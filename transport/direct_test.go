@@ -204,8 +204,19 @@ func TestAttachOnce(t *testing.T) {
 	if err := Attach(h, other); err == nil {
 		t.Error("two transports in one host")
 	}
-	if _, err := other.Dial(context.Background(), simopenAddr, h.ID()); !errors.Is(err, ErrNotEnabled) && err == nil {
-		t.Error("dialled without a host")
+	if _, err := other.Dial(context.Background(), simopenAddr, h.ID()); !errors.Is(err, ErrClosed) {
+		t.Errorf("a transport that could not be attached: %v, want ErrClosed", err)
+	}
+	unattached, err := New(nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unattached.Dial(context.Background(), simopenAddr, h.ID()); !errors.Is(err, ErrNotEnabled) {
+		t.Errorf("got %v, want ErrNotEnabled", err)
+	}
+	h.Close()
+	if _, err := DirectConnect(testContext(t), h, newHost(t).ID()); !errors.Is(err, ErrClosed) {
+		t.Errorf("got %v, want ErrClosed", err)
 	}
 }
 

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
 // Reasons of an [*Error] that a caller may act on, for [errors.Is]. Those of the
@@ -51,3 +54,24 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// words is what a peer, a stranger, is told of the reason why an attempt failed:
+// no addresses, and nothing that it could not see for itself.
+func words(err error) string {
+	for _, reason := range []error{
+		ErrNoSTUNServer,
+		ErrNoReflexiveAddress,
+		ErrGated,
+		network.ErrResourceLimitExceeded,
+		ErrNoRelayedConn,
+		holepunch.ErrNoCandidate,
+		holepunch.ErrBusy,
+		holepunch.ErrHandshake,
+		holepunch.ErrNoConnection,
+	} {
+		if errors.Is(err, reason) {
+			return reason.Error()
+		}
+	}
+	return ""
+}

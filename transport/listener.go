@@ -58,6 +58,7 @@ func (l *listener) Accept() (tpt.CapableConn, error) {
 		select {
 		case c := <-l.incoming:
 			if c.IsClosed() {
+				c.Close() // gives its resource scope back
 				continue
 			}
 			return c, nil

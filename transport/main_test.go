@@ -1,9 +1,34 @@
 package transport
 
 import (
+	"os"
+	"os/exec"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// aloneEnv names the test that a process runs by itself.
+const aloneEnv = "SIMOPEN_TEST_ALONE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(aloneEnv) != "" {
+		os.Exit(m.Run())
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// alone runs a test that makes go-libp2p leak goroutines of its own in a process
+// by itself, without goleak. It reports whether this is that process.
+func alone(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(aloneEnv) == t.Name() {
+		return true
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), aloneEnv+"="+t.Name())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	return false
+}

@@ -59,28 +59,32 @@ func (t *Transport) respond(s network.Stream, p peer.ID) error {
 	if err != nil {
 		return err
 	}
-	if offer.Request {
-		_, err := t.connect(ctx, h, p)
-		offer.Done(err)
-		return nil // it was told
+	budget, err := t.limiter.Begin(string(p))
+	if err != nil {
+		offer.Refuse(pb.Status_BUSY, words(err))
+		return err
 	}
-	return t.punchAsResponder(ctx, h, p, offer)
+	defer budget.End()
+	if offer.Request {
+		if s.Conn().Stat().Direction != network.DirOutbound {
+			err = errors.New("requested by the peer that dialled the relayed connection")
+		} else {
+			_, err = t.connect(ctx, h, p)
+		}
+		offer.Done(err, words(err))
+		return nil // the attempt has told its own story
+	}
+	return t.punchAsResponder(ctx, h, p, offer, budget)
 }
 
 // punchAsResponder answers an OFFER and punches. A refusal is told to the peer,
 // so that the initiator's user learns the reason at once.
-func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID, offer *holepunch.Received) error {
+func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID, offer *holepunch.Received, budget *holepunch.Budget) error {
 	if !t.mayAnswer(h.ID(), p) {
 		offer.Refuse(pb.Status_GLARE, "")
 		return ErrGlare
 	}
 	defer t.count(t.answering, p, -1)
-	budget, err := t.limiter.Begin(string(p))
-	if err != nil {
-		offer.Refuse(pb.Status_BUSY, err.Error())
-		return err
-	}
-	defer budget.End()
 	l := t.listenerFor(offer.Target)
 	if l == nil {
 		offer.Refuse(pb.Status_NO_ADDRESS, "not listening")
@@ -90,14 +94,14 @@ func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID
 	defer expect.Close()
 	addrs, release, err := l.port.acquire(ctx)
 	if err != nil {
-		offer.Refuse(pb.Status_NO_ADDRESS, err.Error())
+		offer.Refuse(pb.Status_NO_ADDRESS, words(err))
 		return err
 	}
 	defer release()
 	own := holepunch.Reflexive(addrs...)
 	remote, err := t.admit(p, own, offer.Candidates)
 	if err != nil {
-		offer.Refuse(pb.Status_NO_CANDIDATE, err.Error())
+		offer.Refuse(pb.Status_NO_CANDIDATE, words(err))
 		return err
 	}
 	// Before the ANSWER leaves: the initiator's SYN may be quicker than our
@@ -135,7 +139,7 @@ func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID
 	unheard()
 	trace(Event{Kind: Finished, Err: err})
 	if err != nil {
-		offer.Done(err)
+		offer.Done(err, words(err))
 	}
 	return err
 }

@@ -18,6 +18,7 @@ func TestTransportSuite(t *testing.T) {
 	unlimited := libp2p.ResourceManager(&network.NullResourceManager{})
 	a, b := newPeer(t, Enable(servers), unlimited), newPeer(t, Enable(servers), unlimited)
 	find(a).limiter, find(b).limiter = nil, nil
+	find(a).listenAnywhere = true
 	connectRelayed(t, relay, a, b)
 	ttransport.SubtestTransport(t, find(a), find(b), "/ip4/127.0.0.1/tcp/0/simopen", a.ID())
 }

@@ -31,6 +31,14 @@ type Transport struct {
 	gater    connmgr.ConnectionGater
 	limiter  *holepunch.Limiter
 
+	// ranked tells that the swarm dials /simopen alone; see [rankAlone].
+	ranked bool
+
+	// listenAnywhere allows listeners at /ip4/A/tcp/P/simopen, each with a port
+	// of its own and in its address. go-libp2p's test suite needs to tell
+	// listeners apart; hosts would advertise the address.
+	listenAnywhere bool
+
 	// ctx ends, and running is waited for, on Close.
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -42,7 +50,7 @@ type Transport struct {
 	detach    func()
 	port      *warmPort // the host's own; opened when first needed
 	listeners []*listener
-	dialing   map[peer.ID]int // dials of the swarm that we asked for
+	dialing   map[peer.ID]*dialing
 	offering  map[peer.ID]int // attempts as initiator; see glare.go
 	answering map[peer.ID]int // attempts as responder
 }
@@ -70,7 +78,7 @@ func newTransport(upgrader tpt.Upgrader, rcmgr network.ResourceManager, gater co
 		rcmgr:     rcmgr,
 		gater:     gater,
 		limiter:   holepunch.NewLimiter(),
-		dialing:   make(map[peer.ID]int),
+		dialing:   make(map[peer.ID]*dialing),
 		offering:  make(map[peer.ID]int),
 		answering: make(map[peer.ID]int),
 	}
@@ -89,39 +97,27 @@ func (t *Transport) Proxy() bool { return false }
 
 func (t *Transport) String() string { return "simopen" }
 
-// Listen accepts the direct connections of punches that peers initiate. At
-// /ip4|ip6/A/tcp/P/simopen the listener has a port of its own, which the kernel
-// chooses (A and P are not looked at), and that is in its Multiaddr; connections that peers
-// dialled there come out there. At /simopen it is the host's own listener, on its warm port, for
-// all others; the address that it reports is one that hosts do not advertise.
+// Listen accepts the direct connections of punches that peers initiate. The only
+// address to listen at is /simopen; the address that the listener reports is one
+// that hosts do not advertise.
 func (t *Transport) Listen(a ma.Multiaddr) (tpt.Listener, error) {
-	if !isSimopen(a) {
-		return nil, fmt.Errorf("simopen: cannot listen on %s", a)
+	if !isSimopen(a) || len(a) > 1 && !t.listenAnywhere {
+		return nil, fmt.Errorf("simopen: cannot listen on %s, only on %s", a, simopenAddr)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var l *listener
-	if len(a) == 1 {
-		port, err := t.ownPort()
-		if err != nil {
-			return nil, err
-		}
-		l = t.newListener(port, hiddenAddr)
-	} else {
-		if t.closed {
-			return nil, ErrClosed
-		}
-		port, err := newWarmPort(t.cfg.servers)
-		if err != nil {
-			return nil, err
-		}
-		addr, err := ma.NewMultiaddr(fmt.Sprintf("/ip4/0.0.0.0/tcp/%d/simopen", port.Number()))
-		if err != nil {
-			port.Close()
-			return nil, err
-		}
-		l = t.newListener(port, addr)
+	port, err := t.ownPort()
+	if err != nil {
+		return nil, err
 	}
+	addr := hiddenAddr
+	if len(a) > 1 {
+		if port, err = newWarmPort(t.cfg.servers); err != nil {
+			return nil, err
+		}
+		addr = ma.StringCast(fmt.Sprintf("/ip4/0.0.0.0/tcp/%d/simopen", port.Number()))
+	}
+	l := t.newListener(port, addr)
 	t.listeners = append(t.listeners, l)
 	return l, nil
 }

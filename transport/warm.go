@@ -16,8 +16,9 @@ import (
 
 const (
 	// askTimeout bounds one round of questions to the STUN servers: a SYN that
-	// is lost twice is answered within it.
-	askTimeout = 5 * time.Second
+	// is lost twice is answered within it, and a responder can still refuse
+	// before the initiator has waited for 5 s.
+	askTimeout = 4 * time.Second
 
 	// keepAlive is how often a server is asked again over the connection that
 	// holds the mapping. NATs must keep an established connection for over two
@@ -47,14 +48,15 @@ type warmPort struct {
 	wg     sync.WaitGroup
 
 	// All below is owned by run.
-	uses    int
-	waiting []chan<- view
-	conns   map[*stun.Conn]observation // what each server says
-	answers <-chan stun.Answer         // nil between rounds
-	errs    []error                    // of this round
-	retry   *time.Timer                // the next round, after one that failed
-	backoff time.Duration              // before it
-	changes chan change
+	uses     int
+	waiting  []chan<- view
+	conns    map[*stun.Conn]observation // what each server says
+	answers  <-chan stun.Answer         // of this round; nil between rounds
+	endRound context.CancelFunc
+	errs     []error       // of this round
+	retry    *time.Timer   // the next round, after one that failed
+	backoff  time.Duration // before it
+	changes  chan change
 }
 
 // A warmCommand changes the number of uses and may ask for the addresses.
@@ -188,19 +190,21 @@ func (w *warmPort) ask() {
 		w.fail(ErrNoSTUNServer)
 		return
 	}
-	ctx, cancel := context.WithTimeout(w.ctx, askTimeout)
+	round, end := context.WithCancel(w.ctx)
+	ctx, cancel := context.WithTimeout(round, askTimeout)
 	answers := stun.Ask(ctx, lingerless{w.Port}, w.servers)
-	// Handed over by a goroutine that outlives the round, so that every
-	// connection finds an owner whatever run does meanwhile.
 	handed := make(chan stun.Answer)
-	w.answers = handed
+	w.answers, w.endRound = handed, end
+	// Handed over one by one by a goroutine that outlives the round, so that
+	// every connection finds an owner, whatever run does meanwhile.
 	w.wg.Go(func() {
+		defer end()
 		defer cancel()
 		defer close(handed)
 		for a := range answers {
 			select {
 			case handed <- a:
-			case <-w.ctx.Done():
+			case <-round.Done():
 				if a.Conn != nil {
 					a.Conn.Close()
 				}
@@ -213,13 +217,19 @@ func (w *warmPort) answered(a stun.Answer, ok bool) {
 	switch {
 	case !ok && len(w.conns) > 0:
 		w.answers = nil
+	case !ok && len(w.errs) == 0:
+		// Every server answered, and has hung up since.
+		w.answers = nil
+		if len(w.waiting) > 0 {
+			w.ask()
+		} else {
+			w.askLater()
+		}
 	case !ok:
 		w.fail(fmt.Errorf("%w: %w", ErrNoReflexiveAddress, errors.Join(w.errs...)))
 	case a.Err != nil:
 		log.Debug("STUN server failed", "server", a.Server, "err", a.Err)
 		w.errs = append(w.errs, a.Err)
-	case w.uses == 0:
-		a.Conn.Close() // the last user left meanwhile
 	default:
 		w.conns[a.Conn] = observation{a.Mapped, time.Now()}
 		w.wg.Go(func() { w.hold(a.Conn, a.Mapped) })
@@ -300,8 +310,12 @@ func (w *warmPort) changed(c change) {
 	}
 }
 
-// cool lets go of the servers' connections.
+// cool lets go of the servers' connections, and of a round under way.
 func (w *warmPort) cool() {
+	if w.answers != nil {
+		w.endRound()
+		w.answers = nil
+	}
 	for c := range w.conns {
 		c.Close()
 	}
@@ -321,7 +335,7 @@ func (w *warmPort) addrs() []netip.AddrPort {
 	return as
 }
 
-// has tells whether a is the port, by its local number or as seen from outside.
+// has tells whether a, the target of an OFFER, is the port.
 func (w *warmPort) has(a netip.AddrPort) bool { return a.Port() == w.Number() }
 
 // lingerless dials from a port and closes with a RST, for a 4-tuple in

@@ -28,7 +28,7 @@ type watcher struct {
 	// Owned by run.
 	relayed   map[network.Conn]struct{}
 	relays    map[peer.ID]struct{} // connected peers that are relays
-	upgrading map[peer.ID]struct{}
+	upgrading map[peer.ID]bool     // true: another relayed connection came meanwhile
 	warm      bool
 }
 
@@ -54,7 +54,7 @@ func newWatcher(t *Transport, h host.Host) (*watcher, error) {
 		sub:       sub,
 		relayed:   make(map[network.Conn]struct{}),
 		relays:    make(map[peer.ID]struct{}),
-		upgrading: make(map[peer.ID]struct{}),
+		upgrading: make(map[peer.ID]bool),
 	}
 	changed := func(_ network.Network, c network.Conn) {
 		if !isRelayed(c) {
@@ -66,6 +66,11 @@ func newWatcher(t *Transport, h host.Host) (*watcher, error) {
 		}
 	}
 	w.notify = &network.NotifyBundle{ConnectedF: changed, DisconnectedF: changed}
+	for _, p := range h.Network().Peers() {
+		if hop, err := h.Peerstore().SupportsProtocols(p, proto.ProtoIDv2Hop); err == nil && len(hop) > 0 {
+			w.relays[p] = struct{}{}
+		}
+	}
 	go w.run()
 	h.Network().Notify(w.notify)
 	for _, c := range h.Network().Conns() {
@@ -84,15 +89,20 @@ func (w *watcher) stop() {
 func (w *watcher) run() {
 	defer close(w.done)
 	for {
+		w.keepWarm()
 		select {
 		case c := <-w.conns:
 			w.changed(c)
 		case p := <-w.ended:
+			again := w.upgrading[p]
 			delete(w.upgrading, p)
+			if again && relayedConn(w.h, p) != nil {
+				w.upgrade(p)
+			}
 		case e := <-w.sub.Out():
 			switch e := e.(type) {
 			case event.EvtPeerIdentificationCompleted:
-				if slices.Contains(e.Protocols, proto.ProtoIDv2Hop) {
+				if slices.Contains(e.Protocols, proto.ProtoIDv2Hop) && !e.Conn.IsClosed() {
 					w.relays[e.Peer] = struct{}{}
 				}
 			case event.EvtPeerConnectednessChanged:
@@ -103,14 +113,19 @@ func (w *watcher) run() {
 		case <-w.t.ctx.Done():
 			return
 		}
-		if warm := len(w.relayed)+len(w.relays) > 0; warm != w.warm {
-			w.warm = warm
-			if warm {
-				w.port.use(1)
-			} else {
-				w.port.use(-1)
-			}
-		}
+	}
+}
+
+func (w *watcher) keepWarm() {
+	warm := len(w.relayed)+len(w.relays) > 0
+	if warm == w.warm {
+		return
+	}
+	w.warm = warm
+	if warm {
+		w.port.use(1)
+	} else {
+		w.port.use(-1)
 	}
 }
 
@@ -128,14 +143,18 @@ func (w *watcher) changed(c network.Conn) {
 // upgrade starts one attempt for a relayed connection that we dialled. What it
 // comes to is in the trace; DirectConnect asks again.
 func (w *watcher) upgrade(p peer.ID) {
-	if _, ok := w.upgrading[p]; ok || directConn(w.h, p) != nil {
+	if directConn(w.h, p) != nil {
+		return
+	}
+	if _, ok := w.upgrading[p]; ok {
+		w.upgrading[p] = true
 		return
 	}
 	ctx, h, end, err := w.t.begin(w.t.ctx)
 	if err != nil {
 		return
 	}
-	w.upgrading[p] = struct{}{}
+	w.upgrading[p] = false
 	go func() {
 		defer end()
 		if _, err := w.t.connect(ctx, h, p); err != nil {

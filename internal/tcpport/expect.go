@@ -19,6 +19,11 @@ const (
 	// for a receiver that is busy. More than that are reset.
 	handoverBuffer = 16
 
+	// maxAmbiguous is how long a connection that fits an Expectation by its
+	// address only waits for open ones to say whether it is theirs: a relayed
+	// round trip on most paths, and no more than a peer notices.
+	maxAmbiguous = 500 * time.Millisecond
+
 	// acceptPause follows an accept(2) that failed for want of file
 	// descriptors or memory: long enough not to spin, short against a punch.
 	acceptPause = 20 * time.Millisecond
@@ -43,8 +48,8 @@ func (p *Port) Expect() *Expectation { return p.reception.add() }
 // candidates, whatever their port, for a peer behind an unpredictable mapping
 // comes from a port that nobody could name beforehand. The Expectation that
 // names the very port of a connection gets it before others that name its
-// address, and those wait while another Expectation is open: many peers can
-// share an address behind a carrier's NAT.
+// address. While another Expectation is open those wait, for half a second at
+// most: many peers can share an address behind a carrier's NAT.
 func (e *Expectation) From(candidates []netip.AddrPort) { e.reception.narrow(e, candidates) }
 
 // Conns delivers the connections. The receiver owns them. It is closed when
@@ -79,7 +84,13 @@ type reception struct {
 	mu      sync.Mutex
 	closed  bool
 	expect  []*Expectation
-	waiting []*net.TCPConn
+	waiting []arrival
+}
+
+// An arrival is an accepted connection that nobody has yet.
+type arrival struct {
+	*net.TCPConn
+	since time.Time
 }
 
 func (p *Port) accept(l *net.TCPListener) {
@@ -99,11 +110,18 @@ func (p *Port) accept(l *net.TCPListener) {
 func (r *reception) receive(c *net.TCPConn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.waiting = append(r.waiting, c)
+	r.waiting = append(r.waiting, arrival{c, time.Now()})
 	r.review()
 	if len(r.waiting) > maxWaiting {
 		Reset(c)
 		r.waiting = r.waiting[:maxWaiting]
+	}
+	if len(r.waiting) > 0 {
+		time.AfterFunc(maxAmbiguous, func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.review()
+		})
 	}
 }
 
@@ -164,14 +182,15 @@ func (r *reception) remove(e *Expectation) {
 // who waits or who is expected.
 func (r *reception) review() {
 	open := slices.ContainsFunc(r.expect, func(e *Expectation) bool { return e.from == nil })
-	r.waiting = slices.DeleteFunc(r.waiting, func(c *net.TCPConn) bool {
+	r.waiting = slices.DeleteFunc(r.waiting, func(a arrival) bool {
+		ambiguous := open && time.Since(a.since) < maxAmbiguous
 		switch {
-		case r.deliver(c, exactly):
+		case r.deliver(a.TCPConn, exactly):
+		case !ambiguous && r.deliver(a.TCPConn, byAddress):
 		case open:
 			return false
-		case r.deliver(c, byAddress):
 		default:
-			Reset(c)
+			Reset(a.TCPConn)
 		}
 		return true
 	})

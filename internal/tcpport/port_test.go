@@ -140,10 +140,16 @@ func TestConnectSaysWhenTheTupleIsTaken(t *testing.T) {
 
 func TestConnectEndsWithItsContext(t *testing.T) {
 	p, _ := open4(t)
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
 	ctx, cancel := context.WithCancel(testContext(t))
 	cancel()
-	if _, err := p.Connect(ctx, netip.MustParseAddrPort("127.0.0.1:9")); !errors.Is(err, context.Canceled) && err == nil {
-		t.Fatal("connected")
+	if c, err := p.Connect(ctx, l.Addr().(*net.TCPAddr).AddrPort()); err == nil {
+		Reset(c)
+		t.Fatal("connected with a context that has ended")
 	}
 }
 
@@ -272,5 +278,19 @@ func TestCloseEndsExpectationsAndResetsWhatWaits(t *testing.T) {
 	late.Close()
 	if _, err := net.Dial("tcp4", pa.String()); err == nil {
 		t.Fatal("a closed port accepts")
+	}
+}
+
+// A slow peer, whose Expectation stays open, does not keep others waiting.
+func TestOpenExpectationDoesNotHoldUpOthers(t *testing.T) {
+	p, pa := open4(t)
+	open, e := p.Expect(), p.Expect()
+	defer open.Close()
+	defer e.Close()
+	q, qa := open4(t)
+	e.From([]netip.AddrPort{netip.AddrPortFrom(qa.Addr(), qa.Port()-1)})
+	connect(t, q, pa)
+	if got := remoteOf(next(t, e)); got != qa {
+		t.Fatalf("got %v, want %v", got, qa)
 	}
 }
