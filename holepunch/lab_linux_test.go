@@ -244,6 +244,22 @@ func (l *labPunch) seen(site int) []string {
 	return seen
 }
 
+// otherSources lists where a site's SYNs to the peer came from, other than the
+// port whose mapping the peer was told of.
+func (l *labPunch) otherSources(site int) []netip.AddrPort {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var from []netip.AddrPort
+	for _, e := range l.packets[site] {
+		p, err := natlab.Parse(e.Packet)
+		if err == nil && e.Direction == natlab.Outbound && p.Flags() == natlab.SYN &&
+			p.Dst().Addr() == l.mapped[1-site].Addr() && p.Src() != l.mapped[site] {
+			from = append(from, p.Src())
+		}
+	}
+	return from
+}
+
 func count(seen []string, what string) int {
 	n := 0
 	for _, s := range seen {
@@ -352,6 +368,9 @@ func TestRefusedConnectRetriesFromSamePort(t *testing.T) {
 				// are more than one where it was refused.
 				seen := l.seen(1)
 				syns := count(seen, "out SYN")
+				if from := l.otherSources(1); len(from) > 0 {
+					t.Errorf("the responder connects from %v as well", from)
+				}
 				if skew >= 100*time.Millisecond && syns < 2 {
 					t.Errorf("%d SYNs of the responder, want it to connect again: %s", syns, strings.Join(seen, ", "))
 				}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -34,16 +35,10 @@ func (t *Transport) shake(p peer.ID, dir network.Direction, stop context.CancelC
 		if t.gater != nil && (c.Accepted || dir == network.DirInbound) && !t.gater.InterceptAccept(maconn) {
 			return refused(c, fmt.Errorf("%w: connection from %s", ErrGated, maconn.RemoteMultiaddr()))
 		}
-		scope, err := t.rcmgr.OpenConnection(dir, true, maconn.RemoteMultiaddr())
+		scope, err := t.openScope(ctx, p, dir, maconn, c.Candidate)
 		if err != nil {
 			return refused(c, err)
 		}
-		if c.Candidate {
-			if err := scope.SetPeer(p); err != nil {
-				scope.Done()
-				return refused(c, err)
-			}
-		} // else the Upgrader does it, once the stranger has proved to be the peer
 		conn, err := t.upgrader.Upgrade(ctx, t, maconn, dir, p, scope)
 		if err != nil {
 			scope.Done()
@@ -52,6 +47,39 @@ func (t *Transport) shake(p peer.ID, dir network.Direction, stop context.CancelC
 		return conn, nil
 	}
 }
+
+// openScope asks the resource manager for a connection, and again for a while if
+// it has none to give: the swarm's dials of the peer's other addresses, which
+// began with the relayed connection, may only just be ending.
+func (t *Transport) openScope(ctx context.Context, p peer.ID, dir network.Direction, c manet.Conn, ofPeer bool) (network.ConnManagementScope, error) {
+	deadline := time.Now().Add(scopePatience)
+	for {
+		scope, err := t.rcmgr.OpenConnection(dir, true, c.RemoteMultiaddr())
+		// The Upgrader accounts a stranger's connection to the peer, once the
+		// stranger has proved to be the peer.
+		if err == nil && ofPeer {
+			if err = scope.SetPeer(p); err != nil {
+				scope.Done()
+			}
+		}
+		if err == nil {
+			return scope, nil
+		}
+		if !ofPeer || time.Now().After(deadline) {
+			return nil, err
+		}
+		select {
+		case <-time.After(scopeRetry):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+const (
+	scopePatience = time.Second
+	scopeRetry    = 20 * time.Millisecond
+)
 
 // ungated leaves out the candidates that the gater refuses.
 func (t *Transport) ungated(p peer.ID, candidates []netip.AddrPort) ([]netip.AddrPort, error) {

@@ -1,7 +1,9 @@
 package transport
 
 import (
+	"context"
 	"slices"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
@@ -9,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
+	ma "github.com/multiformats/go-multiaddr"
 )
 
 // A watcher upgrades relayed connections as they appear and keeps the port warm
@@ -157,6 +160,7 @@ func (w *watcher) upgrade(p peer.ID) {
 	w.upgrading[p] = false
 	go func() {
 		defer end()
+		w.settle(ctx, p)
 		if _, err := w.t.connect(ctx, h, p); err != nil {
 			log.Debug("relayed connection was not upgraded", "peer", p, "err", err)
 		}
@@ -166,3 +170,25 @@ func (w *watcher) upgrade(p peer.ID) {
 		}
 	}()
 }
+
+// settle lets the swarm's dial end that brought the relayed connection. It does
+// so as soon as those return who asked for it, unless somebody joins; and with it
+// end the dials of the peer's other addresses, which would hold the places that
+// swarm and resource manager have for this peer for as long as nobody answers
+// there.
+func (w *watcher) settle(ctx context.Context, p peer.ID) {
+	others := slices.ContainsFunc(w.h.Peerstore().Addrs(p), func(a ma.Multiaddr) bool {
+		_, err := a.ValueForProtocol(ma.P_CIRCUIT)
+		return err != nil
+	})
+	if !others {
+		return
+	}
+	select {
+	case <-time.After(settleTime):
+	case <-ctx.Done():
+	}
+}
+
+// settleTime is a moment for a few goroutines to run, and little against a punch.
+const settleTime = 10 * time.Millisecond

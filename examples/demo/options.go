@@ -1,0 +1,55 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/pair"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab"
+)
+
+type options struct {
+	a, b        natlab.Behavior // of the NATs of alice, who dials, and bob
+	oneWay      time.Duration   // from each peer to the core
+	relayOneWay time.Duration
+	jitter      time.Duration
+	loss        float64
+	bytes       int64
+	json        bool
+	pcap        string // directory
+	verbose     bool
+}
+
+// parse reads the flags. Both NATs are by default as many home routers are: of the
+// kind that a punch can pass, but answering a SYN that comes too early with a RST.
+func parse(args []string) options {
+	usual := natlab.Behavior{Mapping: natlab.EIM, Filtering: natlab.APDF, Unsolicited: natlab.UnsolicitedRST}
+	var o options
+	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+	flags.TextVar(&o.a, "a", usual, "`NAT` of alice, who dials: public, or MAPPING-FILTERING[-UNSOLICITED][-PORTS][-EXTRA...]\n"+
+		"as in eim-apdf-rst; see package natlab for all words")
+	flags.TextVar(&o.b, "b", usual, "`NAT` of bob, who listens")
+	flags.DurationVar(&o.oneWay, "oneway", 20*time.Millisecond, "one-way delay between each peer and the core")
+	flags.DurationVar(&o.relayOneWay, "relay-oneway", 10*time.Millisecond, "one-way delay between the relay and the core")
+	flags.DurationVar(&o.jitter, "jitter", 0, "random delay that may come on top, at each peer")
+	flags.Float64Var(&o.loss, "loss", 0, "`fraction` of the packets that each peer's link loses, 0 to 1")
+	flags.Int64Var(&o.bytes, "bytes", 8<<20, "send `n` bytes over the direct connection, for "+pair.SendingTime.String()+" at most")
+	flags.BoolVar(&o.json, "json", false, "print the result as one JSON object, and nothing else")
+	flags.StringVar(&o.pcap, "pcap", "", "write what each NAT sees to a pcapng file in this `directory`")
+	flags.BoolVar(&o.verbose, "v", false, "log to standard error, as much as GOLOG_LOG_LEVEL says")
+	console.Parse(flags, args, func() error {
+		switch {
+		case o.oneWay < 0 || o.relayOneWay < 0 || o.jitter < 0:
+			return errors.New("a delay is negative")
+		case !(o.loss >= 0 && o.loss <= 1):
+			return fmt.Errorf("-loss %v is not within 0 to 1", o.loss)
+		case o.bytes < 0:
+			return errors.New("-bytes is negative")
+		}
+		return console.NoArgs(flags)
+	})
+	return o
+}

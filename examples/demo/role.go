@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/pair"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/rendezvous"
+)
+
+// roleEnv makes this program an actor: a [role] in JSON.
+const roleEnv = "SIMOPEN_DEMO_ROLE"
+
+// shutdownTime bounds the relay's orderly end.
+const shutdownTime = time.Second
+
+// A role is what an actor's process is told to do. It ends when its standard input
+// does, which is also when the demo dies.
+type role struct {
+	Name    string `json:"name"`
+	Verbose bool   `json:"verbose"`
+
+	Listen ma.Multiaddr `json:"listen,omitempty"` // of the relay: where
+	STUN   string       `json:"stun,omitempty"`   // of the relay: where it serves STUN
+
+	Pair   *pair.Config `json:"pair,omitempty"`   // of the peers
+	Target peer.ID      `json:"target,omitempty"` // of alice
+	Bytes  int64        `json:"bytes,omitempty"`  // of alice
+}
+
+// A message is what an actor says, one a line of its standard output.
+type message struct {
+	Serving *pair.Config `json:"serving,omitempty"` // the relay: how to get here
+	Event   *pair.Event  `json:"event,omitempty"`
+	Report  *pair.Report `json:"report,omitempty"` // alice: the end
+}
+
+// runRole is main of an actor.
+func runRole(spec string) (status int) {
+	// A Ctrl-C reaches every process at the terminal. The demo is the one to act on it.
+	signal.Ignore(os.Interrupt)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	var r role
+	err := json.Unmarshal([]byte(spec), &r)
+	if err == nil {
+		console.Log(r.Verbose)
+		out := json.NewEncoder(os.Stdout)
+		err = r.run(ctx, func(m message) { _ = out.Encode(m) }) // whoever read it is gone, and so are we soon
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func (r role) run(ctx context.Context, say func(message)) error {
+	event := func(e pair.Event) { say(message{Event: &e}) }
+	switch r.Name {
+	case relayName:
+		return r.serve(ctx, say)
+	case bobName:
+		return pair.Listen(ctx, *r.Pair, event)
+	case aliceName:
+		report := pair.Dial(ctx, *r.Pair, r.Target, r.Bytes, event)
+		say(message{Report: &report})
+		return nil
+	}
+	return fmt.Errorf("no role %q", r.Name)
+}
+
+func (r role) serve(ctx context.Context, say func(message)) error {
+	server, err := rendezvous.Start(rendezvous.Config{Listen: []ma.Multiaddr{r.Listen}, STUN: r.STUN})
+	if err != nil {
+		return err
+	}
+	say(message{Serving: &pair.Config{Relay: server.Info(), STUN: []string{server.STUNAddr().String()}}})
+	select {
+	case err = <-server.Failed():
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	_ = server.Shutdown(ctx) // the process ends anyway
+	return err
+}

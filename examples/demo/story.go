@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/simopen/go-libp2p-simopen/examples/internal/pair"
+)
+
+// A story is one run of the demo.
+type story struct {
+	opts  options
+	stage *stage
+	view  *view
+
+	actors []*actor
+}
+
+// tell plays the story to its end. The report says what came of it.
+func (s *story) tell(ctx context.Context) pair.Report {
+	report, err := s.play(ctx)
+	for _, a := range s.actors {
+		a.stop()
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		report.Reason = "interrupted"
+	case err != nil:
+		report.Reason = err.Error()
+	}
+	if s.stage.tape != nil {
+		report.Simultaneous = simultaneous(s.stage.tape.soFar(), addrPort(report.RemoteAddr))
+	}
+	s.view.end(report)
+	return report
+}
+
+func (s *story) play(ctx context.Context) (pair.Report, error) {
+	listen, err := ma.NewMultiaddr(s.stage.relayAddr)
+	if err != nil {
+		return pair.Report{}, err
+	}
+	relay, err := s.enter(ctx, role{Name: relayName, Listen: listen, STUN: s.stage.stunAddr})
+	if err != nil {
+		return pair.Report{}, err
+	}
+	m, err := relay.next(ctx)
+	if err != nil {
+		return pair.Report{}, err
+	}
+	public := m.Serving
+
+	bob, err := s.enter(ctx, role{Name: bobName, Pair: public})
+	if err != nil {
+		return pair.Report{}, err
+	}
+	ready, err := bob.next(ctx)
+	if err != nil {
+		return pair.Report{}, err
+	}
+	go ignore(bob)
+
+	alice, err := s.enter(ctx, role{Name: aliceName, Pair: public, Target: ready.Event.Peer, Bytes: s.opts.bytes})
+	if err != nil {
+		return pair.Report{}, err
+	}
+	for {
+		m, err := alice.next(ctx)
+		switch {
+		case err != nil:
+			return pair.Report{}, err
+		case m.Report != nil:
+			return *m.Report, nil
+		case m.Event != nil:
+			s.view.event(*m.Event)
+		}
+	}
+}
+
+// enter starts an actor.
+func (s *story) enter(ctx context.Context, r role) (*actor, error) {
+	r.Verbose = s.opts.verbose
+	a, err := startActor(ctx, s.stage.start[r.Name], r)
+	if err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	s.actors = append(s.actors, a)
+	return a, nil
+}
+
+// ignore takes what an actor goes on to say. The other side tells the same.
+func ignore(a *actor) {
+	for range a.messages {
+	}
+}
+
+// addrPort is /ip4/A/tcp/P as A:P, or not valid.
+func addrPort(addr string) netip.AddrPort {
+	a, err := ma.NewMultiaddr(addr)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	n, err := manet.ToNetAddr(a)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	ap, _ := netip.ParseAddrPort(n.String())
+	return ap
+}

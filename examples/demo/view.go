@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/pair"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/show"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab"
+)
+
+// A view tells the story to the person who looks on.
+type view struct {
+	out   *console.Console
+	stage *stage
+	peers show.Dialler
+	begin time.Time // the relayed connection was up
+}
+
+// newView sets the scene.
+func newView(out *console.Console, opts options, s *stage) *view {
+	v := &view{
+		out:   out,
+		stage: s,
+		peers: show.Dialler{Out: out, Self: aliceName, Other: bobName, Bytes: opts.bytes},
+	}
+	if s.lab != nil {
+		v.scene(opts)
+	}
+	return v
+}
+
+func (v *view) scene(opts options) {
+	rough := ""
+	if opts.jitter > 0 {
+		rough += " and up to " + delay(opts.jitter) + " more"
+	}
+	if opts.loss > 0 {
+		rough += fmt.Sprintf(", losing %g %%", 100*opts.loss)
+	}
+	v.out.Line("lab", "relay  %s, with a STUN server, %s from the core", v.stage.relay.Addr(), delay(opts.relayOneWay))
+	v.out.Line("", "alice  %s, %s, %s from the core%s", v.stage.tape.alice, behind(opts.a), delay(opts.oneWay), rough)
+	v.out.Line("", "bob    %s, %s, %s from the core%s", v.stage.tape.bob, behind(opts.b), delay(opts.oneWay), rough)
+	label := "NAT"
+	for _, nat := range slices.Compact([]natlab.Behavior{opts.a, opts.b}) {
+		if nat.Mapping != natlab.Public {
+			v.out.Line(label, "%s", nat)
+			for _, line := range describe(nat) {
+				v.out.Line("", "  %s", line)
+			}
+			label = ""
+		}
+	}
+}
+
+func behind(nat natlab.Behavior) string {
+	if nat.Mapping == natlab.Public {
+		return "without NAT"
+	}
+	return "behind " + nat.String()
+}
+
+func delay(d time.Duration) string {
+	return fmt.Sprintf("%g ms", float64(d)/float64(time.Millisecond))
+}
+
+// event shows one of alice's events.
+func (v *view) event(e pair.Event) {
+	v.peers.Event(e)
+	switch e.Kind {
+	case pair.Relayed:
+		v.begin = e.Time
+	case pair.Punched:
+		if v.stage.tape != nil {
+			v.timeline()
+		}
+	}
+}
+
+// timeline shows the SYNs, as the taps at both NATs saw them.
+func (v *view) timeline() {
+	v.out.Line("", "%8s   %-*s%s", "ms", columnWidth, place(v.stage.alice), place(v.stage.bob))
+	for _, row := range timeline(v.stage.tape.soFar(), v.begin) {
+		v.out.Line("", "%s", row)
+	}
+}
+
+func place(h *natlab.Host) string {
+	if h.Site().NAT().Mapping == natlab.Public {
+		return h.Name()
+	}
+	return h.Name() + "'s NAT"
+}
+
+// end says what came of it.
+func (v *view) end(r pair.Report) {
+	v.peers.Clear()
+	switch {
+	case r.Simultaneous:
+		v.out.Line("open", "simultaneous: SYNs crossed, and both ends answered with SYN+ACK")
+	case r.Direct:
+		v.out.Line("open", "one-sided: one end's SYN was accepted before the other sent its own")
+	}
+}

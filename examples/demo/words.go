@@ -1,0 +1,43 @@
+package main
+
+import "github.com/simopen/go-libp2p-simopen/internal/natlab"
+
+// describe says what the words of a NAT's behaviour mean, a line each.
+func describe(b natlab.Behavior) []string {
+	mapping := map[natlab.Mapping]string{
+		natlab.EIM:  "one outer port for all destinations",
+		natlab.ADM:  "an outer port for each address",
+		natlab.APDM: "an outer port for each address and port",
+	}
+	ports := map[natlab.Ports]string{
+		natlab.PortPreserve:   "",
+		natlab.PortOverload:   ", the inner one where it can",
+		natlab.PortSequential: ", counting up",
+		natlab.PortRandom:     ", at random",
+	}
+	filtering := map[natlab.Filtering]string{
+		natlab.EIF:  "lets anybody in to that port",
+		natlab.ADF:  "lets in whom it has sent to, from any port",
+		natlab.APDF: "lets in whom it has sent to, from that port",
+	}
+	unsolicited := map[natlab.Unsolicited]string{
+		natlab.UnsolicitedDrop: "drops other SYNs",
+		natlab.UnsolicitedRST:  "refuses other SYNs with a RST",
+		natlab.UnsolicitedICMP: "refuses other SYNs by ICMP",
+	}
+	lines := []string{mapping[b.Mapping] + ports[b.Ports], filtering[b.Filtering], unsolicited[b.Unsolicited]}
+	for _, extra := range []struct {
+		on   bool
+		text string
+	}{
+		{b.RSTKills, "forgets a port when a RST passes"},
+		{b.NoSYN, "never lets a SYN in"},
+		{b.Hairpin, "hairpins"},
+		{b.NoUDP, "blocks UDP"},
+	} {
+		if extra.on {
+			lines = append(lines, extra.text)
+		}
+	}
+	return lines
+}

@@ -1,0 +1,54 @@
+// Package console is how the example programs talk to the person who runs them:
+// a label and a line of text at a time, a progress bar, and no log unless asked.
+package console
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/libp2p/go-libp2p/gologshim"
+	"golang.org/x/term"
+)
+
+// labelWidth fits the longest label and a gap.
+const labelWidth = 10
+
+// A Console writes to a person.
+type Console struct {
+	w io.Writer
+}
+
+// New returns a Console on w.
+func New(w io.Writer) *Console { return &Console{w} }
+
+// Line writes a line of text behind a label. An empty label continues the one
+// before.
+func (c *Console) Line(label, format string, args ...any) {
+	text := fmt.Sprintf("%-*s%s", labelWidth, label, fmt.Sprintf(format, args...))
+	fmt.Fprintln(c.w, strings.TrimRight(text, " "))
+}
+
+// Print writes lines as they are, for what a person copies and pastes.
+func (c *Console) Print(lines ...string) {
+	for _, l := range lines {
+		fmt.Fprintln(c.w, l)
+	}
+}
+
+// terminal reports whether somebody looks at w.
+func (c *Console) terminal() bool {
+	f, ok := c.w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// Log turns the libraries' logs off unless verbose. It must be called before
+// they write the first line. What they write then is up to GOLOG_LOG_LEVEL, as in
+// "error,simopen=debug".
+func Log(verbose bool) {
+	if !verbose {
+		gologshim.SetDefaultHandler(slog.DiscardHandler)
+	}
+}

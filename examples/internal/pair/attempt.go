@@ -1,0 +1,70 @@
+package pair
+
+import (
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/transport"
+)
+
+// attempts sums up what a transport's tracer reports: between NATs that answer
+// with RST a punch has a hundred steps, of which a person wants to know the number.
+type attempts struct {
+	tell func(Event)
+
+	mu   sync.Mutex
+	last map[peer.ID]*attempt // the last one with each peer
+}
+
+type attempt struct {
+	connects, refused int
+	connected         map[string]bool // remote addresses: by our connect, or else by our listener
+}
+
+func newAttempts(tell func(Event)) *attempts {
+	return &attempts{tell: tell, last: make(map[peer.ID]*attempt)}
+}
+
+// trace is for [transport.WithTracer].
+func (as *attempts) trace(e transport.Event) {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	if e.Kind == transport.Offered {
+		as.last[e.Peer] = &attempt{connected: make(map[string]bool)}
+		as.tell(Event{Kind: Offered, Peer: e.Peer, Own: e.Own, Theirs: e.Theirs})
+		return
+	}
+	a := as.last[e.Peer]
+	if a == nil {
+		return // forgotten
+	}
+	switch e.Kind {
+	case holepunch.Connecting:
+		a.connects++
+	case holepunch.ConnectFailed:
+		a.refused++
+	case holepunch.Connected, holepunch.Accepted:
+		a.connected[e.Remote.String()] = e.Kind == holepunch.Connected
+	case transport.Finished:
+		as.tell(Event{Kind: Punched, Peer: e.Peer, Connects: a.connects, Refused: a.refused, Err: explain(e.Err)})
+	}
+}
+
+// connected tells whether the direct connection to p at remote came of our
+// connect, rather than of our listener.
+func (as *attempts) connected(p peer.ID, remote ma.Multiaddr) bool {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	a := as.last[p]
+	return a != nil && a.connected[remote.String()]
+}
+
+// forget drops what is known of a peer that is gone.
+func (as *attempts) forget(p peer.ID) {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	delete(as.last, p)
+}

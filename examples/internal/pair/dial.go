@@ -1,0 +1,151 @@
+package pair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	pbv2 "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/pb"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/transport"
+)
+
+// Dial connects to a listening peer through the relay, waits for the connection to
+// become direct, and sends so many bytes over it. The result is all in the
+// Report: if its Reason is empty, nothing has failed.
+func Dial(ctx context.Context, cfg Config, target peer.ID, bytes int64, report func(Event)) Report {
+	d := dialler{target: target, relayed: make(chan up, 1), direct: make(chan up, 1)}
+	err := d.run(ctx, cfg, bytes, report)
+	d.result.Reason = explain(err)
+	return d.result
+}
+
+type dialler struct {
+	*node
+	target          peer.ID
+	relayed, direct chan up // the first of each
+	result          Report
+}
+
+func (d *dialler) run(ctx context.Context, cfg Config, bytes int64, report func(Event)) (err error) {
+	if d.target == cfg.Relay.ID {
+		return errors.New("this peer ID is the relay's: take the one that the listening peer prints")
+	}
+	if d.node, err = newNode(cfg, report, d.came); err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.reachRelay(ctx); err != nil {
+		return err
+	}
+	// Without a STUN server the punch will fail, and say so; the peers can meet
+	// over the relay.
+	_ = awaitWarm(ctx, cfg.STUN)
+	d.tell(Event{Kind: Ready, Peer: d.ID()})
+
+	relayed, err := d.connectRelayed(ctx)
+	if err != nil {
+		return err
+	}
+	d.result.Relayed = true
+	direct, err := d.connectDirect(ctx, relayed)
+	// Pings during the punch would get in its way. They come now.
+	d.result.RelayedRTT = d.measure(ctx, RelayedRTT, relayed)
+	if err != nil {
+		return err
+	}
+	d.result.DirectRTT = d.measure(ctx, DirectRTT, direct)
+	return d.transfer(ctx, direct, bytes)
+}
+
+// came takes the notification of a connection.
+func (d *dialler) came(u up) {
+	first := d.direct
+	if u.relayed {
+		first = d.relayed
+	}
+	if u.conn.RemotePeer() == d.target {
+		select {
+		case first <- u:
+		default:
+		}
+	}
+}
+
+// connectRelayed connects through the relay. Unlike Host.Connect it does not wait
+// for identify.
+func (d *dialler) connectRelayed(ctx context.Context) (up, error) {
+	circuit, err := ma.NewMultiaddr(fmt.Sprintf("/p2p/%s/p2p-circuit", d.cfg.Relay.ID))
+	if err != nil {
+		return up{}, err
+	}
+	for _, a := range d.cfg.Relay.Addrs {
+		d.Peerstore().AddAddr(d.target, a.Encapsulate(circuit), peerstore.TempAddrTTL)
+	}
+	if _, err := d.Network().DialPeer(ctx, d.target); err != nil {
+		return up{}, d.relayRefused(err)
+	}
+	return await(ctx, d.relayed)
+}
+
+// relayRefused says why there is no relayed connection. The usual reason is a mistyped
+// peer ID or a listener that is gone; go-libp2p has it in the text only.
+func (d *dialler) relayRefused(err error) error {
+	err = cause(err)
+	if strings.Contains(err.Error(), pbv2.Status_NO_RESERVATION.String()) {
+		return fmt.Errorf("%s is not at the relay: take the peer ID that the listening peer prints, and leave that one running", d.target)
+	}
+	return fmt.Errorf("cannot reach %s through the relay: %w", d.target, err)
+}
+
+// connectDirect waits for what the transport does by itself, and learns why if it
+// fails.
+func (d *dialler) connectDirect(ctx context.Context, relayed up) (up, error) {
+	if _, err := transport.DirectConnect(ctx, d, d.target); err != nil {
+		return up{}, err
+	}
+	direct, err := await(ctx, d.direct)
+	if err != nil {
+		return up{}, err
+	}
+	d.result.Direct = true
+	d.result.TimeToDirect = millis(direct.at.Sub(relayed.at))
+	d.result.RemoteAddr = direct.conn.RemoteMultiaddr().String()
+	return direct, nil
+}
+
+// measure returns a connection's round trip time, or 0 if it breaks meanwhile.
+func (d *dialler) measure(ctx context.Context, kind Kind, u up) Millis {
+	rtt, err := roundTrip(ctx, u.conn)
+	if err != nil {
+		return 0
+	}
+	d.tell(Event{Kind: kind, Peer: d.target, Took: rtt})
+	return millis(rtt)
+}
+
+func (d *dialler) transfer(ctx context.Context, direct up, bytes int64) error {
+	got, took, err := d.send(ctx, direct.conn, bytes)
+	if err != nil {
+		return err
+	}
+	r := &d.result
+	r.Simultaneous = got.Connected && d.attempts.connected(d.target, direct.conn.RemoteMultiaddr())
+	r.Bytes = got.Bytes
+	r.BytesPerSecond = int64(float64(got.Bytes) / took.Seconds())
+	d.tell(Event{Kind: Sent, Peer: d.target, Bytes: got.Bytes, Took: took})
+	return nil
+}
+
+func await(ctx context.Context, first <-chan up) (up, error) {
+	select {
+	case u := <-first:
+		return u, nil
+	case <-ctx.Done():
+		return up{}, ctx.Err()
+	}
+}

@@ -1,0 +1,118 @@
+package pair
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/transport"
+)
+
+// A node is a libp2p host with simopen that tells what happens to it.
+type node struct {
+	host.Host
+	cfg      Config
+	attempts *attempts
+	onUp     func(up) // nil, or called for each connection that comes up
+
+	telling sync.Mutex
+	report  func(Event)
+
+	mu      sync.Mutex
+	relayed map[peer.ID]time.Time // when the relayed connection came up
+}
+
+// An up is a connection that came up, and when.
+type up struct {
+	conn    network.Conn
+	relayed bool
+	at      time.Time
+}
+
+// newNode makes a node. The function report is called for one event at a time.
+func newNode(cfg Config, report func(Event), onUp func(up)) (*node, error) {
+	n := &node{cfg: cfg, onUp: onUp, report: report, relayed: make(map[peer.ID]time.Time)}
+	n.attempts = newAttempts(n.tell)
+	h, err := libp2p.New(
+		// No listener: nobody could reach it behind a NAT, and so a direct
+		// connection can only be simopen's.
+		libp2p.NoListenAddrs,
+		libp2p.EnableRelay(),
+		libp2p.DisableMetrics(),
+		transport.Enable(
+			transport.WithSTUNServers(cfg.STUN...),
+			transport.WithTracer(n.attempts.trace),
+		),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("make a libp2p host: %w", err)
+	}
+	n.Host = h
+	h.Network().Notify(&network.NotifyBundle{ConnectedF: n.connected, DisconnectedF: n.disconnected})
+	return n, nil
+}
+
+func (n *node) tell(e Event) {
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	n.telling.Lock()
+	defer n.telling.Unlock()
+	n.report(e)
+}
+
+// connected tells of a connection to another peer than the relay.
+func (n *node) connected(_ network.Network, c network.Conn) {
+	u := up{conn: c, relayed: isRelayed(c), at: time.Now()}
+	p := c.RemotePeer()
+	if p == n.cfg.Relay.ID {
+		return
+	}
+	n.mu.Lock()
+	since := n.relayed[p]
+	if u.relayed {
+		n.relayed[p] = u.at
+	}
+	n.mu.Unlock()
+	if u.relayed {
+		n.tell(Event{Kind: Relayed, Time: u.at, Peer: p})
+	} else {
+		n.tell(Event{Kind: Direct, Time: u.at, Peer: p, Addr: c.RemoteMultiaddr(), Took: u.at.Sub(since)})
+	}
+	if n.onUp != nil {
+		n.onUp(u)
+	}
+}
+
+// disconnected forgets a peer with its last connection.
+func (n *node) disconnected(_ network.Network, c network.Conn) {
+	p := c.RemotePeer()
+	if len(n.Network().ConnsToPeer(p)) > 0 {
+		return
+	}
+	n.mu.Lock()
+	delete(n.relayed, p)
+	n.mu.Unlock()
+	n.attempts.forget(p)
+}
+
+// reachRelay connects to the relay. When it returns, the relay has told what it
+// is, and the transport has begun to warm its port.
+func (n *node) reachRelay(ctx context.Context) error {
+	if err := n.Connect(ctx, n.cfg.Relay); err != nil {
+		return fmt.Errorf("cannot reach the relay at %s: %w", n.cfg.Relay.Addrs[0], cause(err))
+	}
+	return nil
+}
+
+func isRelayed(c network.Conn) bool {
+	_, err := c.RemoteMultiaddr().ValueForProtocol(ma.P_CIRCUIT)
+	return err == nil
+}

@@ -1,0 +1,96 @@
+package pair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/libp2p/go-libp2p/core/sec"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/transport"
+)
+
+// explain says in one line what an error means to the person who runs the
+// program; "" for nil.
+func explain(err error) string {
+	var outer *transport.Error
+	if errors.As(err, &outer) {
+		err = outer.Err // whom it was about to connect to is no news
+	}
+	var refused *holepunch.RemoteError
+	var punch *holepunch.PunchError
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, context.Canceled) || errors.Is(err, transport.ErrClosed):
+		return "interrupted"
+	case errors.Is(err, holepunch.ErrNoConnection) && errors.As(err, &punch):
+		// Also when the other side was the first to say so.
+		return fmt.Sprintf("no SYN got through to or from %s in %s: one side's NAT lets none in, or uses a port that cannot be predicted",
+			list(punch.Remote), holepunch.Window)
+	case errors.As(err, &refused):
+		return explainRefusal(refused)
+	case errors.Is(err, transport.ErrPeerUnsupported):
+		return "the other side does not speak " + holepunch.Protocol
+	case errors.Is(err, transport.ErrNoReflexiveAddress):
+		return "no STUN server tells this side its address: " + oneLine(err)
+	case errors.Is(err, transport.ErrNoRelayedConn) || errors.Is(err, holepunch.ErrSignalLost):
+		return "the relayed connection broke before the peers knew each other's addresses"
+	case errors.Is(err, holepunch.ErrNoCandidate):
+		return "the other side's addresses cannot be connected to: " + oneLine(err)
+	case errors.Is(err, holepunch.ErrHandshake) && errors.As(err, &punch):
+		return "a TCP connection came up, but it could not be secured: " + oneLine(punch.Err)
+	}
+	return oneLine(err)
+}
+
+// explainRefusal says what the other side means by its status.
+func explainRefusal(e *holepunch.RemoteError) string {
+	detail := ""
+	if e.Detail != "" {
+		detail = fmt.Sprintf(": %q", e.Detail)
+	}
+	switch e.Status {
+	case pb.Status_NO_ADDRESS:
+		return "no STUN server tells the other side its address" + detail
+	case pb.Status_NO_CANDIDATE:
+		return "the other side does not connect to this side's addresses" + detail
+	case pb.Status_BUSY:
+		return "the other side has too many attempts under way; try again later"
+	default:
+		return e.Error()
+	}
+}
+
+// cause is the part of a failed dial that says most: the swarm's error has a line
+// for each address, and the names of all layers in each.
+func cause(err error) error {
+	var mismatch sec.ErrPeerIDMismatch
+	if errors.As(err, &mismatch) {
+		return fmt.Errorf("the peer there is %s", mismatch.Actual)
+	}
+	var dial *swarm.DialError
+	if errors.As(err, &dial) && len(dial.DialErrors) > 0 {
+		err = dial.DialErrors[0].Cause
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	return err
+}
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+func list[T fmt.Stringer](items []T) string {
+	texts := make([]string, len(items))
+	for i, item := range items {
+		texts[i] = item.String()
+	}
+	return strings.Join(texts, ", ")
+}

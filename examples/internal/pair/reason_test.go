@@ -1,0 +1,56 @@
+package pair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/transport"
+)
+
+func TestExplain(t *testing.T) {
+	punch := &holepunch.PunchError{
+		Op:     "open",
+		Remote: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:4001")},
+		Err: fmt.Errorf("%w: %w",
+			&holepunch.RemoteError{Status: pb.Status_FAILED, Detail: "no answer"}, holepunch.ErrNoConnection),
+	}
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{nil, ""},
+		{context.Canceled, "interrupted"},
+		{fmt.Errorf("dial: %w", transport.ErrClosed), "interrupted"},
+		{transport.ErrPeerUnsupported, "does not speak /simopen/1.0.0"},
+		{fmt.Errorf("%w: %w", transport.ErrNoReflexiveAddress, errors.New("refused")), "tells this side its address: no STUN server answered: refused"},
+		{&holepunch.RemoteError{Status: pb.Status_NO_ADDRESS}, "tells the other side its address"},
+		{&holepunch.RemoteError{Status: pb.Status_NO_CANDIDATE, Detail: "private"}, `does not connect to this side's addresses: "private"`},
+		{&holepunch.RemoteError{Status: pb.Status_BUSY}, "try again later"},
+		{&holepunch.RemoteError{Status: pb.Status_FAILED, Detail: "gone"}, "gone"},
+		{holepunch.ErrSignalLost, "relayed connection broke"},
+		{holepunch.ErrNoCandidate, "cannot be connected to"},
+		{&holepunch.PunchError{Op: "open", Err: holepunch.ErrHandshake}, "could not be secured: no connection"},
+		{punch, "no SYN got through to or from 192.0.2.1:4001 in 10s"},
+		{errors.New("one\ntwo"), "one; two"},
+	} {
+		for _, err := range []error{test.err, wrap(test.err)} {
+			if got := explain(err); !strings.Contains(got, test.want) || (got == "") != (err == nil) || strings.Contains(got, "simopen: direct") {
+				t.Errorf("%v: got %q, want %q", err, got, test.want)
+			}
+		}
+	}
+}
+
+// wrap makes of err what [transport.DirectConnect] returns.
+func wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &transport.Error{Op: "direct connect", Peer: "peer", Err: err}
+}

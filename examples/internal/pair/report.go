@@ -1,0 +1,42 @@
+package pair
+
+import (
+	"math"
+	"time"
+)
+
+// A Report is what came of [Dial].
+type Report struct {
+	Relayed bool `json:"relayed"` // there was a relayed connection
+	Direct  bool `json:"direct"`  // and then a direct one
+
+	// Simultaneous: the direct connection came of a simultaneous open (RFC 9293,
+	// section 3.5). That is so when both ends have it from their connect.
+	Simultaneous bool `json:"simultaneous"`
+
+	// TimeToDirect is from the relayed connection being up at the dialler to the
+	// direct one being up there, both as libp2p notifies of it.
+	TimeToDirect Millis `json:"time_to_direct_ms"`
+
+	// The round trips are the shortest of five pings, after the punch.
+	RelayedRTT Millis `json:"relayed_rtt_ms"`
+	DirectRTT  Millis `json:"direct_rtt_ms"`
+
+	RemoteAddr string `json:"remote_addr"` // the other end of the direct connection
+	Reason     string `json:"reason"`      // why there is no direct connection, or what failed on it
+
+	Bytes          int64 `json:"bytes"` // that the other side confirmed
+	BytesPerSecond int64 `json:"bytes_per_second"`
+}
+
+// Millis is a number of milliseconds.
+type Millis float64
+
+func millis(d time.Duration) Millis {
+	return Millis(math.Round(float64(d)/float64(time.Microsecond)) / 1000)
+}
+
+// Duration is m as a duration.
+func (m Millis) Duration() time.Duration {
+	return time.Duration(math.Round(float64(m) * float64(time.Millisecond)))
+}

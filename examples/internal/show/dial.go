@@ -1,0 +1,85 @@
+// Package show puts the events of a pair of peers in words, for the person who
+// looks on.
+package show
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/pair"
+)
+
+// A Dialler shows the dialling side's events.
+type Dialler struct {
+	Out         *console.Console
+	Self, Other string // what to call the two sides
+	Bytes       int64  // that will be sent
+
+	bar *console.Bar // while they are
+}
+
+// Event shows one event.
+func (d *Dialler) Event(e pair.Event) {
+	switch e.Kind {
+	case pair.Relayed:
+		d.Out.Line("relayed", "%s is connected to %s through the relay", d.Self, d.Other)
+	case pair.Offered:
+		d.Out.Line("address", "%s is %s", d.Self, Addrs(e.Own))
+		d.Out.Line("", "%s is %s", d.Other, Addrs(e.Theirs))
+	case pair.Punched:
+		d.Out.Line("punch", "%s", Punch(e))
+	case pair.Direct:
+		d.Out.Line("direct", "up after %s, to %s", console.Millis(e.Took), e.Addr)
+	case pair.RelayedRTT:
+		d.Out.Line("RTT", "%s relayed", console.Millis(e.Took))
+	case pair.DirectRTT:
+		d.Out.Line("", "%s direct", console.Millis(e.Took))
+	case pair.Sending:
+		if d.bar == nil {
+			d.bar = d.Out.Bar("sending", d.Bytes)
+		}
+		d.bar.Set(e.Bytes)
+	case pair.Sent:
+		d.Clear()
+		d.Out.Line("sent", "%s at %s, confirmed by SHA-256", console.Size(e.Bytes), console.Rate(e.Bytes, e.Took))
+	}
+}
+
+// Clear takes the progress bar away, if there is one.
+func (d *Dialler) Clear() {
+	if d.bar != nil {
+		d.bar.Clear()
+		d.bar = nil
+	}
+}
+
+// Punch sums up a punch that is over.
+func Punch(e pair.Event) string {
+	text := fmt.Sprintf("%d connects", e.Connects)
+	if e.Connects == 1 {
+		text = "1 connect"
+	}
+	if e.Refused > 0 {
+		text += fmt.Sprintf(", %d refused", e.Refused)
+	}
+	return text
+}
+
+// Addrs lists addresses.
+func Addrs(as []ma.Multiaddr) string {
+	texts := make([]string, len(as))
+	for i, a := range as {
+		texts[i] = a.String()
+	}
+	return strings.Join(texts, ", ")
+}
+
+// ShortID is enough of a peer ID to tell it from others.
+func ShortID(p peer.ID) string {
+	s := p.String()
+	return s[max(0, len(s)-8):]
+}

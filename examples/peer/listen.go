@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/pair"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/show"
+)
+
+// listen waits for peers until it is interrupted.
+func listen(ctx context.Context, args []string) (ok bool) {
+	flags := flag.NewFlagSet("peer listen", flag.ContinueOnError)
+	common := addCommonFlags(flags)
+	console.Parse(flags, args, func() error {
+		if err := console.NoArgs(flags); err != nil {
+			return err
+		}
+		return common.complete()
+	})
+	v := listenView{console.New(os.Stdout), common.Config}
+	if err := pair.Listen(ctx, common.Config, v.show); err != nil {
+		fmt.Fprintln(os.Stderr, "peer listen:", err)
+		return false
+	}
+	return true
+}
+
+// A listenView is what the person at the listening machine sees.
+type listenView struct {
+	out *console.Console
+	cfg pair.Config
+}
+
+func (v listenView) show(e pair.Event) {
+	if e.Kind == pair.Ready {
+		v.ready(e)
+		return
+	}
+	text := v.text(e)
+	if text == "" {
+		return
+	}
+	who := "relay"
+	if e.Peer != "" {
+		who = show.ShortID(e.Peer)
+	}
+	v.out.Line(e.Time.Format("15:04:05"), "%s  %s", who, text)
+}
+
+func (v listenView) ready(e pair.Event) {
+	v.out.Line("peer", "%s", e.Peer)
+	v.out.Line("relay", "reserved at %s", v.cfg.Relay.Addrs[0])
+	if e.Err != "" {
+		v.out.Line("warning", "no STUN server answers, so connections will stay relayed: %s", e.Err)
+	}
+	v.out.Print("", "On the other machine:", "", "  "+dialCommand(v.cfg, e.Peer), "")
+}
+
+func (v listenView) text(e pair.Event) string {
+	switch e.Kind {
+	case pair.Relayed:
+		return "relayed connection up"
+	case pair.Offered:
+		return fmt.Sprintf("is %s, this side is %s", show.Addrs(e.Theirs), show.Addrs(e.Own))
+	case pair.Punched:
+		if e.Err != "" {
+			return fmt.Sprintf("no direct connection: %s (%s)", e.Err, show.Punch(e))
+		}
+		return "punch: " + show.Punch(e)
+	case pair.Direct:
+		return fmt.Sprintf("direct connection up after %s, from %s", console.Millis(e.Took), e.Addr)
+	case pair.Received:
+		return fmt.Sprintf("received %s at %s", console.Size(e.Bytes), console.Rate(e.Bytes, e.Took))
+	case pair.Lost:
+		return "lost, trying again: " + e.Err
+	}
+	return ""
+}
+
+// dialCommand is the command line for the other machine.
+func dialCommand(cfg pair.Config, self peer.ID) string {
+	words := []string{programName(), "dial", "-relay", fmt.Sprintf("%s/p2p/%s", cfg.Relay.Addrs[0], cfg.Relay.ID)}
+	for _, s := range cfg.STUN {
+		words = append(words, "-stun", s)
+	}
+	return strings.Join(append(words, self.String()), " ")
+}
+
+// programName is how the other machine calls this program: by the same name, but
+// what "go run" has built is at a place that nobody wants to know.
+func programName() string {
+	if strings.Contains(os.Args[0], "go-build") {
+		return "go run ./examples/peer"
+	}
+	return os.Args[0]
+}
