@@ -101,6 +101,6 @@ func (v *view) end(r pair.Report) {
 	case r.Simultaneous:
 		v.out.Line("open", "simultaneous: SYNs crossed, and both ends answered with SYN+ACK")
 	case r.Direct:
-		v.out.Line("open", "one-sided: one end's SYN was accepted before the other sent its own")
+		v.out.Line("open", "one-sided: one end's SYN got in, the other's did not")
 	}
 }

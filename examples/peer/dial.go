@@ -57,7 +57,7 @@ func dial(ctx context.Context, args []string) (ok bool) {
 	case report.Simultaneous:
 		out.Line("open", "simultaneous: the SYNs crossed")
 	default:
-		out.Line("open", "one-sided: one SYN came in before the other went out")
+		out.Line("open", "one-sided: one end accepted the other's SYN")
 	}
 	return report.Direct && report.Reason == ""
 }
