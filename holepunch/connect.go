@@ -41,11 +41,9 @@ func (p *punch[C]) connect(ctx context.Context, remote netip.AddrPort) {
 	begin := time.Now()
 	for n := 0; p.Budget.spend(ctx) == nil; n++ {
 		p.trace(Event{Kind: Connecting, Remote: remote})
+		p.attempts.Add(1)
 		c, err := p.Port.Connect(ctx, remote)
 		pause := jitter(n, begin)
-		if !errors.Is(err, tcpport.ErrTupleTaken) {
-			p.attempts.Add(1)
-		}
 		switch {
 		case err == nil:
 			conn := newConn(c, p.Remote, false)
@@ -67,6 +65,7 @@ func (p *punch[C]) connect(ctx context.Context, remote netip.AddrPort) {
 			// hands the connection over. Nothing is sent by asking again,
 			// until that connection is gone.
 			pause = takenRetry
+			p.attempts.Add(-1)
 			p.lastErr.CompareAndSwap(nil, &err)
 		default:
 			p.trace(Event{Kind: ConnectFailed, Remote: remote, Err: err})

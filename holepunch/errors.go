@@ -26,8 +26,8 @@ var (
 	// ErrBusy: as many attempts as the limits allow are under way.
 	ErrBusy = errors.New("too many attempts under way")
 
-	// ErrNoConnection: no TCP connection came up in time. The SYNs of both
-	// sides were sent, and at least one NAT let none of them in.
+	// ErrNoConnection: no TCP connection came up in time. SYNs were sent, and
+	// at least one NAT let none of them in.
 	ErrNoConnection = errors.New("no connection came up")
 
 	// ErrHandshake: connections came up, but none proved to be the peer's.
@@ -41,7 +41,7 @@ type PunchError struct {
 	Op       string           // "offer", "receive", "answer" or "open"
 	Local    uint16           // local port of the punch; 0 during signalling
 	Remote   []netip.AddrPort // candidates of the peer that were tried
-	Attempts int              // how many times a connect was tried, in all
+	Attempts int              // connects that were begun, in all; the kernel repeats the SYN of one
 	Err      error
 }
 
@@ -53,7 +53,7 @@ func (e *PunchError) Error() string {
 		fmt.Fprintf(&b, " from port %d", e.Local)
 	}
 	if len(e.Remote) > 0 {
-		fmt.Fprintf(&b, " to %v (%d SYNs)", e.Remote, e.Attempts)
+		fmt.Fprintf(&b, " to %v (%d connects)", e.Remote, e.Attempts)
 	}
 	fmt.Fprintf(&b, ": %v", e.Err)
 	return b.String()

@@ -22,15 +22,15 @@ func Enable(opts ...Option) libp2p.Option {
 		if err != nil {
 			return err
 		}
-		return c.Apply(libp2p.WithFxOption(withRankAlone(c), fx.Invoke(func(
+		ranked := newRanker(true)
+		return c.Apply(libp2p.WithFxOption(ranked.option(c), fx.Invoke(func(
 			lc fx.Lifecycle,
 			h host.Host,
 			upgrader tpt.Upgrader,
 			rcmgr network.ResourceManager,
 			gater connmgr.ConnectionGater,
 		) {
-			t := newTransport(upgrader, rcmgr, gater, cfg)
-			t.ranked = true
+			t := newTransport(upgrader, rcmgr, gater, ranked, cfg)
 			// On stop, before the swarm begins to close connections: what is
 			// under way ends for the right reason.
 			lc.Append(fx.StartStopHook(

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,18 +100,12 @@ func TestFailedHostLeavesNothing(t *testing.T) {
 }
 
 // The peer has more addresses that do not answer than the resource manager
-// allows connections to it, and the host a dial ranker of its own.
+// allows connections to it.
 func TestOtherAddressesDoNotMatter(t *testing.T) {
 	servers := WithSTUNServers(newSTUNServer(t))
-	ranked := false
-	ranker := libp2p.DialRanker(func(addrs []ma.Multiaddr) []network.AddrDelay {
-		ranked = true
-		return swarm.DefaultDialRanker(addrs)
-	})
 	for name, opts := range map[string][]libp2p.Option{
-		"no ranker":    {Enable(servers)},
-		"ranker first": {ranker, Enable(servers)},
-		"ranker last":  {Enable(servers), ranker},
+		"default":       {Enable(servers)},
+		"swarm options": {Enable(servers), libp2p.SwarmOpts(swarm.WithDialTimeout(time.Minute))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			relay := newRelay(t)
@@ -123,14 +118,39 @@ func TestOtherAddressesDoNotMatter(t *testing.T) {
 				defer silent.Close()
 				b.Peerstore().AddAddr(a.ID(), ma.StringCast("/ip4/127.0.0.1/tcp/"+itoa(uint16(silent.Addr().(*net.TCPAddr).Port))), time.Hour)
 			}
-			reserve(t, relay, a)
-			dialRelayed(t, relay, a, b)
+			connectRelayed(t, relay, a, b)
 			if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
 				t.Fatal(err)
 			}
 		})
 	}
-	if !ranked {
-		t.Error("the host's own ranker was not asked")
+}
+
+// A host's own dial ranker is kept, whatever the order of the options.
+func TestOwnDialRanker(t *testing.T) {
+	servers := WithSTUNServers(newSTUNServer(t))
+	for name, order := range map[string]func(own, enable libp2p.Option) []libp2p.Option{
+		"before Enable": func(own, enable libp2p.Option) []libp2p.Option { return []libp2p.Option{own, enable} },
+		"after Enable":  func(own, enable libp2p.Option) []libp2p.Option { return []libp2p.Option{enable, own} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Bool
+			own := libp2p.SwarmOpts(swarm.WithDialRanker(func(addrs []ma.Multiaddr) []network.AddrDelay {
+				asked.Store(true)
+				return swarm.DefaultDialRanker(addrs)
+			}))
+			relay := newRelay(t)
+			a, b := newPeer(t, Enable(servers)), newPeer(t, order(own, Enable(servers))...)
+			connectRelayed(t, relay, a, b)
+			if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
+				t.Fatal(err)
+			}
+			if !asked.Load() {
+				t.Error("it was not asked")
+			}
+			if !find(b).ranked.missing.Load() {
+				t.Error("and we did not notice that ours is not")
+			}
+		})
 	}
 }

@@ -25,6 +25,7 @@ const serviceName = "simopen"
 // connection to p; Dial causes no other. The swarm calls it, see [DirectConnect].
 // The error is an [*Error].
 func (t *Transport) Dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (tpt.CapableConn, error) {
+	t.ranked.dials(ctx)
 	report := t.dialBegins(p)
 	conn, err := t.dial(ctx, raddr, p)
 	report(err)
@@ -205,7 +206,8 @@ func openStream(ctx context.Context, c network.Conn) (*lazyStream, error) {
 		}
 		return nil, fmt.Errorf("open stream on the relayed connection: %w", err)
 	}
-	if err := s.SetProtocol(holepunch.Protocol); err == nil {
+	err = s.SetProtocol(holepunch.Protocol)
+	if err == nil {
 		err = s.Scope().SetService(serviceName)
 	}
 	if err != nil {

@@ -95,13 +95,7 @@ func (t *Transport) connect(ctx context.Context, h host.Host, p peer.ID) (networ
 			h.Peerstore().SetAddr(p, simopenAddr, 0)
 		}
 	}()
-	dialCtx := network.WithForceDirectDial(ctx, serviceName)
-	if !t.ranked {
-		// As simultaneous connect, the swarm dials all addresses at once,
-		// instead of giving those that it ranks higher a start of a second.
-		dialCtx = network.WithSimultaneousConnect(dialCtx, true, serviceName)
-	}
-	c, err := h.Network().DialPeer(dialCtx, p)
+	c, err := h.Network().DialPeer(t.ranked.context(ctx), p)
 	var own *Error
 	switch {
 	case err == nil:

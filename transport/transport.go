@@ -30,9 +30,7 @@ type Transport struct {
 	rcmgr    network.ResourceManager
 	gater    connmgr.ConnectionGater
 	limiter  *holepunch.Limiter
-
-	// ranked tells that the swarm dials /simopen alone; see [rankAlone].
-	ranked bool
+	ranked   *ranker
 
 	// listenAnywhere allows listeners at /ip4/A/tcp/P/simopen, each with a port
 	// of its own and in its address. go-libp2p's test suite needs to tell
@@ -65,10 +63,10 @@ func New(upgrader tpt.Upgrader, rcmgr network.ResourceManager, gater connmgr.Con
 	if err != nil {
 		return nil, err
 	}
-	return newTransport(upgrader, rcmgr, gater, cfg), nil
+	return newTransport(upgrader, rcmgr, gater, newRanker(false), cfg), nil
 }
 
-func newTransport(upgrader tpt.Upgrader, rcmgr network.ResourceManager, gater connmgr.ConnectionGater, cfg config) *Transport {
+func newTransport(upgrader tpt.Upgrader, rcmgr network.ResourceManager, gater connmgr.ConnectionGater, ranked *ranker, cfg config) *Transport {
 	if rcmgr == nil {
 		rcmgr = &network.NullResourceManager{}
 	}
@@ -78,6 +76,7 @@ func newTransport(upgrader tpt.Upgrader, rcmgr network.ResourceManager, gater co
 		rcmgr:     rcmgr,
 		gater:     gater,
 		limiter:   holepunch.NewLimiter(),
+		ranked:    ranked,
 		dialing:   make(map[peer.ID]*dialing),
 		offering:  make(map[peer.ID]int),
 		answering: make(map[peer.ID]int),
