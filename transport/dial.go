@@ -63,9 +63,9 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	}
 	defer release()
 	if !t.mayOffer(p) {
-		return nil, awaitInbound(ctx, h, p)
+		return nil, t.awaitInbound(ctx, h, p)
 	}
-	defer t.count(t.offering, p, -1)
+	defer t.offered(p)
 
 	// From here on the peer's SYN may come.
 	expect := port.Expect()
@@ -75,7 +75,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	var remoteErr *holepunch.RemoteError
 	if errors.As(err, &remoteErr) && remoteErr.Status == pb.Status_GLARE {
 		expect.Close()
-		return nil, awaitInbound(ctx, h, p)
+		return nil, t.awaitInbound(ctx, h, p)
 	}
 	if err != nil {
 		return nil, err
@@ -93,7 +93,8 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	trace := t.tracer(p, network.DirOutbound, port.Number())
 	trace(offered(addrs, remote))
 	ctx, stop := context.WithCancelCause(ctx)
-	defer listen(ctx, signal.Signal, stop, func() {})()
+	// The responder has no success to tell of: that is ours to decide.
+	defer listen(ctx, signal.Signal, stop, func() { <-ctx.Done() })()
 	conn, err = holepunch.Open(ctx, holepunch.Punch{
 		Port:   port.Port,
 		Expect: expect,
@@ -134,33 +135,11 @@ func offer(ctx context.Context, relayed network.Conn, own []holepunch.Candidate,
 	return &signal{sig, s}, theirs, nil
 }
 
-// awaitInbound waits for the connection of the attempt in which the peer is the
-// initiator. It returns [ErrGlare] all the same: the swarm looks for a connection
-// that came in meanwhile when a dial fails.
-func awaitInbound(ctx context.Context, h host.Host, p peer.ID) error {
-	if _, err := awaitDirect(ctx, h, p); err != nil {
-		return fmt.Errorf("%w: %w", ErrGlare, err)
-	}
-	return ErrGlare
-}
-
 // dialPort is where dials start from: the host's own port.
 func (t *Transport) dialPort() (*warmPort, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.ownPort()
-}
-
-// count adds n to one of the transport's counters by peer and returns the sum.
-func (t *Transport) count(counter map[peer.ID]int, p peer.ID, n int) int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	counter[p] += n
-	sum := counter[p]
-	if sum == 0 {
-		delete(counter, p)
-	}
-	return sum
 }
 
 // relayedConn returns a relayed connection to p: the newest that we dialled, for

@@ -84,14 +84,12 @@ func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID
 		offer.Refuse(pb.Status_GLARE, "")
 		return ErrGlare
 	}
-	defer t.count(t.answering, p, -1)
+	defer t.answered(p)
 	l := t.listenerFor(offer.Target)
 	if l == nil {
 		offer.Refuse(pb.Status_NO_ADDRESS, "not listening")
 		return errors.New("no listener")
 	}
-	expect := l.port.Expect()
-	defer expect.Close()
 	addrs, release, err := l.port.acquire(ctx)
 	if err != nil {
 		offer.Refuse(pb.Status_NO_ADDRESS, words(err))
@@ -106,6 +104,8 @@ func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID
 	}
 	// Before the ANSWER leaves: the initiator's SYN may be quicker than our
 	// return from sending it.
+	expect := l.port.Expect()
+	defer expect.Close()
 	expect.From(remote)
 	if err := offer.Answer(own); err != nil {
 		return err

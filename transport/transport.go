@@ -49,8 +49,8 @@ type Transport struct {
 	port      *warmPort // the host's own; opened when first needed
 	listeners []*listener
 	dialing   map[peer.ID]*dialing
-	offering  map[peer.ID]int // attempts as initiator; see glare.go
-	answering map[peer.ID]int // attempts as responder
+	offering  map[peer.ID]int        // attempts as initiator; see glare.go
+	answering map[peer.ID]*answering // attempts as responder
 }
 
 var _ tpt.Transport = (*Transport)(nil)
@@ -79,7 +79,7 @@ func newTransport(upgrader tpt.Upgrader, rcmgr network.ResourceManager, gater co
 		ranked:    ranked,
 		dialing:   make(map[peer.ID]*dialing),
 		offering:  make(map[peer.ID]int),
-		answering: make(map[peer.ID]int),
+		answering: make(map[peer.ID]*answering),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	return t
