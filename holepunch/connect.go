@@ -66,7 +66,7 @@ func (p *punch[C]) connect(ctx context.Context, remote netip.AddrPort) {
 			// until that connection is gone.
 			pause = takenRetry
 			p.attempts.Add(-1)
-			p.lastErr.CompareAndSwap(nil, &err)
+			p.lastErr.CompareAndSwap(nil, &tcpport.ErrTupleTaken)
 		default:
 			p.trace(Event{Kind: ConnectFailed, Remote: remote, Err: err})
 			if e := net.Error(nil); !errors.As(err, &e) || !e.Timeout() {

@@ -19,6 +19,13 @@ var (
 	// one beyond its bounds. Trying again will not help.
 	ErrMalformed = errors.New("malformed signalling message")
 
+	// ErrNoAnswer: the peer is silent, although the relayed connection is
+	// there. It may be busy with something else.
+	ErrNoAnswer = errors.New("the peer did not answer")
+
+	// ErrNoAddress: a peer does not know its own reflexive address.
+	ErrNoAddress = errors.New("no reflexive address")
+
 	// ErrNoCandidate: the peer named no address that may be dialled; see
 	// [Admissible].
 	ErrNoCandidate = errors.New("no candidate that may be dialled")
@@ -38,7 +45,7 @@ var (
 // is in Err: match it with [errors.Is] against this package's sentinels and
 // the context's errors, or with [errors.As] against [*RemoteError].
 type PunchError struct {
-	Op       string           // "offer", "receive", "answer" or "open"
+	Op       string           // "offer", "request", "receive", "answer" or "open"
 	Local    uint16           // local port of the punch; 0 during signalling
 	Remote   []netip.AddrPort // candidates of the peer that were tried
 	Attempts int              // connects that were begun, in all; the kernel repeats the SYN of one
@@ -80,8 +87,12 @@ func (e *RemoteError) Is(target error) bool {
 	switch e.Status {
 	case pb.Status_BUSY:
 		return target == ErrBusy
-	case pb.Status_NO_CANDIDATE, pb.Status_NO_ADDRESS:
+	case pb.Status_NO_ADDRESS:
+		return target == ErrNoAddress
+	case pb.Status_NO_CANDIDATE:
 		return target == ErrNoCandidate
+	case pb.Status_FAILED:
+		return target == ErrNoConnection
 	case pb.Status_MALFORMED:
 		return target == ErrMalformed
 	}

@@ -49,16 +49,17 @@ func (m *message) marshal() *pb.Message {
 	return p
 }
 
-// unmarshal checks bounds. What it does not know (kinds of candidate,
+// unmarshal checks bounds. Of a message beyond them it returns the attempt, for
+// the refusal. What it does not know (kinds of candidate,
 // addresses other than IP and TCP) it leaves out, so that a later version can
 // add to it.
 func unmarshal(p *pb.Message) (*message, error) {
 	m := &message{typ: p.Type, status: p.Status, detail: clip(p.Detail)}
 	if copy(m.attempt[:], p.Attempt) != len(m.attempt) || len(p.Attempt) != len(m.attempt) {
-		return nil, fmt.Errorf("%w: attempt ID of %d bytes, want %d", ErrMalformed, len(p.Attempt), len(m.attempt))
+		return &message{}, fmt.Errorf("%w: attempt ID of %d bytes, want %d", ErrMalformed, len(p.Attempt), len(m.attempt))
 	}
 	if len(p.Candidates) > MaxCandidates {
-		return nil, fmt.Errorf("%w: %d candidates, at most %d are allowed", ErrMalformed, len(p.Candidates), MaxCandidates)
+		return m, fmt.Errorf("%w: %d candidates, at most %d are allowed", ErrMalformed, len(p.Candidates), MaxCandidates)
 	}
 	for _, c := range p.Candidates {
 		if a, ok := fromBytes(c.GetAddr()); ok && c.Kind == pb.Candidate_REFLEXIVE {

@@ -304,7 +304,7 @@ func (p *punch[C]) reason(ctx context.Context) error {
 		err = fmt.Errorf("%w: no answer to our SYNs", ErrNoConnection)
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		return fmt.Errorf("%w (until then: %v)", context.Cause(ctx), err)
 	}
 	return err
 }

@@ -7,8 +7,8 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -189,8 +189,8 @@ func TestOpenSaysWhyNot(t *testing.T) {
 		defer cancel()
 		_, err := Open(ctx, p, shakeInitiator)
 		var punch *PunchError
-		if !errors.Is(err, ErrNoConnection) || !errors.Is(err, syscall.ECONNREFUSED) || !errors.Is(err, context.DeadlineExceeded) {
-			t.Fatalf("got %v, want ErrNoConnection, ECONNREFUSED and DeadlineExceeded", err)
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrNoConnection) || !strings.Contains(err.Error(), "connection refused") {
+			t.Fatalf("got %v, want DeadlineExceeded, with the refusal in the text", err)
 		}
 		if !errors.As(err, &punch) || punch.Attempts < 2 || punch.Local != a.port.Number() || punch.Remote[0] != b.addr {
 			t.Fatalf("got %+v, want where and how often", punch)
@@ -207,7 +207,7 @@ func TestOpenSaysWhyNot(t *testing.T) {
 	})
 	t.Run("peer is somebody else", func(t *testing.T) {
 		a, b := newSide(t), newSide(t)
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 		defer cancel()
 		b.expect.From([]netip.AddrPort{a.addr})
 		go func() {
@@ -216,6 +216,7 @@ func TestOpenSaysWhyNot(t *testing.T) {
 				tcpport.Reset(c)
 			}
 		}()
+		// It ends before ctx does, after some connections.
 		if _, err := Open(ctx, a.punch(b), shakeInitiator); !errors.Is(err, ErrHandshake) {
 			t.Fatalf("got %v, want ErrHandshake", err)
 		}
@@ -227,8 +228,8 @@ func TestOpenSaysWhyNot(t *testing.T) {
 		b.port.Close()
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		if _, err := Open(ctx, p, shakeInitiator); !errors.Is(err, ErrNoConnection) {
-			t.Fatalf("got %v, want ErrNoConnection", err)
+		if _, err := Open(ctx, p, shakeInitiator); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("got %v, want the context's error", err)
 		}
 	})
 }

@@ -75,7 +75,7 @@ func Request(ctx context.Context, s Stream) error {
 func (s *Signal) exchange(ctx context.Context, m *message, want pb.Message_Type) (*message, error) {
 	if m.typ == pb.Message_OFFER {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, signalTimeout)
+		ctx, cancel = context.WithTimeoutCause(ctx, signalTimeout, errSilent)
 		defer cancel()
 	}
 	defer interrupt(ctx, s.stream)()
@@ -87,6 +87,9 @@ func (s *Signal) exchange(ctx context.Context, m *message, want pb.Message_Type)
 		switch {
 		case err != nil:
 			return nil, interrupted(ctx, fmt.Errorf("waiting for %s: %w", want, err))
+		case answer.status == pb.Status_MALFORMED:
+			// Who cannot read a message may not know its attempt either.
+			return nil, &RemoteError{Status: answer.status, Detail: answer.detail}
 		case answer.attempt != s.attempt:
 			return nil, fmt.Errorf("%w: %s of another attempt", ErrMalformed, answer.typ)
 		case answer.typ != want:
@@ -113,7 +116,7 @@ type Received struct {
 // malformed is answered with that status before the [*PunchError] is returned.
 func Receive(ctx context.Context, s Stream) (*Received, error) {
 	sig := newSignal(s)
-	ctx, cancel := context.WithTimeout(ctx, signalTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, signalTimeout, errSilent)
 	defer cancel()
 	stop := interrupt(ctx, s)
 	m, err := read(sig.r)
@@ -170,6 +173,12 @@ func (s *Signal) Done(err error, detail string) {
 		m.status, m.detail = remote.Status, remote.Detail
 	case errors.Is(err, context.Canceled):
 		m.status = pb.Status_CANCELLED
+	case errors.Is(err, ErrNoAddress):
+		m.status = pb.Status_NO_ADDRESS
+	case errors.Is(err, ErrNoCandidate):
+		m.status = pb.Status_NO_CANDIDATE
+	case errors.Is(err, ErrBusy):
+		m.status = pb.Status_BUSY
 	default:
 		m.status = pb.Status_FAILED
 	}
@@ -221,10 +230,17 @@ func interrupt(ctx context.Context, s Stream) func() {
 	}
 }
 
-// interrupted puts the end of ctx before an error that it caused.
+// interrupted replaces an error that the end of ctx caused.
 func interrupted(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	switch {
+	case err == nil || ctx.Err() == nil:
+		return err
+	case context.Cause(ctx) == errSilent:
+		return errSilent
+	default:
+		return fmt.Errorf("%w (%v)", ctx.Err(), err)
 	}
-	return err
 }
+
+// errSilent is the end of our own patience, not of the caller's.
+var errSilent = fmt.Errorf("%w within %v", ErrNoAnswer, signalTimeout)

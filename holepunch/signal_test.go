@@ -76,6 +76,9 @@ func TestDoneStatus(t *testing.T) {
 		"success":   {nil, pb.Status_OK},
 		"cancelled": {&PunchError{Op: "open", Err: context.Canceled}, pb.Status_CANCELLED},
 		"timeout":   {&PunchError{Op: "open", Err: ErrNoConnection}, pb.Status_FAILED},
+		"address":   {ErrNoAddress, pb.Status_NO_ADDRESS},
+		"candidate": {ErrNoCandidate, pb.Status_NO_CANDIDATE},
+		"busy":      {ErrBusy, pb.Status_BUSY},
 		"refusal":   {&RemoteError{Status: pb.Status_NO_ADDRESS}, pb.Status_NO_ADDRESS},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -113,7 +116,7 @@ func TestRequest(t *testing.T) {
 func TestRefusal(t *testing.T) {
 	for status, want := range map[pb.Status]error{
 		pb.Status_BUSY:         ErrBusy,
-		pb.Status_NO_ADDRESS:   ErrNoCandidate,
+		pb.Status_NO_ADDRESS:   ErrNoAddress,
 		pb.Status_NO_CANDIDATE: ErrNoCandidate,
 		pb.Status_MALFORMED:    ErrMalformed,
 	} {
@@ -246,7 +249,7 @@ func TestOfferWithoutAnswer(t *testing.T) {
 			go io.Copy(io.Discard, b)
 			begin := time.Now()
 			_, _, err := Offer(t.Context(), a, ours, netip.AddrPort{})
-			if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != signalTimeout {
+			if !errors.Is(err, ErrNoAnswer) || errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != signalTimeout {
 				t.Fatalf("after %v: %v, want a timeout after %v", time.Since(begin), err, signalTimeout)
 			}
 		})
@@ -278,7 +281,7 @@ func TestOfferWithoutAnswer(t *testing.T) {
 					time.Sleep(time.Second)
 				}
 			})
-			if _, err := Receive(t.Context(), b); !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := Receive(t.Context(), b); !errors.Is(err, ErrNoAnswer) {
 				t.Fatalf("got %v, want a timeout", err)
 			}
 		})

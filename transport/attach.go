@@ -22,8 +22,13 @@ func Enable(opts ...Option) libp2p.Option {
 		if err != nil {
 			return err
 		}
+		for _, o := range c.UserFxOptions {
+			if _, ok := o.(enabled); ok {
+				return errors.New("simopen: enabled twice in one host")
+			}
+		}
 		ranked := newRanker(true)
-		return c.Apply(libp2p.WithFxOption(ranked.option(c), fx.Invoke(func(
+		return c.Apply(libp2p.WithFxOption(ranked.option(c), enabled{fx.Invoke(func(
 			lc fx.Lifecycle,
 			h host.Host,
 			upgrader tpt.Upgrader,
@@ -37,9 +42,12 @@ func Enable(opts ...Option) libp2p.Option {
 				func() error { return Attach(h, t) },
 				func() error { return t.Close() },
 			))
-		})))
+		})}))
 	}
 }
+
+// enabled marks the option of Enable among a host's.
+type enabled struct{ fx.Option }
 
 // Attach puts the transport to use in a host: it adds it to the host's network
 // unless [libp2p.Transport] did, listens, answers signalling, and upgrades

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -165,7 +166,7 @@ func TestBadSTUNServer(t *testing.T) {
 		relayed := connectRelayed(t, relay, a, b)
 		_, err := DirectConnect(testContext(t), b, a.ID())
 		var remote *holepunch.RemoteError
-		if !errors.As(err, &remote) || remote.Status != pb.Status_NO_ADDRESS || remote.Detail != ErrNoSTUNServer.Error() {
+		if !errors.As(err, &remote) || remote.Status != pb.Status_NO_ADDRESS || !errors.Is(err, holepunch.ErrNoAddress) || remote.Detail != ErrNoSTUNServer.Error() {
 			t.Fatalf("got %v, want the responder's reason", err)
 		}
 		wantUntouched(t, relayed)
@@ -281,9 +282,47 @@ func TestFailedPunchLeavesNothing(t *testing.T) {
 		if !errors.As(err, &remote) || remote.Detail != "over" {
 			t.Errorf("got %v, want the peer's word", err)
 		}
-		if !errors.Is(err, holepunch.ErrNoConnection) || !errors.As(err, &punch) || punch.Attempts == 0 {
-			t.Errorf("got %v, want ErrNoConnection after some attempts", err)
+		if !errors.As(err, &punch) || punch.Attempts == 0 {
+			t.Errorf("got %v, want it after some attempts", err)
 		}
 	})
 	wantUntouched(t, relayed)
+}
+
+// A context that ends while the automatic upgrade shares the dial, and goes on
+// with it.
+func TestContextEndsInSharedDial(t *testing.T) {
+	offered := make(chan struct{}, 1)
+	release := make(chan struct{})
+	_, dialler, _, peer := hostile(t, func(network.Stream) {
+		offered <- struct{}{}
+		<-release
+	})
+	<-offered // of the automatic upgrade
+	ctx, cancel := context.WithCancel(testContext(t))
+	connected := make(chan error)
+	go func() {
+		_, err := DirectConnect(ctx, dialler, peer.ID())
+		connected <- err
+	}()
+	waiting := func() int {
+		tr := find(dialler)
+		tr.mu.Lock()
+		defer tr.mu.Unlock()
+		if d := tr.dialing[peer.ID()]; d != nil {
+			return d.waiting
+		}
+		return 0
+	}
+	for waiting() < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	if err := <-connected; !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "signalling") {
+		t.Errorf("got %v, want the context's error, and where it was", err)
+	}
+	if waiting() != 1 {
+		t.Error("it waited for the other one")
+	}
+	close(release)
 }

@@ -26,9 +26,7 @@ const serviceName = "simopen"
 // The error is an [*Error].
 func (t *Transport) Dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (tpt.CapableConn, error) {
 	t.ranked.dials(ctx)
-	report := t.dialBegins(p)
 	conn, err := t.dial(ctx, raddr, p)
-	report(err)
 	if err != nil {
 		return nil, &Error{Op: "dial", Peer: p, Err: err}
 	}
@@ -57,11 +55,13 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	if err != nil {
 		return nil, err
 	}
+	t.at(p, "asking STUN servers")
 	addrs, release, err := port.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	t.at(p, "signalling over the relayed connection")
 	if !t.mayOffer(p) {
 		return nil, t.awaitInbound(ctx, h, p)
 	}
@@ -89,6 +89,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	if err != nil {
 		return nil, err
 	}
+	t.at(p, fmt.Sprintf("punching from port %d to %v", port.Number(), remote))
 	expect.From(remote)
 	trace := t.tracer(p, network.DirOutbound, port.Number())
 	trace(offered(addrs, remote))

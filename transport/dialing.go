@@ -1,39 +1,27 @@
 package transport
 
-import (
-	"sync"
-
-	"github.com/libp2p/go-libp2p/core/peer"
-)
+import "github.com/libp2p/go-libp2p/core/peer"
 
 // dialing is what those share who wait for the swarm to dial one peer at
-// /simopen: the swarm merges their requests, and passes only its own error on
-// when a context ends.
+// /simopen. The swarm merges their requests, and has no more to say than the
+// context's error to one whose context ends.
 type dialing struct {
-	waiting int // callers of connect; guarded by Transport.mu
-
-	mu      sync.Mutex
-	running int // calls of Dial
-	idle    *sync.Cond
-	err     error // of the last Dial
+	waiting int    // callers of connect
+	step    string // what Dial is at
 }
 
-// dialingOf joins the callers of connect for p, and dialed leaves them.
-func (t *Transport) dialingOf(p peer.ID) *dialing {
+// dialBegins joins the callers of connect for p, and dialEnds leaves them and
+// reports whether it was the last.
+func (t *Transport) dialBegins(p peer.ID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	d := t.dialing[p]
-	if d == nil {
-		d = &dialing{}
-		d.idle = sync.NewCond(&d.mu)
-		t.dialing[p] = d
+	if t.dialing[p] == nil {
+		t.dialing[p] = &dialing{step: "waiting for the swarm to dial"}
 	}
-	d.waiting++
-	return d
+	t.dialing[p].waiting++
 }
 
-// dialed reports whether it was the last caller that left.
-func (t *Transport) dialed(p peer.ID) bool {
+func (t *Transport) dialEnds(p peer.ID) (last bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	d := t.dialing[p]
@@ -44,33 +32,17 @@ func (t *Transport) dialed(p peer.ID) bool {
 	return true
 }
 
-// dialBegins is called by Dial, which reports its end to the function returned.
-func (t *Transport) dialBegins(p peer.ID) (report func(error)) {
+// at says what Dial is at, for those who give up meanwhile.
+func (t *Transport) at(p peer.ID, step string) {
 	t.mu.Lock()
-	d := t.dialing[p]
-	t.mu.Unlock()
-	if d == nil {
-		return func(error) {}
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.running++
-	return func(err error) {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.running--
-		d.err = err
-		d.idle.Broadcast()
+	defer t.mu.Unlock()
+	if d := t.dialing[p]; d != nil {
+		d.step = step
 	}
 }
 
-// last waits for a Dial under way, whose context has ended, and returns the last
-// one's error.
-func (d *dialing) last() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for d.running > 0 {
-		d.idle.Wait()
-	}
-	return d.err
+func (t *Transport) step(p peer.ID) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.dialing[p].step
 }

@@ -86,12 +86,12 @@ func find(h host.Host) *Transport {
 // connect has the swarm dial p at /simopen, as initiator. Concurrent calls for
 // a peer share one dial.
 func (t *Transport) connect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
-	d := t.dialingOf(p)
+	t.dialBegins(p)
 	// The swarm takes addresses from the peerstore only. This one is of no use
 	// to anybody else, and goes when the last dial of this peer ends.
 	h.Peerstore().AddAddr(p, simopenAddr, peerstore.TempAddrTTL)
 	defer func() {
-		if t.dialed(p) {
+		if t.dialEnds(p) {
 			h.Peerstore().SetAddr(p, simopenAddr, 0)
 		}
 	}()
@@ -103,10 +103,7 @@ func (t *Transport) connect(ctx context.Context, h host.Host, p peer.ID) (networ
 	case errors.As(err, &own) && own.Peer == p:
 		return nil, own.Err // the swarm's list of addresses is no news
 	case ctx.Err() != nil:
-		// The swarm says no more than that. Our Dial knows where it was.
-		if last := d.last(); last != nil {
-			return nil, fmt.Errorf("%w: %w", ctx.Err(), last)
-		}
+		return nil, fmt.Errorf("%w while %s", ctx.Err(), t.step(p))
 	}
 	return nil, err
 }
@@ -173,7 +170,7 @@ func unsupported(err error) error {
 	var na msmux.ErrNotSupported[protocol.ID]
 	var reset *network.StreamError
 	if errors.As(err, &na) || errors.As(err, &reset) && reset.ErrorCode == network.StreamProtocolNegotiationFailed {
-		return fmt.Errorf("%w: %w", ErrPeerUnsupported, err)
+		return ErrPeerUnsupported // how it said so is of no use to anybody
 	}
 	return err
 }

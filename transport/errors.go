@@ -20,18 +20,18 @@ var (
 	ErrClosed = errors.New("simopen is closed")
 
 	// ErrNoRelayedConn: there is no relayed connection to the peer to signal
-	// over. Connect to it through a relay first.
-	ErrNoRelayedConn = errors.New("no relayed connection to the peer")
+	// over.
+	ErrNoRelayedConn = errors.New("no relayed connection to the peer: connect to it through a relay first")
 
 	// ErrPeerUnsupported: the peer does not speak /simopen/1.0.0.
 	ErrPeerUnsupported = errors.New("peer does not support simopen")
 
 	// ErrNoSTUNServer: no STUN server is configured; see [WithSTUNServers].
-	ErrNoSTUNServer = errors.New("no STUN server configured")
+	ErrNoSTUNServer = fmt.Errorf("%w: no STUN server is configured (WithSTUNServers)", holepunch.ErrNoAddress)
 
 	// ErrNoReflexiveAddress: no STUN server told our address. The [stun.Error]
 	// of each is in the chain.
-	ErrNoReflexiveAddress = errors.New("no STUN server answered")
+	ErrNoReflexiveAddress = fmt.Errorf("%w: no STUN server answered", holepunch.ErrNoAddress)
 
 	// ErrGlare: both peers offered at the same time, and the other, which has
 	// the lower peer ID, is the initiator. Its connection comes in as inbound.

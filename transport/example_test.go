@@ -43,7 +43,7 @@ func ExampleDirectConnect() {
 		return
 	}
 	fmt.Println("direct:", conn.RemoteMultiaddr())
-	// Output: simopen: direct connect 12D3KooWGoiTrnMkgRPPLy1EbpgzmzjnNfW6juJyGvAoDA5vnL5m: no relayed connection to the peer
+	// Output: simopen: direct connect 12D3KooWGoiTrnMkgRPPLy1EbpgzmzjnNfW6juJyGvAoDA5vnL5m: no relayed connection to the peer: connect to it through a relay first
 }
 
 // See every step of every punch.

@@ -19,6 +19,7 @@ type story struct {
 	view  *view
 
 	actors []*actor
+	report pair.Report // as far as alice has told, should she be interrupted
 }
 
 // tell plays the story to its end. The report says what came of it.
@@ -27,11 +28,12 @@ func (s *story) tell(ctx context.Context) pair.Report {
 	for _, a := range s.actors {
 		a.stop()
 	}
-	switch {
-	case errors.Is(err, context.Canceled):
-		report.Reason = "interrupted"
-	case err != nil:
+	if err != nil {
+		report = s.report
 		report.Reason = err.Error()
+		if errors.Is(err, context.Canceled) {
+			report.Reason = "interrupted"
+		}
 	}
 	if s.stage.tape != nil {
 		report.Simultaneous = simultaneous(s.stage.tape.soFar(), addrPort(report.RemoteAddr))
@@ -77,8 +79,25 @@ func (s *story) play(ctx context.Context) (pair.Report, error) {
 		case m.Report != nil:
 			return *m.Report, nil
 		case m.Event != nil:
+			s.note(*m.Event)
 			s.view.event(*m.Event)
 		}
+	}
+}
+
+// note keeps what is known before alice's own report.
+func (s *story) note(e pair.Event) {
+	switch e.Kind {
+	case pair.Relayed:
+		s.report.Relayed = true
+	case pair.Direct:
+		s.report.Direct = true
+		s.report.TimeToDirect = pair.ToMillis(e.Took)
+		s.report.RemoteAddr = e.Addr.String()
+	case pair.RelayedRTT:
+		s.report.RelayedRTT = pair.ToMillis(e.Took)
+	case pair.DirectRTT:
+		s.report.DirectRTT = pair.ToMillis(e.Took)
 	}
 }
 

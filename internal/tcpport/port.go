@@ -13,7 +13,7 @@ import (
 // ErrTupleTaken is returned by [Port.Connect] when the 4-tuple belongs to a
 // connection that exists already. During a punch that is good news: the peer's
 // SYN was let in first, and the listener has the connection.
-var ErrTupleTaken = errors.New("tcpport: 4-tuple belongs to an existing connection")
+var ErrTupleTaken = errors.New("a connection between the same two ports exists already")
 
 // bindAttempts is how often Open looks for a number that is free for IPv4 and
 // for IPv6. The kernel picks it for IPv4 among some 28,000, so that a second

@@ -20,6 +20,9 @@ import (
 func Dial(ctx context.Context, cfg Config, target peer.ID, bytes int64, report func(Event)) Report {
 	d := dialler{target: target, relayed: make(chan up, 1), direct: make(chan up, 1)}
 	err := d.run(ctx, cfg, bytes, report)
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err() // what it broke is no news
+	}
 	d.result.Reason = explain(err)
 	return d.result
 }
@@ -113,7 +116,7 @@ func (d *dialler) connectDirect(ctx context.Context, relayed up) (up, error) {
 		return up{}, err
 	}
 	d.result.Direct = true
-	d.result.TimeToDirect = millis(direct.at.Sub(relayed.at))
+	d.result.TimeToDirect = ToMillis(direct.at.Sub(relayed.at))
 	d.result.RemoteAddr = direct.conn.RemoteMultiaddr().String()
 	return direct, nil
 }
@@ -125,7 +128,7 @@ func (d *dialler) measure(ctx context.Context, kind Kind, u up) Millis {
 		return 0
 	}
 	d.tell(Event{Kind: kind, Peer: d.target, Took: rtt})
-	return millis(rtt)
+	return ToMillis(rtt)
 }
 
 func (d *dialler) transfer(ctx context.Context, direct up, bytes int64) error {

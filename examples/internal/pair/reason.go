@@ -31,14 +31,16 @@ func explain(err error) string {
 		return "interrupted"
 	case errors.Is(err, holepunch.ErrNoConnection) && errors.As(err, &punch):
 		// Also when the other side was the first to say so.
-		return fmt.Sprintf("no SYN got through to or from %s in %s: one side's NAT lets none in, or uses a port that cannot be predicted",
+		return fmt.Sprintf("no connection to %s came up in %s: these NATs may not allow one, as when a SYN is let in by neither, or comes from a port that cannot be predicted",
 			list(punch.Remote), holepunch.Window)
 	case errors.As(err, &refused):
 		return explainRefusal(refused)
 	case errors.Is(err, transport.ErrPeerUnsupported):
 		return "the other side does not speak " + holepunch.Protocol
-	case errors.Is(err, transport.ErrNoReflexiveAddress):
-		return "no STUN server tells this side its address: " + oneLine(err)
+	case errors.Is(err, holepunch.ErrNoAddress):
+		return "this side does not know its address: " + oneLine(err)
+	case errors.Is(err, holepunch.ErrNoAnswer):
+		return "the relayed connection is up, but the other side does not answer"
 	case errors.Is(err, transport.ErrNoRelayedConn) || errors.Is(err, holepunch.ErrSignalLost):
 		return "the relayed connection broke before the peers knew each other's addresses"
 	case errors.Is(err, holepunch.ErrNoCandidate):
@@ -57,7 +59,7 @@ func explainRefusal(e *holepunch.RemoteError) string {
 	}
 	switch e.Status {
 	case pb.Status_NO_ADDRESS:
-		return "no STUN server tells the other side its address" + detail
+		return "the other side does not know its address" + detail
 	case pb.Status_NO_CANDIDATE:
 		return "the other side does not connect to this side's addresses" + detail
 	case pb.Status_BUSY:

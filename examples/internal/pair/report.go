@@ -32,7 +32,8 @@ type Report struct {
 // Millis is a number of milliseconds.
 type Millis float64
 
-func millis(d time.Duration) Millis {
+// ToMillis is d in milliseconds, to the microsecond.
+func ToMillis(d time.Duration) Millis {
 	return Millis(math.Round(float64(d)/float64(time.Microsecond)) / 1000)
 }
 

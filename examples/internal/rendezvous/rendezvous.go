@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -14,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
@@ -55,6 +57,15 @@ func Start(cfg Config) (*Server, error) {
 }
 
 func (s *Server) startRelay(cfg Config) (err error) {
+	// libp2p's TCP transport shares its port with any other process of this user
+	// that does so, and peers would meet one relay or the other.
+	for _, a := range cfg.Listen {
+		if l, err := manet.Listen(a); err == nil {
+			l.Close()
+		} else if errors.Is(err, syscall.EADDRINUSE) {
+			return fmt.Errorf("listen on %s: %w", a, err)
+		}
+	}
 	opts := []libp2p.Option{libp2p.ListenAddrs(cfg.Listen...), libp2p.DisableMetrics()}
 	if cfg.Identity != nil {
 		opts = append(opts, libp2p.Identity(cfg.Identity))

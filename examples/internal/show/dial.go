@@ -45,7 +45,11 @@ func (d *Dialler) Event(e pair.Event) {
 		d.bar.Set(e.Bytes)
 	case pair.Sent:
 		d.Clear()
-		d.Out.Line("sent", "%s at %s, confirmed by SHA-256", console.Size(e.Bytes), console.Rate(e.Bytes, e.Took))
+		size := console.Size(e.Bytes)
+		if e.Bytes < d.Bytes {
+			size += " of " + console.Size(d.Bytes) // the time was up
+		}
+		d.Out.Line("sent", "%s at %s, confirmed by SHA-256", size, console.Rate(e.Bytes, e.Took))
 	}
 }
 
