@@ -23,4 +23,8 @@
 // open of the initiator and of the responder, [Admissible] and [Limiter] the
 // rules that keep a stranger from using a host to scan others. Addresses are
 // [netip.AddrPort] throughout; docs/protocol.md has the wire format.
+//
+// Package transport is how to use it: [Open] and [Serve] take a port of an internal
+// package. What others find here are the reasons of failures, for errors.Is, and
+// the wire in package pb.
 package holepunch
