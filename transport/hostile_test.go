@@ -192,9 +192,6 @@ func TestStrangersAtThePunchingPort(t *testing.T) {
 
 // A peer that is asked for a connection and has none to give.
 func TestRequestIsBounded(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits for 15 s")
-	}
 	for name, f := range map[string]func(network.Stream){
 		"silent": func(network.Stream) {},
 		"says OK": func(s network.Stream) {
