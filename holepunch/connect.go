@@ -27,9 +27,12 @@ const (
 
 	// quickPhase is how long repeats are quick. Peers start within a relayed
 	// RTT of each other, so that who has not met by then is lossy or late,
-	// and SYNs are saved.
+	// and with ten times the jitter SYNs are saved.
 	quickPhase = 3 * time.Second
 	slowJitter = 250 * time.Millisecond
+
+	// takenRetry is how often a 4-tuple that belongs to another connection is
+	// tried again. That costs a system call, and a SYN of the budget.
 	takenRetry = 100 * time.Millisecond
 )
 

@@ -18,8 +18,9 @@ const (
 	hostBurst = 4096
 	hostRate  = 1024 // SYNs a second
 
-	// maxAttempts is how many attempts may be under way: of one peer, and in
-	// all. One per peer is usual; more come from several dialled listeners.
+	// How many attempts may be under way: of one peer, and in all. One per
+	// peer is usual. A REQUEST counts as one, and so does the attempt that it
+	// asks for.
 	maxPeerAttempts = 16
 	maxHostAttempts = 4096
 )

@@ -40,7 +40,8 @@ const (
 	// one or two.
 	maxFailures = 8
 
-	// maxQueue bounds the connections that wait for their handshake.
+	// maxQueue bounds the connections that wait for their handshake: as many as
+	// a port keeps for an attempt that does not know its peer's candidates yet.
 	maxQueue = 64
 )
 
@@ -87,7 +88,7 @@ type punch[C io.Closer] struct {
 	deliver   func(C)
 
 	up       chan *Conn     // from connect
-	shaken   chan result[C] // from shakeHands
+	shaken   chan result[C] // from the handshakes that start began
 	workers  sync.WaitGroup
 	attempts atomic.Int64          // connects tried; shared
 	lastErr  atomic.Pointer[error] // of connect; shared

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"net"
 	"net/netip"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -51,7 +52,7 @@ func target(a ma.Multiaddr) netip.AddrPort {
 }
 
 func toMultiaddr(a netip.AddrPort) ma.Multiaddr {
-	m, err := manet.FromNetAddr(netAddr(a))
+	m, err := manet.FromNetAddr(net.TCPAddrFromAddrPort(a))
 	if err != nil {
 		return nil // an invalid address, as of an event that has none
 	}

@@ -147,9 +147,9 @@ func (t *Transport) ownPort() (*warmPort, error) {
 	return t.port, nil
 }
 
-// begin registers work that Close waits for. Its context ends with ctx and with
-// the transport; end must be called when the work is done. The host is nil
-// before Attach.
+// begin registers work that Close waits for, in a transport that is attached and
+// not closed. Its context ends with ctx and with the transport; end must be called
+// when the work is done.
 func (t *Transport) begin(ctx context.Context) (_ context.Context, h host.Host, end func(), err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

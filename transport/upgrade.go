@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
 
@@ -77,8 +76,8 @@ func (t *Transport) openScope(ctx context.Context, p peer.ID, dir network.Direct
 }
 
 const (
-	scopePatience = time.Second
-	scopeRetry    = 20 * time.Millisecond
+	scopePatience = time.Second           // a dial that is cancelled ends in milliseconds, on a busy host later
+	scopeRetry    = 20 * time.Millisecond // short against a handshake
 )
 
 // ungated leaves out the candidates that the gater refuses.
@@ -97,5 +96,3 @@ func (t *Transport) ungated(p peer.ID, candidates []netip.AddrPort) ([]netip.Add
 	}
 	return left, nil
 }
-
-func netAddr(a netip.AddrPort) net.Addr { return net.TCPAddrFromAddrPort(a) }

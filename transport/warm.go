@@ -320,6 +320,7 @@ func (w *warmPort) cool() {
 		c.Close()
 	}
 	clear(w.conns)
+	w.waiting = nil // who asked has left
 }
 
 // addrs lists the reflexive addresses, each once. With endpoint-independent

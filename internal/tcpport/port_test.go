@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -86,6 +87,9 @@ func TestPortIsSharedByListenerAndConnections(t *testing.T) {
 		t.Run(ip, func(t *testing.T) {
 			server, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
 			if err != nil {
+				if os.Getenv("CI") == "true" {
+					t.Fatal(err)
+				}
 				t.Skipf("no %s here: %v", ip, err) // containers without IPv6
 			}
 			defer server.Close()
