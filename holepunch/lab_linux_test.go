@@ -136,7 +136,7 @@ func newLabPunch(t *testing.T, initiator, responder string, delay time.Duration)
 	t.Helper()
 	l := &labPunch{lab: labtest.New(t, natlab.Config{Seed: 1})}
 	addSite := func(name, words string, d time.Duration) *natlab.Site {
-		b, err := natlab.ParseBehavior(words)
+		b, err := natlab.ParseBehaviour(words)
 		if err != nil {
 			t.Fatal(err)
 		}

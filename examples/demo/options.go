@@ -12,8 +12,8 @@ import (
 )
 
 type options struct {
-	a, b        natlab.Behavior // of the NATs of alice, who dials, and bob
-	oneWay      time.Duration   // from each peer to the core
+	a, b        natlab.Behaviour // of the NATs of alice, who dials, and bob
+	oneWay      time.Duration    // from each peer to the core
 	relayOneWay time.Duration
 	jitter      time.Duration
 	loss        float64
@@ -26,7 +26,7 @@ type options struct {
 // parse reads the flags. Both NATs are by default as many home routers are: of the
 // kind that a punch can pass, but answering a SYN that comes too early with a RST.
 func parse(args []string) options {
-	usual := natlab.Behavior{Mapping: natlab.EIM, Filtering: natlab.APDF, Unsolicited: natlab.UnsolicitedRST}
+	usual := natlab.Behaviour{Mapping: natlab.EIM, Filtering: natlab.APDF, Unsolicited: natlab.UnsolicitedRST}
 	var o options
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.TextVar(&o.a, "a", usual, "`NAT` of alice, who dials: public, or MAPPING-FILTERING[-UNSOLICITED][-PORTS][-EXTRA...]\n"+

@@ -44,7 +44,7 @@ func (v *view) scene(opts options) {
 	v.out.Line("", "alice  %s, %s, %s from the core%s", v.stage.tape.alice, behind(opts.a), delay(opts.oneWay), rough)
 	v.out.Line("", "bob    %s, %s, %s from the core%s", v.stage.tape.bob, behind(opts.b), delay(opts.oneWay), rough)
 	label := "NAT"
-	for _, nat := range slices.Compact([]natlab.Behavior{opts.a, opts.b}) {
+	for _, nat := range slices.Compact([]natlab.Behaviour{opts.a, opts.b}) {
 		if nat.Mapping != natlab.Public {
 			v.out.Line(label, "%s", nat)
 			for _, line := range describe(nat) {
@@ -55,7 +55,7 @@ func (v *view) scene(opts options) {
 	}
 }
 
-func behind(nat natlab.Behavior) string {
+func behind(nat natlab.Behaviour) string {
 	if nat.Mapping == natlab.Public {
 		return "without NAT"
 	}

@@ -3,7 +3,7 @@ package main
 import "github.com/simopen/go-libp2p-simopen/internal/natlab"
 
 // describe says what the words of a NAT's behaviour mean, a line each.
-func describe(b natlab.Behavior) []string {
+func describe(b natlab.Behaviour) []string {
 	mapping := map[natlab.Mapping]string{
 		natlab.EIM:  "one outer port for all destinations",
 		natlab.ADM:  "an outer port for each address",

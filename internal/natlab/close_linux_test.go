@@ -20,7 +20,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		server := addHost(t, lab, natlab.SiteConfig{Name: "server", Delay: time.Hour})
-		client := addHost(t, lab, natlab.SiteConfig{Name: "client", NAT: behavior(t, "eim-apdf")})
+		client := addHost(t, lab, natlab.SiteConfig{Name: "client", NAT: behaviour(t, "eim-apdf")})
 		// Its packet is still on the way when the lab is closed.
 		if conn, err := connect(client, 0, netip.AddrPortFrom(server.Addr(), 80), time.Millisecond); err == nil {
 			conn.Close()

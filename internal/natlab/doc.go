@@ -19,7 +19,7 @@
 //
 //	if err := natlab.Enter(); err != nil { ... }   // first thing in main or TestMain
 //	lab, err := natlab.New(natlab.Config{})
-//	nat, err := natlab.ParseBehavior("eim-apdf-rst")
+//	nat, err := natlab.ParseBehaviour("eim-apdf-rst")
 //	home, err := lab.AddSite(natlab.SiteConfig{Name: "home", NAT: nat, Delay: 20 * time.Millisecond})
 //	host, err := home.AddHost("alice")
 //	err = host.Start(exec.Command("./peer"))
@@ -28,7 +28,7 @@
 //
 // # NAT behaviour
 //
-// A [Behavior] is written in the words of RFC 4787 and RFC 5382; see [ParseBehavior].
+// A [Behaviour] is written in the words of RFC 4787 and RFC 5382; see [ParseBehaviour].
 // [NAT] is deterministic code on packets. It reads no clock and needs no privileges.
 //
 // # Addresses

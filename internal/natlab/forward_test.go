@@ -165,13 +165,13 @@ func TestSetNAT(t *testing.T) {
 	inLab(t, func(t *testing.T, l *Lab) {
 		a := addStation(t, l, "eim-apdf", SiteConfig{})
 		b := addStation(t, l, "public", SiteConfig{})
-		if err := a.site.SetNAT(Behavior{}); err == nil {
+		if err := a.site.SetNAT(Behaviour{}); err == nil {
 			t.Error("a site has become public")
 		}
-		if err := b.site.SetNAT(Behavior{Mapping: EIM}); err == nil {
+		if err := b.site.SetNAT(Behaviour{Mapping: EIM}); err == nil {
 			t.Error("a public site has got a NAT")
 		}
-		want := Behavior{Mapping: APDM, NoUDP: true}
+		want := Behaviour{Mapping: APDM, NoUDP: true}
 		if err := a.site.SetNAT(want); err != nil || a.site.NAT() != want {
 			t.Errorf("got %v, %v", a.site.NAT(), err)
 		}
@@ -192,9 +192,9 @@ func TestSiteConfig(t *testing.T) {
 			"loss":          {Loss: 1.5},
 			"delay":         {Delay: -1},
 			"jitter":        {Jitter: -1},
-			"behavior":      {NAT: Behavior{Mapping: EIM, Ports: PortOverload}},
-			"behind public": {NAT: Behavior{Mapping: EIM}, Behind: public},
-			"other lab":     {NAT: Behavior{Mapping: EIM}, Behind: addStation(t, other, "eim-eif", SiteConfig{}).site},
+			"behaviour":     {NAT: Behaviour{Mapping: EIM, Ports: PortOverload}},
+			"behind public": {NAT: Behaviour{Mapping: EIM}, Behind: public},
+			"other lab":     {NAT: Behaviour{Mapping: EIM}, Behind: addStation(t, other, "eim-eif", SiteConfig{}).site},
 		} {
 			if _, err := l.AddSite(cfg); err == nil {
 				t.Errorf("%s: no error", name)

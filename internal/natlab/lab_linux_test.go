@@ -33,9 +33,9 @@ func addHost(t *testing.T, lab *natlab.Lab, cfg natlab.SiteConfig) *natlab.Host 
 	return host
 }
 
-func behavior(t *testing.T, words string) natlab.Behavior {
+func behaviour(t *testing.T, words string) natlab.Behaviour {
 	t.Helper()
-	b, err := natlab.ParseBehavior(words)
+	b, err := natlab.ParseBehaviour(words)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,11 +85,11 @@ func TestConnect(t *testing.T) {
 	server := addHost(t, lab, natlab.SiteConfig{Name: "server"})
 	go serveRemote(listen(t, server, 80))
 
-	cgn := addHost(t, lab, natlab.SiteConfig{Name: "cgn", NAT: behavior(t, "apdm-apdf-random")}).Site()
+	cgn := addHost(t, lab, natlab.SiteConfig{Name: "cgn", NAT: behaviour(t, "apdm-apdf-random")}).Site()
 	for _, client := range []*natlab.Host{
 		addHost(t, lab, natlab.SiteConfig{Name: "public"}),
-		addHost(t, lab, natlab.SiteConfig{Name: "home", NAT: behavior(t, "eim-apdf")}),
-		addHost(t, lab, natlab.SiteConfig{Name: "mobile", NAT: behavior(t, "eim-eif"), Behind: cgn}),
+		addHost(t, lab, natlab.SiteConfig{Name: "home", NAT: behaviour(t, "eim-apdf")}),
+		addHost(t, lab, natlab.SiteConfig{Name: "mobile", NAT: behaviour(t, "eim-eif"), Behind: cgn}),
 	} {
 		conn, err := connect(client, 4001, netip.AddrPortFrom(server.Addr(), 80), soon)
 		if err != nil {
@@ -120,7 +120,7 @@ func TestConnect(t *testing.T) {
 
 func TestSameSite(t *testing.T) {
 	lab := labtest.New(t, natlab.Config{})
-	a := addHost(t, lab, natlab.SiteConfig{Name: "home", NAT: behavior(t, "eim-apdf")})
+	a := addHost(t, lab, natlab.SiteConfig{Name: "home", NAT: behaviour(t, "eim-apdf")})
 	b, err := a.Site().AddHost("b")
 	if err != nil {
 		t.Fatal(err)
@@ -175,8 +175,8 @@ func TestUnsolicitedSYN(t *testing.T) {
 		for _, from := range []string{"public", "eim-apdf"} {
 			t.Run(tt.nat+" from "+from, func(t *testing.T) {
 				lab := labtest.New(t, natlab.Config{})
-				home := addHost(t, lab, natlab.SiteConfig{Name: "home", NAT: behavior(t, tt.nat)})
-				client := addHost(t, lab, natlab.SiteConfig{Name: "client", NAT: behavior(t, from)})
+				home := addHost(t, lab, natlab.SiteConfig{Name: "home", NAT: behaviour(t, tt.nat)})
+				client := addHost(t, lab, natlab.SiteConfig{Name: "client", NAT: behaviour(t, from)})
 				listen(t, home, 4001)
 				conn, err := connect(client, 4002, netip.AddrPortFrom(home.Site().External(), 4001), tt.timeout)
 				if err == nil {
@@ -199,7 +199,7 @@ func TestSimultaneousOpen(t *testing.T) {
 	for i, name := range []string{"alice", "bob"} {
 		hosts[i] = addHost(t, lab, natlab.SiteConfig{
 			Name:  name,
-			NAT:   behavior(t, "eim-apdf"),
+			NAT:   behaviour(t, "eim-apdf"),
 			Delay: 150 * time.Millisecond, // long enough for both to have sent their SYN
 		})
 	}
@@ -273,7 +273,7 @@ func dial(c *labtest.Child) error {
 func TestStart(t *testing.T) {
 	lab := labtest.New(t, natlab.Config{})
 	server := addHost(t, lab, natlab.SiteConfig{Name: "server"})
-	client := addHost(t, lab, natlab.SiteConfig{Name: "client", NAT: behavior(t, "eim-apdf")})
+	client := addHost(t, lab, natlab.SiteConfig{Name: "client", NAT: behaviour(t, "eim-apdf")})
 	go serveRemote(listen(t, server, 80))
 	var seen string
 	labtest.Start(t, client, "dial", netip.AddrPortFrom(server.Addr(), 80)).Next(t, &seen)

@@ -15,11 +15,11 @@ const maxSessions = 65536
 const sweepInterval = time.Minute
 
 // NAT translates between inside hosts and one external address, by the rules of its
-// [Behavior]. It reads no clock, and is not safe for concurrent use.
+// [Behaviour]. It reads no clock, and is not safe for concurrent use.
 type NAT struct {
-	behavior Behavior
-	external netip.Addr
-	rng      *rand.Rand
+	behaviour Behaviour
+	external  netip.Addr
+	rng       *rand.Rand
 
 	byFlow   map[flow]*mapping   // as packets from inside look for it
 	byPort   map[port][]*mapping // as packets from outside do; more than one if overloaded
@@ -29,8 +29,8 @@ type NAT struct {
 }
 
 // NewNAT makes a NAT without mappings. Its ports come from rng, where it draws any.
-func NewNAT(b Behavior, external netip.Addr, rng *rand.Rand) *NAT {
-	n := &NAT{behavior: b, external: external, rng: rng}
+func NewNAT(b Behaviour, external netip.Addr, rng *rand.Rand) *NAT {
+	n := &NAT{behaviour: b, external: external, rng: rng}
 	n.nextPort = minPort + uint16(rng.IntN(numPorts))
 	n.Reset()
 	return n
@@ -68,7 +68,7 @@ func (n *NAT) Outbound(now time.Time, pkt []byte) Verdict {
 		return n.outboundICMP(now, p)
 	}
 	hairpin := p.Dst().Addr() == n.external
-	if hairpin && !n.behavior.Hairpin {
+	if hairpin && !n.behaviour.Hairpin {
 		return drop("no hairpin")
 	}
 	f := n.flowOf(p.proto, p.Src(), p.Dst())
@@ -139,7 +139,7 @@ func (n *NAT) parse(pkt []byte) (p Packet, reason string) {
 		return p, "address family"
 	case p.fragment:
 		return p, "fragment"
-	case p.proto == protoUDP && n.behavior.NoUDP:
+	case p.proto == protoUDP && n.behaviour.NoUDP:
 		return p, "no UDP"
 	case !p.hasPorts() && p.proto != protoICMP && p.proto != protoICMPv6:
 		return p, "protocol"
@@ -150,7 +150,7 @@ func (n *NAT) parse(pkt []byte) (p Packet, reason string) {
 // admit finds the mapping through which a packet from outside comes in, or says why there
 // is none.
 func (n *NAT) admit(now time.Time, p Packet) (m *mapping, reason string) {
-	if n.behavior.NoSYN && p.bareSYN() {
+	if n.behaviour.NoSYN && p.bareSYN() {
 		return nil, "bare SYN"
 	}
 	reason = "no mapping"
@@ -160,7 +160,7 @@ func (n *NAT) admit(now time.Time, p Packet) (m *mapping, reason string) {
 		}
 		reason = "filtered"
 		// Without a session, TCP starts with a SYN.
-		if m.lets(now, p.Src().Addr(), n.behavior.Filtering) && (p.UDP() || p.bareSYN()) {
+		if m.lets(now, p.Src().Addr(), n.behaviour.Filtering) && (p.UDP() || p.bareSYN()) {
 			return m, ""
 		}
 	}
@@ -170,9 +170,9 @@ func (n *NAT) admit(now time.Time, p Packet) (m *mapping, reason string) {
 // unsolicited refuses a packet from outside. Only a bare SYN gets an answer.
 func (n *NAT) unsolicited(p Packet, reason string) Verdict {
 	switch {
-	case !p.bareSYN() || n.behavior.Unsolicited == UnsolicitedDrop:
+	case !p.bareSYN() || n.behaviour.Unsolicited == UnsolicitedDrop:
 		return drop(reason)
-	case n.behavior.Unsolicited == UnsolicitedRST:
+	case n.behaviour.Unsolicited == UnsolicitedRST:
 		return Verdict{Fate: Answered, Reason: reason, Packet: resetFor(p)}
 	default:
 		return Verdict{Fate: Answered, Reason: reason, Packet: unreachableFor(p)}
@@ -181,7 +181,7 @@ func (n *NAT) unsolicited(p Packet, reason string) Verdict {
 
 // afterRST removes the mapping of a RST that has passed, in a NAT that does that.
 func (n *NAT) afterRST(m *mapping, p Packet) {
-	if n.behavior.RSTKills && p.Flags()&RST != 0 {
+	if n.behaviour.RSTKills && p.Flags()&RST != 0 {
 		n.remove(m)
 	}
 }

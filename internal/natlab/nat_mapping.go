@@ -29,7 +29,7 @@ type mapping struct {
 
 func (n *NAT) flowOf(proto uint8, internal, remote netip.AddrPort) flow {
 	f := flow{proto: proto, internal: internal}
-	switch n.behavior.Mapping {
+	switch n.behaviour.Mapping {
 	case ADM:
 		f.remote = netip.AddrPortFrom(remote.Addr(), 0)
 	case APDM:

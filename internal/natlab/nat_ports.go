@@ -25,13 +25,13 @@ func (n *NAT) allocate(now time.Time, f flow, remote netip.AddrPort) *mapping {
 func (n *NAT) choosePort(now time.Time, f flow, remote netip.AddrPort) (number uint16, ok bool) {
 	free := func(number uint16) bool {
 		for _, m := range n.mappings(now, port{f.proto, number}) {
-			if n.behavior.Ports != PortOverload || m.flow.remote == remote {
+			if n.behaviour.Ports != PortOverload || m.flow.remote == remote {
 				return false
 			}
 		}
 		return true
 	}
-	switch n.behavior.Ports {
+	switch n.behaviour.Ports {
 	case PortPreserve, PortOverload:
 		if want := f.internal.Port(); free(want) {
 			return want, true

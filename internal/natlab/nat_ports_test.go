@@ -66,7 +66,7 @@ func TestPortSequential(t *testing.T) {
 func TestPortRandom(t *testing.T) {
 	ports := func(seed uint64) (got [8]uint16) {
 		n := newNATTest(t, "apdm-apdf-random")
-		n.nat = NewNAT(n.nat.behavior, natAddr, rand.New(rand.NewPCG(seed, 0)))
+		n.nat = NewNAT(n.nat.behaviour, natAddr, rand.New(rand.NewPCG(seed, 0)))
 		for i := range got {
 			got[i] = n.open(protoTCP, inside1, netip.AddrPortFrom(remote1.Addr(), 80+uint16(i))).Port()
 			if got[i] < minPort {

@@ -25,7 +25,7 @@ type natTest struct {
 
 func newNATTest(t *testing.T, words string) *natTest {
 	t.Helper()
-	b, err := ParseBehavior(words)
+	b, err := ParseBehaviour(words)
 	if err != nil {
 		t.Fatal(err)
 	}

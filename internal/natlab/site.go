@@ -13,7 +13,7 @@ type SiteConfig struct {
 	// Name is for taps and captures.
 	Name string
 	// NAT is the behaviour of the site's NAT. The zero value is none: public addresses.
-	NAT Behavior
+	NAT Behaviour
 	// Delay is the time over the site's link to the core, one way, in each direction:
 	// between sites with 20 ms each the round trip takes 80 ms.
 	Delay time.Duration
@@ -45,9 +45,9 @@ type Site struct {
 	number byte
 	parent *Site // nil on the core
 
-	external netip.Addr // invalid if public
-	behavior Behavior   // as last set
-	nat      *NAT       // nil if public
+	external  netip.Addr // invalid if public
+	behaviour Behaviour  // as last set
+	nat       *NAT       // nil if public
 
 	delay, jitter time.Duration
 	loss          float64
@@ -90,15 +90,15 @@ func (s *Site) Name() string { return s.name }
 func (s *Site) External() netip.Addr { return s.external }
 
 // NAT is the behaviour of the site's NAT.
-func (s *Site) NAT() Behavior {
+func (s *Site) NAT() Behaviour {
 	s.lab.mu.Lock()
 	defer s.lab.mu.Unlock()
-	return s.behavior
+	return s.behaviour
 }
 
 // SetNAT puts another NAT, without mappings, in the place of the site's. A site cannot
 // become public that way, or cease to be: its hosts keep their addresses.
-func (s *Site) SetNAT(b Behavior) error {
+func (s *Site) SetNAT(b Behaviour) error {
 	if err := b.check(); err != nil {
 		return fmt.Errorf("natlab: site %q: %w", s.name, err)
 	}
@@ -111,8 +111,8 @@ func (s *Site) SetNAT(b Behavior) error {
 	return nil
 }
 
-func (s *Site) setNAT(b Behavior) {
-	s.behavior = b
+func (s *Site) setNAT(b Behaviour) {
+	s.behaviour = b
 	if b.Mapping != Public {
 		seed := s.lab.rng.Uint64()
 		s.nat = NewNAT(b, s.external, rand.New(rand.NewPCG(seed, 0)))

@@ -43,7 +43,7 @@ func addStation(t *testing.T, l *Lab, nat string, cfg SiteConfig) *station {
 	t.Helper()
 	cfg.Name = nat
 	var err error
-	if cfg.NAT, err = ParseBehavior(nat); err != nil {
+	if cfg.NAT, err = ParseBehaviour(nat); err != nil {
 		t.Fatal(err)
 	}
 	site, err := l.AddSite(cfg)

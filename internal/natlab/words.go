@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// The words of a Behavior, each at the index of the constant it stands for.
+// The words of a Behaviour, each at the index of the constant it stands for.
 var (
 	mappingWords     = []string{Public: "public", EIM: "eim", ADM: "adm", APDM: "apdm"}
 	filteringWords   = []string{EIF: "eif", ADF: "adf", APDF: "apdf"}
@@ -20,11 +20,11 @@ var (
 )
 
 // extras points at the switches that extraWords name, in that order.
-func (b *Behavior) extras() []*bool {
+func (b *Behaviour) extras() []*bool {
 	return []*bool{&b.RSTKills, &b.NoSYN, &b.Hairpin, &b.NoUDP}
 }
 
-// ParseBehavior reads a behaviour in words: "public", or
+// ParseBehaviour reads a behaviour in words: "public", or
 //
 //	MAPPING-FILTERING[-UNSOLICITED][-PORTS][-EXTRA...]
 //
@@ -35,16 +35,16 @@ func (b *Behavior) extras() []*bool {
 //	EXTRA        rstkills, nosyn, hairpin, noudp
 //
 // as in "eim-apdf-rst" or "apdm-apdf-random-noudp". What the words mean is said at the
-// fields of [Behavior].
-func ParseBehavior(s string) (Behavior, error) {
-	var b Behavior
+// fields of [Behaviour].
+func ParseBehaviour(s string) (Behaviour, error) {
+	var b Behaviour
 	if err := b.parse(s); err != nil {
-		return Behavior{}, fmt.Errorf("natlab: NAT %q: %w", s, err)
+		return Behaviour{}, fmt.Errorf("natlab: NAT %q: %w", s, err)
 	}
 	return b, nil
 }
 
-func (b *Behavior) parse(s string) error {
+func (b *Behaviour) parse(s string) error {
 	if s == mappingWords[Public] {
 		return nil
 	}
@@ -88,9 +88,9 @@ func (b *Behavior) parse(s string) error {
 }
 
 // check tells of what no site can be.
-func (b Behavior) check() error {
+func (b Behaviour) check() error {
 	switch {
-	case b.Mapping == Public && b != Behavior{}:
+	case b.Mapping == Public && b != Behaviour{}:
 		return errors.New("a public site has no NAT to behave")
 	case b.Ports == PortOverload && b.Mapping != APDM:
 		return errors.New("overload needs the mapping apdm")
@@ -101,8 +101,8 @@ func (b Behavior) check() error {
 	return nil
 }
 
-// String gives the words for [ParseBehavior], without the defaults.
-func (b Behavior) String() string {
+// String gives the words for [ParseBehaviour], without the defaults.
+func (b Behaviour) String() string {
 	if b.check() != nil {
 		return fmt.Sprintf("invalid(%d-%d-%d-%d)", b.Mapping, b.Filtering, b.Unsolicited, b.Ports)
 	}
@@ -124,17 +124,17 @@ func (b Behavior) String() string {
 	return strings.Join(words, "-")
 }
 
-// MarshalText makes a Behavior fit for [flag.TextVar] and JSON.
-func (b Behavior) MarshalText() ([]byte, error) {
+// MarshalText makes a Behaviour fit for [flag.TextVar] and JSON.
+func (b Behaviour) MarshalText() ([]byte, error) {
 	if err := b.check(); err != nil {
 		return nil, fmt.Errorf("natlab: NAT: %w", err)
 	}
 	return []byte(b.String()), nil
 }
 
-// UnmarshalText is [ParseBehavior].
-func (b *Behavior) UnmarshalText(text []byte) (err error) {
-	*b, err = ParseBehavior(string(text))
+// UnmarshalText is [ParseBehaviour].
+func (b *Behaviour) UnmarshalText(text []byte) (err error) {
+	*b, err = ParseBehaviour(string(text))
 	return err
 }
 

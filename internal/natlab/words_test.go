@@ -7,22 +7,22 @@ import (
 	"testing"
 )
 
-func TestParseBehavior(t *testing.T) {
+func TestParseBehaviour(t *testing.T) {
 	for _, tt := range []struct {
 		in        string
-		want      Behavior
+		want      Behaviour
 		canonical string
 	}{
-		{"public", Behavior{}, "public"},
-		{"eim-eif", Behavior{Mapping: EIM}, "eim-eif"},
-		{"eim-apdf-drop-preserve", Behavior{Mapping: EIM, Filtering: APDF}, "eim-apdf"},
-		{"adm-adf-rst", Behavior{Mapping: ADM, Filtering: ADF, Unsolicited: UnsolicitedRST}, "adm-adf-rst"},
-		{"apdm-apdf-icmp-random", Behavior{Mapping: APDM, Filtering: APDF, Unsolicited: UnsolicitedICMP, Ports: PortRandom}, "apdm-apdf-icmp-random"},
-		{"apdm-apdf-overload", Behavior{Mapping: APDM, Filtering: APDF, Ports: PortOverload}, "apdm-apdf-overload"},
-		{"eim-adf-drop-sequential-noudp-rstkills", Behavior{Mapping: EIM, Filtering: ADF, Ports: PortSequential, RSTKills: true, NoUDP: true}, "eim-adf-sequential-rstkills-noudp"},
-		{"eim-eif-nosyn-hairpin", Behavior{Mapping: EIM, NoSYN: true, Hairpin: true}, "eim-eif-nosyn-hairpin"},
+		{"public", Behaviour{}, "public"},
+		{"eim-eif", Behaviour{Mapping: EIM}, "eim-eif"},
+		{"eim-apdf-drop-preserve", Behaviour{Mapping: EIM, Filtering: APDF}, "eim-apdf"},
+		{"adm-adf-rst", Behaviour{Mapping: ADM, Filtering: ADF, Unsolicited: UnsolicitedRST}, "adm-adf-rst"},
+		{"apdm-apdf-icmp-random", Behaviour{Mapping: APDM, Filtering: APDF, Unsolicited: UnsolicitedICMP, Ports: PortRandom}, "apdm-apdf-icmp-random"},
+		{"apdm-apdf-overload", Behaviour{Mapping: APDM, Filtering: APDF, Ports: PortOverload}, "apdm-apdf-overload"},
+		{"eim-adf-drop-sequential-noudp-rstkills", Behaviour{Mapping: EIM, Filtering: ADF, Ports: PortSequential, RSTKills: true, NoUDP: true}, "eim-adf-sequential-rstkills-noudp"},
+		{"eim-eif-nosyn-hairpin", Behaviour{Mapping: EIM, NoSYN: true, Hairpin: true}, "eim-eif-nosyn-hairpin"},
 	} {
-		got, err := ParseBehavior(tt.in)
+		got, err := ParseBehaviour(tt.in)
 		if err != nil || got != tt.want {
 			t.Errorf("%s: got %+v, %v; want %+v", tt.in, got, err, tt.want)
 		}
@@ -32,7 +32,7 @@ func TestParseBehavior(t *testing.T) {
 	}
 }
 
-func TestParseBehaviorErrors(t *testing.T) {
+func TestParseBehaviourErrors(t *testing.T) {
 	for in, want := range map[string][]string{
 		"":                    {`""`, "eim", "adm", "apdm", "public"},
 		"cone":                {`"cone"`, "eim", "adm", "apdm"},
@@ -46,7 +46,7 @@ func TestParseBehaviorErrors(t *testing.T) {
 		"apdm-apdf-rst-rst":   {`"rst"`},
 		"apdm-apdf-hairpin- ": {`" "`, "hairpin"},
 	} {
-		_, err := ParseBehavior(in)
+		_, err := ParseBehaviour(in)
 		if err == nil {
 			t.Errorf("%q: no error", in)
 			continue
@@ -59,20 +59,20 @@ func TestParseBehaviorErrors(t *testing.T) {
 	}
 }
 
-func TestBehaviorRoundTrip(t *testing.T) {
+func TestBehaviourRoundTrip(t *testing.T) {
 	for m := EIM; m <= APDM; m++ {
 		for f := EIF; f <= APDF; f++ {
 			for u := UnsolicitedDrop; u <= UnsolicitedICMP; u++ {
 				for p := PortPreserve; p <= PortRandom; p++ {
 					for extras := range 16 {
-						b := Behavior{Mapping: m, Filtering: f, Unsolicited: u, Ports: p}
+						b := Behaviour{Mapping: m, Filtering: f, Unsolicited: u, Ports: p}
 						for i, on := range b.extras() {
 							*on = extras&(1<<i) != 0
 						}
 						if b.check() != nil {
 							continue
 						}
-						if got, err := ParseBehavior(b.String()); err != nil || got != b {
+						if got, err := ParseBehaviour(b.String()); err != nil || got != b {
 							t.Errorf("%s: got %+v, %v; want %+v", b, got, err, b)
 						}
 					}
@@ -82,11 +82,11 @@ func TestBehaviorRoundTrip(t *testing.T) {
 	}
 }
 
-func TestBehaviorFlag(t *testing.T) {
+func TestBehaviourFlag(t *testing.T) {
 	flags := flag.NewFlagSet("", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	var b Behavior
-	flags.TextVar(&b, "nat", Behavior{Mapping: EIM}, "")
+	var b Behaviour
+	flags.TextVar(&b, "nat", Behaviour{Mapping: EIM}, "")
 	if got := flags.Lookup("nat").DefValue; got != "eim-eif" {
 		t.Errorf("default is %q", got)
 	}
@@ -98,8 +98,8 @@ func TestBehaviorFlag(t *testing.T) {
 	}
 }
 
-func TestBehaviorOutOfRange(t *testing.T) {
-	b := Behavior{Mapping: 9}
+func TestBehaviourOutOfRange(t *testing.T) {
+	b := Behaviour{Mapping: 9}
 	if _, err := b.MarshalText(); err == nil {
 		t.Error("no error")
 	}

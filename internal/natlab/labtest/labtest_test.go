@@ -57,7 +57,7 @@ func echo(c *labtest.Child) error {
 func newHost(t *testing.T) *natlab.Host {
 	t.Helper()
 	lab := labtest.New(t, natlab.Config{})
-	site, err := lab.AddSite(natlab.SiteConfig{Name: "home", NAT: natlab.Behavior{Mapping: natlab.EIM}})
+	site, err := lab.AddSite(natlab.SiteConfig{Name: "home", NAT: natlab.Behaviour{Mapping: natlab.EIM}})
 	if err != nil {
 		t.Fatal(err)
 	}

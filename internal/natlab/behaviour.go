@@ -44,8 +44,8 @@ const (
 	PortRandom
 )
 
-// Behavior is what a NAT does. The zero Behavior is none: a site with public addresses.
-type Behavior struct {
+// Behaviour is what a NAT does. The zero Behaviour is none: a site with public addresses.
+type Behaviour struct {
 	Mapping     Mapping
 	Filtering   Filtering
 	Unsolicited Unsolicited
