@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 // A Reason says why there is no direct connection. A program switches on it, and
@@ -81,7 +82,7 @@ const (
 // is in Err: match it with [errors.Is] against this package's sentinels and
 // the context's errors, or with [errors.As] against [*RemoteError].
 type PunchError struct {
-	Op       string           // "offer", "request", "receive", "answer" or "open"
+	Op       string           // "offer", "request", "receive", "answer", "retry", "candidates" or "open"
 	Local    uint16           // local port of the punch; 0 during signalling
 	Remote   []netip.AddrPort // candidates of the peer that were tried
 	Attempts int              // connects that were begun, in all; the kernel repeats the SYN of one
@@ -109,6 +110,8 @@ func (e *PunchError) Unwrap() error { return e.Err }
 type RemoteError struct {
 	Status pb.Status
 	Detail string // the peer's words, at most 256 bytes; not to be trusted
+
+	Behaviour stun.Behaviour // of the peer's NAT, if the status is IMPOSSIBLE
 }
 
 func (e *RemoteError) Error() string {
@@ -127,7 +130,7 @@ func (e *RemoteError) Reason() Reason {
 		return ErrNoAddress
 	case pb.Status_NO_CANDIDATE:
 		return ErrNoCandidate
-	case pb.Status_FAILED:
+	case pb.Status_FAILED, pb.Status_IMPOSSIBLE:
 		return ErrNoConnection
 	case pb.Status_MALFORMED:
 		return ErrMalformed

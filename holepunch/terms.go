@@ -1,0 +1,65 @@
+package holepunch
+
+import (
+	"fmt"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+// Terms are what a peer says of itself for one round of an attempt.
+type Terms struct {
+	Candidates []Candidate
+	Behaviour  stun.Behaviour // of its NAT, as far as it is known
+	Guessing   bool           // it is willing to guess ports
+}
+
+// Impossible returns nil if the two sides' NATs may allow a connection, or else
+// an error with the reason and the behaviours that it rests on.
+func Impossible(own, theirs stun.Behaviour) error {
+	outcome := Predict(own, theirs)
+	if outcome.Possible() {
+		return nil
+	}
+	return fmt.Errorf("%w (this side: %s; the other: %s)", outcome.Reason, own, theirs)
+}
+
+// The constants of pb have the values of package stun's: both are on the wire.
+
+func behaviourToPB(b stun.Behaviour) *pb.Behaviour {
+	if b == (stun.Behaviour{}) {
+		return nil
+	}
+	return &pb.Behaviour{
+		Mapping:     pb.Behaviour_Mapping(b.Mapping),
+		Filtering:   pb.Behaviour_Filtering(b.Filtering),
+		Ports:       pb.Behaviour_Ports(b.Ports),
+		Step:        int32(b.Step),
+		Unsolicited: pb.Behaviour_Unsolicited(b.Unsolicited),
+		BareSyn:     pb.Behaviour_Fact(b.BareSYN),
+		Hairpin:     pb.Behaviour_Fact(b.Hairpin),
+		Persistent:  pb.Behaviour_Fact(b.Persistent),
+	}
+}
+
+// behaviourFromPB takes a value that this version does not know for unknown.
+func behaviourFromPB(p *pb.Behaviour) stun.Behaviour {
+	return stun.Behaviour{
+		Mapping:     known(p.GetMapping(), stun.APDM),
+		Filtering:   known(p.GetFiltering(), stun.APDF),
+		Ports:       known(p.GetPorts(), stun.Random),
+		Step:        int(p.GetStep()),
+		Unsolicited: known(p.GetUnsolicited(), stun.ICMP),
+		BareSYN:     known(p.GetBareSyn(), stun.No),
+		Hairpin:     known(p.GetHairpin(), stun.No),
+		Persistent:  known(p.GetPersistent(), stun.No),
+	}
+}
+
+// known is the number on the wire, or 0 if it is beyond the last that is known.
+func known[T ~uint8, N ~int32](wire N, last T) T {
+	if wire < 0 || wire > N(last) {
+		return 0
+	}
+	return T(wire)
+}
