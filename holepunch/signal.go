@@ -19,10 +19,10 @@ import (
 const Protocol = "/simopen/1.0.0"
 
 const (
-	// signalTimeout bounds the wait for the peer's next message. The peer may
+	// AnswerTimeout bounds the wait for the peer's next message. The peer may
 	// have to ask a STUN server first, which takes two RTTs to it when its port
 	// is not warm, and a SYN's retransmission (1 s, 3 s) when the path is lossy.
-	signalTimeout = 5 * time.Second
+	AnswerTimeout = 5 * time.Second
 
 	// doneTimeout bounds the writing of a last message that nobody waits for.
 	doneTimeout = time.Second
@@ -58,16 +58,16 @@ func Offer(ctx context.Context, s Stream, own Terms, target netip.AddrPort) (*Si
 	rand.Read(sig.attempt[:])
 	answer, err := sig.exchange(ctx, &message{typ: pb.Message_OFFER, terms: own, target: target}, pb.Message_ANSWER)
 	if err != nil {
-		return nil, Terms{}, &PunchError{Op: "offer", Err: explained(err, own.Behaviour)}
+		return nil, Terms{}, &PunchError{Op: "offer", Err: explained(err, own)}
 	}
 	return sig, answer.terms, nil
 }
 
 // explained gives the reason why a peer says that it is impossible.
-func explained(err error, own stun.Behaviour) error {
+func explained(err error, own Terms) error {
 	var remote *RemoteError
 	if errors.As(err, &remote) && remote.Status == pb.Status_IMPOSSIBLE {
-		if reason := Impossible(own, remote.Behaviour); reason != nil {
+		if reason := Impossible(own, Terms{Behaviour: remote.Behaviour}); reason != nil {
 			return reason
 		}
 	}
@@ -89,7 +89,7 @@ func Request(ctx context.Context, s Stream) error {
 func (s *Signal) exchange(ctx context.Context, m *message, want pb.Message_Type) (*message, error) {
 	if m.typ == pb.Message_OFFER {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, signalTimeout, errSilent)
+		ctx, cancel = context.WithTimeoutCause(ctx, AnswerTimeout, errSilent)
 		defer cancel()
 	}
 	defer interrupt(ctx, s.stream)()
@@ -130,7 +130,7 @@ type Received struct {
 // malformed is answered with that status before the [*PunchError] is returned.
 func Receive(ctx context.Context, s Stream) (*Received, error) {
 	sig := newSignal(s)
-	ctx, cancel := context.WithTimeoutCause(ctx, signalTimeout, errSilent)
+	ctx, cancel := context.WithTimeoutCause(ctx, AnswerTimeout, errSilent)
 	defer cancel()
 	stop := interrupt(ctx, s)
 	m, err := read(sig.r)
@@ -175,7 +175,7 @@ func (s *Signal) More(cs []Candidate) error {
 }
 
 func (s *Signal) tell(op string, m *message) error {
-	s.stream.SetWriteDeadline(time.Now().Add(signalTimeout))
+	s.stream.SetWriteDeadline(time.Now().Add(AnswerTimeout))
 	if err := s.write(m); err != nil {
 		return &PunchError{Op: op, Err: fmt.Errorf("%w: %w", ErrSignalLost, err)}
 	}
@@ -299,4 +299,4 @@ func interrupted(ctx context.Context, err error) error {
 }
 
 // errSilent is the end of our own patience, not of the caller's.
-var errSilent = fmt.Errorf("%w within %v", ErrNoAnswer, signalTimeout)
+var errSilent = fmt.Errorf("%w within %v", ErrNoAnswer, AnswerTimeout)

@@ -258,8 +258,8 @@ func TestOfferWithoutAnswer(t *testing.T) {
 			go io.Copy(io.Discard, b)
 			begin := time.Now()
 			_, _, err := Offer(t.Context(), a, ours, netip.AddrPort{})
-			if !errors.Is(err, ErrNoAnswer) || errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != signalTimeout {
-				t.Fatalf("after %v: %v, want a timeout after %v", time.Since(begin), err, signalTimeout)
+			if !errors.Is(err, ErrNoAnswer) || errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != AnswerTimeout {
+				t.Fatalf("after %v: %v, want a timeout after %v", time.Since(begin), err, AnswerTimeout)
 			}
 		})
 	})

@@ -2,6 +2,7 @@ package holepunch
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
 	"github.com/simopen/go-libp2p-simopen/stun"
@@ -14,15 +15,27 @@ type Terms struct {
 	Guessing   bool           // it is willing to guess ports
 }
 
-// Impossible returns nil if the two sides' NATs may allow a connection, or else
-// an error with the reason and the behaviours that it rests on.
-func Impossible(own, theirs stun.Behaviour) error {
-	outcome := Predict(own, theirs)
-	if outcome.Possible() {
+// Impossible returns nil if the two sides may get a connection, or else an error
+// with the reason and the behaviours that it rests on. NATs that allow none are
+// no obstacle to IPv6, to a listener that anybody can reach, or within a site.
+func Impossible(own, theirs Terms) error {
+	outcome := Predict(own.Behaviour, theirs.Behaviour)
+	switch {
+	case outcome.Possible(),
+		has(own, ipv6) && has(theirs, ipv6),
+		has(own, listener) || has(theirs, listener),
+		own.Guessing && theirs.Guessing:
+		return nil
+	case SameSite(own.Candidates, theirs.Candidates):
 		return nil
 	}
-	return fmt.Errorf("%w (this side: %s; the other: %s)", outcome.Reason, own, theirs)
+	return fmt.Errorf("%w (this side: %s; the other: %s)", outcome.Reason, own.Behaviour, theirs.Behaviour)
 }
+
+func has(t Terms, is func(Candidate) bool) bool { return slices.ContainsFunc(t.Candidates, is) }
+
+func ipv6(c Candidate) bool     { return c.Addr.Addr().Is6() }
+func listener(c Candidate) bool { return c.Kind == pb.Candidate_LISTENER }
 
 // The constants of pb have the values of package stun's: both are on the wire.
 

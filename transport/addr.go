@@ -7,6 +7,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
 // pSimopen is the code of the multiaddr protocol /simopen, from the range that
@@ -43,7 +45,12 @@ func target(a ma.Multiaddr) netip.AddrPort {
 	if len(a) != 3 {
 		return netip.AddrPort{}
 	}
-	n, err := manet.ToNetAddr(a[:2])
+	return addrPort(a[:2])
+}
+
+// addrPort is /ip4|ip6/A/tcp/P as an address and port, invalid if it is another.
+func addrPort(a ma.Multiaddr) netip.AddrPort {
+	n, err := manet.ToNetAddr(a)
 	if err != nil {
 		return netip.AddrPort{}
 	}
@@ -59,10 +66,10 @@ func toMultiaddr(a netip.AddrPort) ma.Multiaddr {
 	return m
 }
 
-func toMultiaddrs(as []netip.AddrPort) []ma.Multiaddr {
-	ms := make([]ma.Multiaddr, len(as))
-	for i, a := range as {
-		ms[i] = toMultiaddr(a)
+func toMultiaddrs(cs []holepunch.Candidate) []ma.Multiaddr {
+	ms := make([]ma.Multiaddr, len(cs))
+	for i, c := range cs {
+		ms[i] = toMultiaddr(c.Addr)
 	}
 	return ms
 }

@@ -49,7 +49,7 @@ type warmPort struct {
 
 	// All below is owned by run.
 	uses     int
-	waiting  []chan<- view
+	waiting  []chan<- reply
 	conns    map[*stun.Conn]observation // what each server says
 	answers  <-chan stun.Answer         // of this round; nil between rounds
 	endRound context.CancelFunc
@@ -62,12 +62,17 @@ type warmPort struct {
 // A warmCommand changes the number of uses and may ask for the addresses.
 type warmCommand struct {
 	use   int
-	reply chan<- view
+	reply chan<- reply
 }
 
 type view struct {
-	addrs []netip.AddrPort
-	err   error
+	addrs   []netip.AddrPort
+	mapping stun.Mapping
+}
+
+type reply struct {
+	view view
+	err  error
 }
 
 type observation struct {
@@ -117,29 +122,29 @@ func (w *warmPort) use(n int) {
 
 // acquire returns the port's reflexive addresses, at once if it is warm, and
 // keeps them until release is called.
-func (w *warmPort) acquire(ctx context.Context) (addrs []netip.AddrPort, release func(), err error) {
-	reply := make(chan view, 1)
+func (w *warmPort) acquire(ctx context.Context) (_ view, release func(), err error) {
+	answer := make(chan reply, 1)
 	select {
-	case w.cmds <- warmCommand{use: 1, reply: reply}:
+	case w.cmds <- warmCommand{use: 1, reply: answer}:
 	case <-ctx.Done():
-		return nil, nil, ctx.Err()
+		return view{}, nil, ctx.Err()
 	case <-w.ctx.Done():
-		return nil, nil, ErrClosed
+		return view{}, nil, ErrClosed
 	}
 	release = sync.OnceFunc(func() { w.use(-1) })
 	select {
-	case v := <-reply:
-		if v.err == nil {
-			return v.addrs, release, nil
+	case r := <-answer:
+		if r.err == nil {
+			return r.view, release, nil
 		}
-		err = v.err
+		err = r.err
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-w.ctx.Done():
 		err = ErrClosed
 	}
 	release()
-	return nil, nil, err
+	return view{}, nil, err
 }
 
 func (w *warmPort) run() {
@@ -166,7 +171,7 @@ func (w *warmPort) command(c warmCommand) {
 	w.uses += c.use
 	if c.reply != nil {
 		if len(w.conns) > 0 {
-			c.reply <- view{addrs: w.addrs()}
+			c.reply <- reply{view: view{addrs: w.addrs()}}
 		} else {
 			w.waiting = append(w.waiting, c.reply)
 		}
@@ -233,8 +238,8 @@ func (w *warmPort) answered(a stun.Answer, ok bool) {
 	default:
 		w.conns[a.Conn] = observation{a.Mapped, time.Now()}
 		w.wg.Go(func() { w.hold(a.Conn, a.Mapped) })
-		for _, reply := range w.waiting {
-			reply <- view{addrs: w.addrs()}
+		for _, waiting := range w.waiting {
+			waiting <- reply{view: view{addrs: w.addrs()}}
 		}
 		w.waiting = nil
 	}
@@ -243,8 +248,8 @@ func (w *warmPort) answered(a stun.Answer, ok bool) {
 // fail ends a round in which nobody answered.
 func (w *warmPort) fail(err error) {
 	w.answers = nil
-	for _, reply := range w.waiting {
-		reply <- view{err: err}
+	for _, waiting := range w.waiting {
+		waiting <- reply{err: err}
 	}
 	w.waiting = nil
 	if !errors.Is(err, ErrNoSTUNServer) {

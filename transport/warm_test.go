@@ -20,7 +20,7 @@ func TestWarmPortWithOneGoodServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(addrs) != 1 || addrs[0].Port() != w.Number() {
+		if len(addrs.addrs) != 1 || addrs.addrs[0].Port() != w.Number() {
 			t.Errorf("got %v, want the port %d", addrs, w.Number())
 		}
 		release()
