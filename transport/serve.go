@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peerstore"
 	tpt "github.com/libp2p/go-libp2p/core/transport"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
@@ -170,7 +169,7 @@ func (a *attempt) dialBack(ctx context.Context, stop context.CancelCauseFunc) (e
 	listeners := 0
 	for _, c := range a.remote {
 		if isListener(c) {
-			a.h.Peerstore().AddAddr(a.peer, toMultiaddr(c.Addr), peerstore.TempAddrTTL)
+			a.h.Peerstore().AddAddr(a.peer, toMultiaddr(c.Addr), addrTTL)
 			listeners++
 		}
 	}
