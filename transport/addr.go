@@ -43,12 +43,21 @@ func target(a ma.Multiaddr) netip.AddrPort {
 	if len(a) != 3 {
 		return netip.AddrPort{}
 	}
-	n, err := manet.ToNetAddr(a[:2])
-	if err != nil {
-		return netip.AddrPort{}
-	}
-	ap, _ := netip.ParseAddrPort(n.String())
+	ap, _ := fromMultiaddr(a[:2])
 	return ap
+}
+
+// fromMultiaddr reads an address of an IP address and a TCP port and nothing else.
+func fromMultiaddr(a ma.Multiaddr) (netip.AddrPort, bool) {
+	if len(a) != 2 || a[1].Protocol().Code != ma.P_TCP {
+		return netip.AddrPort{}, false
+	}
+	n, err := manet.ToNetAddr(a)
+	if err != nil {
+		return netip.AddrPort{}, false
+	}
+	ap, err := netip.ParseAddrPort(n.String())
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), err == nil
 }
 
 func toMultiaddr(a netip.AddrPort) ma.Multiaddr {

@@ -55,8 +55,8 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	if err != nil {
 		return nil, err
 	}
-	t.at(p, "asking STUN servers")
-	addrs, release, err := port.acquire(ctx)
+	t.at(p, "asking for our address")
+	known, release, err := port.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	// From here on the peer's SYN may come.
 	expect := port.Expect()
 	defer expect.Close()
-	own := holepunch.Reflexive(addrs...)
+	own := holepunch.Reflexive(known.addrs...)
 	signal, theirs, err := offer(ctx, relayed, own, target(raddr))
 	var remoteErr *holepunch.RemoteError
 	if errors.As(err, &remoteErr) && remoteErr.Status == pb.Status_GLARE {
@@ -92,7 +92,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	t.at(p, fmt.Sprintf("punching from port %d to %v", port.Number(), remote))
 	expect.From(remote)
 	trace := t.tracer(p, network.DirOutbound, port.Number())
-	trace(offered(addrs, remote))
+	trace(offered(known.addrs, remote))
 	ctx, stop := context.WithCancelCause(ctx)
 	// The responder has no success to tell of: that is ours to decide.
 	defer listen(ctx, signal.Signal, stop, func() { <-ctx.Done() })()

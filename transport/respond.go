@@ -90,13 +90,13 @@ func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID
 		offer.Refuse(pb.Status_NO_ADDRESS, "not listening")
 		return errors.New("no listener")
 	}
-	addrs, release, err := l.port.acquire(ctx)
+	known, release, err := l.port.acquire(ctx)
 	if err != nil {
 		offer.Refuse(pb.Status_NO_ADDRESS, words(err))
 		return err
 	}
 	defer release()
-	own := holepunch.Reflexive(addrs...)
+	own := holepunch.Reflexive(known.addrs...)
 	remote, err := t.admit(p, own, offer.Candidates)
 	if err != nil {
 		offer.Refuse(pb.Status_NO_CANDIDATE, words(err))
@@ -111,7 +111,7 @@ func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID
 		return err
 	}
 	trace := t.tracer(p, network.DirInbound, l.port.Number())
-	trace(offered(addrs, remote))
+	trace(offered(known.addrs, remote))
 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
