@@ -45,17 +45,21 @@ func target(a ma.Multiaddr) netip.AddrPort {
 	if len(a) != 3 {
 		return netip.AddrPort{}
 	}
-	return addrPort(a[:2])
+	ap, _ := fromMultiaddr(a[:2])
+	return ap
 }
 
-// addrPort is /ip4|ip6/A/tcp/P as an address and port, invalid if it is another.
-func addrPort(a ma.Multiaddr) netip.AddrPort {
+// fromMultiaddr reads an address of an IP address and a TCP port and nothing else.
+func fromMultiaddr(a ma.Multiaddr) (netip.AddrPort, bool) {
+	if len(a) != 2 || a[1].Protocol().Code != ma.P_TCP {
+		return netip.AddrPort{}, false
+	}
 	n, err := manet.ToNetAddr(a)
 	if err != nil {
-		return netip.AddrPort{}
+		return netip.AddrPort{}, false
 	}
-	ap, _ := netip.ParseAddrPort(n.String())
-	return ap
+	ap, err := netip.ParseAddrPort(n.String())
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), err == nil
 }
 
 func toMultiaddr(a netip.AddrPort) ma.Multiaddr {

@@ -32,10 +32,11 @@ func Enable(opts ...Option) libp2p.Option {
 			lc fx.Lifecycle,
 			h host.Host,
 			upgrader tpt.Upgrader,
+			parts hostParts,
 			rcmgr network.ResourceManager,
 			gater connmgr.ConnectionGater,
 		) {
-			t := newTransport(upgrader, rcmgr, gater, ranked, cfg)
+			t := newTransport(upgrader, parts, rcmgr, gater, ranked, cfg)
 			// On stop, before the swarm begins to close connections: what is
 			// under way ends for the right reason.
 			lc.Append(fx.StartStopHook(

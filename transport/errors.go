@@ -26,12 +26,15 @@ var (
 	// ErrPeerUnsupported: the peer does not speak /simopen/1.0.0.
 	ErrPeerUnsupported = errors.New("peer does not support simopen")
 
-	// ErrNoSTUNServer: no STUN server is configured; see [WithSTUNServers].
-	ErrNoSTUNServer = fmt.Errorf("%w: no STUN server is configured (WithSTUNServers)", holepunch.ErrNoAddress)
+	// ErrNoSTUNServer: no STUN server is configured, see [WithSTUNServers], and no
+	// relay told our address in its place. The [*Error] of each relay is in the
+	// chain.
+	ErrNoSTUNServer = fmt.Errorf("%w: no STUN server is configured (WithSTUNServers), and no relay told it", holepunch.ErrNoAddress)
 
-	// ErrNoReflexiveAddress: no STUN server told our address. The [stun.Error]
-	// of each is in the chain.
-	ErrNoReflexiveAddress = fmt.Errorf("%w: no STUN server answered", holepunch.ErrNoAddress)
+	// ErrNoReflexiveAddress: neither one of the STUN servers that are configured
+	// told our address, nor a relay. The [*stun.Error] of each server and the
+	// [*Error] of each relay is in the chain.
+	ErrNoReflexiveAddress = fmt.Errorf("%w: no STUN server answered, and no relay told it", holepunch.ErrNoAddress)
 
 	// ErrGlare: both peers offered at the same time, and the other, which has
 	// the lower peer ID, is the initiator. Its connection comes in as inbound.
@@ -41,10 +44,10 @@ var (
 	ErrGated = errors.New("refused by the connection gater")
 )
 
-// An Error is the failure to get a direct connection to a peer. The relayed
-// connection is as it was.
+// An Error is the failure to get a direct connection to a peer, or an address from
+// it. The relayed connection is as it was.
 type Error struct {
-	Op   string // "dial", "respond" or "direct connect"
+	Op   string // "dial", "respond", "direct connect" or "observe", which asks a relay for our address
 	Peer peer.ID
 	Err  error
 }

@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"github.com/libp2p/go-libp2p/core/host"
-	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
@@ -164,10 +163,7 @@ const maxListeners = 2
 func listeners(h host.Host) []holepunch.Candidate {
 	var cs []holepunch.Candidate
 	for _, a := range h.Addrs() {
-		if len(a) != 2 || a[1].Code() != ma.P_TCP || !manet.IsPublicAddr(a) {
-			continue
-		}
-		if ap := addrPort(a); ap.IsValid() && len(cs) < maxListeners {
+		if ap, ok := fromMultiaddr(a); ok && manet.IsPublicAddr(a) && len(cs) < maxListeners {
 			cs = append(cs, holepunch.Candidate{Kind: pb.Candidate_LISTENER, Addr: ap})
 		}
 	}

@@ -27,6 +27,7 @@ var log = logging.Logger("simopen")
 type Transport struct {
 	cfg      config
 	upgrader tpt.Upgrader
+	parts    hostParts
 	rcmgr    network.ResourceManager
 	gater    connmgr.ConnectionGater
 	limiter  *holepunch.Limiter
@@ -59,21 +60,26 @@ var _ tpt.Transport = (*Transport)(nil)
 // New makes a transport from a host's parts, in a form that fits
 // [libp2p.Transport] as well. It has no side effects: it opens no socket and
 // starts no goroutine. Until [Attach], Dial fails with [ErrNotEnabled].
+//
+// Relays are asked for the host's reflexive address with go-libp2p's default
+// security and muxers, for an Upgrader does not tell its own. A host that has
+// others, or is in a private network, takes [Enable], or [WithSTUNServers].
 func New(upgrader tpt.Upgrader, rcmgr network.ResourceManager, gater connmgr.ConnectionGater, opts ...Option) (*Transport, error) {
 	cfg, err := newConfig(opts)
 	if err != nil {
 		return nil, err
 	}
-	return newTransport(upgrader, rcmgr, gater, newRanker(false), cfg), nil
+	return newTransport(upgrader, defaultParts, rcmgr, gater, newRanker(false), cfg), nil
 }
 
-func newTransport(upgrader tpt.Upgrader, rcmgr network.ResourceManager, gater connmgr.ConnectionGater, ranked *ranker, cfg config) *Transport {
+func newTransport(upgrader tpt.Upgrader, parts hostParts, rcmgr network.ResourceManager, gater connmgr.ConnectionGater, ranked *ranker, cfg config) *Transport {
 	if rcmgr == nil {
 		rcmgr = &network.NullResourceManager{}
 	}
 	t := &Transport{
 		cfg:       cfg,
 		upgrader:  upgrader,
+		parts:     parts,
 		rcmgr:     rcmgr,
 		gater:     gater,
 		limiter:   holepunch.NewLimiter(),
@@ -112,7 +118,7 @@ func (t *Transport) Listen(a ma.Multiaddr) (tpt.Listener, error) {
 	}
 	addr := hiddenAddr
 	if len(a) > 1 {
-		if port, err = newWarmPort(t.cfg.servers); err != nil {
+		if port, err = newWarmPort(t.cfg.servers, t.observers); err != nil {
 			return nil, err
 		}
 		addr = ma.StringCast(fmt.Sprintf("/ip4/0.0.0.0/tcp/%d/simopen", port.Number()))
@@ -139,7 +145,7 @@ func (t *Transport) ownPort() (*warmPort, error) {
 		return nil, ErrClosed
 	}
 	if t.port == nil {
-		port, err := newWarmPort(t.cfg.servers)
+		port, err := newWarmPort(t.cfg.servers, t.observers)
 		if err != nil {
 			return nil, err
 		}

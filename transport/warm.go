@@ -4,59 +4,62 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
-	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 const (
-	// askTimeout bounds one round of questions to the STUN servers: a SYN that
-	// is lost twice is answered within it, and a responder can still refuse
-	// before the initiator has waited for 5 s.
+	// askTimeout bounds the wait for an answer: a SYN that is lost twice is
+	// answered within it, and a responder can still refuse before the initiator
+	// has waited for 5 s.
 	askTimeout = 4 * time.Second
 
-	// keepAlive is how often a server is asked again over the connection that
-	// holds the mapping. NATs must keep an established connection for over two
-	// hours (RFC 5382, REQ-5), but many forget after a minute or few; and it
-	// must be well below the 90 s after which our own server hangs up.
-	keepAlive = 25 * time.Second
+	// headStart is how long STUN servers are asked alone, before libp2p peers are
+	// asked in their place, who have the rest of askTimeout. A server that has not
+	// answered by then has lost a SYN at least.
+	headStart = 1500 * time.Millisecond
 
-	// After all servers failed, a port that should be warm tries again after
-	// retryMin, doubling up to retryMax. It does so, too, after servers that
-	// hang up within shortLived (coturn --stun-only: 3 s) instead of holding
-	// the connection; a dial or an OFFER asks at once.
+	// After all have failed, a port that should be warm asks again after retryMin,
+	// doubling up to retryMax. It does so, too, after observers that hang up within
+	// shortLived (coturn --stun-only: 3 s) instead of holding the connection; a dial
+	// or an OFFER asks at once.
 	retryMin   = time.Second
 	retryMax   = time.Minute
 	shortLived = 10 * time.Second
 )
 
 // A warmPort is a local port, and its reflexive addresses while somebody uses
-// them. Their STUN connections are held all that time: closing one may close
-// the NAT's mapping with it.
+// them. The connections to those who observe them are held all that time: closing
+// one may close the NAT's mapping with it.
+//
+// STUN servers are asked side by side. Libp2p peers are asked while no server
+// answers: at once if none is configured, or when all have failed, or have had
+// their head start.
 type warmPort struct {
 	*tcpport.Port
-	servers []string
+	servers []source
+	peers   func() []source // which libp2p peers there are to ask at the moment
 
 	cmds   chan warmCommand
+	news   chan news
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
 	// All below is owned by run.
-	uses     int
-	waiting  []chan<- reply
-	conns    map[*stun.Conn]observation // what each server says
-	answers  <-chan stun.Answer         // of this round; nil between rounds
-	endRound context.CancelFunc
-	errs     []error       // of this round
-	retry    *time.Timer   // the next round, after one that failed
-	backoff  time.Duration // before it
-	changes  chan change
+	uses    int
+	waiting []chan<- reply
+	asked   map[source]*asked
+	late    bool          // the servers' head start is over
+	turn    *time.Timer   // until then
+	retry   *time.Timer   // until those who failed are asked again; nil unless all have
+	backoff time.Duration // before that
+	view    view
+	dissent string // what was logged of it
 }
 
 // A warmCommand changes the number of uses and may ask for the addresses.
@@ -65,41 +68,38 @@ type warmCommand struct {
 	reply chan<- reply
 }
 
-type view struct {
-	addrs   []netip.AddrPort
-	mapping stun.Mapping
-}
-
 type reply struct {
 	view view
 	err  error
 }
 
-type observation struct {
-	mapped netip.AddrPort
-	since  time.Time // of the connection
+// asked is a source that was asked. It is being asked until it is held or failed.
+type asked struct {
+	cancel context.CancelFunc // ends asking and holding
+	over   chan struct{}      // closed when both have ended and the connection is closed
+
+	held  *answer // what it said; its connection is held
+	since time.Time
+	err   error // why it failed: it is not asked again for a while
 }
 
-// A change is news of one server: its connection ended, or its answer.
-type change struct {
-	conn   *stun.Conn
-	mapped netip.AddrPort // invalid when the connection ended
-}
-
-func newWarmPort(servers []string) (*warmPort, error) {
+func newWarmPort(servers []string, peers func(port uint16) []source) (*warmPort, error) {
 	port, err := tcpport.Open()
 	if err != nil {
 		return nil, err
 	}
 	w := &warmPort{
-		Port:    port,
-		servers: servers,
-		cmds:    make(chan warmCommand),
-		conns:   make(map[*stun.Conn]observation),
-		changes: make(chan change),
-		retry:   time.NewTimer(0),
+		Port:  port,
+		peers: func() []source { return peers(port.Number()) },
+		cmds:  make(chan warmCommand),
+		news:  make(chan news),
+		asked: make(map[source]*asked),
+		turn:  time.NewTimer(headStart),
 	}
-	<-w.retry.C
+	for _, s := range servers {
+		w.servers = append(w.servers, stunServer(s))
+	}
+	w.turn.Stop()
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	w.wg.Go(w.run)
 	return w, nil
@@ -112,7 +112,8 @@ func (w *warmPort) Close() error {
 	return w.Port.Close()
 }
 
-// use adds n to the number of uses. The port is warm while it is positive.
+// use adds n to the number of uses. The port is warm while it is positive. With 0
+// it has the port look at which peers there are.
 func (w *warmPort) use(n int) {
 	select {
 	case w.cmds <- warmCommand{use: n}:
@@ -120,12 +121,12 @@ func (w *warmPort) use(n int) {
 	}
 }
 
-// acquire returns the port's reflexive addresses, at once if it is warm, and
-// keeps them until release is called.
+// acquire returns what is known of the port, at once if it is warm, and keeps it
+// warm until release is called.
 func (w *warmPort) acquire(ctx context.Context) (_ view, release func(), err error) {
-	answer := make(chan reply, 1)
+	replies := make(chan reply, 1)
 	select {
-	case w.cmds <- warmCommand{use: 1, reply: answer}:
+	case w.cmds <- warmCommand{use: 1, reply: replies}:
 	case <-ctx.Done():
 		return view{}, nil, ctx.Err()
 	case <-w.ctx.Done():
@@ -133,7 +134,7 @@ func (w *warmPort) acquire(ctx context.Context) (_ view, release func(), err err
 	}
 	release = sync.OnceFunc(func() { w.use(-1) })
 	select {
-	case r := <-answer:
+	case r := <-replies:
 		if r.err == nil {
 			return r.view, release, nil
 		}
@@ -150,209 +151,206 @@ func (w *warmPort) acquire(ctx context.Context) (_ view, release func(), err err
 func (w *warmPort) run() {
 	defer w.cool()
 	for {
+		var retry <-chan time.Time
+		if w.retry != nil {
+			retry = w.retry.C
+		}
 		select {
 		case c := <-w.cmds:
 			w.command(c)
-		case a, ok := <-w.answers:
-			w.answered(a, ok)
-		case c := <-w.changes:
-			w.changed(c)
-		case <-w.retry.C:
-			if w.uses > 0 {
-				w.ask()
-			}
+		case n := <-w.news:
+			w.heard(n)
+		case <-w.turn.C:
+			w.late = true
+		case <-retry:
+			w.forgive()
 		case <-w.ctx.Done():
 			return
 		}
+		if w.uses == 0 {
+			w.cool()
+			continue
+		}
+		w.ask()
+		w.reply()
 	}
 }
 
 func (w *warmPort) command(c warmCommand) {
 	w.uses += c.use
 	if c.reply != nil {
-		if len(w.conns) > 0 {
-			c.reply <- reply{view: view{addrs: w.addrs()}}
-		} else {
-			w.waiting = append(w.waiting, c.reply)
-		}
+		w.waiting = append(w.waiting, c.reply)
 	}
-	switch {
-	case w.uses == 0:
-		w.cool()
-	case len(w.conns) == 0 && (c.use > 0):
-		w.ask()
+	if c.use > 0 && w.count(isHeld) == 0 {
+		w.forgive()
 	}
 }
 
-// ask begins a round, unless one is under way.
-func (w *warmPort) ask() {
-	if w.answers != nil {
-		return
-	}
-	w.errs = nil
-	w.retry.Stop()
-	if len(w.servers) == 0 {
-		w.fail(ErrNoSTUNServer)
-		return
-	}
-	round, end := context.WithCancel(w.ctx)
-	ctx, cancel := context.WithTimeout(round, askTimeout)
-	answers := stun.Ask(ctx, lingerless{w.Port}, w.servers)
-	handed := make(chan stun.Answer)
-	w.answers, w.endRound = handed, end
-	// Handed over one by one by a goroutine that outlives the round, so that
-	// every connection finds an owner, whatever run does meanwhile.
-	w.wg.Go(func() {
-		defer end()
-		defer cancel()
-		defer close(handed)
-		for a := range answers {
-			select {
-			case handed <- a:
-			case <-round.Done():
-				if a.Conn != nil {
-					a.Conn.Close()
-				}
-			}
+// forgive has those asked again who failed.
+func (w *warmPort) forgive() {
+	w.stopRetry()
+	for s, a := range w.asked {
+		if a.err != nil {
+			delete(w.asked, s)
 		}
+	}
+}
+
+// ask asks everybody whose turn it is, and who was not asked yet.
+func (w *warmPort) ask() {
+	for _, s := range w.servers {
+		if w.asked[s] == nil {
+			w.begin(s, askTimeout)
+			w.late = false
+			w.turn.Reset(headStart)
+		}
+	}
+	if w.count(isServer, isHeld) > 0 || !w.late && w.count(isServer, isAsking) > 0 {
+		return
+	}
+	peers := w.peers()
+	for s, a := range w.asked {
+		// One that has left and still holds its connection is better than none.
+		gone := !isServer(s, a) && !slices.Contains(peers, s)
+		if gone && (a.err != nil || a.held != nil && w.count(isHeld) > 1) {
+			w.end(s)
+		}
+	}
+	timeout := askTimeout
+	if len(w.servers) > 0 {
+		timeout -= headStart
+	}
+	for _, s := range peers {
+		if w.asked[s] == nil {
+			w.begin(s, timeout)
+		}
+	}
+}
+
+func (w *warmPort) begin(s source, timeout time.Duration) {
+	ctx, cancel := context.WithCancel(w.ctx)
+	a := &asked{cancel: cancel, over: make(chan struct{})}
+	w.asked[s] = a
+	w.wg.Go(func() {
+		defer close(a.over)
+		defer cancel()
+		observe(ctx, w.Port, s, timeout, w.news)
 	})
 }
 
-func (w *warmPort) answered(a stun.Answer, ok bool) {
+func (w *warmPort) end(s source) {
+	a := w.asked[s]
+	delete(w.asked, s)
+	a.cancel()
+	<-a.over // or the port could not connect to the same address again
+}
+
+func (w *warmPort) heard(n news) {
+	a := w.asked[n.of]
 	switch {
-	case !ok && len(w.conns) > 0:
-		w.answers = nil
-	case !ok && len(w.errs) == 0:
-		// Every server answered, and has hung up since.
-		w.answers = nil
-		if len(w.waiting) > 0 {
-			w.ask()
-		} else {
-			w.askLater()
-		}
-	case !ok:
-		w.fail(fmt.Errorf("%w: %w", ErrNoReflexiveAddress, errors.Join(w.errs...)))
-	case a.Err != nil:
-		log.Debug("STUN server failed", "server", a.Server, "err", a.Err)
-		w.errs = append(w.errs, a.Err)
+	case n.err == nil:
+		a.held, a.since = &n.answer, time.Now()
+	case a.held != nil && time.Since(a.since) >= shortLived:
+		log.Debug("observer has gone, and is asked anew", "observer", n.of, "err", n.err)
+		delete(w.asked, n.of)
+		w.backoff = 0
 	default:
-		w.conns[a.Conn] = observation{a.Mapped, time.Now()}
-		w.wg.Go(func() { w.hold(a.Conn, a.Mapped) })
-		for _, waiting := range w.waiting {
-			waiting <- reply{view: view{addrs: w.addrs()}}
+		log.Debug("observer failed", "observer", n.of, "err", n.err)
+		a.held, a.err = nil, n.err
+	}
+	w.look()
+}
+
+// look makes the view of what is held.
+func (w *warmPort) look() {
+	var answers []answer
+	for _, a := range w.asked {
+		if a.held != nil {
+			answers = append(answers, *a.held)
 		}
-		w.waiting = nil
+	}
+	var dissent error
+	w.view, dissent = newView(answers)
+	if dissent != nil && dissent.Error() != w.dissent {
+		w.dissent = dissent.Error()
+		log.Warn("reflexive addresses", "port", w.Number(), "err", dissent)
 	}
 }
 
-// fail ends a round in which nobody answered.
-func (w *warmPort) fail(err error) {
-	w.answers = nil
-	for _, waiting := range w.waiting {
-		waiting <- reply{err: err}
-	}
-	w.waiting = nil
-	if !errors.Is(err, ErrNoSTUNServer) {
-		w.askLater()
-	}
-}
-
-func (w *warmPort) askLater() {
-	w.backoff = min(max(2*w.backoff, retryMin), retryMax)
-	w.retry.Reset(w.backoff)
-}
-
-// hold keeps one server's connection alive and reports what becomes of it.
-func (w *warmPort) hold(c *stun.Conn, mapped netip.AddrPort) {
-	tick := time.NewTicker(keepAlive)
-	defer tick.Stop()
-	for {
-		news := change{conn: c}
-		select {
-		case <-tick.C:
-			ctx, cancel := context.WithTimeout(w.ctx, askTimeout)
-			a, err := c.Binding(ctx)
-			cancel()
-			if err == nil && a == mapped {
-				continue
-			}
-			if err == nil {
-				mapped, news.mapped = a, a
-			}
-		case <-c.Done():
-		case <-w.ctx.Done():
-			return
+// reply serves those who wait, if there is something to say.
+func (w *warmPort) reply() {
+	var r reply
+	switch {
+	case w.count(isHeld) == 0 && w.count(isAsking) == 0:
+		r.err = w.failure()
+		if len(w.asked) > 0 && w.retry == nil {
+			w.backoff = min(max(2*w.backoff, retryMin), retryMax)
+			w.retry = time.NewTimer(w.backoff)
 		}
-		select {
-		case w.changes <- news:
-		case <-w.ctx.Done():
-			return
-		}
-		if !news.mapped.IsValid() {
-			return
-		}
-	}
-}
-
-func (w *warmPort) changed(c change) {
-	o, ok := w.conns[c.conn]
-	if !ok {
-		return // let go already
-	}
-	if c.mapped.IsValid() {
-		w.conns[c.conn] = observation{c.mapped, o.since}
+	case w.count(isHeld, isIPv4) > 0, w.count(isHeld) > 0 && w.count(isAsking, isIPv4) == 0:
+		r.view = w.view
+	default:
 		return
 	}
-	c.conn.Close()
-	delete(w.conns, c.conn)
-	switch {
-	case len(w.conns) > 0 || w.uses == 0:
-	case time.Since(o.since) < shortLived:
-		w.askLater()
-	default:
-		w.backoff = 0
-		w.ask()
+	for _, waiting := range w.waiting {
+		waiting <- r
+	}
+	w.waiting = nil
+}
+
+func (w *warmPort) stopRetry() {
+	if w.retry != nil {
+		w.retry.Stop()
+		w.retry = nil
 	}
 }
 
-// cool lets go of the servers' connections, and of a round under way.
+// failure is the reason why nobody told the port's address.
+func (w *warmPort) failure() error {
+	var errs []error
+	for _, a := range w.asked {
+		errs = append(errs, a.err)
+	}
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	reason := ErrNoReflexiveAddress
+	if len(w.servers) == 0 {
+		reason = ErrNoSTUNServer
+	}
+	if len(errs) == 0 {
+		return fmt.Errorf("%w: none is connected that listens on TCP", reason)
+	}
+	return fmt.Errorf("%w: %w", reason, errors.Join(errs...))
+}
+
+// cool lets go of everybody.
 func (w *warmPort) cool() {
-	if w.answers != nil {
-		w.endRound()
-		w.answers = nil
+	w.turn.Stop()
+	w.stopRetry()
+	w.backoff = 0
+	for _, a := range w.asked {
+		a.cancel()
 	}
-	for c := range w.conns {
-		c.Close()
+	for s := range w.asked {
+		w.end(s)
 	}
-	clear(w.conns)
 	w.waiting = nil // who asked has left
 }
 
-// addrs lists the reflexive addresses, each once. With endpoint-independent
-// mapping all servers say the same.
-func (w *warmPort) addrs() []netip.AddrPort {
-	var as []netip.AddrPort
-	for _, o := range w.conns {
-		if !slices.Contains(as, o.mapped) {
-			as = append(as, o.mapped)
+// count counts those of whom all is true.
+func (w *warmPort) count(is ...func(source, *asked) bool) (n int) {
+	for s, a := range w.asked {
+		if !slices.ContainsFunc(is, func(is func(source, *asked) bool) bool { return !is(s, a) }) {
+			n++
 		}
 	}
-	slices.SortFunc(as, netip.AddrPort.Compare)
-	return as
+	return n
 }
 
-// has tells whether a, the target of an OFFER, is the port.
-func (w *warmPort) has(a netip.AddrPort) bool { return a.Port() == w.Number() }
-
-// lingerless dials from a port and closes with a RST, for a 4-tuple in
-// TIME-WAIT would keep the port from asking the same server again.
-type lingerless struct{ port *tcpport.Port }
-
-func (d lingerless) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	c, err := d.port.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	c.(*net.TCPConn).SetLinger(0)
-	return c, nil
+func isHeld(_ source, a *asked) bool   { return a.held != nil }
+func isAsking(_ source, a *asked) bool { return a.held == nil && a.err == nil }
+func isServer(s source, _ *asked) bool {
+	_, ok := s.(stunServer)
+	return ok
 }
+
+func isIPv4(s source, _ *asked) bool { return s.ipv4() }

@@ -6,22 +6,24 @@ import (
 	"testing"
 )
 
+func noPeers(uint16) []source { return nil }
+
 // One server is good and one silent: the port is served by the good one, also
 // to those who come while the other is still being asked.
 func TestWarmPortWithOneGoodServer(t *testing.T) {
 	silent := newBadSTUNServer(t, func(c net.Conn) { io.Copy(io.Discard, c) })
-	w, err := newWarmPort([]string{newSTUNServer(t), silent})
+	w, err := newWarmPort([]string{newSTUNServer(t), silent}, noPeers)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.Close()
 	for range 3 {
-		addrs, release, err := w.acquire(testContext(t))
+		known, release, err := w.acquire(testContext(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(addrs.addrs) != 1 || addrs.addrs[0].Port() != w.Number() {
-			t.Errorf("got %v, want the port %d", addrs, w.Number())
+		if len(known.addrs) != 1 || known.addrs[0].Port() != w.Number() {
+			t.Errorf("got %v, want the port %d", known.addrs, w.Number())
 		}
 		release()
 	}
@@ -44,7 +46,7 @@ func TestWarmPortWithServerThatHangsUp(t *testing.T) {
 			c.Write(answer[:n])
 		}
 	})
-	w, err := newWarmPort([]string{hangsUp})
+	w, err := newWarmPort([]string{hangsUp}, noPeers)
 	if err != nil {
 		t.Fatal(err)
 	}

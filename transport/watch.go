@@ -70,7 +70,7 @@ func newWatcher(t *Transport, h host.Host) (*watcher, error) {
 	}
 	w.notify = &network.NotifyBundle{ConnectedF: changed, DisconnectedF: changed}
 	for _, p := range h.Network().Peers() {
-		if hop, err := h.Peerstore().SupportsProtocols(p, proto.ProtoIDv2Hop); err == nil && len(hop) > 0 {
+		if isRelay(h, p) {
 			w.relays[p] = struct{}{}
 		}
 	}
@@ -93,6 +93,7 @@ func (w *watcher) run() {
 	defer close(w.done)
 	for {
 		w.keepWarm()
+		relays := len(w.relays)
 		select {
 		case c := <-w.conns:
 			w.changed(c)
@@ -115,6 +116,9 @@ func (w *watcher) run() {
 			}
 		case <-w.t.ctx.Done():
 			return
+		}
+		if len(w.relays) != relays {
+			w.port.use(0)
 		}
 	}
 }

@@ -1,0 +1,213 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+// keepAlive is how often an observer is asked again over the connection that
+// holds the mapping. NATs must keep an established connection for over two hours
+// (RFC 5382, REQ-5), but many forget after a minute or few; and it must be well
+// below the 90 s after which our own STUN server hangs up.
+const keepAlive = 25 * time.Second
+
+// A source is somebody who can be asked for the port's reflexive address: a STUN
+// server, or a libp2p peer. Sources are comparable.
+type source interface {
+	fmt.Stringer
+	// connect connects to the source from the port, through the dialer.
+	connect(context.Context, stun.Dialer) (observer, error)
+	// ipv4 tells whether the answer will be an IPv4 address.
+	ipv4() bool
+}
+
+// An observer is the connection to a source. A [*stun.Conn] is one.
+type observer interface {
+	// Binding asks for the address from which the source sees this connection. It
+	// may be called again.
+	Binding(context.Context) (netip.AddrPort, error)
+	RemoteAddr() netip.AddrPort
+	// Done is closed when the connection has ended, and Err tells why.
+	Done() <-chan struct{}
+	Err() error
+	Close() error
+}
+
+// stunServer is the host:port of a STUN server.
+type stunServer string
+
+func (s stunServer) String() string { return string(s) }
+
+func (s stunServer) connect(ctx context.Context, d stun.Dialer) (observer, error) {
+	c, err := stun.Dial(ctx, d, string(s))
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// ipv4 is false for literal IPv6 addresses only: the port tries IPv4 first.
+func (s stunServer) ipv4() bool {
+	a, err := netip.ParseAddrPort(string(s))
+	return err != nil || a.Addr().Is4()
+}
+
+// An answer is what a source says.
+type answer struct {
+	of     source
+	at     netip.AddrPort // the source's own address
+	mapped netip.AddrPort
+}
+
+// news is that of one source: its answer, and later that its connection has ended,
+// for the reason err; or that it failed.
+type news struct {
+	answer
+	err error
+}
+
+// observe asks a source and holds its connection, until that ends by itself or by
+// ctx. What there is to tell by then it tells, and at the end the connection is
+// closed before.
+func observe(ctx context.Context, port *tcpport.Port, s source, timeout time.Duration, tell chan<- news) {
+	a := answer{of: s}
+	err := func() error {
+		question, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		o, err := s.connect(question, lingerless{port})
+		if err != nil {
+			return err
+		}
+		defer o.Close()
+		a.at = o.RemoteAddr()
+		if a.mapped, err = o.Binding(question); err != nil {
+			return err
+		}
+		if err := plausible(a.at, a.mapped); err != nil {
+			return fmt.Errorf("%v: %w", s, err)
+		}
+		select {
+		case tell <- news{answer: a}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		return hold(ctx, o, a.mapped)
+	}()
+	select {
+	case tell <- news{a, err}:
+	case <-ctx.Done():
+	}
+}
+
+// hold asks an observer again from time to time, and returns why it will not be
+// held any longer. A connection keeps its mapping, so that another answer means
+// that either is not what it seems; to ask over a new connection tells.
+func hold(ctx context.Context, o observer, mapped netip.AddrPort) error {
+	tick := time.NewTicker(keepAlive)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			ctx, cancel := context.WithTimeout(ctx, askTimeout)
+			again, err := o.Binding(ctx)
+			cancel()
+			if err != nil {
+				return err
+			}
+			if again != mapped {
+				return fmt.Errorf("says %s, and on the same connection %s", mapped, again)
+			}
+		case <-o.Done():
+			return o.Err()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// errImplausible: an observer cannot have seen what it says.
+var errImplausible = errors.New("implausible address")
+
+// plausible tells whether an observer at one address can see us at the other.
+func plausible(at, mapped netip.AddrPort) error {
+	public := func(a netip.AddrPort) bool { return manet.IsPublicAddr(toMultiaddr(a)) }
+	a := mapped.Addr()
+	switch {
+	case a.IsUnspecified() || a.IsMulticast() || a.Zone() != "" || mapped.Port() == 0:
+		return fmt.Errorf("%w: %s", errImplausible, mapped)
+	case at.IsValid() && a.Is4() != at.Addr().Is4():
+		return fmt.Errorf("%w: it is at %s, and says %s, of the other family", errImplausible, at, mapped)
+	case at.IsValid() && public(at) && !public(mapped):
+		return fmt.Errorf("%w: it is at %s, and says %s, which is not public", errImplausible, at, mapped)
+	}
+	return nil
+}
+
+// A view is what is known of a port.
+type view struct {
+	addrs   []netip.AddrPort // reflexive addresses, each once, IPv4 before IPv6
+	mapping stun.Mapping     // how the NATs in front map it
+}
+
+// newView makes a view of the answers, and reports dissent between them.
+func newView(answers []answer) (view, error) {
+	var seen []stun.Observed
+	for _, a := range answers {
+		seen = append(seen, stun.Observed{Observer: a.of.String(), Mapped: a.mapped})
+	}
+	agreed, dissent := stun.Agree(seen)
+	v := view{addrs: agreed}
+	answers = slices.DeleteFunc(slices.Clone(answers), func(a answer) bool {
+		return !slices.Contains(agreed, a.mapped) || a.mapped.Addr().Is4() != agreed[0].Addr().Is4()
+	})
+	v.mapping = mapping(answers)
+	return v, errors.Join(dissent...)
+}
+
+// mapping says how NATs map a port of which several observers say where they see
+// it: all in one family. It is endpoint-independent if observers at different
+// addresses say the same. If they see different ports, no peer will meet one that
+// was seen before, whatever the NAT's rule; that is APDM, for ADM would take two
+// ports of one observer to tell. With different addresses one may lie.
+func mapping(answers []answer) stun.Mapping {
+	m := stun.MappingUnknown
+	for i, a := range answers {
+		for _, b := range answers[:i] {
+			switch {
+			case a.mapped.Addr() != b.mapped.Addr():
+				return stun.MappingUnknown
+			case a.mapped.Port() != b.mapped.Port():
+				m = stun.APDM
+			case a.at.Addr() != b.at.Addr() && m == stun.MappingUnknown:
+				m = stun.EIM
+			}
+		}
+	}
+	return m
+}
+
+// lingerless dials from a port and closes with a RST, for a 4-tuple in
+// TIME-WAIT would keep the port from asking the same server again.
+type lingerless struct{ port *tcpport.Port }
+
+func (d lingerless) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := d.port.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	c.(*net.TCPConn).SetLinger(0)
+	return c, nil
+}
+
+// has tells whether a, the target of an OFFER, is the port.
+func (w *warmPort) has(a netip.AddrPort) bool { return a.Port() == w.Number() }
