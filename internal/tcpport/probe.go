@@ -9,10 +9,13 @@ import (
 	"syscall"
 )
 
-// ErrICMP is matched by the error of [ConnectFrom] and [SilentPort.Connect] if an
-// ICMP error ended the connect. Only Linux lets it be told from a RST: elsewhere a
-// connect that was refused by ICMP looks like one refused by RST.
-var ErrICMP = errors.New("ended by an ICMP error")
+// What the error of [ConnectFrom] and [SilentPort.Connect] matches if the connect
+// was refused. Only Linux lets ICMP be told from a RST: elsewhere both look like
+// ErrReset.
+var (
+	ErrReset = errors.New("refused by a RST")
+	ErrICMP  = errors.New("ended by an ICMP error")
+)
 
 // ConnectFrom connects from an address of this host, and a port that the kernel
 // chooses, to remote. Its error is the kernel's, as with [Port.Connect].
@@ -31,8 +34,11 @@ func connectFrom(ctx context.Context, local, remote netip.AddrPort, options ...c
 	d.SetMultipathTCP(false)
 	c, err := d.DialContext(ctx, "tcp", remote.String())
 	if err != nil {
-		if icmp.has() {
+		switch {
+		case icmp.has():
 			err = fmt.Errorf("%w: %w", ErrICMP, err)
+		case isRefused(err):
+			err = fmt.Errorf("%w: %w", ErrReset, err)
 		}
 		return nil, err
 	}
