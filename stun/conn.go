@@ -60,7 +60,7 @@ func Dial(ctx context.Context, d Dialer, server string) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := withTimeout(ctx)
+	ctx, cancel := withTimeout(ctx, defaultTimeout)
 	defer cancel()
 	nc, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -94,7 +94,7 @@ func newConn(nc net.Conn, server string) *Conn {
 // ErrTransaction, ErrNoMappedAddress, ErrDisconnected, net.ErrClosed after
 // Close, or the error of the context; errors.As a *ResponseError.
 func (c *Conn) Binding(ctx context.Context) (netip.AddrPort, error) {
-	ctx, cancel := withTimeout(ctx)
+	ctx, cancel := withTimeout(ctx, defaultTimeout)
 	defer cancel()
 	a, err := c.ask(ctx)
 	if err != nil {
@@ -233,11 +233,12 @@ func (c *Conn) abort(err error) {
 // lost wraps an error of the socket, such as io.EOF or ECONNRESET.
 func lost(err error) error { return fmt.Errorf("%w: %w", ErrDisconnected, err) }
 
-func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+// withTimeout gives ctx a deadline if it has none.
+func withTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeout(ctx, defaultTimeout)
+	return context.WithTimeout(ctx, d)
 }
 
 // addrPort returns the address of a TCP socket, an IPv4-mapped IPv6 address as
