@@ -5,12 +5,14 @@ import (
 	"net/netip"
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// roles are what a child process in the lab can be.
+var roles = make(map[string]labtest.Role)
+
+func TestMain(m *testing.M) { labtest.Main(m, roles) }
 
 // serve runs a server on loopback until the test ends, and returns its address.
 func serve(tb testing.TB, cfg *stun.ServerConfig) netip.AddrPort {
