@@ -24,35 +24,55 @@ const (
 // background, while a port is warm, and never holds up an attempt that can do
 // without.
 type nat struct {
-	discover func(context.Context) (stun.Behaviour, error)
-
 	mu      sync.Mutex
 	known   stun.Behaviour
 	since   time.Time
 	seeking chan struct{} // closed when the search ends; nil if there is none
 }
 
-// learn starts a search unless one is under way or the knowledge is fresh. run
-// runs it in a goroutine that somebody owns.
-func (n *nat) learn(ctx context.Context, run func(func())) {
+// learnNAT seeks to know the NAT's behaviour, in the background, unless that is
+// being sought or was found out lately. Only STUN servers can tell.
+func (t *Transport) learnNAT() {
+	if len(t.cfg.servers) == 0 || !t.nat.begin() {
+		return
+	}
+	ctx, _, end, err := t.begin(t.ctx)
+	if err != nil {
+		t.nat.end(nil)
+		return
+	}
+	go func() {
+		defer end()
+		r, err := stun.Discover(ctx, t.cfg.servers)
+		if err != nil {
+			log.Debug("NAT behaviour was not found out", "err", err)
+			t.nat.end(nil)
+			return
+		}
+		log.Debug("NAT behaviour", "is", r.Behaviour)
+		t.nat.end(&r.Behaviour)
+	}()
+}
+
+// begin tells whether to seek, and end how it ended: nil is a failure.
+func (n *nat) begin() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.seeking != nil || !n.since.IsZero() && time.Since(n.since) < natStale {
-		return
+		return false
 	}
-	over := make(chan struct{})
-	n.seeking = over
-	run(func() {
-		b, err := n.discover(ctx)
-		log.Debug("NAT behaviour", "is", b, "err", err)
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		if err == nil {
-			n.known, n.since = b, time.Now()
-		}
-		n.seeking = nil
-		close(over)
-	})
+	n.seeking = make(chan struct{})
+	return true
+}
+
+func (n *nat) end(b *stun.Behaviour) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if b != nil {
+		n.known, n.since = *b, time.Now()
+	}
+	close(n.seeking)
+	n.seeking = nil
 }
 
 // behaviour is what is known, completed by the mapping behaviour that the

@@ -38,6 +38,7 @@ func (t *Transport) takeStance(ctx context.Context, h host.Host, w *warmPort) (*
 	if err != nil {
 		return nil, err
 	}
+	t.learnNAT()
 	s := &stance{port: w.Port, release: release}
 	s.terms.Behaviour = t.nat.behaviour(ctx, v.mapping)
 	s.terms.Candidates = holepunch.Reflexive(v.addrs...)
