@@ -54,10 +54,7 @@ func (p *punch[C]) connect(ctx context.Context, to Candidate) {
 		switch {
 		case err == nil:
 			conn := newConn(c, false)
-			select {
-			case p.up <- conn:
-			case <-ctx.Done():
-				tcpport.Reset(c)
+			if !p.bring(ctx, conn) {
 				return
 			}
 			select {

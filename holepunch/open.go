@@ -58,6 +58,7 @@ type Punch struct {
 	Remote []Candidate          // of the peer, from [Admissible]
 	More   <-chan []Candidate   // further ones; nil for none
 	Window time.Duration        // how long connects are begun; 0 means [Window]
+	Guess  Guess                // NoGuess, unless both peers are willing
 	Budget *Budget              // nil for no bound
 	Trace  func(Event)          // nil for none; called from several goroutines
 }
@@ -141,6 +142,9 @@ func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliv
 	shakeCtx, stopShake := context.WithTimeout(ctx, p.Window+grace)
 	p.stopConnect, p.stopShake = stopConnect, stopShake
 	p.launch(connectCtx, p.Remote)
+	if p.Guess != NoGuess {
+		p.workers.Go(func() { p.guess(connectCtx) })
+	}
 	p.loop(connectCtx, shakeCtx)
 	reason := p.reason(ctx) // before the handshakes under way end for another
 	p.end()
@@ -176,7 +180,11 @@ func (p *punch[C]) loop(connectCtx, shakeCtx context.Context) {
 	for {
 		select {
 		case c := <-p.up:
-			p.trace(Event{Kind: Connected, Remote: c.Remote()})
+			kind := Connected
+			if c.Accepted {
+				kind = Accepted
+			}
+			p.trace(Event{Kind: kind, Remote: c.Remote()})
 			p.enqueue(c)
 		case c, ok := <-accepted:
 			if !ok { // the port was closed

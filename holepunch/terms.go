@@ -24,12 +24,25 @@ func Impossible(own, theirs Terms) error {
 	case outcome.Possible(),
 		has(own, ipv6) && has(theirs, ipv6),
 		has(own, listener) || has(theirs, listener),
-		own.Guessing && theirs.Guessing:
-		return nil
-	case SameSite(own.Candidates, theirs.Candidates):
+		SameSite(own.Candidates, theirs.Candidates),
+		Guesses(own, theirs) != NoGuess:
 		return nil
 	}
 	return fmt.Errorf("%w (this side: %s; the other: %s)", outcome.Reason, own.Behaviour, theirs.Behaviour)
+}
+
+// Guesses is our part in guessing ports, if both are willing and nothing else can
+// help.
+func Guesses(own, theirs Terms) Guess {
+	willing := own.Guessing && theirs.Guessing
+	switch {
+	case !willing || Predict(own.Behaviour, theirs.Behaviour).Reason != ErrPortFiltered:
+		return NoGuess
+	case foresight(own.Behaviour) == none:
+		return OfferPorts
+	default:
+		return GuessPorts
+	}
 }
 
 func has(t Terms, is func(Candidate) bool) bool { return slices.ContainsFunc(t.Candidates, is) }

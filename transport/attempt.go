@@ -38,6 +38,16 @@ type attempt struct {
 	own    *stance
 	theirs holepunch.Terms
 	remote []holepunch.Candidate // theirs that may be dialled, see admit
+
+	endGuess func() // gives the host's place for guessing ports back; nil without
+}
+
+// release gives back what the attempt holds.
+func (a *attempt) release() {
+	a.own.release()
+	if a.endGuess != nil {
+		a.endGuess()
+	}
 }
 
 // hear takes the peer's messages from now on, until ctx ends or the stream does.
@@ -70,6 +80,12 @@ func (a *attempt) hear(ctx context.Context) (unhear func()) {
 func (a *attempt) admit(theirs holepunch.Terms) error {
 	a.theirs = theirs
 	own := a.own.terms
+	if holepunch.Guesses(own, theirs) != holepunch.NoGuess && a.endGuess == nil {
+		var err error
+		if a.endGuess, err = a.t.limiter.BeginGuess(); err != nil {
+			return err
+		}
+	}
 	if err := holepunch.Impossible(own, theirs); err != nil {
 		return err
 	}
@@ -108,6 +124,7 @@ func (a *attempt) punch(trace func(Event)) holepunch.Punch {
 		Port:   a.own.port,
 		Expect: a.own.expect,
 		Remote: a.remote,
+		Guess:  holepunch.Guesses(a.own.terms, a.theirs),
 		Budget: a.budget,
 		Trace:  punchTrace(trace),
 	}

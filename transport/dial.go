@@ -62,7 +62,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 		return nil, err
 	}
 	a := &attempt{t: t, h: h, peer: p, dir: network.DirOutbound, budget: budget, own: own}
-	defer func() { a.own.release() }()
+	defer a.release()
 	t.at(p, "signalling over the relayed connection")
 	if !t.mayOffer(p) {
 		return nil, t.awaitInbound(ctx, h, p)

@@ -93,7 +93,7 @@ func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID
 		return err
 	}
 	a := &attempt{t: t, h: h, peer: p, dir: network.DirInbound, budget: budget, signal: offer.Signal, own: own}
-	defer func() { a.own.release() }()
+	defer a.release()
 	if err := a.accept(offer.Terms); err != nil {
 		return err
 	}

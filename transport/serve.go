@@ -26,9 +26,12 @@ func (a *attempt) accept(theirs holepunch.Terms) error {
 	// This expects the initiator before the ANSWER leaves: its SYN may be
 	// quicker than our return from sending it.
 	if err := a.admit(theirs); err != nil {
-		if holepunch.Impossible(a.own.terms, theirs) != nil {
+		switch {
+		case holepunch.Impossible(a.own.terms, theirs) != nil:
 			a.signal.RefuseImpossible(a.own.terms.Behaviour)
-		} else {
+		case errors.Is(err, holepunch.ErrBusy):
+			a.signal.Refuse(pb.Status_BUSY, words(err))
+		default:
 			a.signal.Refuse(pb.Status_NO_CANDIDATE, words(err))
 		}
 		return err

@@ -41,6 +41,7 @@ func (t *Transport) takeStance(ctx context.Context, h host.Host, w *warmPort) (*
 	t.learnNAT()
 	s := &stance{port: w.Port, release: release}
 	s.terms.Behaviour = t.nat.behaviour(ctx, v.mapping)
+	s.terms.Guessing = t.cfg.guess
 	s.terms.Candidates = holepunch.Reflexive(v.addrs...)
 	switch b := s.terms.Behaviour; {
 	case foretells(b):
