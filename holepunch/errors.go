@@ -20,10 +20,6 @@ func (r Reason) Error() string { return string(r) }
 // ReasonOf returns the reason in err, or "" if there is none: then err is
 // something else's, such as the context's.
 func ReasonOf(err error) Reason {
-	var remote *RemoteError
-	if errors.As(err, &remote) {
-		return remote.Reason()
-	}
 	var r Reason
 	errors.As(err, &r)
 	return r
@@ -121,8 +117,8 @@ func (e *RemoteError) Error() string {
 	return fmt.Sprintf("peer says %s: %q", e.Status, e.Detail)
 }
 
-// Reason is the reason that the status stands for, or "".
-func (e *RemoteError) Reason() Reason {
+// reason is what the status stands for, or "".
+func (e *RemoteError) reason() Reason {
 	switch e.Status {
 	case pb.Status_BUSY:
 		return ErrBusy
@@ -138,8 +134,16 @@ func (e *RemoteError) Reason() Reason {
 	return ""
 }
 
-// Is reports a status as the reason of the same meaning.
+// Is and As report a status as the reason of the same meaning.
 func (e *RemoteError) Is(target error) bool {
-	r := e.Reason()
+	r := e.reason()
 	return r != "" && target == r
+}
+
+func (e *RemoteError) As(target any) bool {
+	r, ok := target.(*Reason)
+	if ok {
+		*r = e.reason()
+	}
+	return ok && *r != ""
 }

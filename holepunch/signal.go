@@ -214,7 +214,7 @@ func (s *Signal) Done(err error, detail string) {
 		m.status = pb.Status_NO_CANDIDATE
 	case errors.Is(err, ErrBusy):
 		m.status = pb.Status_BUSY
-	case errors.Is(err, ErrUnpredictable), errors.Is(err, ErrPortFiltered), errors.Is(err, ErrNoBareSYN):
+	case errors.Is(err, ErrUnpredictable), errors.Is(err, ErrPortFiltered), errors.Is(err, ErrNoBareSYN), errors.Is(err, ErrNoHairpin):
 		m.status = pb.Status_IMPOSSIBLE
 	default:
 		m.status = pb.Status_FAILED

@@ -138,6 +138,14 @@ func (a *attempt) punch(trace func(Event)) holepunch.Punch {
 
 func (a *attempt) tracer() func(Event) { return a.t.tracer(a.peer, a.dir, a.own.port.Number()) }
 
+// withoutHairpin tells that the peers are behind a NAT by which they cannot reach
+// each other, and that they have no other addresses.
+func (a *attempt) withoutHairpin() bool {
+	return a.sameSite() && a.own.terms.Behaviour.Hairpin == stun.No && !slices.ContainsFunc(a.remote, func(c holepunch.Candidate) bool {
+		return c.Kind == pb.Candidate_LAN || c.Kind == pb.Candidate_LISTENER || c.Addr.Addr().Is6()
+	})
+}
+
 // explain adds what is known of the two sides to a failure.
 func (a *attempt) explain(err error) error {
 	if errors.Is(err, holepunch.ErrNoConnection) && a.sameSite() && a.own.terms.Behaviour.Hairpin != stun.Yes {

@@ -20,6 +20,9 @@ func (a *attempt) initiate(ctx context.Context, theirs holepunch.Terms) (tpt.Cap
 		if err := a.admit(theirs); err != nil {
 			return nil, err
 		}
+		if a.withoutHairpin() {
+			return nil, holepunch.ErrNoHairpin
+		}
 		if a.sameSite() {
 			// The peer has told us its addresses within the site.
 			if err := a.signal.More(lanCandidates(a.own.port.Number())); err != nil {
@@ -28,7 +31,7 @@ func (a *attempt) initiate(ctx context.Context, theirs holepunch.Terms) (tpt.Cap
 		}
 		conn, err := a.open(ctx)
 		if err == nil || !a.again(ctx, begin, err) {
-			return conn, a.explain(err)
+			return conn, err
 		}
 		if theirs, err = a.retry(ctx); err != nil {
 			return nil, err
@@ -56,6 +59,7 @@ func (a *attempt) open(ctx context.Context) (tpt.CapableConn, error) {
 		p.Window = foretoldWindow
 	}
 	conn, err := holepunch.Open(ctx, p, a.t.shake(a.peer, a.dir, stop))
+	err = a.explain(err)
 	trace(Event{Kind: Finished, Err: err})
 	return conn, err
 }

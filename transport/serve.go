@@ -43,7 +43,7 @@ func (a *attempt) accept(theirs holepunch.Terms) error {
 // peer, so that its user learns the reason at once.
 func (a *attempt) serveRounds(ctx context.Context, l *listener) error {
 	for {
-		err := a.explain(a.serve(ctx, l))
+		err := a.serve(ctx, l)
 		var again *retried
 		if errors.As(err, &again) {
 			if err = a.restart(ctx, l, again.news); err == nil {
@@ -83,7 +83,8 @@ func (a *attempt) serve(ctx context.Context, l *listener) error {
 	more := make(chan []holepunch.Candidate)
 	p.More = more
 	defer a.dialBack(ctx, stop)()
-	defer a.obey(ctx, stop, secured, more)()
+	end := a.obey(ctx, stop, secured, more)
+	defer end()
 	err := holepunch.Serve(ctx, p, a.t.shake(a.peer, a.dir, stop), func(c tpt.CapableConn) {
 		l.deliver(ctx, c)
 		first()
@@ -91,7 +92,8 @@ func (a *attempt) serve(ctx context.Context, l *listener) error {
 	if errors.Is(err, errConnectedThere) && directConn(a.h, a.peer) != nil {
 		err = nil
 	}
-	stop(nil)
+	end()
+	err = a.explain(err) // after obey, which may add to what is known
 	trace(Event{Kind: Finished, Err: err})
 	return err
 }

@@ -46,7 +46,7 @@ func (t *Transport) takeStance(ctx context.Context, h host.Host, w *warmPort) (*
 	switch b := s.terms.Behaviour; {
 	case foretells(b):
 		err = t.foretell(ctx, s, v.addrs)
-	case b.Ports == stun.Preserved:
+	case b.Ports == stun.Preserved || b.Ports == stun.PortsUnknown:
 		s.terms.Candidates = preserved(s.terms.Candidates, w.Number())
 	}
 	if err != nil {
@@ -139,6 +139,7 @@ func bindingOf(ctx context.Context, port *tcpport.Port, server string) (netip.Ad
 // preserved adds the port itself to the candidates at each IPv4 address: a NAT
 // that preserves ports may have had to give another one towards a STUN server,
 // where a neighbour used it already, and will not towards the peer.
+// Where that is not known of a NAT, it is one SYN in vain.
 func preserved(cs []holepunch.Candidate, port uint16) []holepunch.Candidate {
 	var more []holepunch.Candidate
 	for _, c := range cs {
