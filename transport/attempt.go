@@ -138,6 +138,12 @@ func (a *attempt) punch(trace func(Event)) holepunch.Punch {
 
 func (a *attempt) tracer() func(Event) { return a.t.tracer(a.peer, a.dir, a.own.port.Number()) }
 
+// finish tells the tracer how a round, or the attempt before its first, has ended.
+func (a *attempt) finish(err error) error {
+	a.tracer()(Event{Kind: Finished, Err: err})
+	return err
+}
+
 // withoutHairpin tells that the peers are behind a NAT by which they cannot reach
 // each other, and that they have no other addresses.
 func (a *attempt) withoutHairpin() bool {

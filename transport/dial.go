@@ -76,7 +76,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 		return nil, t.awaitInbound(ctx, h, p)
 	}
 	if err != nil {
-		return nil, err
+		return nil, a.finish(err)
 	}
 	a.signal = signal.Signal
 	// In this order, backwards: the listening ends, DONE is written, the

@@ -18,10 +18,10 @@ func (a *attempt) initiate(ctx context.Context, theirs holepunch.Terms) (tpt.Cap
 	begin := time.Now()
 	for {
 		if err := a.admit(theirs); err != nil {
-			return nil, err
+			return nil, a.finish(err)
 		}
 		if a.withoutHairpin() {
-			return nil, holepunch.ErrNoHairpin
+			return nil, a.finish(holepunch.ErrNoHairpin)
 		}
 		if a.sameSite() {
 			// The peer has told us its addresses within the site.
@@ -34,7 +34,7 @@ func (a *attempt) initiate(ctx context.Context, theirs holepunch.Terms) (tpt.Cap
 			return conn, err
 		}
 		if theirs, err = a.retry(ctx); err != nil {
-			return nil, err
+			return nil, a.finish(err)
 		}
 	}
 }
@@ -59,9 +59,7 @@ func (a *attempt) open(ctx context.Context) (tpt.CapableConn, error) {
 		p.Window = foretoldWindow
 	}
 	conn, err := holepunch.Open(ctx, p, a.t.shake(a.peer, a.dir, stop))
-	err = a.explain(err)
-	trace(Event{Kind: Finished, Err: err})
-	return conn, err
+	return conn, a.finish(a.explain(err))
 }
 
 // minding ends the punch through stop when the peer says that it gave up. The

@@ -10,6 +10,7 @@ import (
 
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 // Delays of the sites' links, one way: 20 ms of RTT between two peers, and 12 ms to the
@@ -126,6 +127,13 @@ func (p *labPeer) must(t testing.TB, what string) {
 // join connects the peer to the relay, and reserve makes it reachable through it.
 func (p *labPeer) join(t testing.TB)    { t.Helper(); p.must(t, "join") }
 func (p *labPeer) reserve(t testing.TB) { t.Helper(); p.must(t, "reserve") }
+
+// learn has the peer wait until it knows its NAT.
+func (p *labPeer) learn(t testing.TB) (b stun.Behaviour) {
+	t.Helper()
+	p.do(t, &b, command{Do: "learn"})
+	return b
+}
 
 // leave makes the peer forget everybody, the relay included.
 func (p *labPeer) leave(t testing.TB) { t.Helper(); p.must(t, "leave") }

@@ -81,6 +81,7 @@ type labHost struct {
 var commands = map[string]func(*labHost, context.Context, command) any{
 	"join":    (*labHost).join,
 	"reserve": (*labHost).reserve,
+	"learn":   (*labHost).learn,
 	"dial":    (*labHost).dial,
 	"ask":     (*labHost).ask,
 	"look":    (*labHost).look,
@@ -164,6 +165,29 @@ func (h *labHost) reserve(ctx context.Context, _ command) any {
 		_, err = client.Reserve(ctx, h, h.cfg.Relay)
 	}
 	return failed(err)
+}
+
+// learn waits until the host knows its NAT, as it does some seconds after it came to a
+// relay.
+func (h *labHost) learn(ctx context.Context, _ command) any {
+	t := find(h)
+	for {
+		t.nat.mu.Lock()
+		known, since, seeking := t.nat.known, t.nat.since, t.nat.seeking
+		t.nat.mu.Unlock()
+		switch {
+		case !since.IsZero():
+			return known
+		case seeking == nil:
+			select { // nobody tells of the beginning
+			case <-time.After(10 * time.Millisecond):
+			case <-ctx.Done():
+				return known
+			}
+		default:
+			<-seeking
+		}
+	}
 }
 
 // dial dials a peer through the relay and waits for the direct connection.

@@ -95,7 +95,7 @@ func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID
 	a := &attempt{t: t, h: h, peer: p, dir: network.DirInbound, budget: budget, signal: offer.Signal, own: own}
 	defer a.release()
 	if err := a.accept(offer.Terms); err != nil {
-		return err
+		return a.finish(err)
 	}
 	defer a.hear(ctx)()
 	return a.serveRounds(ctx, l)

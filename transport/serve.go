@@ -49,7 +49,7 @@ func (a *attempt) serveRounds(ctx context.Context, l *listener) error {
 			if err = a.restart(ctx, l, again.news); err == nil {
 				continue
 			}
-			return err
+			return a.finish(err)
 		}
 		if err != nil {
 			a.signal.Done(err, words(err))
@@ -94,8 +94,7 @@ func (a *attempt) serve(ctx context.Context, l *listener) error {
 	}
 	end()
 	err = a.explain(err) // after obey, which may add to what is known
-	trace(Event{Kind: Finished, Err: err})
-	return err
+	return a.finish(err)
 }
 
 // securedSoon is how long a responder that was told of success goes on until it

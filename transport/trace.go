@@ -13,7 +13,8 @@ const (
 	// Offered: the peer's candidates are known; punching begins. An attempt that
 	// is made in several rounds has one for each.
 	Offered holepunch.EventKind = "offered"
-	// Finished: the attempt is over; Err is nil if the connection is direct.
+	// Finished: the attempt, or a round of it, is over; Err is nil if the connection
+	// is direct.
 	Finished holepunch.EventKind = "finished"
 )
 
