@@ -101,10 +101,10 @@ func TestConcludePorts(t *testing.T) {
 		"wrap around last":       {[]int{65532, 65533, 65534, 65535, 32768}, Sequential, 1},
 		"wrap around, downwards": {[]int{1026, 1025, 1024, 65535, 65534, 65533}, Sequential, -1},
 		"wrap around, two apart": {[]int{65530, 65532, 65534, 1024, 1026}, Sequential, 2},
-		"wrap around twice":      {[]int{65535, 1024, 65535, 1024, 1025, 1026}, Random, 0},
+		"wrap around twice":      {[]int{65535, 1024, 65534, 1025, 1026, 1027}, Random, 0},
 		"not a wrap":             {[]int{30000, 30001, 30002, 1024, 1025, 1026}, Random, 0},
-		"up and down":            {[]int{2000, 2001, 2000, 2001, 2002}, Random, 0},
-		"twice the same":         {[]int{2000, 2001, 2001, 2002, 2003}, Random, 0},
+		"up and down":            {[]int{2000, 2002, 2001, 2003, 2005}, Random, 0},
+		"twice the same":         {[]int{2000, 2001, 2001, 2002, 2003}, PortsUnknown, 0},
 		"random":                 {[]int{14000, 60221, 1812, 33007, 8, 45000}, Random, 0},
 		"random, two near":       {[]int{14000, 14001, 1812, 33007, 8, 45000}, Random, 0},
 	} {

@@ -68,8 +68,8 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			reports, contacts := answers(tt.mapped...)
-			if kept := judge(reports, contacts); len(kept) != tt.kept {
-				t.Errorf("%d kept, want %d", len(kept), tt.kept)
+			if kept, agreed := judge(reports, contacts); len(kept) != tt.kept || agreed != (name != "two disagree") {
+				t.Errorf("%d kept, want %d; agreed: %v", len(kept), tt.kept, agreed)
 			}
 			for i, r := range reports {
 				if want := tt.bad[i]; !errors.Is(r.Err, want) || (r.Err == nil) != (want == nil) {
