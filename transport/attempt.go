@@ -148,7 +148,7 @@ func (a *attempt) finish(err error) error {
 // each other, and that they have no other addresses.
 func (a *attempt) withoutHairpin() bool {
 	return a.sameSite() && a.own.terms.Behaviour.Hairpin == stun.No && !slices.ContainsFunc(a.remote, func(c holepunch.Candidate) bool {
-		return c.Kind == pb.Candidate_LAN || c.Kind == pb.Candidate_LISTENER || c.Addr.Addr().Is6()
+		return c.Kind == pb.Candidate_LAN || isListener(c) || isIPv6(c)
 	})
 }
 
@@ -161,3 +161,4 @@ func (a *attempt) explain(err error) error {
 }
 
 func isListener(c holepunch.Candidate) bool { return c.Kind == pb.Candidate_LISTENER }
+func isIPv6(c holepunch.Candidate) bool     { return c.Addr.Addr().Is6() }

@@ -53,6 +53,9 @@ func (t *Transport) takeStance(ctx context.Context, h host.Host, w *warmPort) (*
 		release()
 		return nil, err
 	}
+	if a, ok := stun.PublicIPv6(); ok && !slices.ContainsFunc(s.terms.Candidates, isIPv6) {
+		s.name(holepunch.Reflexive(netip.AddrPortFrom(a, s.port.Number()))...)
+	}
 	s.name(listeners(h)...)
 	s.expect = s.port.Expect()
 	giveUp := s.release
@@ -70,8 +73,8 @@ func foretells(b stun.Behaviour) bool {
 		(b.Ports == stun.Preserved || b.Ports == stun.Sequential)
 }
 
-// foretell takes a fresh port, and names the external ports that it may get. A
-// host whose NAT is of that kind only in IPv4 has the same port in IPv6.
+// foretell takes a fresh port, and names the external ports that it may get. It is
+// for IPv4 only.
 func (t *Transport) foretell(ctx context.Context, s *stance, reflexive []netip.AddrPort) error {
 	fresh, err := tcpport.Open()
 	if err != nil {
@@ -84,12 +87,7 @@ func (t *Transport) foretell(ctx context.Context, s *stance, reflexive []netip.A
 	}
 	var cs []holepunch.Candidate
 	for _, a := range reflexive {
-		switch {
-		case a.Addr().Is6() && a.Port() == s.port.Number():
-			cs = append(cs, holepunch.Reflexive(netip.AddrPortFrom(a.Addr(), fresh.Number()))...)
-		case a.Addr().Is6():
-			// mapped by something that is not known
-		case s.terms.Behaviour.Ports == stun.Preserved:
+		if a.Addr().Is4() && s.terms.Behaviour.Ports == stun.Preserved {
 			cs = append(cs, holepunch.Candidate{Kind: pb.Candidate_PREDICTED, Addr: netip.AddrPortFrom(a.Addr(), fresh.Number())})
 		}
 	}
@@ -99,7 +97,7 @@ func (t *Transport) foretell(ctx context.Context, s *stance, reflexive []netip.A
 			s.release()
 			return err
 		}
-		cs = append(holepunch.Foretell(last, s.terms.Behaviour.Step), cs...)
+		cs = holepunch.Foretell(last, s.terms.Behaviour.Step)
 	}
 	s.port, s.terms.Candidates = fresh, nil
 	s.name(cs...)
