@@ -128,6 +128,13 @@ func (p *labPeer) must(t testing.TB, what string) {
 func (p *labPeer) join(t testing.TB)    { t.Helper(); p.must(t, "join") }
 func (p *labPeer) reserve(t testing.TB) { t.Helper(); p.must(t, "reserve") }
 
+// forget makes the peer forget another one, and keep the relay.
+func (p *labPeer) forget(t testing.TB, other *labPeer) {
+	t.Helper()
+	var o outcome
+	p.do(t, &o, command{Do: "forget", Peer: other.id})
+}
+
 // learn has the peer wait until it knows its NAT.
 func (p *labPeer) learn(t testing.TB) (b stun.Behaviour) {
 	t.Helper()

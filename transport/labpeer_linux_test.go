@@ -29,6 +29,8 @@ type peerConfig struct {
 	Announce     []string // multiaddrs that the host tells others besides its own
 	Private      bool     // the host is told that it is behind a NAT
 	HolePunching bool     // DCUtR is on beside simopen
+	NoLimits     bool     // the resource manager allows any number of connections a second
+	Guess        bool     // WithPortGuessing
 }
 
 // A command is what the parent of a peer asks of it.
@@ -85,6 +87,7 @@ var commands = map[string]func(*labHost, context.Context, command) any{
 	"dial":    (*labHost).dial,
 	"ask":     (*labHost).ask,
 	"look":    (*labHost).look,
+	"forget":  (*labHost).forget,
 	"leave":   (*labHost).leave,
 	"steps":   (*labHost).takeSteps,
 	"stats":   (*labHost).stats,
@@ -131,7 +134,10 @@ func (h *labHost) options() []libp2p.Option {
 		libp2p.NoListenAddrs, // not the default ones
 		libp2p.EnableRelay(),
 		libp2p.DisableMetrics(),
-		Enable(WithSTUNServers(h.cfg.STUN...), WithTracer(h.trace)),
+		Enable(h.simopen()...),
+	}
+	if h.cfg.NoLimits {
+		opts = append(opts, libp2p.ResourceManager(&network.NullResourceManager{}))
 	}
 	if len(h.cfg.Listen) > 0 {
 		opts[0] = libp2p.ListenAddrStrings(h.cfg.Listen...)
@@ -150,6 +156,14 @@ func (h *labHost) options() []libp2p.Option {
 	}
 	if h.cfg.HolePunching {
 		opts = append(opts, libp2p.EnableHolePunching())
+	}
+	return opts
+}
+
+func (h *labHost) simopen() []Option {
+	opts := []Option{WithSTUNServers(h.cfg.STUN...), WithTracer(h.trace)}
+	if h.cfg.Guess {
+		opts = append(opts, WithPortGuessing())
 	}
 	return opts
 }
@@ -232,18 +246,19 @@ func (h *labHost) look(ctx context.Context, cmd command) any {
 	return o
 }
 
-// leave closes all connections and forgets everybody and what happened, so that the next
-// attempt starts as the first one did.
+// forget closes all connections to a peer, and leave those to everybody, the relay
+// included, so that the next attempt starts from a port without mappings.
+func (h *labHost) forget(_ context.Context, cmd command) any {
+	h.Network().ClosePeer(cmd.Peer)
+	h.Peerstore().RemovePeer(cmd.Peer)
+	h.Peerstore().ClearAddrs(cmd.Peer)
+	return failed(nil)
+}
+
 func (h *labHost) leave(ctx context.Context, _ command) any {
 	for _, p := range h.Network().Peers() {
-		h.Network().ClosePeer(p)
-		h.Peerstore().RemovePeer(p)
-		h.Peerstore().ClearAddrs(p)
+		h.forget(ctx, command{Peer: p})
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.steps = nil
-	clear(h.open)
 	return failed(nil)
 }
 

@@ -113,7 +113,7 @@ func startMatrixSides(t *testing.T, l *hostLab, role string, kinds []string) map
 		name := role + " " + kind
 		site := l.site(t, name, kind)
 		sides[kind] = &matrixSide{
-			labPeer: l.startPeer(t, addHost(t, site, name), peerConfig{}),
+			labPeer: l.startPeer(t, addHost(t, site, name), peerConfig{NoLimits: true}),
 			knows:   behaviourOf(site.NAT()),
 		}
 	}
@@ -197,8 +197,8 @@ func tryPair(t *testing.T, d, l *matrixSide) matrixResult {
 	r := matrixResult{predicted: holepunch.Predict(d.knows, l.knows)}
 	var listener outcome
 	r.dialler, listener = punch(t, d.labPeer, l.labPeer)
-	defer l.leave(t)
-	defer d.leave(t)
+	defer l.forget(t, d.labPeer)
+	defer d.forget(t, l.labPeer)
 
 	t.Logf("%s; the dialler has %v; the listener has %v", r.predicted, r.dialler, listener)
 	switch {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
@@ -42,6 +43,8 @@ func relayRole(c *labtest.Child) error {
 	h, err := libp2p.New(
 		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/%s/tcp/%d", cfg.Addrs[0], relayTCPPort)),
 		libp2p.DisableMetrics(),
+		// The usual one bounds how many connections a second come from an address.
+		libp2p.ResourceManager(&network.NullResourceManager{}),
 	)
 	if err != nil {
 		return err
