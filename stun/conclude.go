@@ -110,13 +110,26 @@ func concludePorts(fresh []sighting) (Ports, int) {
 	switch {
 	case preserved >= 2 && 2*preserved > len(fresh): // others may have been taken
 		return Preserved, 0
-	case len(fresh) < minFresh:
+	case len(fresh) < minFresh, alike(fresh):
 		return PortsUnknown, 0
 	}
 	if step := step(fresh); step != 0 {
 		return Sequential, step
 	}
 	return Random, 0
+}
+
+// alike reports whether a server claims to see two ports at one mapping, which cannot
+// be as long as both have a connection to it.
+func alike(fresh []sighting) bool {
+	seen := make(map[netip.AddrPort]bool)
+	for _, s := range fresh {
+		if seen[s.mapped] {
+			return true
+		}
+		seen[s.mapped] = true
+	}
+	return false
 }
 
 // step is the greatest common divisor of the differences between successive ports,
@@ -128,8 +141,6 @@ func step(fresh []sighting) int {
 		last, next := int(fresh[i].mapped.Port()), int(s.mapped.Port())
 		d := next - last
 		switch {
-		case d == 0:
-			return 0
 		case abs(d) <= maxGap:
 			step = gcd(step, abs(d))
 			if d > 0 {

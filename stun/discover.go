@@ -34,8 +34,8 @@ type ServerReport struct {
 
 	// Err is what is wrong with the server: an *Error, a *DissentError, or an error
 	// that errors.Is finds ErrNoTCP, ErrFamily, ErrPrivateMapped or ErrSameServer in.
-	// A server that dissents from one other, with no third to decide, counts as the
-	// rest do: it may be that the NAT uses several addresses.
+	// Where two dissent, with no third to decide, either may lie, or the NAT uses
+	// several addresses; each is then taken by itself.
 	Err error
 }
 
@@ -64,32 +64,32 @@ func Discover(ctx context.Context, servers []string) (*Report, error) {
 	}
 	defer s.close()
 	s.survey()
-	kept := judge(s.reports, s.contacts)
+	kept, agreed := judge(s.reports, s.contacts)
 	best := choose(kept)
+	r := new(Report)
 	var o observations
 	if best != nil {
-		kept = slices.DeleteFunc(kept, func(c *contact) bool { return c.addr.Addr().Is4() != best.addr.Addr().Is4() })
 		for _, c := range kept {
-			o.shared = append(o.shared, c.sighting())
+			if c.addr.Addr().Is4() != best.addr.Addr().Is4() {
+				continue // behind other NATs
+			}
+			if a := c.answer.mapped.Addr(); !slices.Contains(r.Addrs, a) {
+				r.Addrs = append(r.Addrs, a)
+			}
+			// Where it is not known who lies, nobody is compared with others.
+			if agreed || c.server == best.server {
+				o.shared = append(o.shared, c.sighting())
+			}
 		}
+		r.NAT = Known(best.sighting().translated())
 		try(ctx, best, &o)
 	}
 	// Who has not answered yet may, and else it should be known over what.
 	s.wait()
-	r := &Report{
-		Behaviour: conclude(o),
-		IPv6:      hasIPv6(),
-		UDP:       slices.ContainsFunc(s.udp, func(f udpFate) bool { return f != udpSilent }),
-		Servers:   s.reports,
-	}
-	for _, seen := range o.shared {
-		if r.NAT != Yes {
-			r.NAT = Known(seen.translated())
-		}
-		if a := seen.mapped.Addr(); !slices.Contains(r.Addrs, a) {
-			r.Addrs = append(r.Addrs, a)
-		}
-	}
+	r.Behaviour = conclude(o)
+	r.IPv6 = hasIPv6()
+	r.UDP = slices.ContainsFunc(s.udp, func(f udpFate) bool { return f != udpSilent })
+	r.Servers = s.reports
 	if best != nil {
 		return r, nil
 	}
@@ -104,8 +104,8 @@ func Discover(ctx context.Context, servers []string) (*Report, error) {
 }
 
 // judge takes out the contacts that lie, or that most others contradict, and says so
-// in the reports.
-func judge(reports []ServerReport, contacts []*contact) (kept []*contact) {
+// in the reports. The rest agrees unless there is no majority.
+func judge(reports []ServerReport, contacts []*contact) (kept []*contact, agreed bool) {
 	var votes []Observed
 	for _, c := range contacts {
 		if err := CheckMapped(c.addr.Addr(), c.answer.mapped.Addr()); err != nil {
@@ -115,6 +115,7 @@ func judge(reports []ServerReport, contacts []*contact) (kept []*contact) {
 		kept = append(kept, c)
 		votes = append(votes, Observed{Observer: reports[c.server].Server, Mapped: c.answer.mapped})
 	}
+	agreed = true
 	_, dissent := Agree(votes)
 	for _, err := range dissent {
 		var d *DissentError
@@ -126,14 +127,16 @@ func judge(reports []ServerReport, contacts []*contact) (kept []*contact) {
 				reports[i].Err = err
 			}
 		}
-		if d.Majority.IsValid() {
+		if !d.Majority.IsValid() {
+			agreed = false
+		} else {
 			kept = slices.DeleteFunc(kept, func(c *contact) bool {
 				return c.answer.mapped.Addr() != d.Majority && reports[c.server].Server == d.Observer &&
 					c.answer.mapped.Addr().Is4() == d.Majority.Is4()
 			})
 		}
 	}
-	return kept
+	return kept, agreed
 }
 
 // choose returns the contact that can do most for further tests, the first of

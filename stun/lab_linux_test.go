@@ -97,6 +97,22 @@ type discoverLab struct {
 
 func newDiscoverLab(t *testing.T, nat string) *discoverLab {
 	t.Helper()
+	l, server := newHome(t, nat)
+	other, err := server.AddAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.server = [2]netip.AddrPort{
+		netip.AddrPortFrom(server.Addr(), 3478),
+		netip.AddrPortFrom(other, 3479),
+	}
+	labtest.Start(t, server, "serve", l.server).Next(t, new(string))
+	return l
+}
+
+// newHome is a lab without a server, but a host for it.
+func newHome(t *testing.T, nat string) (l *discoverLab, server *natlab.Host) {
+	t.Helper()
 	lab := labtest.New(t, natlab.Config{Seed: 1})
 	add := func(name, nat string) (*natlab.Site, *natlab.Host) {
 		b, err := natlab.ParseBehaviour(nat)
@@ -113,18 +129,10 @@ func newDiscoverLab(t *testing.T, nat string) *discoverLab {
 		}
 		return site, host
 	}
-	_, server := add("server", "public")
-	other, err := server.AddAddr()
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &discoverLab{server: [2]netip.AddrPort{
-		netip.AddrPortFrom(server.Addr(), 3478),
-		netip.AddrPortFrom(other, 3479),
-	}}
+	_, server = add("server", "public")
+	l = new(discoverLab)
 	l.home, l.host = add("home", nat)
-	labtest.Start(t, server, "serve", l.server).Next(t, new(string))
-	return l
+	return l, server
 }
 
 func (l *discoverLab) discover(t *testing.T, servers ...string) discovered {

@@ -28,6 +28,17 @@ func serveOn(tb testing.TB, s *stun.Server, address string) netip.AddrPort {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return serveOnListener(tb, s, l)
+}
+
+// serveListener runs a server on l until the test ends.
+func serveListener(tb testing.TB, cfg *stun.ServerConfig, l net.Listener) netip.AddrPort {
+	tb.Helper()
+	return serveOnListener(tb, stun.NewServer(cfg), l)
+}
+
+func serveOnListener(tb testing.TB, s *stun.Server, l net.Listener) netip.AddrPort {
+	tb.Helper()
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	tb.Cleanup(func() {
