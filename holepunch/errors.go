@@ -9,36 +9,72 @@ import (
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
 )
 
-// Reasons of a [PunchError] that a caller may act on, for [errors.Is].
-var (
+// A Reason says why there is no direct connection. A program switches on it, and
+// a person reads it; docs/nat.md has advice for each. Reasons are errors, so that
+// [errors.Is] finds them in what wraps them, and [ReasonOf] returns the outermost.
+type Reason string
+
+func (r Reason) Error() string { return string(r) }
+
+// ReasonOf returns the reason in err, or "" if there is none: then err is
+// something else's, such as the context's.
+func ReasonOf(err error) Reason {
+	var remote *RemoteError
+	if errors.As(err, &remote) {
+		return remote.Reason()
+	}
+	var r Reason
+	errors.As(err, &r)
+	return r
+}
+
+// What can go wrong.
+const (
 	// ErrSignalLost: the relayed connection or its stream ended in the middle
 	// of the signalling. A new relayed connection can try again.
-	ErrSignalLost = errors.New("signalling over the relayed connection was lost")
+	ErrSignalLost Reason = "signalling over the relayed connection was lost"
 
 	// ErrMalformed: the peer sent what is not a message of /simopen/1.0.0, or
 	// one beyond its bounds. Trying again will not help.
-	ErrMalformed = errors.New("malformed signalling message")
+	ErrMalformed Reason = "malformed signalling message"
 
 	// ErrNoAnswer: the peer is silent, although the relayed connection is
 	// there. It may be busy with something else.
-	ErrNoAnswer = errors.New("the peer did not answer")
+	ErrNoAnswer Reason = "the peer did not answer"
 
 	// ErrNoAddress: a peer does not know its own reflexive address.
-	ErrNoAddress = errors.New("no reflexive address")
+	ErrNoAddress Reason = "no reflexive address"
 
 	// ErrNoCandidate: the peer named no address that may be dialled; see
 	// [Admissible].
-	ErrNoCandidate = errors.New("no candidate that may be dialled")
+	ErrNoCandidate Reason = "no candidate that may be dialled"
 
 	// ErrBusy: as many attempts as the limits allow are under way.
-	ErrBusy = errors.New("too many attempts under way")
+	ErrBusy Reason = "too many attempts under way"
 
 	// ErrNoConnection: no TCP connection came up in time. SYNs were sent, and
 	// at least one NAT let none of them in.
-	ErrNoConnection = errors.New("no connection came up")
+	ErrNoConnection Reason = "no connection came up"
 
 	// ErrHandshake: connections came up, but none proved to be the peer's.
-	ErrHandshake = errors.New("no connection that came up was secured as the peer's")
+	ErrHandshake Reason = "no connection that came up was secured as the peer's"
+
+	// ErrUnpredictable: both NATs give every destination another port, at
+	// random, and neither peer can be told where the other is. See [Predict].
+	ErrUnpredictable Reason = "both NATs give every destination another port, at random"
+
+	// ErrPortFiltered: one NAT gives every destination another port, at random,
+	// and the other lets in the ports only that were sent to. See [Predict].
+	ErrPortFiltered Reason = "one NAT gives every destination another port, at random, and the other lets in only ports that were sent to"
+
+	// ErrNoBareSYN: no NAT that would have to lets a bare SYN in, against RFC
+	// 5382 REQ-2. No ordinary TCP socket gets through. See [Predict].
+	ErrNoBareSYN Reason = "no NAT lets in a bare SYN, as a simultaneous open needs"
+
+	// ErrNoHairpin: both peers are behind the same NAT, which does not let them
+	// reach each other by their external addresses, and their addresses within
+	// do not reach either.
+	ErrNoHairpin Reason = "both peers are behind the same NAT, and it has no hairpinning"
 )
 
 // A PunchError is the failure of one step of an attempt. What to do about it
@@ -82,19 +118,25 @@ func (e *RemoteError) Error() string {
 	return fmt.Sprintf("peer says %s: %q", e.Status, e.Detail)
 }
 
-// Is reports a status as the sentinel of the same meaning.
-func (e *RemoteError) Is(target error) bool {
+// Reason is the reason that the status stands for, or "".
+func (e *RemoteError) Reason() Reason {
 	switch e.Status {
 	case pb.Status_BUSY:
-		return target == ErrBusy
+		return ErrBusy
 	case pb.Status_NO_ADDRESS:
-		return target == ErrNoAddress
+		return ErrNoAddress
 	case pb.Status_NO_CANDIDATE:
-		return target == ErrNoCandidate
+		return ErrNoCandidate
 	case pb.Status_FAILED:
-		return target == ErrNoConnection
+		return ErrNoConnection
 	case pb.Status_MALFORMED:
-		return target == ErrMalformed
+		return ErrMalformed
 	}
-	return false
+	return ""
+}
+
+// Is reports a status as the reason of the same meaning.
+func (e *RemoteError) Is(target error) bool {
+	r := e.Reason()
+	return r != "" && target == r
 }

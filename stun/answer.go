@@ -3,36 +3,63 @@ package stun
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 
 	pion "github.com/pion/stun/v3"
 )
 
-// decodeAnswer returns the mapped address of a response to a Binding request.
+// answer is what a success response says.
+type answer struct {
+	mapped netip.AddrPort
+	other  netip.AddrPort // OTHER-ADDRESS; the zero AddrPort if there is none
+	back   *connectBack   // CONNECT-BACK; nil if there is none
+}
+
+// decodeAnswer returns what a response to a Binding request says.
 //
 // It returns a *ResponseError for an error response, and ErrMalformed or
 // ErrNoMappedAddress for one that the client must not use. Section numbers in
 // the code are RFC 8489's.
-func decodeAnswer(m *pion.Message) (netip.AddrPort, error) {
+func decodeAnswer(m *pion.Message) (answer, error) {
 	// Section 6.3: method, class, then FINGERPRINT.
 	if m.Type != pion.BindingSuccess && m.Type != pion.BindingError {
-		return netip.AddrPort{}, fmt.Errorf("%w: %s instead of a Binding response", ErrMalformed, m.Type)
+		return answer{}, fmt.Errorf("%w: %s instead of a Binding response", ErrMalformed, m.Type)
 	}
 	if m.Contains(pion.AttrFingerprint) {
 		if err := pion.Fingerprint.Check(m); err != nil {
-			return netip.AddrPort{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+			return answer{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 		}
 	}
 	// Sections 6.3.3 and 6.3.4.
 	for _, a := range m.Attributes {
 		if !comprehended(a.Type) && !legacy(a.Type) {
-			return netip.AddrPort{}, fmt.Errorf("%w: unknown attribute 0x%04x", ErrMalformed, a.Type.Value())
+			return answer{}, fmt.Errorf("%w: unknown attribute 0x%04x", ErrMalformed, a.Type.Value())
 		}
 	}
 	if m.Type == pion.BindingError {
-		return netip.AddrPort{}, decodeError(m)
+		return answer{}, decodeError(m)
 	}
-	return mappedAddress(m)
+	mapped, err := mappedAddress(m)
+	if err != nil {
+		return answer{}, err
+	}
+	a := answer{mapped: mapped}
+	// A bad value of what nobody has to comprehend is as good as none.
+	a.other, _ = otherAddress(m)
+	if back := new(connectBack); back.GetFrom(m) == nil {
+		a.back = back
+	}
+	return a, nil
+}
+
+// otherAddress returns the OTHER-ADDRESS of m (RFC 5780 section 7.4).
+func otherAddress(m *pion.Message) (netip.AddrPort, error) {
+	var other pion.MappedAddress
+	if err := other.GetFromAs(m, pion.AttrOtherAddress); err != nil {
+		return netip.AddrPort{}, err
+	}
+	return attributeAddress(m, pion.AttrOtherAddress, other.IP, other.Port)
 }
 
 // legacy reports whether t is a comprehension-required attribute that servers
@@ -73,14 +100,20 @@ func mappedAddress(m *pion.Message) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("%w: %s: %w", ErrMalformed, attr, err)
 	}
+	return attributeAddress(m, attr, addr.IP, addr.Port)
+}
+
+// attributeAddress returns the address that pion/stun has read from an attribute
+// of m.
+func attributeAddress(m *pion.Message, attr pion.AttrType, raw net.IP, port int) (netip.AddrPort, error) {
 	// pion/stun pads or cuts a value that does not fit its family.
-	if value, err := m.Get(attr); err != nil || len(value) != 4+len(addr.IP) {
+	if value, err := m.Get(attr); err != nil || len(value) != 4+len(raw) {
 		return netip.AddrPort{}, fmt.Errorf("%w: %s of %d bytes", ErrMalformed, attr, len(value))
 	}
-	ip, _ := netip.AddrFromSlice(addr.IP)
+	ip, _ := netip.AddrFromSlice(raw)
 	ip = ip.Unmap()
-	if !ip.IsValid() || ip.IsUnspecified() || addr.Port == 0 {
-		return netip.AddrPort{}, fmt.Errorf("%w: %s is %s", ErrNoMappedAddress, attr, addr)
+	if !ip.IsValid() || ip.IsUnspecified() || port == 0 {
+		return netip.AddrPort{}, fmt.Errorf("%w: %s is %s, port %d", ErrNoMappedAddress, attr, raw, port)
 	}
-	return netip.AddrPortFrom(ip, uint16(addr.Port)), nil
+	return netip.AddrPortFrom(ip, uint16(port)), nil
 }

@@ -135,7 +135,8 @@ func decode(in string) (netip.AddrPort, error) {
 	if err := readMessage(bufio.NewReaderSize(strings.NewReader(in), maxMessage), m); err != nil {
 		return netip.AddrPort{}, err
 	}
-	return decodeAnswer(m)
+	a, err := decodeAnswer(m)
+	return a.mapped, err
 }
 
 // FuzzAnswer looks for an answer that panics, or gets through with an address
@@ -152,12 +153,16 @@ func FuzzAnswer(f *testing.F) {
 			if len(m.Raw) > maxMessage || len(m.Raw) != headerSize+int(binary.BigEndian.Uint16(m.Raw[2:])) {
 				t.Fatalf("message of %d bytes", len(m.Raw))
 			}
-			addr, err := decodeAnswer(m)
+			answer, err := decodeAnswer(m)
+			addr := answer.mapped
 			if (err == nil) != addr.IsValid() {
 				t.Fatalf("got %v, %v", addr, err)
 			}
 			if err == nil && (addr.Port() == 0 || addr.Addr().IsUnspecified() || addr.Addr().Is4In6()) {
 				t.Fatalf("useless address %v", addr)
+			}
+			if o := answer.other; o.IsValid() && (err != nil || o.Port() == 0 || o.Addr().IsUnspecified() || o.Addr().Is4In6()) {
+				t.Fatalf("useless other address %v, %v", o, err)
 			}
 			var resp *ResponseError
 			if errors.As(err, &resp) && (resp.Code < 300 || resp.Code > 699) {

@@ -47,8 +47,8 @@ type Conn struct {
 type transactionID = [pion.TransactionIDSize]byte
 
 type reply struct {
-	addr netip.AddrPort
-	err  error
+	answer answer
+	err    error
 }
 
 // Dial connects to server, given as ParseServer takes it, through d. Without a
@@ -60,7 +60,7 @@ func Dial(ctx context.Context, d Dialer, server string) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := withTimeout(ctx)
+	ctx, cancel := withTimeout(ctx, defaultTimeout)
 	defer cancel()
 	nc, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -94,52 +94,54 @@ func newConn(nc net.Conn, server string) *Conn {
 // ErrTransaction, ErrNoMappedAddress, ErrDisconnected, net.ErrClosed after
 // Close, or the error of the context; errors.As a *ResponseError.
 func (c *Conn) Binding(ctx context.Context) (netip.AddrPort, error) {
-	ctx, cancel := withTimeout(ctx)
+	ctx, cancel := withTimeout(ctx, defaultTimeout)
 	defer cancel()
-	addr, err := c.binding(ctx)
+	a, err := c.ask(ctx)
 	if err != nil {
 		return netip.AddrPort{}, &Error{Op: "binding", Server: c.server, Err: err}
 	}
-	return addr, nil
+	return a.mapped, nil
 }
 
-func (c *Conn) binding(ctx context.Context) (netip.AddrPort, error) {
+// ask is Binding with more attributes in the request, and all of the answer.
+func (c *Conn) ask(ctx context.Context, attributes ...pion.Setter) (answer, error) {
 	if err := ctx.Err(); err != nil {
-		return netip.AddrPort{}, err
+		return answer{}, err
 	}
 	// No SOFTWARE, although RFC 8489 section 6.1 would like it: the server
 	// need not learn what asks.
-	req, err := pion.Build(pion.TransactionID, pion.BindingRequest, pion.Fingerprint)
+	setters := append([]pion.Setter{pion.TransactionID, pion.BindingRequest}, attributes...)
+	req, err := pion.Build(append(setters, pion.Fingerprint)...)
 	if err != nil {
-		return netip.AddrPort{}, err
+		return answer{}, err
 	}
-	answer := make(chan reply, 1) // The reader never waits for us.
+	replies := make(chan reply, 1) // The reader never waits for us.
 	c.mu.Lock()
-	c.waiting[req.TransactionID] = answer
+	c.waiting[req.TransactionID] = replies
 	c.mu.Unlock()
 
 	stop := context.AfterFunc(ctx, func() { c.abort(errInterrupted) })
 	_, err = c.nc.Write(req.Raw)
 	if !stop() {
-		return netip.AddrPort{}, ctx.Err()
+		return answer{}, ctx.Err()
 	}
 	if err != nil {
 		c.abort(lost(err))
 	}
 
 	select {
-	case a := <-answer:
-		return a.addr, a.err
+	case r := <-replies:
+		return r.answer, r.err
 	case <-ctx.Done():
 		// The transaction keeps its place, so that a late answer is not
 		// taken for a stray one.
-		return netip.AddrPort{}, ctx.Err()
+		return answer{}, ctx.Err()
 	case <-c.done:
 		select {
-		case a := <-answer: // It came just before the end.
-			return a.addr, a.err
+		case r := <-replies: // It came just before the end.
+			return r.answer, r.err
 		default:
-			return netip.AddrPort{}, c.err
+			return answer{}, c.err
 		}
 	}
 }
@@ -204,18 +206,18 @@ func (c *Conn) read() {
 // deliver gives the answer to the Binding that waits for it. An error ends the
 // connection.
 func (c *Conn) deliver(m *pion.Message) error {
-	addr, err := decodeAnswer(m)
+	a, err := decodeAnswer(m)
 	if refused := (*ResponseError)(nil); err != nil && !errors.As(err, &refused) {
 		return err
 	}
 	c.mu.Lock()
-	answer, ok := c.waiting[m.TransactionID]
+	replies, ok := c.waiting[m.TransactionID]
 	delete(c.waiting, m.TransactionID)
 	c.mu.Unlock()
 	if !ok {
 		return ErrTransaction
 	}
-	answer <- reply{addr, err}
+	replies <- reply{a, err}
 	return nil
 }
 
@@ -231,11 +233,12 @@ func (c *Conn) abort(err error) {
 // lost wraps an error of the socket, such as io.EOF or ECONNRESET.
 func lost(err error) error { return fmt.Errorf("%w: %w", ErrDisconnected, err) }
 
-func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+// withTimeout gives ctx a deadline if it has none.
+func withTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeout(ctx, defaultTimeout)
+	return context.WithTimeout(ctx, d)
 }
 
 // addrPort returns the address of a TCP socket, an IPv4-mapped IPv6 address as

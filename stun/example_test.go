@@ -80,6 +80,32 @@ func ExampleServer() {
 	// Output: stun: server closed
 }
 
+// A server that connects back, and has two addresses, lets a client find out all
+// that its NAT does. On loopback there is none, and anybody is let in.
+func ExampleDiscover() {
+	server, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	s := stun.NewServer(nil)
+	go func() { _ = s.Serve(server) }()
+	defer s.Close()
+
+	report, err := stun.Discover(context.Background(), []string{server.Addr().String()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("NAT:", report.NAT)
+	fmt.Println("mapping:", report.Mapping)
+	fmt.Println("filtering:", report.Filtering) // This server has one address only.
+	fmt.Println(stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Sequential, Step: 1})
+	// Output:
+	// NAT: no
+	// mapping: EIM
+	// filtering: unknown
+	// APDM, APDF, sequential ports 1 apart
+}
+
 // runningServer is a server on loopback.
 type runningServer struct {
 	*stun.Server

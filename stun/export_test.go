@@ -1,5 +1,14 @@
 package stun
 
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	pion "github.com/pion/stun/v3"
+)
+
 // For the tests in package stun_test.
 var (
 	NewConn        = newConn
@@ -7,3 +16,47 @@ var (
 )
 
 const MaxMessage = maxMessage
+
+// CONNECT-BACK.
+type (
+	From      = from
+	Outcome   = outcome
+	Callbacks = callbacks
+)
+
+const (
+	FromOwn        = fromOwn
+	FromOther      = fromOther
+	NotDone        = notDone
+	Connected      = connected
+	Refused        = refused
+	MaxPerClient   = maxPerClient
+	MaxPerWindow   = maxPerWindow
+	MaxCallbacks   = maxCallbacks
+	CallbackWindow = callbackWindow
+
+	AttrConnectBack = attrConnectBack
+)
+
+var NewCallbacks = newCallbacks
+
+func (b *callbacks) Begin(client netip.Addr, now time.Time) bool { return b.begin(client, now) }
+func (b *callbacks) End()                                        { b.end() }
+func (b *callbacks) Close()                                      { b.close() }
+
+func (b *callbacks) Call(asked from, local, other netip.Addr, client netip.AddrPort) (outcome, *net.TCPConn) {
+	return b.call(asked, local, other, client)
+}
+
+func ConnectBackRequest() []byte {
+	return pion.MustBuild(pion.TransactionID, pion.BindingRequest, connectBack{from: fromOwn}).Raw
+}
+
+// AskBack asks the server to connect back, and returns what came of it.
+func (c *Conn) AskBack(ctx context.Context, f from) (outcome, error) {
+	a, err := c.ask(ctx, connectBack{from: f})
+	if err != nil {
+		return notDone, err
+	}
+	return a.back.outcome, nil
+}

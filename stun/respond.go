@@ -12,6 +12,9 @@ var software = pion.Software("simopen")
 // responder makes the responses for one client. It reuses its messages, so that
 // a request costs no allocations.
 type responder struct {
+	other       netip.AddrPort                // the server's, or the zero AddrPort
+	connectBack func(connectBack) connectBack // nil if there is none
+
 	req     pion.Message
 	resp    pion.Message
 	mapped  pion.XORMappedAddress
@@ -21,11 +24,16 @@ type responder struct {
 	refusal []pion.Setter
 }
 
-// init prepares the responses for a client at addr. The responder must not be
-// copied afterwards.
-func (r *responder) init(addr netip.AddrPort) {
+// init prepares the responses for a client at addr, of a server with another address
+// unless that is the zero AddrPort, which connects back unless that is nil. The
+// responder must not be copied afterwards.
+func (r *responder) init(addr, other netip.AddrPort, connectBack func(connectBack) connectBack) {
+	r.other, r.connectBack = other, connectBack
 	r.mapped = pion.XORMappedAddress{IP: addr.Addr().AsSlice(), Port: int(addr.Port())}
 	r.success = []pion.Setter{&r.req, pion.BindingSuccess, &r.mapped, software}
+	if other.IsValid() {
+		r.success = append(r.success, &pion.OtherAddress{IP: other.Addr().AsSlice(), Port: int(other.Port())})
+	}
 	r.refusal = []pion.Setter{&r.req, pion.BindingError, pion.CodeUnknownAttribute, &r.unknown, software}
 }
 
@@ -55,6 +63,10 @@ func (r *responder) answer() []byte {
 	}
 	if err := r.resp.Build(setters...); err != nil {
 		return nil // Cannot be: all values fit their attributes.
+	}
+	var asked connectBack
+	if r.connectBack != nil && len(r.unknown) == 0 && asked.GetFrom(&r.req) == nil {
+		_ = r.connectBack(asked).AddTo(&r.resp) // It has no error to return.
 	}
 	if fingerprint {
 		_ = pion.Fingerprint.AddTo(&r.resp) // It has no error to return.

@@ -32,7 +32,7 @@ var testClient = netip.MustParseAddrPort("192.0.2.1:32853")
 func respondTo(t *testing.T, client netip.AddrPort, req []byte) *pion.Message {
 	t.Helper()
 	var r responder
-	r.init(client)
+	r.init(client, netip.AddrPort{}, nil)
 	if err := pion.Decode(req, &r.req); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestRespondSuccess(t *testing.T) {
 				if resp == nil {
 					t.Fatal("no response")
 				}
-				if got, err := decodeAnswer(resp); err != nil || got != want {
+				if got, err := decodeAnswer(resp); err != nil || got.mapped != want {
 					t.Errorf("got %v, %v, want %v", got, err, want)
 				}
 				if got, want := resp.Contains(pion.AttrFingerprint), name == "FINGERPRINT"; got != want {
@@ -141,7 +141,7 @@ func TestRespondAllocates(t *testing.T) {
 		"refusal": {pion.TransactionID, pion.BindingRequest, raw(0x7001), pion.Fingerprint},
 	} {
 		var r responder
-		r.init(testClient)
+		r.init(testClient, netip.AddrPort{}, nil)
 		r.req = *pion.MustBuild(setters...)
 		// One, for the value of the FINGERPRINT, or of the ERROR-CODE.
 		if got := testing.AllocsPerRun(100, func() { r.answer() }); got > 1 {
@@ -159,7 +159,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add(pion.MustBuild(pion.NewType(pion.MethodBinding, pion.ClassIndication)).Raw)
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var r responder
-		r.init(testClient)
+		r.init(testClient, netip.AddrPort{}, nil)
 		stream := bufio.NewReaderSize(bytes.NewReader(in), maxMessage)
 		resp := new(pion.Message)
 		for readMessage(stream, &r.req) == nil {
@@ -173,9 +173,9 @@ func FuzzRequest(f *testing.F) {
 			if resp.TransactionID != r.req.TransactionID {
 				t.Fatal("response to another transaction")
 			}
-			addr, err := decodeAnswer(resp)
-			if resp.Type == pion.BindingSuccess && (err != nil || addr != testClient) {
-				t.Fatalf("response %x: %v, %v", b, addr, err)
+			a, err := decodeAnswer(resp)
+			if resp.Type == pion.BindingSuccess && (err != nil || a.mapped != testClient) {
+				t.Fatalf("response %x: %+v, %v", b, a, err)
 			}
 		}
 	})

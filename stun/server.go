@@ -3,7 +3,9 @@ package stun
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -31,6 +33,13 @@ type ServerConfig struct {
 	// 25 to 30 s to keep both alive, so that two may be lost or late.
 	IdleTimeout time.Duration
 
+	// Addresses are the server's two addresses and two ports (RFC 5780, section
+	// 3), if it has them: Serve must listen at all four combinations, and the
+	// host must have both addresses, as clients see them. A client that asks at
+	// one is told the one that differs in both (OTHER-ADDRESS), and may ask the
+	// server to connect back from its other address.
+	Addresses [2]netip.AddrPort
+
 	// RequestTimeout bounds the time in which a request must arrive whole
 	// once its first byte has, and in which its answer must be taken. Default
 	// 5 s: both fit into one segment, and in 5 s a lost one is sent anew
@@ -52,22 +61,46 @@ func (c *ServerConfig) withDefaults() ServerConfig {
 	return cfg
 }
 
+// other returns the address that a client at the local address is told of, or the
+// zero AddrPort.
+func (c *ServerConfig) other(local netip.AddrPort) netip.AddrPort {
+	a, b := c.Addresses[0], c.Addresses[1]
+	ip, port := b.Addr(), b.Port()
+	if local.Addr() == b.Addr() {
+		ip = a.Addr()
+	} else if local.Addr() != a.Addr() {
+		return netip.AddrPort{}
+	}
+	if local.Port() == b.Port() {
+		port = a.Port()
+	} else if local.Port() != a.Port() {
+		return netip.AddrPort{}
+	}
+	// RFC 5780 section 7.4: none without another address.
+	if ip == local.Addr() || !ip.IsValid() {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(ip, port)
+}
+
 func setDefault[T int | time.Duration](v *T, d T) {
 	if *v == 0 {
 		*v = d
 	}
 }
 
-// Server is a STUN server for TCP. It answers Binding requests of RFC 8489 and
-// nothing else. Its methods may be called from several goroutines.
+// Server is a STUN server for TCP, and for UDP. It answers Binding requests of RFC
+// 8489 and nothing else. Over TCP it connects back to a client that asks for it; see
+// docs/stun-connect-back.md. Its methods may be called from several goroutines.
 type Server struct {
-	cfg ServerConfig
+	cfg       ServerConfig
+	callbacks *callbacks
 
 	done  chan struct{}  // closed when Shutdown or Close begins
 	conns sync.WaitGroup // a goroutine each
 
 	mu        sync.Mutex
-	listeners map[*net.Listener]struct{}
+	listeners map[*io.Closer]struct{} // and packet connections
 	open      connTable
 }
 
@@ -77,7 +110,8 @@ func NewServer(cfg *ServerConfig) *Server {
 	return &Server{
 		cfg:       c,
 		done:      make(chan struct{}),
-		listeners: make(map[*net.Listener]struct{}),
+		callbacks: newCallbacks(),
+		listeners: make(map[*io.Closer]struct{}),
 		open:      newConnTable(c.MaxConns, c.MaxConnsPerClient),
 	}
 }
@@ -90,10 +124,11 @@ func NewServer(cfg *ServerConfig) *Server {
 // pause; any other is returned.
 func (s *Server) Serve(l net.Listener) error {
 	defer func() { _ = l.Close() }() // Shutdown may have been first.
-	if !s.addListener(&l) {
+	remove, ok := s.addListener(l)
+	if !ok {
 		return ErrServerClosed
 	}
-	defer s.removeListener(&l)
+	defer remove()
 	var pause backoff
 	for {
 		nc, err := l.Accept()
@@ -148,10 +183,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.conns.Wait()
 		close(ended)
 	}()
+	defer s.callbacks.close()
 	select {
 	case <-ended:
 		return nil
 	case <-ctx.Done():
+		s.callbacks.close()
 		s.resetAll()
 		<-ended
 		return ctx.Err()
@@ -162,6 +199,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // goroutines have ended, and always nil.
 func (s *Server) Close() error {
 	s.stop()
+	s.callbacks.close()
 	s.resetAll()
 	s.conns.Wait()
 	return nil
@@ -200,20 +238,21 @@ func (s *Server) closing() bool {
 	}
 }
 
-func (s *Server) addListener(l *net.Listener) bool {
+// addListener lets stop close l, until remove is called. It reports false when the
+// server is closing.
+func (s *Server) addListener(l io.Closer) (remove func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing() {
-		return false
+		return nil, false
 	}
-	s.listeners[l] = struct{}{}
-	return true
-}
-
-func (s *Server) removeListener(l *net.Listener) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.listeners, l)
+	key := &l // whatever l is, it need not be comparable
+	s.listeners[key] = struct{}{}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.listeners, key)
+	}, true
 }
 
 // temporary reports whether Accept may succeed later, as it does after EMFILE,

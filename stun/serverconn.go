@@ -23,6 +23,7 @@ type serverConn struct {
 	r      *bufio.Reader
 	rate   rateLimit
 	state  atomic.Int32 // Shutdown may only close what is idle
+	back   *net.TCPConn // made by connectBack for the request at hand; nil if there is none
 	responder
 }
 
@@ -34,7 +35,7 @@ func newServerConn(s *Server, nc net.Conn, client netip.AddrPort) *serverConn {
 		r:      bufio.NewReaderSize(nc, maxMessage),
 		rate:   rateLimit{max: s.cfg.MaxRequestRate},
 	}
-	c.responder.init(client)
+	c.responder.init(client, s.cfg.other(addrPort(nc.LocalAddr())), c.connectBack)
 	return c
 }
 
@@ -91,5 +92,27 @@ func (c *serverConn) serveRequest() bool {
 		return true
 	}
 	_, err := c.nc.Write(b)
+	if c.back != nil {
+		// Now, for its RST may make a NAT forget the mapping, and the answer
+		// would not arrive.
+		reset(c.back)
+		c.back = nil
+	}
 	return err == nil
+}
+
+// connectBack does what a CONNECT-BACK asks for, and returns the one of the
+// response. It takes callbackTime at most.
+func (c *serverConn) connectBack(asked connectBack) connectBack {
+	local := addrPort(c.nc.LocalAddr()).Addr()
+	b := connectBack{from: asked.from}
+	if asked.from == fromNowhere {
+		if s := c.server.callbacks.silentPort(local); s != nil {
+			b.port = s.Number()
+		}
+		return b
+	}
+	b.outcome, c.back = c.server.callbacks.call(asked.from, local, c.other.Addr(), c.client)
+	_ = c.nc.SetWriteDeadline(time.Now().Add(c.server.cfg.RequestTimeout)) // a connection without one ends by its client
+	return b
 }

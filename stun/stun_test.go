@@ -5,12 +5,14 @@ import (
 	"net/netip"
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// roles are what a child process in the lab can be.
+var roles = make(map[string]labtest.Role)
+
+func TestMain(m *testing.M) { labtest.Main(m, roles) }
 
 // serve runs a server on loopback until the test ends, and returns its address.
 func serve(tb testing.TB, cfg *stun.ServerConfig) netip.AddrPort {
@@ -26,6 +28,17 @@ func serveOn(tb testing.TB, s *stun.Server, address string) netip.AddrPort {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return serveOnListener(tb, s, l)
+}
+
+// serveListener runs a server on l until the test ends.
+func serveListener(tb testing.TB, cfg *stun.ServerConfig, l net.Listener) netip.AddrPort {
+	tb.Helper()
+	return serveOnListener(tb, stun.NewServer(cfg), l)
+}
+
+func serveOnListener(tb testing.TB, s *stun.Server, l net.Listener) netip.AddrPort {
+	tb.Helper()
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	tb.Cleanup(func() {

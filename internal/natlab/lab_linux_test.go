@@ -45,9 +45,15 @@ func behaviour(t *testing.T, words string) natlab.Behaviour {
 // listen listens on a port of the host's address.
 func listen(t *testing.T, h *natlab.Host, port uint16) net.Listener {
 	t.Helper()
+	return listenOn(t, h, netip.AddrPortFrom(h.Addr(), port))
+}
+
+// listenOn listens on one of the host's endpoints.
+func listenOn(t *testing.T, h *natlab.Host, at netip.AddrPort) net.Listener {
+	t.Helper()
 	var l net.Listener
 	err := h.Do(func() (err error) {
-		l, err = net.Listen("tcp4", netip.AddrPortFrom(h.Addr(), port).String())
+		l, err = net.Listen("tcp", at.String())
 		return err
 	})
 	if err != nil {
@@ -78,6 +84,25 @@ func serveRemote(l net.Listener) {
 		fmt.Fprint(conn, conn.RemoteAddr())
 		conn.Close()
 	}
+}
+
+// dialAndRead connects from the host to a serveRemote, and returns what that sees.
+func dialAndRead(t *testing.T, h *natlab.Host, to netip.AddrPort) netip.AddrPort {
+	t.Helper()
+	conn, err := connect(h, 0, to, soon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	b, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, err := netip.ParseAddrPort(string(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seen
 }
 
 func TestConnect(t *testing.T) {
@@ -292,4 +317,20 @@ func TestDoThatDoesNotReturn(t *testing.T) {
 	if err == nil {
 		t.Error("no error")
 	}
+}
+
+func TestForwardedPort(t *testing.T) {
+	lab := labtest.New(t, natlab.Config{})
+	server := addHost(t, lab, natlab.SiteConfig{Name: "server", NAT: behaviour(t, "apdm-apdf-rst-random-nosyn")})
+	go serveRemote(listen(t, server, 4001))
+	if err := server.Site().Forward(80, netip.AddrPortFrom(server.Addr(), 4001)); err != nil {
+		t.Fatal(err)
+	}
+	client := addHost(t, lab, natlab.SiteConfig{Name: "client", NAT: behaviour(t, "apdm-apdf-random")})
+	at := netip.AddrPortFrom(server.Site().External(), 80)
+	if seen, want := dialAndRead(t, client, at), client.Site().External(); seen.Addr() != want {
+		t.Errorf("the server sees %v, want %v", seen, want)
+	}
+	server.Site().ResetNAT()
+	dialAndRead(t, client, at)
 }

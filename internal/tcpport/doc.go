@@ -17,5 +17,8 @@
 // on some NATs, and only the peers of a punch in progress have any business
 // there.
 //
+// [ConnectFrom] and [SilentPort] are the other end of it, for a server that finds out
+// what a client's NAT lets in.
+//
 // This is the only package with code for one operating system.
 package tcpport

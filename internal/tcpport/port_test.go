@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { labtest.Main(m, nil) }
 
 // testTimeout ends a test that waits for what does not come.
 const testTimeout = 30 * time.Second

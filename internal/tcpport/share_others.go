@@ -15,4 +15,6 @@ func share(string, string, syscall.RawConn) error {
 
 func isTupleTaken(error) bool { return false }
 
+func isRefused(error) bool { return false }
+
 func isPortInUse(error) bool { return false }

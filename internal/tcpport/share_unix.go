@@ -21,4 +21,6 @@ func share(_, _ string, c syscall.RawConn) error {
 	return errors.Join(err, errAddr, errPort)
 }
 
+func isRefused(err error) bool { return errors.Is(err, unix.ECONNREFUSED) }
+
 func isPortInUse(err error) bool { return errors.Is(err, unix.EADDRINUSE) }

@@ -1,0 +1,67 @@
+// Package stunserver runs a STUN server on several endpoints, over TCP and UDP.
+package stunserver
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+// A Server serves until Shutdown or Close.
+type Server struct {
+	*stun.Server
+	// At is where it serves, over TCP and UDP.
+	At     []netip.AddrPort
+	failed chan error
+}
+
+// Endpoints are the four combinations of the addresses and ports of two endpoints, or
+// fewer if they have them in common.
+func Endpoints(a, b netip.AddrPort) []netip.AddrPort {
+	var all []netip.AddrPort
+	seen := make(map[netip.AddrPort]bool)
+	for _, ip := range []netip.Addr{a.Addr(), b.Addr()} {
+		for _, port := range []uint16{a.Port(), b.Port()} {
+			if e := netip.AddrPortFrom(ip, port); !seen[e] {
+				seen[e] = true
+				all = append(all, e)
+			}
+		}
+	}
+	return all
+}
+
+// Start serves at each endpoint, over TCP and UDP.
+func Start(cfg *stun.ServerConfig, endpoints []netip.AddrPort) (*Server, error) {
+	s := &Server{Server: stun.NewServer(cfg), failed: make(chan error, 2*len(endpoints))}
+	serve := func(f func() error) {
+		go func() {
+			if err := f(); !errors.Is(err, stun.ErrServerClosed) {
+				s.failed <- err
+			}
+		}()
+	}
+	for _, e := range endpoints {
+		l, err := net.Listen("tcp", e.String())
+		if err == nil {
+			serve(func() error { return s.Serve(l) })
+			at := netip.AddrPortFrom(e.Addr(), uint16(l.Addr().(*net.TCPAddr).Port)) // e may have 0
+			s.At = append(s.At, at)
+			var pc net.PacketConn
+			if pc, err = net.ListenPacket("udp", at.String()); err == nil {
+				serve(func() error { return s.ServePacket(pc) })
+			}
+		}
+		if err != nil {
+			_ = s.Close()
+			return nil, fmt.Errorf("STUN server: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// Failed delivers the error that the server cannot go on after.
+func (s *Server) Failed() <-chan error { return s.failed }

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/examples/internal/stunserver"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab"
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+// serverEnv makes this program the server of a lab, at the two addresses that are
+// its value.
+const serverEnv = "SIMOPEN_NATCHECK_SERVER"
+
+// checkEnv makes this program the check in a lab.
+const checkEnv = "SIMOPEN_NATCHECK_IN_LAB"
+
+var errInterrupted = errors.New("interrupted")
+
+// oneWay is the delay between each of the two sites and the core: a round trip of
+// 40 ms.
+const oneWay = 10 * time.Millisecond
+
+// The server's two ports.
+const (
+	port      = 3478 // RFC 8489 section 18.6
+	otherPort = 3479 // as RFC 3489 had it
+)
+
+// wantsLab reports whether there is the flag -lab, before flags can be parsed.
+func wantsLab(args []string) bool {
+	for _, a := range args {
+		name, _, _ := strings.Cut(strings.TrimPrefix(a, "-"), "=")
+		if name == "lab" || name == "-lab" {
+			return true
+		}
+	}
+	return false
+}
+
+// runInLab runs this program behind a NAT in a lab, and returns its exit status.
+func runInLab(ctx context.Context, nat natlab.Behaviour, json bool, noLab error) (status int, err error) {
+	if noLab != nil {
+		return 1, noLab
+	}
+	lab, err := natlab.New(natlab.Config{})
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, lab.Close()) }()
+	server, home, err := build(lab, nat)
+	if err != nil {
+		return 1, err
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return 1, err
+	}
+	stop, err := startServer(server, exe)
+	if err != nil {
+		return 1, err
+	}
+	defer stop()
+
+	args := []string{netip.AddrPortFrom(server.Addr(), port).String()}
+	if json {
+		args = append([]string{"-json"}, args...)
+	}
+	cmd := exec.CommandContext(ctx, exe, args...)
+	cmd.Env = append(os.Environ(), checkEnv+"=1")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := home.Start(cmd); err != nil {
+		return 1, fmt.Errorf("start the check: %w", err)
+	}
+	if err := cmd.Wait(); err != nil && cmd.ProcessState == nil {
+		return 1, err
+	}
+	if ctx.Err() != nil {
+		return 1, errInterrupted
+	}
+	return cmd.ProcessState.ExitCode(), nil
+}
+
+// build puts a host with two addresses into the public, and one behind a NAT.
+func build(lab *natlab.Lab, nat natlab.Behaviour) (server, home *natlab.Host, err error) {
+	public, err := lab.AddSite(natlab.SiteConfig{Name: "server", Delay: oneWay})
+	if err != nil {
+		return nil, nil, err
+	}
+	if server, err = public.AddHost("server"); err != nil {
+		return nil, nil, err
+	}
+	site, err := lab.AddSite(natlab.SiteConfig{Name: "home", NAT: nat, Delay: oneWay})
+	if err != nil {
+		return nil, nil, err
+	}
+	home, err = site.AddHost("home")
+	return server, home, err
+}
+
+// startServer starts a process that serves STUN in a host, at two addresses, and waits
+// until it does.
+func startServer(host *natlab.Host, exe string) (stop func(), err error) {
+	other, err := host.AddAddr()
+	if err != nil {
+		return nil, err
+	}
+	at := fmt.Sprintf("%s %s", netip.AddrPortFrom(host.Addr(), port), netip.AddrPortFrom(other, otherPort))
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), serverEnv+"="+at)
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := host.Start(cmd); err != nil {
+		return nil, fmt.Errorf("start the server: %w", err)
+	}
+	stop = func() {
+		_ = stdin.Close()
+		_ = cmd.Wait() // it is of no more use, however it ends
+	}
+	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
+		stop()
+		return nil, errors.New("the server has not started")
+	}
+	return stop, nil
+}
+
+// runServer is main of the server. It ends when its standard input does, which is
+// also when the program that started it dies.
+func runServer(at string) (status int) {
+	signal.Ignore(os.Interrupt) // it is for the check
+	var addresses [2]netip.AddrPort
+	for i, a := range strings.Fields(at)[:2] {
+		addresses[i] = netip.MustParseAddrPort(a)
+	}
+	s, err := stunserver.Start(&stun.ServerConfig{Addresses: addresses}, stunserver.Endpoints(addresses[0], addresses[1]))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println("serving")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	_ = s.Close()
+	return 0
+}

@@ -1,0 +1,111 @@
+// Natcheck finds out what the NATs in front of this host do with TCP, and with whom
+// a direct connection can be had.
+//
+//	go run ./examples/natcheck stun.example.org:3478
+//	go run ./examples/natcheck -lab apdm-apdf-rst-sequential
+//	go run ./examples/natcheck -json stun.example.org stun.example.net:443
+//
+// Any STUN server over TCP tells something; examples/stunserver, on a host with two
+// addresses, tells all. With -lab the check runs behind an emulated NAT, with a server
+// of its own: that needs Linux, and root or the right to make user namespaces. The
+// exit status is 0 if a server was reached over TCP.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+
+	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab"
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+func main() {
+	if at, ok := os.LookupEnv(serverEnv); ok {
+		os.Exit(runServer(at))
+	}
+	var noLab error
+	if _, ok := os.LookupEnv(checkEnv); ok {
+		signal.Ignore(os.Interrupt) // it is for the program that started this one
+	} else if wantsLab(os.Args[1:]) {
+		noLab = natlab.Enter() // before all else
+	}
+	opts := parse(os.Args[1:])
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	signals = slices.DeleteFunc(signals, signal.Ignored)
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
+	status, err := run(ctx, opts, noLab)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "natcheck:", err)
+		status = 1
+	}
+	os.Exit(status)
+}
+
+type options struct {
+	lab     *natlab.Behaviour // nil: here
+	json    bool
+	servers []string
+}
+
+func parse(args []string) options {
+	var o options
+	flags := flag.NewFlagSet("natcheck", flag.ContinueOnError)
+	flags.BoolVar(&o.json, "json", false, "print the result as one JSON object, and nothing else")
+	flags.Func("lab", "check an emulated `NAT`: public, or MAPPING-FILTERING[-UNSOLICITED][-PORTS][-EXTRA...]\n"+
+		"as in eim-apdf-rst; see package natlab for all words", func(s string) error {
+		b, err := natlab.ParseBehaviour(s)
+		o.lab = &b
+		return err
+	})
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), "Usage:\n  natcheck [-json] server...\n  natcheck [-json] -lab NAT\n\n"+
+			"A server is stun:host[:port] or host[:port], and speaks STUN over TCP.\n\n")
+		flags.PrintDefaults()
+	}
+	console.Parse(flags, args, func() error {
+		o.servers = flags.Args()
+		if o.lab != nil && len(o.servers) > 0 {
+			return fmt.Errorf("-lab brings its own server: leave out %q", o.servers[0])
+		}
+		if o.lab == nil && len(o.servers) == 0 {
+			return errors.New("name a STUN server, or two, as host:port; or try -lab eim-apdf")
+		}
+		for _, s := range o.servers {
+			if _, err := stun.ParseServer(s); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return o
+}
+
+func run(ctx context.Context, opts options, noLab error) (status int, err error) {
+	if opts.lab != nil {
+		return runInLab(ctx, *opts.lab, opts.json, noLab)
+	}
+	report, err := stun.Discover(ctx, opts.servers)
+	if report == nil {
+		return 1, err
+	}
+	if ctx.Err() != nil {
+		return 1, errInterrupted
+	}
+	if err != nil {
+		status = 1 // the report says why
+	}
+	if opts.json {
+		return status, json.NewEncoder(os.Stdout).Encode(newResult(report))
+	}
+	tell(console.New(os.Stdout), report)
+	return status, nil
+}

@@ -1,0 +1,84 @@
+package holepunch
+
+import (
+	"testing"
+
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+// Kinds of NAT, as discovery would tell them.
+var (
+	openHost   = stun.Behaviour{Mapping: stun.EIM, Filtering: stun.EIF, Ports: stun.Preserved}
+	fullCone   = stun.Behaviour{Mapping: stun.EIM, Filtering: stun.EIF, Ports: stun.Random}
+	restricted = stun.Behaviour{Mapping: stun.EIM, Filtering: stun.ADF, Unsolicited: stun.RST}
+	portFilter = stun.Behaviour{Mapping: stun.EIM, Filtering: stun.APDF, Unsolicited: stun.RST}
+	noBareSYN  = stun.Behaviour{Mapping: stun.EIM, Filtering: stun.APDF, BareSYN: stun.No}
+	noBareADF  = stun.Behaviour{Mapping: stun.EIM, Filtering: stun.ADF, BareSYN: stun.No}
+	preserving = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Preserved}
+	sequential = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Sequential, Step: 1}
+	seqADF     = stun.Behaviour{Mapping: stun.ADM, Filtering: stun.ADF, Ports: stun.Sequential, Step: 2}
+	random     = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Random}
+	randomADF  = stun.Behaviour{Mapping: stun.ADM, Filtering: stun.ADF, Ports: stun.Random}
+	randomEIF  = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.EIF, Ports: stun.Random}
+	nothing    = stun.Behaviour{}
+)
+
+func TestPredict(t *testing.T) {
+	for name, tc := range map[string]struct {
+		a, b stun.Behaviour
+		want Outcome
+	}{
+		"nothing known":                   {nothing, nothing, Outcome{Way: Works}},
+		"both EIM":                        {fullCone, portFilter, Outcome{Way: Works}},
+		"EIM and predictable":             {portFilter, sequential, Outcome{Way: ByPrediction}},
+		"both predictable":                {sequential, preserving, Outcome{Way: ByPrediction}},
+		"EIF and random":                  {fullCone, random, Outcome{Way: OneSided}},
+		"ADF and random":                  {restricted, random, Outcome{Way: OneSided}},
+		"unknown filter and random":       {stun.Behaviour{Mapping: stun.EIM}, random, Outcome{Way: OneSided}},
+		"predictable with ADF and random": {seqADF, random, Outcome{Way: ByPrediction}},
+		"EIF for all mappings":            {randomEIF, random, Outcome{Way: OneSided}},
+		"ports not known":                 {stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF}, portFilter, Outcome{Way: ByPrediction}},
+		"one has no bare SYN":             {noBareSYN, portFilter, Outcome{Way: Works}},
+		"public and no bare SYN":          {openHost, noBareSYN, Outcome{Way: Works}},
+
+		"neither has a bare SYN":      {noBareSYN, noBareADF, Outcome{Reason: ErrNoBareSYN}},
+		"no bare SYN for a random":    {noBareADF, random, Outcome{Reason: ErrNoBareSYN}},
+		"APDF and random":             {portFilter, random, Outcome{Reason: ErrPortFiltered}},
+		"predictable APDF and random": {sequential, random, Outcome{Reason: ErrPortFiltered}},
+		"both random":                 {random, random, Outcome{Reason: ErrUnpredictable}},
+		"both random, one with ADF":   {random, randomADF, Outcome{Reason: ErrUnpredictable}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Predict(tc.a, tc.b); got != tc.want {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+			if got := Predict(tc.b, tc.a); got != tc.want {
+				t.Errorf("the other way round: got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+// To learn more never makes a way out of none: what is unknown is taken for the
+// better.
+func TestPredictKnowingLessIsNeverWorse(t *testing.T) {
+	all := []stun.Behaviour{openHost, fullCone, restricted, portFilter, noBareSYN, noBareADF,
+		preserving, sequential, seqADF, random, randomADF, randomEIF}
+	forget := map[string]func(*stun.Behaviour){
+		"mapping":   func(b *stun.Behaviour) { b.Mapping = stun.MappingUnknown },
+		"filtering": func(b *stun.Behaviour) { b.Filtering = stun.FilteringUnknown },
+		"ports":     func(b *stun.Behaviour) { b.Ports = stun.PortsUnknown },
+		"bare SYN":  func(b *stun.Behaviour) { b.BareSYN = stun.Unknown },
+	}
+	for _, a := range all {
+		for _, b := range all {
+			for what, f := range forget {
+				less := a
+				f(&less)
+				if Predict(a, b).Possible() && !Predict(less, b).Possible() {
+					t.Errorf("%v with %v is possible, but not without knowing the %s", a, b, what)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,12 @@
+//go:build !(linux || darwin || dragonfly || freebsd || netbsd || openbsd)
+
+package tcpport
+
+import (
+	"errors"
+	"io"
+	"net/netip"
+)
+
+// Begin is for systems with the sockets of Unix.
+func (p *Port) Begin(netip.AddrPort) (io.Closer, error) { return nil, errors.ErrUnsupported }

@@ -1,0 +1,63 @@
+//go:build linux || darwin || dragonfly || freebsd || netbsd || openbsd
+
+package tcpport
+
+import (
+	"errors"
+	"io"
+	"net/netip"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Begin sends a SYN to remote, and waits for nothing: on return it has left. The
+// connect goes on until the Closer is closed.
+//
+// [Port.Connect] does not tell when its SYN leaves; whoever needs something else to
+// happen after that begins so.
+func (p *Port) Begin(remote netip.AddrPort) (io.Closer, error) {
+	family := unix.AF_INET
+	var local, to unix.Sockaddr = &unix.SockaddrInet4{Port: int(p.number)},
+		&unix.SockaddrInet4{Port: int(remote.Port()), Addr: remote.Addr().Unmap().As4()}
+	if remote.Addr().Unmap().Is6() {
+		family = unix.AF_INET6
+		local, to = &unix.SockaddrInet6{Port: int(p.number)},
+			&unix.SockaddrInet6{Port: int(remote.Port()), Addr: remote.Addr().As16()}
+	}
+	// Not all of these systems can set close-on-exec as they make a socket.
+	syscall.ForkLock.RLock()
+	fd, err := unix.Socket(family, unix.SOCK_STREAM, 0)
+	if err == nil {
+		unix.CloseOnExec(fd)
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	err = errors.Join(
+		unix.SetNonblock(fd, true),
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1),
+	)
+	if err == nil {
+		err = os.NewSyscallError("bind", unix.Bind(fd, local))
+	}
+	if err == nil {
+		if err = unix.Connect(fd, to); errors.Is(err, unix.EINPROGRESS) {
+			return begun(fd), nil
+		}
+		if err == nil { // to ourselves
+			return begun(fd), nil
+		}
+		err = os.NewSyscallError("connect", err)
+	}
+	unix.Close(fd)
+	return nil, err
+}
+
+// begun is the descriptor of a connect that goes on.
+type begun int
+
+func (b begun) Close() error { return unix.Close(int(b)) }

@@ -1,0 +1,165 @@
+package stun_test
+
+import (
+	"cmp"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	pion "github.com/pion/stun/v3"
+
+	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+func init() { roles["strange"] = strangeRole }
+
+// A strange is a server that knows nothing but Binding, as most do, or misbehaves.
+type strange struct {
+	At  netip.AddrPort
+	Lie netip.AddrPort // what it claims to see; the zero AddrPort, or port 0, for the truth
+	How string         // "": over TCP; "udp": over UDP only; "echo": it is no STUN server
+}
+
+func strangeRole(c *labtest.Child) error {
+	var all []strange
+	if err := c.Config(&all); err != nil {
+		return err
+	}
+	for _, s := range all {
+		if s.How == "udp" {
+			pc, err := net.ListenPacket("udp", s.At.String())
+			if err != nil {
+				return err
+			}
+			go func() { _ = stun.NewServer(nil).ServePacket(pc) }()
+			continue
+		}
+		l, err := net.Listen("tcp", s.At.String())
+		if err != nil {
+			return err
+		}
+		go func() {
+			for {
+				nc, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go s.serve(nc)
+			}
+		}()
+	}
+	if err := c.Emit("serving"); err != nil {
+		return err
+	}
+	_ = c.Receive(new(bool)) // until the end
+	return nil
+}
+
+func (s strange) serve(nc net.Conn) {
+	defer nc.Close()
+	if s.How == "echo" {
+		_, _ = io.Copy(nc, nc)
+		return
+	}
+	mapped := nc.RemoteAddr().(*net.TCPAddr).AddrPort()
+	if s.Lie.IsValid() {
+		mapped = netip.AddrPortFrom(s.Lie.Addr(), cmp.Or(s.Lie.Port(), mapped.Port()))
+	}
+	header := make([]byte, 20)
+	for {
+		if _, err := io.ReadFull(nc, header); err != nil {
+			return
+		}
+		req := &pion.Message{Raw: append([]byte(nil), header...)}
+		req.Raw = append(req.Raw, make([]byte, int(header[2])<<8|int(header[3]))...)
+		if _, err := io.ReadFull(nc, req.Raw[20:]); err != nil || req.Decode() != nil {
+			return
+		}
+		resp, err := pion.Build(req, pion.BindingSuccess,
+			&pion.XORMappedAddress{IP: mapped.Addr().Unmap().AsSlice(), Port: int(mapped.Port())})
+		if err != nil {
+			return
+		}
+		if _, err := nc.Write(resp.Raw); err != nil {
+			return
+		}
+	}
+}
+
+// TestDiscoverStrange asks servers that know little, or lie.
+func TestDiscoverStrange(t *testing.T) {
+	const (
+		nat  = "apdm-apdf-rst-sequential"
+		apdm = "{Mapping:APDM Filtering:unknown Ports:sequential Step:1 Unsolicited:unknown BareSYN:unknown Hairpin:unknown Persistent:yes}"
+		none = "{Mapping:unknown Filtering:unknown Ports:unknown Step:0 Unsolicited:unknown BareSYN:unknown Hairpin:unknown Persistent:unknown}"
+	)
+	lie := func(s string) strange { return strange{Lie: netip.MustParseAddrPort(s)} }
+	truth := strange{}
+	for name, tt := range map[string]struct {
+		servers []strange
+		want    string
+		errs    []string // a part of each, in order of the servers
+		addrs   int
+		udp     bool
+	}{
+		"two plain ones":       {[]strange{truth, truth}, apdm, nil, 1, true},
+		"one plain one":        {[]strange{truth}, strings.Replace(apdm, "APDM", "unknown", 1), nil, 1, true},
+		"one liar among three": {[]strange{truth, lie("46.0.77.7:7"), truth}, apdm, []string{"most say 46.0.2.1"}, 1, true},
+		"two disagree":         {[]strange{truth, lie("46.0.77.7:0")}, strings.Replace(apdm, "APDM", "unknown", 1), []string{"others say otherwise", "others say otherwise"}, 2, true},
+		"a private address":    {[]strange{truth, lie("192.168.1.1:7"), truth}, apdm, []string{"private address"}, 1, true},
+		"the other family":     {[]strange{lie("[2a00::1]:7"), truth, truth}, apdm, []string{"other family"}, 1, true},
+		"none but liars":       {[]strange{lie("10.0.0.1:7"), lie("[2a00::1]:7")}, none, []string{"private address", "other family"}, 0, true},
+		"no TCP":               {[]strange{{How: "udp"}, truth, truth}, apdm, []string{"over UDP, but not over TCP"}, 1, true},
+		"nothing but UDP":      {[]strange{{How: "udp"}}, none, []string{"over UDP, but not over TCP"}, 0, true},
+		"no STUN server":       {[]strange{{How: "echo"}, truth, truth}, apdm, []string{"malformed STUN message"}, 1, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, server := newHome(t, nat)
+			servers := make([]string, len(tt.servers))
+			strangers := slices.Clone(tt.servers)
+			for i := range strangers {
+				addr := server.Addr()
+				if i > 0 {
+					var err error
+					if addr, err = server.AddAddr(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				strangers[i].At = netip.AddrPortFrom(addr, 3478)
+				servers[i] = strangers[i].At.String()
+			}
+			labtest.Start(t, server, "strange", strangers).Next(t, new(string))
+			d := l.discover(t, servers...)
+			if d.Behaviour != tt.want {
+				t.Errorf("got  %s\nwant %s", d.Behaviour, tt.want)
+			}
+			if len(d.Addrs) != tt.addrs || d.UDP != tt.udp || (d.Err != "") != (tt.addrs == 0) {
+				t.Errorf("addresses %v, UDP %v, error %q", d.Addrs, d.UDP, d.Err)
+			}
+			ok := len(d.Errs) == len(tt.errs)
+			for i := range min(len(d.Errs), len(tt.errs)) {
+				ok = ok && strings.Contains(d.Errs[i], tt.errs[i])
+			}
+			if !ok {
+				t.Errorf("got  %q\nwant %q", d.Errs, tt.errs)
+			}
+		})
+	}
+}
+
+// TestDiscoverNobody asks where nothing answers at all, and gives up in time.
+func TestDiscoverNobody(t *testing.T) {
+	l, server := newHome(t, "eim-apdf")
+	nobody := netip.AddrPortFrom(server.Addr(), 3478).String() // has no listener: refused
+	server.Site().SetDown(true)                                // and now is silent
+	d := l.discover(t, nobody)
+	if d.Err == "" || d.UDP || d.Took > 20*time.Second {
+		t.Errorf("%+v", d)
+	}
+}
