@@ -1,5 +1,5 @@
 // Package stun asks STUN servers over TCP which address a local TCP port has
-// on the far side of its NATs, and is such a server.
+// on the far side of its NATs, finds out how those behave, and is such a server.
 //
 // It speaks the Binding method of RFC 8489 over TCP (section 6.2.2), without
 // authentication:
@@ -41,11 +41,31 @@
 // until its owner closes it, as section 6.2.2 asks, and tells through
 // [Conn.Done] when the server has closed it.
 //
+// # Discovery
+//
+// [Discover] finds out the [Behaviour] of the NATs in front of the host, by asking
+// from several ports and at several addresses (RFC 5780), and by letting a server
+// connect back:
+//
+//	client                             NAT           server
+//	  | Binding request  {CONNECT-BACK: from the other address}
+//	  |-------------------------------->|-------------->|
+//	  |                                 |<-- - - - - - -|  SYN from there
+//	  |                   Binding success response      |
+//	  |  {XOR-MAPPED-ADDRESS, CONNECT-BACK: refused}    |
+//	  |<--------------------------------|<--------------|
+//
+// CONNECT-BACK is an extension that only servers of this package have; its wire
+// format is in docs/stun-connect-back.md. Other servers ignore it, and tell about the
+// mapping as well as any.
+//
 // # Server
 //
 // [NewServer] and [Server.Serve] answer Binding requests from any listener,
 // within the bounds of [ServerConfig]. The server learns nothing and stores
-// nothing, and an answer never goes anywhere but to who asked.
+// nothing, and an answer never goes anywhere but to who asked; neither does a
+// connection that a client asks for. [Server.ServePacket] answers over UDP, for
+// clients to see whether that gets out.
 //
 // # Errors
 //

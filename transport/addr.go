@@ -51,15 +51,16 @@ func target(a ma.Multiaddr) netip.AddrPort {
 
 // fromMultiaddr reads an address of an IP address and a TCP port and nothing else.
 func fromMultiaddr(a ma.Multiaddr) (netip.AddrPort, bool) {
-	if len(a) != 2 || a[1].Protocol().Code != ma.P_TCP {
+	// Of a name manet would ask the resolver.
+	if len(a) != 2 || a[0].Code() != ma.P_IP4 && a[0].Code() != ma.P_IP6 || a[1].Code() != ma.P_TCP {
 		return netip.AddrPort{}, false
 	}
 	n, err := manet.ToNetAddr(a)
 	if err != nil {
 		return netip.AddrPort{}, false
 	}
-	ap, err := netip.ParseAddrPort(n.String())
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), err == nil
+	ap := n.(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), true
 }
 
 func toMultiaddr(a netip.AddrPort) ma.Multiaddr {

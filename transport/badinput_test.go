@@ -139,7 +139,7 @@ func TestBadSTUNServer(t *testing.T) {
 			if tc.server != nil {
 				servers = append(servers, tc.server(t))
 			}
-			relay := newRelay(t)
+			relay := newBlindRelay(t)
 			a, b := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)))), newPeer(t, Enable(WithSTUNServers(servers...)))
 			relayed := connectRelayed(t, relay, a, b)
 			_, err := DirectConnect(testContext(t), b, a.ID())
@@ -161,7 +161,7 @@ func TestBadSTUNServer(t *testing.T) {
 	}
 	t.Run("of the responder", func(t *testing.T) {
 		t.Parallel()
-		relay := newRelay(t)
+		relay := newBlindRelay(t)
 		a, b := newPeer(t, Enable()), newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
 		relayed := connectRelayed(t, relay, a, b)
 		_, err := DirectConnect(testContext(t), b, a.ID())

@@ -102,7 +102,7 @@ func recordAddrs(t *testing.T, e *record.Envelope) []ma.Multiaddr {
 // The other side's DirectConnect asks the initiator.
 func TestResponderAsks(t *testing.T) {
 	server := newSTUNServer(t)
-	relay := newRelay(t)
+	relay := newBlindRelay(t)
 	a := newPeer(t, Enable(WithSTUNServers(server)))
 	b := newPeer(t) // not enabled yet: nothing is upgraded by itself
 	connectRelayed(t, relay, a, b)

@@ -108,15 +108,15 @@ type libp2pPeer struct {
 func (p libp2pPeer) String() string { return fmt.Sprintf("%s at %s", p.id, p.addr) }
 func (p libp2pPeer) ipv4() bool     { return p.addr.Addr().Is4() }
 
-func (p libp2pPeer) connect(ctx context.Context, d stun.Dialer) (observer, error) {
+func (p libp2pPeer) ask(ctx context.Context, d stun.Dialer) (observer, netip.AddrPort, error) {
 	o, err := p.t.observe(ctx, d, p.id, p.addr)
 	if err != nil {
 		if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
-			err = fmt.Errorf("%w: %w", ctx.Err(), err)
+			err = fmt.Errorf("%w: %w", ctx.Err(), err) // the muxer has errors of its own
 		}
-		return nil, &Error{Op: "observe", Peer: p.id, Err: fmt.Errorf("at %s: %w", p.addr, err)}
+		return nil, netip.AddrPort{}, &Error{Op: "observe", Peer: p.id, Err: fmt.Errorf("at %s: %w", p.addr, err)}
 	}
-	return o, nil
+	return o, o.mapped, nil
 }
 
 // An identified is a connection to a peer that has told from where it sees it. The
@@ -145,7 +145,10 @@ func (t *Transport) observe(ctx context.Context, d stun.Dialer, p peer.ID, addr 
 	}
 	o := &identified{conn: conn, remote: addr, done: make(chan struct{})}
 	go o.serve(key)
-	if o.mapped, err = identifyUs(ctx, conn); err != nil {
+	if o.mapped, err = identifyUs(ctx, conn); err == nil {
+		err = plausible(addr, o.mapped)
+	}
+	if err != nil {
 		o.Close()
 		return nil, fmt.Errorf("identify: %w", err)
 	}

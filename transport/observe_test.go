@@ -1,15 +1,410 @@
 package transport
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
+	idpb "github.com/libp2p/go-libp2p/p2p/protocol/identify/pb"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
+	tcp "github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/libp2p/go-msgio/pbio"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// A relay is all that two hosts need.
+// newRelayAt makes a relay that listens at an address.
+func newRelayAt(t testing.TB, addr string, opts ...libp2p.Option) host.Host {
+	t.Helper()
+	h, err := libp2p.New(append(opts, libp2p.ListenAddrStrings(addr), libp2p.DisableMetrics())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	r, err := relay.New(h, relay.WithInfiniteLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return h
+}
+
+// newBlindRelay makes a relay that cannot be asked over TCP.
+func newBlindRelay(t testing.TB) host.Host {
+	t.Helper()
+	return newRelayAt(t, "/ip4/127.0.0.1/tcp/0/ws")
+}
+
+// eventually waits for what the event that brings it about does not tell.
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(testTimeout); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", testTimeout, what)
+		}
+	}
+}
+
+// strangers returns the peers of a relay that are not known.
+func strangers(relay host.Host, known ...host.Host) []peer.ID {
+	return slices.DeleteFunc(relay.Network().Peers(), func(p peer.ID) bool {
+		return slices.ContainsFunc(known, func(h host.Host) bool { return h.ID() == p })
+	})
+}
+
+// A relay is all that two hosts need, in networks of any make.
 func TestRelayObserves(t *testing.T) {
-	relay := newRelay(t)
+	const anyTCP = "/ip4/127.0.0.1/tcp/0"
+	tcpAlone := libp2p.Transport(tcp.NewTCPTransport)
+	byHand := libp2p.Transport(New)
+	for name, tc := range map[string]struct {
+		relay string
+		opts  []libp2p.Option // of all three
+		peers []libp2p.Option // of the two
+	}{
+		"default":         {anyTCP, nil, []libp2p.Option{Enable()}},
+		"private network": {anyTCP, []libp2p.Option{tcpAlone, libp2p.PrivateNetwork(bytes.Repeat([]byte{7}, 32))}, []libp2p.Option{Enable()}},
+		"Noise alone":     {anyTCP, []libp2p.Option{libp2p.Security(noise.ID, noise.New)}, []libp2p.Option{Enable()}},
+		"TLS alone":       {anyTCP, []libp2p.Option{libp2p.Security(libp2ptls.ID, libp2ptls.New)}, []libp2p.Option{Enable()}},
+		"IPv6":            {"/ip6/::1/tcp/0", nil, []libp2p.Option{Enable()}},
+		"by hand":         {anyTCP, nil, []libp2p.Option{tcpAlone, byHand}},
+		"no server answers": {anyTCP, nil, []libp2p.Option{
+			// Port 1 is tcpmux (RFC 1078), which nobody runs.
+			Enable(WithSTUNServers("127.0.0.1:1")),
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			relay := newRelayAt(t, tc.relay, tc.opts...)
+			peers := append(slices.Clone(tc.opts), tc.peers...)
+			a, b := newPeer(t, peers...), newPeer(t, peers...)
+			if name == "by hand" {
+				for _, h := range []host.Host{a, b} {
+					if err := Attach(h, find(h)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			connectRelayed(t, relay, a, b)
+			if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
+				t.Fatal(err)
+			}
+			for _, h := range []host.Host{a, b} {
+				for _, p := range h.Peerstore().Peers() {
+					if p != a.ID() && p != b.ID() && p != relay.ID() {
+						t.Errorf("%s is in the peerstore", p)
+					}
+				}
+			}
+		})
+	}
+}
+
+// The connection to the relay is by QUIC: it is asked where it listens on TCP.
+func TestRelayOverQUICObserves(t *testing.T) {
+	relay := newRelayAt(t, "/ip4/127.0.0.1/udp/0/quic-v1")
+	if err := relay.Network().Listen(ma.StringCast("/ip4/127.0.0.1/tcp/0")); err != nil {
+		t.Fatal(err)
+	}
 	a, b := newPeer(t, Enable()), newPeer(t, Enable())
+	for _, h := range []host.Host{a, b} {
+		quic := peer.AddrInfo{ID: relay.ID(), Addrs: slices.DeleteFunc(relay.Addrs(), func(a ma.Multiaddr) bool {
+			_, err := a.ValueForProtocol(ma.P_QUIC_V1)
+			return err != nil
+		})}
+		if err := h.Connect(testContext(t), quic); err != nil {
+			t.Fatal(err)
+		}
+	}
 	connectRelayed(t, relay, a, b)
 	if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
 		t.Fatal(err)
 	}
 }
+
+// A connection with a throw-away identity is there while the port is warm, is
+// identified by the relay, and leaves nothing.
+func TestObserverComesAndGoes(t *testing.T) {
+	relay := newRelay(t)
+	a := newLimited(t, 100, Enable())
+	if err := a.Connect(testContext(t), info(relay)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the relay knows what the stranger is", func() bool {
+		for _, p := range strangers(relay, a) {
+			agent, err := relay.Peerstore().Get(p, "AgentVersion")
+			if err == nil && strings.HasPrefix(agent.(string), "simopen") {
+				return true
+			}
+		}
+		return false
+	})
+	if got := peerStat(t, a, relay.ID()); got.NumConnsOutbound != 2 || got.NumFD != 2 {
+		t.Errorf("%+v, want two connections out", got)
+	}
+
+	// The relay hangs up, and is asked again.
+	port, err := find(a).dialPort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := strangers(relay, a)
+	relay.Network().ClosePeer(before[0])
+	eventually(t, "the port has noticed", func() bool {
+		_, release, err := port.acquire(testContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		release()
+		now := strangers(relay, a)
+		return len(now) == 1 && now[0] != before[0]
+	})
+
+	// Without the relay the port has no use.
+	if err := a.Network().ClosePeer(relay.ID()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the relay sees the stranger leave", func() bool { return len(relay.Network().Peers()) == 0 })
+	eventually(t, "the resource manager has everything back", func() bool {
+		got := peerStat(t, a, relay.ID())
+		return got == network.ScopeStat{}
+	})
+}
+
+// While a STUN server answers no relay is asked; of many relays three are.
+func TestWhoIsAsked(t *testing.T) {
+	t.Run("STUN first", func(t *testing.T) {
+		relay := newRelay(t)
+		a, b := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)))), newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
+		connectRelayed(t, relay, a, b)
+		if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
+			t.Fatal(err)
+		}
+		if got := strangers(relay, a, b); len(got) > 0 {
+			t.Errorf("the relay has connections of %v", got)
+		}
+	})
+	t.Run("three relays", func(t *testing.T) {
+		a := newPeer(t, Enable())
+		var relays []host.Host
+		for range maxRelays + 1 {
+			relay := newRelay(t)
+			relays = append(relays, relay)
+			if err := a.Connect(testContext(t), info(relay)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		asked := func() (n int) {
+			for _, r := range relays {
+				n += len(strangers(r, a))
+			}
+			return n
+		}
+		eventually(t, "three are asked", func() bool { return asked() == maxRelays })
+		if got := len(find(a).observers(0)); got != maxRelays {
+			t.Errorf("%d relays would be asked, want %d", got, maxRelays)
+		}
+		// One leaves, and another takes its place.
+		gone := slices.IndexFunc(relays, func(r host.Host) bool { return len(strangers(r, a)) > 0 })
+		relays[gone].Close()
+		relays = slices.Delete(relays, gone, gone+1)
+		eventually(t, "all that are left are asked", func() bool { return asked() == maxRelays })
+	})
+	t.Run("no TCP", func(t *testing.T) {
+		relay := newBlindRelay(t)
+		a, b := newPeer(t, Enable()), newPeer(t, Enable())
+		relayed := connectRelayed(t, relay, a, b)
+		_, err := DirectConnect(testContext(t), b, a.ID())
+		if !errors.Is(err, ErrNoSTUNServer) || !errors.Is(err, holepunch.ErrNoAddress) || !strings.Contains(err.Error(), "listens on TCP") {
+			t.Errorf("got %v, want ErrNoSTUNServer, for no relay listens on TCP", err)
+		}
+		wantUntouched(t, relayed)
+	})
+}
+
+// wantObserveError checks that nobody told the address, and returns why the relay
+// did not.
+func wantObserveError(t *testing.T, err error, relay peer.ID) error {
+	t.Helper()
+	if !errors.Is(err, ErrNoSTUNServer) || !errors.Is(err, holepunch.ErrNoAddress) {
+		t.Fatalf("got %v, want ErrNoSTUNServer", err)
+	}
+	for err != nil {
+		var e *Error
+		if !errors.As(err, &e) {
+			break
+		}
+		if e.Op == "observe" && e.Peer == relay {
+			return e.Err
+		}
+		err = e.Err
+	}
+	t.Fatal("no *Error names the relay")
+	return nil
+}
+
+// A relay that tells the port something else than its address.
+func TestLyingRelay(t *testing.T) {
+	told := func(addr string) func(*idpb.Identify, network.Stream) {
+		return func(m *idpb.Identify, s network.Stream) {
+			m.ObservedAddr = ma.StringCast(addr).Bytes()
+			pbio.NewDelimitedWriter(s).WriteMsg(m)
+		}
+	}
+	for name, tc := range map[string]struct {
+		f    func(*idpb.Identify, network.Stream)
+		want error // nil: any
+	}{
+		"other family": {told("/ip6/2a00::1/tcp/4001"), errImplausible},
+		"unspecified":  {told("/ip4/0.0.0.0/tcp/4001"), errImplausible},
+		"multicast":    {told("/ip4/224.0.0.1/tcp/4001"), errImplausible},
+		"port 0":       {told("/ip4/127.0.0.1/tcp/0"), errImplausible},
+		"UDP":          {told("/ip4/127.0.0.1/udp/4001"), errNoObserved},
+		"circuit":      {told("/p2p-circuit"), errNoObserved},
+		"name":         {told("/dns4/localhost/tcp/4001"), errNoObserved},
+		"absent": {func(m *idpb.Identify, s network.Stream) {
+			m.ObservedAddr = nil
+			pbio.NewDelimitedWriter(s).WriteMsg(m)
+		}, errNoObserved},
+		"absent for ever": {func(m *idpb.Identify, s network.Stream) {
+			for pbio.NewDelimitedWriter(s).WriteMsg(&idpb.Identify{}) == nil {
+			}
+		}, errNoObserved},
+		"no address": {func(m *idpb.Identify, s network.Stream) {
+			m.ObservedAddr = []byte("nonsense")
+			pbio.NewDelimitedWriter(s).WriteMsg(m)
+		}, nil},
+		"too long": {func(m *idpb.Identify, s network.Stream) {
+			m.Protocols = append(m.Protocols, strings.Repeat("x", 1<<20))
+			pbio.NewDelimitedWriter(s).WriteMsg(m)
+		}, io.ErrShortBuffer},
+		"hangs up": {func(_ *idpb.Identify, s network.Stream) { s.Conn().Close() }, nil},
+		"resets":   {func(_ *idpb.Identify, s network.Stream) { s.Reset() }, nil},
+		"silent":   {func(_ *idpb.Identify, s network.Stream) { io.Copy(io.Discard, s) }, context.DeadlineExceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			relay := newRelay(t)
+			a, b := newPeer(t), newPeer(t, Enable())
+			key, err := crypto.MarshalPublicKey(relay.Peerstore().PubKey(relay.ID()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			relay.SetStreamHandler(identify.ID, func(s network.Stream) {
+				defer s.Close()
+				m := &idpb.Identify{
+					PublicKey:    key,
+					Protocols:    []string{proto.ProtoIDv2Hop, identify.ID},
+					ObservedAddr: s.Conn().RemoteMultiaddr().Bytes(),
+				}
+				if p := s.Conn().RemotePeer(); p == a.ID() || p == b.ID() {
+					pbio.NewDelimitedWriter(s).WriteMsg(m)
+				} else {
+					tc.f(m, s)
+				}
+			})
+			relayed := connectRelayed(t, relay, a, b)
+			_, err = DirectConnect(testContext(t), b, a.ID())
+			if why := wantObserveError(t, err, relay.ID()); tc.want != nil && !errors.Is(why, tc.want) {
+				t.Errorf("got %v, want %v", why, tc.want)
+			}
+			wantUntouched(t, relayed)
+		})
+	}
+}
+
+// Another peer answers at the relay's address.
+func TestImpostor(t *testing.T) {
+	impostor, a := newHost(t), newPeer(t)
+	addr, _ := fromMultiaddr(impostor.Addrs()[0])
+	tr, err := New(nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = libp2pPeer{tr, a.ID(), addr}.ask(testContext(t), new(net.Dialer))
+	if err == nil || !strings.Contains(err.Error(), impostor.ID().String()) {
+		t.Errorf("got %v, want a mismatch of peer IDs", err)
+	}
+}
+
+// firstAlone lets only the first dial of every TCP address pass: of the relay's, the
+// host's own.
+type firstAlone struct {
+	gater
+	dials sync.Map
+}
+
+func (g *firstAlone) InterceptAddrDial(_ peer.ID, a ma.Multiaddr) bool {
+	_, tcp := fromMultiaddr(a)
+	_, again := g.dials.LoadOrStore(a.String(), true)
+	return !tcp || !again
+}
+
+// What gater and resource manager refuse is not asked, and they are the reason.
+func TestObserverRefused(t *testing.T) {
+	t.Run("gater", func(t *testing.T) {
+		relay := newRelay(t)
+		a, b := newPeer(t), newPeer(t, Enable(), libp2p.ConnectionGater(new(firstAlone)))
+		relayed := connectRelayed(t, relay, a, b)
+		_, err := DirectConnect(testContext(t), b, a.ID())
+		if why := wantObserveError(t, err, relay.ID()); !errors.Is(why, ErrGated) {
+			t.Errorf("got %v, want ErrGated", why)
+		}
+		wantUntouched(t, relayed)
+	})
+	t.Run("resource manager", func(t *testing.T) {
+		relay := newRelay(t)
+		a, b := newPeer(t), newLimited(t, 1, Enable())
+		relayed := connectRelayed(t, relay, a, b)
+		_, err := DirectConnect(testContext(t), b, a.ID())
+		if why := wantObserveError(t, err, relay.ID()); !errors.Is(why, network.ErrResourceLimitExceeded) {
+			t.Errorf("got %v, want ErrResourceLimitExceeded", why)
+		}
+		if got := peerStat(t, b, relay.ID()); got.NumConnsOutbound != 1 {
+			t.Errorf("%+v is left", got)
+		}
+		wantUntouched(t, relayed)
+	})
+}
+
+func FuzzObserved(f *testing.F) {
+	for _, m := range []*idpb.Identify{
+		{ObservedAddr: ma.StringCast("/ip4/46.0.2.1/tcp/40000").Bytes()},
+		{ObservedAddr: ma.StringCast("/ip6/2a00::1/tcp/40000").Bytes(), Protocols: []string{proto.ProtoIDv2Hop}},
+		{ObservedAddr: ma.StringCast("/ip6/::ffff:46.0.2.1/tcp/40000").Bytes()},
+		{ObservedAddr: ma.StringCast("/dns4/example.org/tcp/443/wss").Bytes()},
+		{ObservedAddr: []byte{}},
+		{Protocols: []string{identify.ID}},
+	} {
+		var b bytes.Buffer
+		pbio.NewDelimitedWriter(&b).WriteMsg(m)
+		f.Add(b.Bytes())
+	}
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		a, err := readObserved(bytes.NewReader(b))
+		if (err == nil) != a.IsValid() || a.Addr().Is4In6() {
+			t.Errorf("%v, %v", a, err)
+		}
+	})
+}
+
+var _ observer = (*stun.Conn)(nil)

@@ -25,16 +25,16 @@ const keepAlive = 25 * time.Second
 // server, or a libp2p peer. Sources are comparable.
 type source interface {
 	fmt.Stringer
-	// connect connects to the source from the port, through the dialer.
-	connect(context.Context, stun.Dialer) (observer, error)
+	// ask connects to the source from the port, through the dialer, and asks it. The
+	// error names the source.
+	ask(context.Context, stun.Dialer) (observer, netip.AddrPort, error)
 	// ipv4 tells whether the answer will be an IPv4 address.
 	ipv4() bool
 }
 
 // An observer is the connection to a source. A [*stun.Conn] is one.
 type observer interface {
-	// Binding asks for the address from which the source sees this connection. It
-	// may be called again.
+	// Binding asks again for the address from which the source sees this connection.
 	Binding(context.Context) (netip.AddrPort, error)
 	RemoteAddr() netip.AddrPort
 	// Done is closed when the connection has ended, and Err tells why.
@@ -48,12 +48,22 @@ type stunServer string
 
 func (s stunServer) String() string { return string(s) }
 
-func (s stunServer) connect(ctx context.Context, d stun.Dialer) (observer, error) {
+func (s stunServer) ask(ctx context.Context, d stun.Dialer) (observer, netip.AddrPort, error) {
 	c, err := stun.Dial(ctx, d, string(s))
 	if err != nil {
-		return nil, err
+		return nil, netip.AddrPort{}, err
 	}
-	return c, nil
+	mapped, err := c.Binding(ctx)
+	if err == nil {
+		if err = plausible(c.RemoteAddr(), mapped); err != nil {
+			err = &stun.Error{Op: "binding", Server: string(s), Err: err}
+		}
+	}
+	if err != nil {
+		c.Close()
+		return nil, netip.AddrPort{}, err
+	}
+	return c, mapped, nil
 }
 
 // ipv4 is false for literal IPv6 addresses only: the port tries IPv4 first.
@@ -84,24 +94,18 @@ func observe(ctx context.Context, port *tcpport.Port, s source, timeout time.Dur
 	err := func() error {
 		question, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		o, err := s.connect(question, lingerless{port})
+		o, mapped, err := s.ask(question, lingerless{port})
 		if err != nil {
 			return err
 		}
 		defer o.Close()
-		a.at = o.RemoteAddr()
-		if a.mapped, err = o.Binding(question); err != nil {
-			return err
-		}
-		if err := plausible(a.at, a.mapped); err != nil {
-			return fmt.Errorf("%v: %w", s, err)
-		}
+		a.at, a.mapped = o.RemoteAddr(), mapped
 		select {
 		case tell <- news{answer: a}:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		return hold(ctx, o, a.mapped)
+		return hold(ctx, o, mapped)
 	}()
 	select {
 	case tell <- news{a, err}:

@@ -22,6 +22,11 @@ import (
 // its value.
 const serverEnv = "SIMOPEN_NATCHECK_SERVER"
 
+// checkEnv makes this program the check in a lab.
+const checkEnv = "SIMOPEN_NATCHECK_IN_LAB"
+
+var errInterrupted = errors.New("interrupted")
+
 // oneWay is the delay between each of the two sites and the core: a round trip of
 // 40 ms.
 const oneWay = 10 * time.Millisecond
@@ -72,6 +77,7 @@ func runInLab(ctx context.Context, nat natlab.Behaviour, json bool, noLab error)
 		args = append([]string{"-json"}, args...)
 	}
 	cmd := exec.CommandContext(ctx, exe, args...)
+	cmd.Env = append(os.Environ(), checkEnv+"=1")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := home.Start(cmd); err != nil {
 		return 1, fmt.Errorf("start the check: %w", err)
@@ -80,7 +86,7 @@ func runInLab(ctx context.Context, nat natlab.Behaviour, json bool, noLab error)
 		return 1, err
 	}
 	if ctx.Err() != nil {
-		return 1, nil // the check has said so, or was killed
+		return 1, errInterrupted
 	}
 	return cmd.ProcessState.ExitCode(), nil
 }

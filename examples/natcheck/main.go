@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
@@ -31,11 +32,15 @@ func main() {
 		os.Exit(runServer(at))
 	}
 	var noLab error
-	if wantsLab(os.Args[1:]) {
+	if _, ok := os.LookupEnv(checkEnv); ok {
+		signal.Ignore(os.Interrupt) // it is for the program that started this one
+	} else if wantsLab(os.Args[1:]) {
 		noLab = natlab.Enter() // before all else
 	}
 	opts := parse(os.Args[1:])
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	signals = slices.DeleteFunc(signals, signal.Ignored)
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	status, err := run(ctx, opts, noLab)
 	stop()
 	if err != nil {
@@ -93,7 +98,7 @@ func run(ctx context.Context, opts options, noLab error) (status int, err error)
 		return 1, err
 	}
 	if ctx.Err() != nil {
-		return 1, errors.New("interrupted")
+		return 1, errInterrupted
 	}
 	if err != nil {
 		status = 1 // the report says why

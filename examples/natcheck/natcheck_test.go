@@ -1,0 +1,103 @@
+package main
+
+import (
+	"encoding/json"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/simopen/go-libp2p-simopen/examples/internal/program"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+)
+
+func TestMain(m *testing.M) { labtest.Main(m, nil) }
+
+// form is that of what -json prints: what other programs rely on, then the rest.
+var form = regexp.MustCompile(`^\{"mapping":"(?:EIM|ADM|APDM|unknown)","filtering":"(?:EIF|ADF|APDF|unknown)",` +
+	`"ports":"(?:preserved|sequential|random|unknown)","step":-?\d+,"unsolicited":"(?:drop|rst|icmp|unknown)",` +
+	`"hairpin":(?:true|false|null),"ipv6":(?:true|false),"udp":(?:true|false),` +
+	`"bare_syn":(?:true|false|null),"persistent":(?:true|false|null),"nat":(?:true|false|null),` +
+	`"addresses":\[.*\],"peers":\[.*\],"problems":\[.*\]\}\n$`)
+
+func TestLab(t *testing.T) {
+	labtest.Require(t)
+	exe := program.Build(t, ".")
+	for nat, want := range map[string]string{
+		"public":                    `{"mapping":"EIM","filtering":"EIF","ports":"preserved","step":0,"unsolicited":"unknown","hairpin":true,"ipv6":false,"udp":true,"bare_syn":true,"persistent":true,"nat":false,"addresses":["46.0.2.1"],`,
+		"apdm-apdf-rst-sequential":  `{"mapping":"APDM","filtering":"APDF","ports":"sequential","step":1,"unsolicited":"rst","hairpin":null,"ipv6":false,"udp":true,"bare_syn":null,"persistent":true,"nat":true,"addresses":["46.0.2.1"],`,
+		"eim-adf-icmp-random-noudp": `{"mapping":"EIM","filtering":"ADF","ports":"random","step":0,"unsolicited":"icmp","hairpin":false,"ipv6":false,"udp":false,"bare_syn":true,"persistent":true,"nat":true,"addresses":["46.0.2.1"],`,
+	} {
+		t.Run(nat, func(t *testing.T) {
+			r := program.Run(t, exec.Command(exe, "-json", "-lab", nat))
+			if r.Status != 0 || r.Stderr != "" || !form.MatchString(r.Stdout) || !strings.HasPrefix(r.Stdout, want) {
+				t.Errorf("status %d, stderr %q, stdout\n%s\nwant\n%s", r.Status, r.Stderr, r.Stdout, want)
+			}
+			if !json.Valid([]byte(r.Stdout)) {
+				t.Error("no JSON")
+			}
+		})
+	}
+	t.Run("in words", func(t *testing.T) {
+		r := program.Run(t, exec.Command(exe, "-lab=apdm-apdf-rst-sequential2"))
+		for _, want := range []string{
+			"Your NAT gives every destination another port (APDM), two apart.\n",
+			"others get a reset (RST).\n",
+			"\nin public ",
+		} {
+			if !strings.Contains(r.Stdout, want) {
+				t.Errorf("%q is missing", want)
+			}
+		}
+		if r.Status != 0 || r.Stderr != "" {
+			t.Errorf("status %d, stderr %q", r.Status, r.Stderr)
+		}
+	})
+}
+
+func TestRealNetwork(t *testing.T) {
+	exe, serverExe := program.Build(t, "."), program.Build(t, "../stunserver")
+	server := program.Start(t, exec.Command(serverExe, "-listen", "127.0.0.1:0"))
+	addr := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(server.Line("serving"))
+	r := program.Run(t, exec.Command(exe, "-json", "stun:"+addr+"?transport=tcp", "turn.invalid"))
+	const want = `{"mapping":"EIM","filtering":"unknown","ports":"preserved","step":0,`
+	if r.Status != 0 || r.Stderr != "" || !form.MatchString(r.Stdout) || !strings.HasPrefix(r.Stdout, want) ||
+		!strings.Contains(r.Stdout, `{"server":"turn.invalid","error":"stun: `) {
+		t.Errorf("status %d, stderr %q, stdout\n%s\nwant\n%s", r.Status, r.Stderr, r.Stdout, want)
+	}
+	server.Interrupt()
+	if r := server.Wait(); r.Status != 0 || r.Stderr != "" {
+		t.Errorf("server: status %d, stderr %q", r.Status, r.Stderr)
+	}
+
+	// And now it is gone.
+	r = program.Run(t, exec.Command(exe, "-json", addr))
+	if r.Status != 1 || r.Stderr != "" || !form.MatchString(r.Stdout) || !strings.HasPrefix(r.Stdout, `{"mapping":"unknown",`) {
+		t.Errorf("status %d, stderr %q, stdout\n%s", r.Status, r.Stderr, r.Stdout)
+	}
+	r = program.Run(t, exec.Command(exe, addr))
+	if r.Status != 1 || !strings.Contains(r.Stdout, "nothing is known of the NAT") || !strings.Contains(r.Stdout, addr) {
+		t.Errorf("status %d, stderr %q, stdout\n%s", r.Status, r.Stderr, r.Stdout)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	exe := program.Build(t, ".")
+	for _, test := range []struct {
+		args   []string
+		stderr string
+	}{
+		{nil, "name a STUN server"},
+		{[]string{"-lab", "foo"}, "no mapping"},
+		{[]string{"-lab"}, "needs an argument"},
+		{[]string{"-lab", "eim-apdf", "192.0.2.1"}, "leave out"},
+		{[]string{"turn:192.0.2.1"}, "TURN"},
+		{[]string{"http://192.0.2.1/"}, "bad port"},
+		{[]string{"-what"}, "not defined"},
+	} {
+		r := program.Run(t, exec.Command(exe, test.args...))
+		if r.Status != 2 || r.Stdout != "" || !strings.Contains(r.Stderr, test.stderr) {
+			t.Errorf("%v: status %d, stdout %q, stderr %q", test.args, r.Status, r.Stdout, r.Stderr)
+		}
+	}
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+func said(r *stun.Report) string {
+	var b bytes.Buffer
+	tell(console.New(&b), r)
+	return b.String()
+}
+
+func TestTell(t *testing.T) {
+	addrs := []netip.Addr{netip.MustParseAddr("46.0.2.1")}
+	for want, r := range map[string]*stun.Report{
+		"There is no NAT in front of this host.\nIts network lets in anybody": {Addrs: addrs, NAT: stun.No,
+			Behaviour: stun.Behaviour{Mapping: stun.EIM, Filtering: stun.EIF}},
+		"There is no NAT in front of this host.\nIts network lets in only endpoints, address and port, that the port has sent to (APDF); others get no answer.": {Addrs: addrs, NAT: stun.No,
+			Behaviour: stun.Behaviour{Mapping: stun.EIM, Filtering: stun.APDF, Unsolicited: stun.Drop}},
+		"one port for all destinations (EIM), the local one if it is free.": {Addrs: addrs, NAT: stun.Yes,
+			Behaviour: stun.Behaviour{Mapping: stun.EIM, Ports: stun.Preserved}},
+		"every remote address another port (ADM), at random.": {Addrs: addrs, NAT: stun.Yes,
+			Behaviour: stun.Behaviour{Mapping: stun.ADM, Ports: stun.Random}},
+		"another port (APDM), three apart, downwards.": {Addrs: addrs, NAT: stun.Yes,
+			Behaviour: stun.Behaviour{Mapping: stun.APDM, Ports: stun.Sequential, Step: -3}},
+		"another port (APDM), 8 apart.": {Addrs: addrs, NAT: stun.Yes,
+			Behaviour: stun.Behaviour{Mapping: stun.APDM, Ports: stun.Sequential, Step: 8}},
+		"takes servers at two addresses to find out.":       {Addrs: addrs, NAT: stun.Yes},
+		"takes a server that connects back to find out":     {Addrs: addrs, NAT: stun.Yes},
+		"takes a server with two addresses to find out.":    {Addrs: addrs, NAT: stun.Yes, Servers: []stun.ServerReport{{ConnectsBack: true}}},
+		"a simultaneous open fails.":                        {Addrs: addrs, NAT: stun.Yes, Behaviour: stun.Behaviour{Mapping: stun.EIM, BareSYN: stun.No}},
+		"nothing is known of the NAT. UDP gets out.":        {UDP: true},
+		"problem   a: the server answers over UDP":          {Servers: []stun.ServerReport{{Server: "a", Err: fmt.Errorf("%w: x", stun.ErrNoTCP)}}},
+		"A third server would tell.":                        {Servers: []stun.ServerReport{{Server: "a", Err: &stun.DissentError{}}}},
+		"It was left out. It lies, or the NAT uses":         {Servers: []stun.ServerReport{{Server: "a", Err: &stun.DissentError{Majority: addrs[0]}}}},
+		"It was left out. It lies, or something in between": {Servers: []stun.ServerReport{{Server: "a", Err: stun.ErrFamily}}},
+		"It is probably no STUN server.":                    {Servers: []stun.ServerReport{{Server: "a", Err: &stun.Error{Err: stun.ErrDisconnected}}}},
+	} {
+		if got := said(r); !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+}

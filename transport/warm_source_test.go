@@ -1,0 +1,82 @@
+package transport
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+func TestPlausible(t *testing.T) {
+	for _, tc := range []struct {
+		at, mapped string
+		want       bool
+	}{
+		{"46.0.1.1:3478", "46.0.2.1:40000", true},
+		{"46.0.1.1:3478", "46.0.1.1:40000", true}, // one NAT in front of both
+		{"[2a00::1]:3478", "[2a00::2]:40000", true},
+		{"10.0.0.1:3478", "10.0.0.2:40000", true}, // a network with servers of its own
+		{"10.0.0.1:3478", "46.0.2.1:40000", true}, // on the way to it there is a NAT
+		{"127.0.0.1:3478", "127.0.0.1:40000", true},
+		{"46.0.1.1:3478", "10.0.0.2:40000", false},
+		{"46.0.1.1:3478", "100.64.0.2:40000", false},
+		{"46.0.1.1:3478", "127.0.0.1:40000", false},
+		{"[2a00::1]:3478", "[fd00::2]:40000", false},
+		{"46.0.1.1:3478", "[2a00::2]:40000", false},
+		{"[2a00::1]:3478", "46.0.2.1:40000", false},
+		{"10.0.0.1:3478", "0.0.0.0:40000", false},
+		{"10.0.0.1:3478", "224.0.0.1:40000", false},
+		{"46.0.1.1:3478", "46.0.2.1:0", false},
+	} {
+		err := plausible(netip.MustParseAddrPort(tc.at), netip.MustParseAddrPort(tc.mapped))
+		if (err == nil) != tc.want || err != nil && !errors.Is(err, errImplausible) {
+			t.Errorf("%s at %s: %v, want %v", tc.mapped, tc.at, err, tc.want)
+		}
+	}
+}
+
+func TestView(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answers []string // the observer's address and what it says, in turns
+		addrs   []string
+		mapping stun.Mapping
+		dissent bool
+	}{
+		"nobody":                 {nil, nil, stun.MappingUnknown, false},
+		"one":                    {[]string{"46.0.1.1:1", "46.0.2.1:1"}, []string{"46.0.2.1:1"}, stun.MappingUnknown, false},
+		"two agree":              {[]string{"46.0.1.1:1", "46.0.2.1:1", "46.0.1.2:1", "46.0.2.1:1"}, []string{"46.0.2.1:1"}, stun.EIM, false},
+		"two ports of one agree": {[]string{"46.0.1.1:1", "46.0.2.1:1", "46.0.1.1:2", "46.0.2.1:1"}, []string{"46.0.2.1:1"}, stun.MappingUnknown, false},
+		"two ports":              {[]string{"46.0.1.1:1", "46.0.2.1:1", "46.0.1.2:1", "46.0.2.1:2"}, []string{"46.0.2.1:1", "46.0.2.1:2"}, stun.APDM, false},
+		"two of three ports": {
+			[]string{"46.0.1.1:1", "46.0.2.1:1", "46.0.1.2:1", "46.0.2.1:1", "46.0.1.3:1", "46.0.2.1:2"},
+			[]string{"46.0.2.1:1", "46.0.2.1:2"}, stun.APDM, false,
+		},
+		"two addresses": {[]string{"46.0.1.1:1", "46.0.2.1:1", "46.0.1.2:1", "46.0.9.9:1"}, []string{"46.0.2.1:1", "46.0.9.9:1"}, stun.MappingUnknown, true},
+		"a liar of three": {
+			[]string{"46.0.1.1:1", "46.0.2.1:1", "46.0.1.2:1", "46.0.9.9:1", "46.0.1.3:1", "46.0.2.1:1"},
+			[]string{"46.0.2.1:1"}, stun.EIM, true,
+		},
+		"IPv4 counts, if there is any": {
+			[]string{"[2a00::1]:1", "[2a00::9]:1", "[2a00::2]:1", "[2a00::9]:1", "46.0.1.1:1", "46.0.2.1:1"},
+			[]string{"46.0.2.1:1", "[2a00::9]:1"}, stun.MappingUnknown, false,
+		},
+		"IPv6 alone": {[]string{"[2a00::1]:1", "[2a00::9]:1", "[2a00::2]:1", "[2a00::9]:1"}, []string{"[2a00::9]:1"}, stun.EIM, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var answers []answer
+			for p := range slices.Chunk(tc.answers, 2) {
+				answers = append(answers, answer{stunServer(p[0]), netip.MustParseAddrPort(p[0]), netip.MustParseAddrPort(p[1])})
+			}
+			v, dissent := newView(answers)
+			var addrs []string
+			for _, a := range v.addrs {
+				addrs = append(addrs, a.String())
+			}
+			if !slices.Equal(addrs, tc.addrs) || v.mapping != tc.mapping || (dissent != nil) != tc.dissent {
+				t.Errorf("got %v, %v, %v; want %v, %v and dissent %v", addrs, v.mapping, dissent, tc.addrs, tc.mapping, tc.dissent)
+			}
+		})
+	}
+}
