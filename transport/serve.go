@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	tpt "github.com/libp2p/go-libp2p/core/transport"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
@@ -165,24 +166,37 @@ func (a *attempt) add(cs []holepunch.Candidate) []holepunch.Candidate {
 	return a.remote[had:]
 }
 
-// dialBack has the swarm connect to listeners of the initiator, where the punch is
-// not sure to get through. It is a connection of the host's like any other, which
-// makes us its client and outbound; the initiator notices that it is there.
+// dialBackDelay is the head start of the punch, unless the NATs are known to allow
+// none: it is through by then, or has lost a SYN. Both would make two connections.
+const dialBackDelay = time.Second
+
+// dialBack has the swarm connect to the initiator's listeners. That gives a
+// connection of the host's like any other, which makes us its client and outbound;
+// the initiator notices that it is there.
 func (a *attempt) dialBack(ctx context.Context, stop context.CancelCauseFunc) (end func()) {
 	over := make(chan struct{})
-	listeners := 0
+	var listeners []ma.Multiaddr
 	for _, c := range a.remote {
 		if isListener(c) {
-			a.h.Peerstore().AddAddr(a.peer, toMultiaddr(c.Addr), addrTTL)
-			listeners++
+			listeners = append(listeners, toMultiaddr(c.Addr))
 		}
 	}
-	if listeners == 0 || a.outcome().Way == holepunch.Works {
+	if len(listeners) == 0 {
 		close(over)
 		return func() {}
 	}
+	delay := dialBackDelay
+	if !a.outcome().Possible() {
+		delay = 0
+	}
 	go func() {
 		defer close(over)
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return
+		}
+		a.h.Peerstore().AddAddrs(a.peer, listeners, addrTTL)
 		if _, err := a.h.Network().DialPeer(network.WithForceDirectDial(ctx, serviceName), a.peer); err == nil {
 			stop(errConnectedThere)
 		}
