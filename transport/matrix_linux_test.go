@@ -73,6 +73,9 @@ func behaviourOf(n natlab.Behaviour) stun.Behaviour {
 			BareSYN: stun.Yes, Hairpin: stun.Yes, Persistent: stun.Yes,
 		}
 	}
+	if n.Ports == natlab.PortOverload {
+		n.Mapping = natlab.EIM // so it looks, while no neighbour uses the same port
+	}
 	b := stun.Behaviour{
 		Mapping:     map[natlab.Mapping]stun.Mapping{natlab.EIM: stun.EIM, natlab.ADM: stun.ADM, natlab.APDM: stun.APDM}[n.Mapping],
 		Filtering:   map[natlab.Filtering]stun.Filtering{natlab.EIF: stun.EIF, natlab.ADF: stun.ADF, natlab.APDF: stun.APDF}[n.Filtering],
@@ -97,6 +100,14 @@ func behaviourOf(n natlab.Behaviour) stun.Behaviour {
 	// are preserved.
 	b.Persistent = stun.Known(!n.RSTKills || b.Ports == stun.Preserved)
 	return b
+}
+
+// agrees tells whether what was found out is what there is to know, as far as Predict
+// needs it. Whether a bare SYN comes in cannot be told of a NAT that gives every
+// destination another port.
+func agrees(got, want stun.Behaviour) bool {
+	return got.Mapping == want.Mapping && got.Filtering == want.Filtering && got.Ports == want.Ports &&
+		got.Step == want.Step && (got.BareSYN == want.BareSYN || got.BareSYN == stun.Unknown)
 }
 
 // A matrixSide is the peer behind one kind of NAT, as dialler or as listener.
@@ -151,7 +162,9 @@ func TestMatrix(t *testing.T) {
 	}
 	for _, sides := range []map[string]*matrixSide{diallers, listeners} {
 		for _, s := range sides {
-			s.learn(t)
+			if got := s.learn(t); !agrees(got, s.knows) {
+				t.Errorf("%s knows its NAT as %+v, want %+v", s.host.Name(), got, s.knows)
+			}
 		}
 	}
 

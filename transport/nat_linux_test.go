@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 // newPair starts a peer in each of two hosts.
@@ -152,6 +154,69 @@ func TestPublicHost(t *testing.T) {
 			b := l.startPeer(t, addHost(t, l.site(t, "home", nat), "bob"), peerConfig{})
 			ready(t, a, b)
 			wantDirect(t, a, b)
+		})
+	}
+}
+
+// TestForetoldPorts: other hosts of the site open connections while ports are foretold. A
+// few are foretold at a time, and as long as these are not right, anew.
+func TestForetoldPorts(t *testing.T) {
+	for name, nats := range map[string][2]string{
+		"one side":                {"apdm-apdf-sequential", "eim-apdf"},
+		"one side, RST":           {"apdm-apdf-rst-sequential2", "eim-apdf-rst"},
+		"both sides":              {"apdm-apdf-sequential", "apdm-apdf-sequential2"},
+		"both sides, RST, busier": {"adm-apdf-rst-sequential", "apdm-apdf-rst-sequential"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newHostLab(t, relayConfig{})
+			office := l.site(t, "office", nats[0])
+			a, b := l.newPair(t, addHost(t, office, "alice"), addHost(t, l.site(t, "home", nats[1]), "bob"), peerConfig{})
+			a.join(t)
+			b.join(t)
+			for _, p := range []*labPeer{a, b} {
+				if got := p.learn(t); got.Ports != stun.Sequential {
+					t.Fatalf("%s knows %s, want sequential ports", p.host.Name(), got)
+				}
+				if nats[1][0] == 'e' {
+					break // the other one has none
+				}
+			}
+			var yes bool
+			carol := labtest.Start(t, addHost(t, office, "carol"), "traffic", trafficConfig{Remote: l.stun[0], Pause: 20 * time.Millisecond})
+			carol.Next(t, &yes)
+			// Of the rounds one at least is made in peace.
+			quiet := time.AfterFunc(3*time.Second, carol.Kill)
+			defer quiet.Stop()
+			wantDirect(t, a, b)
+		})
+	}
+}
+
+// TestPortGuessing: one side's ports cannot be foretold, and the other's filter wants to
+// know them.
+func TestPortGuessing(t *testing.T) {
+	for name, nats := range map[string][2]string{
+		"dialler guesses":  {"eim-apdf", "apdm-apdf-random"},
+		"listener guesses": {"apdm-apdf-rst-random", "eim-apdf-rst"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newHostLab(t, relayConfig{})
+			a, b := l.newPair(t, addHost(t, l.site(t, "office", nats[0]), "alice"), addHost(t, l.site(t, "home", nats[1]), "bob"), peerConfig{Guess: true})
+			a.join(t)
+			b.join(t)
+			a.learn(t)
+			b.learn(t)
+			// The odds are 93 % each time.
+			for range 4 {
+				if d, _ := punch(t, a, b); d.Direct {
+					t.Logf("%v", d)
+					return
+				}
+				a.forget(t, b)
+				b.forget(t, a)
+			}
+			t.Error("no direct connection in four attempts")
+			logSteps(t, a, b)
 		})
 	}
 }
