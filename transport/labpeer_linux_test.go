@@ -85,7 +85,6 @@ var commands = map[string]func(*labHost, context.Context, command) any{
 	"reserve": (*labHost).reserve,
 	"learn":   (*labHost).learn,
 	"dial":    (*labHost).dial,
-	"ask":     (*labHost).ask,
 	"look":    (*labHost).look,
 	"forget":  (*labHost).forget,
 	"leave":   (*labHost).leave,
@@ -214,11 +213,6 @@ func (h *labHost) dial(ctx context.Context, cmd command) any {
 	if err := h.Connect(ctx, ai); err != nil {
 		return failed(err)
 	}
-	return h.ask(ctx, cmd)
-}
-
-// ask is DirectConnect, without dialling before.
-func (h *labHost) ask(_ context.Context, cmd command) any {
 	// Without a deadline: DirectConnect has one of its own.
 	_, err := DirectConnect(context.Background(), h, cmd.Peer)
 	return h.outcome(cmd.Peer, err)
