@@ -52,3 +52,6 @@ func Log(verbose bool) {
 		gologshim.SetDefaultHandler(slog.DiscardHandler)
 	}
 }
+
+// OneLine is an error's text without line breaks.
+func OneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
