@@ -3,6 +3,7 @@ module github.com/simopen/go-libp2p-simopen
 go 1.26.0
 
 require (
+	github.com/beevik/ntp v1.6.0
 	github.com/gopacket/gopacket v1.7.7
 	github.com/libp2p/go-libp2p v0.51.0
 	github.com/libp2p/go-msgio v0.3.0
@@ -23,7 +24,6 @@ require (
 require (
 	filippo.io/bigmod v0.1.1-0.20260103110540-f8a47775ebe5 // indirect
 	filippo.io/keygen v1.0.0 // indirect
-	github.com/beevik/ntp v1.6.0 // indirect
 	github.com/benbjohnson/clock v1.3.5 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
