@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"sync"
 	"syscall"
@@ -83,10 +84,16 @@ func (t *tally) add(e holepunch.Event, now time.Time) {
 		switch {
 		case errors.Is(e.Err, syscall.ECONNREFUSED), errors.Is(e.Err, syscall.ECONNRESET):
 			t.refused++
-		case !errors.Is(e.Err, context.DeadlineExceeded):
+		case !isTimeout(e.Err):
 			t.lastErr = e.Err
 		}
 	case holepunch.Unsecured:
 		t.unsecured = e.Err
 	}
+}
+
+// isTimeout tells silence, or the window's end, from an answer.
+func isTimeout(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
 }
