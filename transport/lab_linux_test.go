@@ -57,17 +57,29 @@ func newHostLab(t testing.TB, cfg relayConfig) *hostLab {
 // site adds a site whose NAT is given in words, as for [natlab.ParseBehaviour].
 func (l *hostLab) site(t testing.TB, name, words string) *natlab.Site {
 	t.Helper()
-	return l.siteBehind(t, name, words, nil)
+	return l.add(t, words, natlab.SiteConfig{Name: name})
 }
 
 // siteBehind is site for one that is inside another.
 func (l *hostLab) siteBehind(t testing.TB, name, words string, outer *natlab.Site) *natlab.Site {
 	t.Helper()
-	b, err := natlab.ParseBehaviour(words)
-	if err != nil {
+	return l.add(t, words, natlab.SiteConfig{Name: name, Behind: outer})
+}
+
+// site6 is site for one with IPv6 as well.
+func (l *hostLab) site6(t testing.TB, name, words string) *natlab.Site {
+	t.Helper()
+	return l.add(t, words, natlab.SiteConfig{Name: name, IPv6: true})
+}
+
+func (l *hostLab) add(t testing.TB, words string, cfg natlab.SiteConfig) *natlab.Site {
+	t.Helper()
+	cfg.Delay = siteDelay
+	var err error
+	if cfg.NAT, err = natlab.ParseBehaviour(words); err != nil {
 		t.Fatal(err)
 	}
-	s, err := l.AddSite(natlab.SiteConfig{Name: name, NAT: b, Delay: siteDelay, Behind: outer})
+	s, err := l.AddSite(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

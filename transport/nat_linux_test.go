@@ -3,6 +3,7 @@ package transport
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ func (l *hostLab) newPair(t *testing.T, a, b *natlab.Host, cfg peerConfig) (_, _
 }
 
 // wantDirect has each peer dial the other, and wants a direct connection.
-func wantDirect(t *testing.T, a, b *labPeer) {
+func wantDirect(t *testing.T, a, b *labPeer) (got []outcome) {
 	t.Helper()
 	for range 2 {
 		d, l := punch(t, a, b)
@@ -30,10 +31,12 @@ func wantDirect(t *testing.T, a, b *labPeer) {
 			t.Error("want direct connections")
 			logSteps(t, a, b)
 		}
+		got = append(got, d, l)
 		a.leave(t)
 		b.leave(t)
 		a, b = b, a
 	}
+	return got
 }
 
 // wantReason has a dial b, and wants both to get the same reason why there is no direct
@@ -143,6 +146,39 @@ const (
 	listening = 4001
 	forwarded = 14001
 )
+
+// TestIPv6: hosts behind stateful firewalls, and NATs that allow no connection in IPv4.
+func TestIPv6(t *testing.T) {
+	for name, nats := range map[string][2]string{
+		"drop":  {"apdm-apdf-random", "apdm-apdf-random"},
+		"reset": {"apdm-apdf-rst-random", "apdm-apdf-rst-random"},
+		"mixed": {"apdm-apdf-icmp-random", "apdm-apdf-random"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newHostLab(t, relayConfig{})
+			a, b := l.newPair(t, addHost(t, l.site6(t, "home", nats[0]), "alice"), addHost(t, l.site6(t, "office", nats[1]), "bob"), peerConfig{})
+			a.join(t)
+			b.join(t)
+			a.learn(t)
+			b.learn(t)
+			for _, p := range wantDirect(t, a, b) {
+				if !strings.HasPrefix(p.Remote, "/ip6/") {
+					t.Errorf("%v, want one in IPv6", p)
+				}
+			}
+		})
+	}
+	t.Run("raced with IPv4", func(t *testing.T) {
+		l := newHostLab(t, relayConfig{})
+		a, b := l.newPair(t, addHost(t, l.site6(t, "home", "eim-apdf"), "alice"), addHost(t, l.site6(t, "office", "eim-apdf-rst"), "bob"), peerConfig{})
+		wantDirect(t, a, b)
+	})
+	t.Run("of one side", func(t *testing.T) {
+		l := newHostLab(t, relayConfig{})
+		a, b := l.newPair(t, addHost(t, l.site6(t, "home", "eim-apdf"), "alice"), addHost(t, l.site(t, "office", "eim-apdf-rst"), "bob"), peerConfig{})
+		wantDirect(t, a, b)
+	})
+}
 
 // TestPublicHost: one peer listens at a public address.
 func TestPublicHost(t *testing.T) {
