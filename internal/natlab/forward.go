@@ -25,12 +25,12 @@ func (s *Site) fromLAN(now time.Time, pkt []byte) {
 	s.lab.wire.send(path{s.parent, s}, now, s.linkDelay(), func(now time.Time) { s.fromOutside(now, pkt) })
 }
 
-// nextAddr is the address for one more host.
+// nextAddr is one more address for a host.
 func (s *Site) nextAddr() (netip.Addr, error) {
 	s.lab.mu.Lock()
 	defer s.lab.mu.Unlock()
 	if s.hosts == maxHosts {
-		return netip.Addr{}, fmt.Errorf("more than %d hosts at site %q", maxHosts, s.name)
+		return netip.Addr{}, fmt.Errorf("more than %d addresses of hosts at site %q", maxHosts, s.name)
 	}
 	s.hosts++
 	if s.public() {

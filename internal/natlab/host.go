@@ -10,8 +10,12 @@ import (
 // mtu of every link. A packet that was cut into fragments does not pass a NAT.
 const mtu = 1500
 
-// maxHosts is how many hosts a site's /24 has room for.
-const maxHosts = 254
+const (
+	// sitePrefix is how much of an IPv4 address the hosts of one site have in common.
+	sitePrefix = 24
+	// maxHosts is how many addresses that leaves for them.
+	maxHosts = 254
+)
 
 // Host is a network namespace at a site.
 type Host struct {
@@ -31,7 +35,7 @@ func (s *Site) AddHost(name string) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("natlab: host %q: %w", name, err)
 	}
-	ns, tun, err := newNamespace(netip.PrefixFrom(addr, 24))
+	ns, tun, err := newNamespace(netip.PrefixFrom(addr, sitePrefix))
 	if err != nil {
 		return nil, fmt.Errorf("natlab: host %q: %w", name, err)
 	}
@@ -60,6 +64,22 @@ func (h *Host) Site() *Site { return h.site }
 
 // Addr is the address of the host's only interface, private unless the site is public.
 func (h *Host) Addr() netip.Addr { return h.addr }
+
+// AddAddr gives the host one more IPv4 address, the next of its site. The host keeps the
+// first one as what it sends from where a socket says nothing else.
+func (h *Host) AddAddr() (netip.Addr, error) {
+	addr, err := h.site.nextAddr()
+	if err == nil {
+		err = h.ns.do(func() error { return addAddr(netip.PrefixFrom(addr, sitePrefix)) })
+	}
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("natlab: one more address for host %q: %w", h.name, err)
+	}
+	h.site.lab.mu.Lock()
+	defer h.site.lab.mu.Unlock()
+	h.site.attach(addr, h)
+	return addr, nil
+}
 
 // Do calls f on an OS thread that is inside the host: a socket that f makes belongs to
 // the host, and stays with it. Goroutines that f starts are outside; so for a program that

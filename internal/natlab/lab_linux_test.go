@@ -45,9 +45,15 @@ func behaviour(t *testing.T, words string) natlab.Behaviour {
 // listen listens on a port of the host's address.
 func listen(t *testing.T, h *natlab.Host, port uint16) net.Listener {
 	t.Helper()
+	return listenOn(t, h, netip.AddrPortFrom(h.Addr(), port))
+}
+
+// listenOn listens on one of the host's endpoints.
+func listenOn(t *testing.T, h *natlab.Host, at netip.AddrPort) net.Listener {
+	t.Helper()
 	var l net.Listener
 	err := h.Do(func() (err error) {
-		l, err = net.Listen("tcp4", netip.AddrPortFrom(h.Addr(), port).String())
+		l, err = net.Listen("tcp", at.String())
 		return err
 	})
 	if err != nil {
@@ -78,6 +84,25 @@ func serveRemote(l net.Listener) {
 		fmt.Fprint(conn, conn.RemoteAddr())
 		conn.Close()
 	}
+}
+
+// dialAndRead connects from the host to a serveRemote, and returns what that sees.
+func dialAndRead(t *testing.T, h *natlab.Host, to netip.AddrPort) netip.AddrPort {
+	t.Helper()
+	conn, err := connect(h, 0, to, soon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	b, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, err := netip.ParseAddrPort(string(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seen
 }
 
 func TestConnect(t *testing.T) {

@@ -137,14 +137,10 @@ func configure(addr netip.Prefix) error {
 		return fmt.Errorf("%s: %w", tunName, err)
 	}
 	everywhere := &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)}
-	local := &net.IPNet{
-		IP:   addr.Addr().AsSlice(),
-		Mask: net.CIDRMask(addr.Bits(), addr.Addr().BitLen()),
-	}
 	for _, err := range []error{
 		netlink.LinkSetMTU(tun, mtu),
 		netlink.LinkSetTxQLen(tun, tunQueue),
-		netlink.AddrAdd(tun, &netlink.Addr{IPNet: local}),
+		addAddr(addr),
 		netlink.LinkSetUp(tun),
 		netlink.RouteAdd(&netlink.Route{LinkIndex: tun.Attrs().Index, Dst: everywhere}),
 	} {
@@ -153,4 +149,16 @@ func configure(addr netip.Prefix) error {
 		}
 	}
 	return nil
+}
+
+// addAddr gives the TUN device of the calling thread's namespace an address.
+func addAddr(addr netip.Prefix) error {
+	tun, err := netlink.LinkByName(tunName)
+	if err != nil {
+		return err
+	}
+	return netlink.AddrAdd(tun, &netlink.Addr{IPNet: &net.IPNet{
+		IP:   addr.Addr().AsSlice(),
+		Mask: net.CIDRMask(addr.Bits(), addr.Addr().BitLen()),
+	}})
 }

@@ -14,6 +14,8 @@ func enter() error { return errNotLinux }
 
 func probe() error { return errNotLinux }
 
+func addAddr(netip.Prefix) error { return errNotLinux }
+
 type namespace struct{}
 
 func newNamespace(netip.Prefix) (*namespace, *os.File, error) { return nil, nil, errNotLinux }
