@@ -23,7 +23,7 @@ type NAT struct {
 
 	byFlow   map[flow]*mapping   // as packets from inside look for it
 	byPort   map[port][]*mapping // as packets from outside do; more than one if overloaded
-	sessions int                 // in all mappings
+	byTuple  map[tuple]*mapping  // every session has its place here
 	nextPort uint16              // for PortSequential
 	sweepAt  time.Time
 }
@@ -40,7 +40,7 @@ func NewNAT(b Behaviour, external netip.Addr, rng *rand.Rand) *NAT {
 func (n *NAT) Reset() {
 	n.byFlow = make(map[flow]*mapping)
 	n.byPort = make(map[port][]*mapping)
-	n.sessions = 0
+	n.byTuple = make(map[tuple]*mapping)
 }
 
 // Verdict is what a NAT does with a packet.
@@ -71,8 +71,7 @@ func (n *NAT) Outbound(now time.Time, pkt []byte) Verdict {
 	if hairpin && !n.behaviour.Hairpin {
 		return drop("no hairpin")
 	}
-	f := n.flowOf(p.proto, p.Src(), p.Dst())
-	m := n.lookup(now, f)
+	m := n.lookup(now, tuple{p.proto, p.Src(), p.Dst()})
 	s := m.session(now, p.Dst())
 	if s == nil {
 		if p.TCP() && p.Flags()&SYN == 0 {
@@ -82,7 +81,7 @@ func (n *NAT) Outbound(now time.Time, pkt []byte) Verdict {
 			return drop("table full")
 		}
 		if m == nil {
-			if m = n.allocate(now, f, p.Dst()); m == nil {
+			if m = n.allocate(now, n.flowOf(p.proto, p.Src(), p.Dst()), p.Dst()); m == nil {
 				return drop("no port free")
 			}
 		}
@@ -117,6 +116,10 @@ func (n *NAT) Inbound(now time.Time, pkt []byte) Verdict {
 	}
 	s := m.session(now, p.Src())
 	if s == nil {
+		t := tuple{p.proto, m.flow.internal, p.Src()}
+		if other := n.byTuple[t].session(now, p.Src()); other != nil && other.answered {
+			return drop("session of another mapping")
+		}
 		if !n.reserveSession(now) {
 			return drop("table full")
 		}

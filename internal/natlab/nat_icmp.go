@@ -29,7 +29,7 @@ func (n *NAT) outboundICMP(now time.Time, p Packet) Verdict {
 	if !ok {
 		return drop("protocol")
 	}
-	m := n.lookup(now, n.flowOf(q.proto, q.Dst(), q.Src()))
+	m := n.lookup(now, tuple{q.proto, q.Dst(), q.Src()})
 	if m.session(now, q.Src()) == nil {
 		return drop("no session")
 	}

@@ -20,6 +20,12 @@ type port struct {
 	number uint16
 }
 
+// tuple is what is known of a session on the inside.
+type tuple struct {
+	proto            uint8
+	internal, remote netip.AddrPort
+}
+
 // mapping ties an external port to a flow. It lasts as long as one of its sessions.
 type mapping struct {
 	flow     flow
@@ -38,9 +44,14 @@ func (n *NAT) flowOf(proto uint8, internal, remote netip.AddrPort) flow {
 	return f
 }
 
-// lookup finds a flow's mapping, nil if there is none.
-func (n *NAT) lookup(now time.Time, f flow) *mapping {
-	m := n.byFlow[f]
+// lookup finds the mapping for a packet from inside, nil if there is none: that of its
+// session, which may be a mapping for another flow whose filter has let the remote endpoint
+// in, or else that of its flow.
+func (n *NAT) lookup(now time.Time, t tuple) *mapping {
+	if m := n.byTuple[t]; m.session(now, t.remote) != nil {
+		return m
+	}
+	m := n.byFlow[n.flowOf(t.proto, t.internal, t.remote)]
 	if m != nil && !m.live(now) {
 		n.remove(m)
 		return nil
@@ -70,7 +81,9 @@ func (n *NAT) remove(m *mapping) {
 	if n.byFlow[m.flow] != m {
 		return // already
 	}
-	n.sessions -= len(m.sessions)
+	for remote := range m.sessions {
+		n.removeSession(m, remote)
+	}
 	delete(n.byFlow, m.flow)
 	n.byPort[m.port] = slices.DeleteFunc(n.byPort[m.port], func(other *mapping) bool { return other == m })
 	if len(n.byPort[m.port]) == 0 {
@@ -78,31 +91,39 @@ func (n *NAT) remove(m *mapping) {
 	}
 }
 
+// addSession makes a session. One that another mapping has with the same two endpoints is no
+// more: what they send has one way out.
 func (n *NAT) addSession(m *mapping, remote netip.AddrPort) *session {
-	if m.sessions[remote] == nil {
-		n.sessions++
+	t := tuple{m.flow.proto, m.flow.internal, remote}
+	if other := n.byTuple[t]; other != nil {
+		delete(other.sessions, remote)
 	}
+	n.byTuple[t] = m
 	s := &session{}
 	m.sessions[remote] = s
 	return s
 }
 
+func (n *NAT) removeSession(m *mapping, remote netip.AddrPort) {
+	delete(m.sessions, remote)
+	delete(n.byTuple, tuple{m.flow.proto, m.flow.internal, remote})
+}
+
 // reserveSession reports whether there is room for one more session, and clears away
 // expired ones now and then.
 func (n *NAT) reserveSession(now time.Time) bool {
-	if full := n.sessions >= maxSessions; full || now.After(n.sweepAt) {
+	if full := len(n.byTuple) >= maxSessions; full || now.After(n.sweepAt) {
 		n.sweep(now)
 		n.sweepAt = now.Add(sweepInterval)
 	}
-	return n.sessions < maxSessions
+	return len(n.byTuple) < maxSessions
 }
 
 func (n *NAT) sweep(now time.Time) {
 	for _, m := range n.byFlow {
 		for remote, s := range m.sessions {
 			if !s.live(now) {
-				delete(m.sessions, remote)
-				n.sessions--
+				n.removeSession(m, remote)
 			}
 		}
 		if len(m.sessions) == 0 {

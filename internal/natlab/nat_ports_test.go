@@ -90,7 +90,7 @@ func TestPortsUsedUp(t *testing.T) {
 			m := n.nat.addMapping(flow{proto: protoTCP, internal: netip.AddrPortFrom(inside2.Addr(), uint16(number)), remote: remote1}, uint16(number))
 			n.nat.addSession(m, remote1).expires = epoch.Add(tcpTransitoryIdle)
 		}
-		n.nat.sessions = 0 // there is a bound on these as well, which is not what this is about
+		clear(n.nat.byTuple) // there is a bound on these as well, which is not what this is about
 		if external, reason := n.out(tcpPacket(inside1, remote1, SYN, "")); reason != "no port free" {
 			t.Errorf("%s: %v %q", ports, external, reason)
 		}

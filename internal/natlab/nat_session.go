@@ -17,6 +17,7 @@ const (
 // that went out, or by one that the filter let in, it is a permission too.
 type session struct {
 	expires  time.Time
+	answered bool    // something has come in
 	syn, fin [2]bool // seen, by Direction
 	rst      bool
 }
@@ -26,6 +27,7 @@ func (s *session) live(now time.Time) bool { return now.Before(s.expires) }
 // pass takes note of a packet of the session.
 func (s *session) pass(now time.Time, p Packet, d Direction) {
 	s.expires = now.Add(s.idle(p, d))
+	s.answered = s.answered || d == Inbound
 }
 
 func (s *session) idle(p Packet, d Direction) time.Duration {

@@ -97,8 +97,8 @@ func TestSessionsAreSwept(t *testing.T) {
 	}
 	n.now = n.now.Add(udpIdle)
 	n.open(protoUDP, inside2, remote1)
-	if len(n.nat.byFlow) != 1 || len(n.nat.byPort) != 1 || n.nat.sessions != 1 {
-		t.Errorf("%d mappings, %d ports, %d sessions; want one each", len(n.nat.byFlow), len(n.nat.byPort), n.nat.sessions)
+	if len(n.nat.byFlow) != 1 || len(n.nat.byPort) != 1 || len(n.nat.byTuple) != 1 {
+		t.Errorf("%d mappings, %d ports, %d sessions; want one each", len(n.nat.byFlow), len(n.nat.byPort), len(n.nat.byTuple))
 	}
 }
 
@@ -143,6 +143,67 @@ func TestSessionByInboundSYN(t *testing.T) {
 		}
 		if reason != step.want {
 			t.Errorf("flags %x, in %v: %q, want %q", step.flags, step.in, reason, step.want)
+		}
+	}
+}
+
+// What the filter lets in is answered through the mapping that it has come in by, also where
+// another mapping would be made for a packet that goes there of its own accord.
+func TestSessionKeepsItsMapping(t *testing.T) {
+	visitor := ap("46.0.9.1:9000")
+	for _, tt := range []struct {
+		nat  string
+		from netip.AddrPort
+	}{
+		{"adm-eif", visitor},
+		{"apdm-eif", visitor},
+		{"apdm-eif-overload", visitor},
+		{"apdm-adf-random", netip.AddrPortFrom(remote1.Addr(), 9000)},
+	} {
+		n := newNATTest(t, tt.nat)
+		external := n.open(protoTCP, inside1, remote1)
+		if to, reason := n.in(tcpPacket(tt.from, external, SYN, "")); to != inside1 {
+			t.Fatalf("%s: the SYN has come to %v %s", tt.nat, to, reason)
+		}
+		for _, flags := range []uint8{SYN | ACK, ACK, SYN, RST} {
+			if got, reason := n.out(tcpPacket(inside1, tt.from, flags, "")); got != external {
+				t.Errorf("%s: flags %x go out from %v %s, want %v", tt.nat, flags, got, reason, external)
+			}
+		}
+		about := mustParse(tcpPacket(tt.from, inside1, SYN, ""))
+		if from, reason := n.out(unreachableFor(about)); from.Addr() != natAddr {
+			t.Errorf("%s: an error about it: %s", tt.nat, reason)
+		}
+		n.now = n.now.Add(tcpClosedIdle)
+		if got := n.open(protoTCP, inside1, tt.from); (got == external) != (tt.nat == "apdm-eif-overload") {
+			t.Errorf("%s: when the session is over: from %v", tt.nat, got)
+		}
+	}
+}
+
+// A SYN that comes in by another mapping than the one that a SYN to its sender has left by
+// opens the connection there; but it does not take an open connection away.
+func TestSessionsOfTwoMappings(t *testing.T) {
+	other := ap("46.0.9.1:9000")
+	for _, answered := range []bool{false, true} {
+		n := newNATTest(t, "apdm-eif-rst")
+		first := n.open(protoTCP, inside1, remote1)
+		second := n.open(protoTCP, inside1, other)
+		want, wantReason := first, ""
+		if answered {
+			if _, reason := n.in(tcpPacket(other, second, SYN|ACK, "")); reason != "" {
+				t.Fatal(reason)
+			}
+			want, wantReason = second, "session of another mapping"
+		}
+		if _, reason := n.in(tcpPacket(other, first, SYN, "")); reason != wantReason {
+			t.Errorf("answered %v: the SYN: %q, want %q", answered, reason, wantReason)
+		}
+		if got, reason := n.out(tcpPacket(inside1, other, ACK, "")); got != want {
+			t.Errorf("answered %v: out from %v %s, want %v", answered, got, reason, want)
+		}
+		if got := len(n.nat.byTuple); got != 2 {
+			t.Errorf("answered %v: %d sessions, want 2", answered, got)
 		}
 	}
 }

@@ -143,7 +143,7 @@ func TestRSTKills(t *testing.T) {
 			if _, reason := n.in(tcpPacket(other, external, SYN|ACK, "")); reason != want {
 				t.Errorf("%s, outbound %v: another session after a RST: %q, want %q", words, outbound, reason, want)
 			}
-			if sessions := n.nat.sessions; (sessions == 0) != (want != "") {
+			if sessions := len(n.nat.byTuple); (sessions == 0) != (want != "") {
 				t.Errorf("%s: %d sessions", words, sessions)
 			}
 		}
