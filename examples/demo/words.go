@@ -10,10 +10,11 @@ func describe(b natlab.Behaviour) []string {
 		natlab.APDM: "an outer port for each address and port",
 	}
 	ports := map[natlab.Ports]string{
-		natlab.PortPreserve:   "",
-		natlab.PortOverload:   ", the inner one where it can",
-		natlab.PortSequential: ", counting up",
-		natlab.PortRandom:     ", at random",
+		natlab.PortPreserve:    "",
+		natlab.PortOverload:    ", the inner one where it can",
+		natlab.PortSequential:  ", counting up",
+		natlab.PortSequential2: ", counting up by two",
+		natlab.PortRandom:      ", at random",
 	}
 	filtering := map[natlab.Filtering]string{
 		natlab.EIF:  "lets anybody in to that port",

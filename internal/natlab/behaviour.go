@@ -40,6 +40,8 @@ const (
 	PortOverload
 	// PortSequential counts up by one.
 	PortSequential
+	// PortSequential2 counts up by two.
+	PortSequential2
 	// PortRandom draws.
 	PortRandom
 )

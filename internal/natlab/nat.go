@@ -24,7 +24,7 @@ type NAT struct {
 	byFlow   map[flow]*mapping   // as packets from inside look for it
 	byPort   map[port][]*mapping // as packets from outside do; more than one if overloaded
 	byTuple  map[tuple]*mapping  // every session has its place here
-	nextPort uint16              // for PortSequential
+	nextPort uint16              // for PortSequential and PortSequential2
 	sweepAt  time.Time
 }
 

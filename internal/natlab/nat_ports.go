@@ -36,10 +36,14 @@ func (n *NAT) choosePort(now time.Time, f flow, remote netip.AddrPort) (number u
 		if want := f.internal.Port(); free(want) {
 			return want, true
 		}
-	case PortSequential:
+	case PortSequential, PortSequential2:
+		step := 1
+		if n.behaviour.Ports == PortSequential2 {
+			step = 2
+		}
 		for range numPorts {
 			number = n.nextPort
-			n.nextPort = nextPort(number)
+			n.nextPort = countUp(number, step)
 			if free(number) {
 				return number, true
 			}
@@ -51,15 +55,12 @@ func (n *NAT) choosePort(now time.Time, f flow, remote netip.AddrPort) (number u
 		if free(number) {
 			return number, true
 		}
-		number = nextPort(number)
+		number = countUp(number, 1)
 	}
 	return 0, false
 }
 
-// nextPort counts up, and round.
-func nextPort(number uint16) uint16 {
-	if number == 65535 {
-		return minPort
-	}
-	return number + 1
+// countUp counts up, and round.
+func countUp(number uint16, step int) uint16 {
+	return minPort + uint16((int(number)-minPort+step)%numPorts)
 }

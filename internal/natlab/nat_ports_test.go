@@ -48,18 +48,26 @@ func TestPortOverload(t *testing.T) {
 }
 
 func TestPortSequential(t *testing.T) {
-	n := newNATTest(t, "apdm-apdf-sequential")
-	n.nat.nextPort = 65534
-	var got []uint16
-	for i := range 4 {
-		to := netip.AddrPortFrom(remote1.Addr(), 80+uint16(i))
-		got = append(got, n.open(protoTCP, inside1, to).Port())
-		if i == 0 { // in the way of the next but one
-			n.nat.addSession(n.nat.addMapping(flow{proto: protoTCP}, minPort), remote1).expires = epoch.Add(1)
+	for _, tt := range []struct {
+		ports string
+		want  [4]uint16
+	}{
+		{"sequential", [4]uint16{65534, 65535, minPort + 1, minPort + 2}},
+		{"sequential2", [4]uint16{65534, minPort + 2, minPort + 4, minPort + 6}},
+	} {
+		n := newNATTest(t, "apdm-apdf-"+tt.ports)
+		n.nat.nextPort = 65534
+		var got []uint16
+		for i := range tt.want {
+			to := netip.AddrPortFrom(remote1.Addr(), 80+uint16(i))
+			got = append(got, n.open(protoTCP, inside1, to).Port())
+			if i == 0 { // in the way
+				n.nat.addSession(n.nat.addMapping(flow{proto: protoTCP}, minPort), remote1).expires = epoch.Add(1)
+			}
 		}
-	}
-	if want := [4]uint16{65534, 65535, minPort + 1, minPort + 2}; [4]uint16(got) != want {
-		t.Errorf("got %v, want %v", got, want)
+		if [4]uint16(got) != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.ports, got, tt.want)
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ var (
 	unsolicitedWords = []string{UnsolicitedDrop: "drop", UnsolicitedRST: "rst", UnsolicitedICMP: "icmp"}
 	portsWords       = []string{
 		PortPreserve: "preserve", PortOverload: "overload",
-		PortSequential: "sequential", PortRandom: "random",
+		PortSequential: "sequential", PortSequential2: "sequential2", PortRandom: "random",
 	}
 	extraWords = []string{"rstkills", "nosyn", "hairpin", "noudp"}
 )
@@ -31,7 +31,7 @@ func (b *Behaviour) extras() []*bool {
 //	MAPPING      eim, adm, apdm
 //	FILTERING    eif, adf, apdf
 //	UNSOLICITED  drop (the default), rst, icmp
-//	PORTS        preserve (the default), overload, sequential, random
+//	PORTS        preserve (the default), overload, sequential, sequential2, random
 //	EXTRA        rstkills, nosyn, hairpin, noudp
 //
 // as in "eim-apdf-rst" or "apdm-apdf-random-noudp". What the words mean is said at the

@@ -20,6 +20,7 @@ func TestParseBehaviour(t *testing.T) {
 		{"apdm-apdf-icmp-random", Behaviour{Mapping: APDM, Filtering: APDF, Unsolicited: UnsolicitedICMP, Ports: PortRandom}, "apdm-apdf-icmp-random"},
 		{"apdm-apdf-overload", Behaviour{Mapping: APDM, Filtering: APDF, Ports: PortOverload}, "apdm-apdf-overload"},
 		{"eim-adf-drop-sequential-noudp-rstkills", Behaviour{Mapping: EIM, Filtering: ADF, Ports: PortSequential, RSTKills: true, NoUDP: true}, "eim-adf-sequential-rstkills-noudp"},
+		{"adm-adf-sequential2", Behaviour{Mapping: ADM, Filtering: ADF, Ports: PortSequential2}, "adm-adf-sequential2"},
 		{"eim-eif-nosyn-hairpin", Behaviour{Mapping: EIM, NoSYN: true, Hairpin: true}, "eim-eif-nosyn-hairpin"},
 	} {
 		got, err := ParseBehaviour(tt.in)
