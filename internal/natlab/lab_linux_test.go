@@ -318,3 +318,19 @@ func TestDoThatDoesNotReturn(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+func TestForwardedPort(t *testing.T) {
+	lab := labtest.New(t, natlab.Config{})
+	server := addHost(t, lab, natlab.SiteConfig{Name: "server", NAT: behaviour(t, "apdm-apdf-rst-random-nosyn")})
+	go serveRemote(listen(t, server, 4001))
+	if err := server.Site().Forward(80, netip.AddrPortFrom(server.Addr(), 4001)); err != nil {
+		t.Fatal(err)
+	}
+	client := addHost(t, lab, natlab.SiteConfig{Name: "client", NAT: behaviour(t, "apdm-apdf-random")})
+	at := netip.AddrPortFrom(server.Site().External(), 80)
+	if seen, want := dialAndRead(t, client, at), client.Site().External(); seen.Addr() != want {
+		t.Errorf("the server sees %v, want %v", seen, want)
+	}
+	server.Site().ResetNAT()
+	dialAndRead(t, client, at)
+}

@@ -24,6 +24,7 @@ type NAT struct {
 	byFlow   map[flow]*mapping   // as packets from inside look for it
 	byPort   map[port][]*mapping // as packets from outside do; more than one if overloaded
 	byTuple  map[tuple]*mapping  // every session has its place here
+	static   []*mapping          // they outlive a reset
 	nextPort uint16              // for PortSequential and PortSequential2
 	sweepAt  time.Time
 }
@@ -36,11 +37,15 @@ func NewNAT(b Behaviour, external netip.Addr, rng *rand.Rand) *NAT {
 	return n
 }
 
-// Reset makes the NAT forget all mappings. Sequential ports go on from where they were.
+// Reset makes the NAT forget all mappings but static ones. Sequential ports go on from where they were.
 func (n *NAT) Reset() {
 	n.byFlow = make(map[flow]*mapping)
 	n.byPort = make(map[port][]*mapping)
 	n.byTuple = make(map[tuple]*mapping)
+	for _, m := range n.static {
+		clear(m.sessions)
+		n.index(m)
+	}
 }
 
 // Verdict is what a NAT does with a packet.
@@ -153,21 +158,31 @@ func (n *NAT) parse(pkt []byte) (p Packet, reason string) {
 // admit finds the mapping through which a packet from outside comes in, or says why there
 // is none.
 func (n *NAT) admit(now time.Time, p Packet) (m *mapping, reason string) {
+	candidates := n.mappings(now, port{p.proto, p.Dst().Port()})
 	if n.behaviour.NoSYN && p.bareSYN() {
+		for _, m := range candidates {
+			if m.static {
+				return m, ""
+			}
+		}
 		return nil, "bare SYN"
 	}
-	reason = "no mapping"
-	for _, m := range n.mappings(now, port{p.proto, p.Dst().Port()}) {
+	if len(candidates) == 0 {
+		return nil, "no mapping"
+	}
+	for _, m := range candidates {
 		if m.session(now, p.Src()) != nil {
 			return m, ""
 		}
-		reason = "filtered"
-		// Without a session, TCP starts with a SYN.
-		if m.lets(now, p.Src().Addr(), n.behaviour.Filtering) && (p.UDP() || p.bareSYN()) {
-			return m, ""
+	}
+	if p.UDP() || p.bareSYN() { // without a session, TCP starts with a SYN
+		for _, m := range candidates {
+			if m.lets(now, p.Src().Addr(), n.behaviour.Filtering) {
+				return m, ""
+			}
 		}
 	}
-	return nil, reason
+	return nil, "filtered"
 }
 
 // unsolicited refuses a packet from outside. Only a bare SYN gets an answer.

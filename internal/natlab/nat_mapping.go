@@ -26,10 +26,12 @@ type tuple struct {
 	internal, remote netip.AddrPort
 }
 
-// mapping ties an external port to a flow. It lasts as long as one of its sessions.
+// mapping ties an external port to a flow. It lasts as long as one of its sessions, or for
+// good if it is static.
 type mapping struct {
 	flow     flow
 	port     port
+	static   bool
 	sessions map[netip.AddrPort]*session // by remote endpoint
 }
 
@@ -70,19 +72,26 @@ func (n *NAT) mappings(now time.Time, p port) []*mapping {
 }
 
 func (n *NAT) addMapping(f flow, number uint16) *mapping {
-	p := port{f.proto, number}
-	m := &mapping{flow: f, port: p, sessions: make(map[netip.AddrPort]*session)}
-	n.byFlow[f] = m
-	n.byPort[p] = append(n.byPort[p], m)
+	m := &mapping{flow: f, port: port{f.proto, number}, sessions: make(map[netip.AddrPort]*session)}
+	n.index(m)
 	return m
 }
 
+func (n *NAT) index(m *mapping) {
+	n.byFlow[m.flow] = m
+	n.byPort[m.port] = append(n.byPort[m.port], m)
+}
+
+// remove removes a mapping, or no more than the sessions of a static one.
 func (n *NAT) remove(m *mapping) {
 	if n.byFlow[m.flow] != m {
 		return // already
 	}
 	for remote := range m.sessions {
 		n.removeSession(m, remote)
+	}
+	if m.static {
+		return
 	}
 	delete(n.byFlow, m.flow)
 	n.byPort[m.port] = slices.DeleteFunc(n.byPort[m.port], func(other *mapping) bool { return other == m })
@@ -145,6 +154,9 @@ func (m *mapping) session(now time.Time, remote netip.AddrPort) *session {
 }
 
 func (m *mapping) live(now time.Time) bool {
+	if m.static {
+		return true
+	}
 	for _, s := range m.sessions {
 		if s.live(now) {
 			return true
@@ -155,10 +167,10 @@ func (m *mapping) live(now time.Time) bool {
 
 // lets reports whether the filter lets in a remote address from an endpoint that has no session.
 func (m *mapping) lets(now time.Time, remote netip.Addr, f Filtering) bool {
-	switch f {
-	case EIF:
+	switch {
+	case m.static || f == EIF:
 		return true
-	case ADF:
+	case f == ADF:
 		for known, s := range m.sessions {
 			if known.Addr() == remote && s.live(now) {
 				return true

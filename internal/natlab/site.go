@@ -119,6 +119,26 @@ func (s *Site) setNAT(b Behaviour) {
 	}
 }
 
+// Forward has the site's NAT forward a TCP port to an endpoint at the site; see
+// [NAT.Forward]. The rule is the router's: it outlives ResetNAT, and goes with SetNAT.
+func (s *Site) Forward(external uint16, to netip.AddrPort) error {
+	s.lab.mu.Lock()
+	defer s.lab.mu.Unlock()
+	var err error
+	switch {
+	case s.nat == nil:
+		err = errors.New("a public site has nothing to forward")
+	case !to.Addr().Is4() || s.inside[to.Addr()] == nil:
+		err = fmt.Errorf("no such host: %v", to.Addr())
+	default:
+		err = s.nat.Forward(external, to)
+	}
+	if err != nil {
+		return fmt.Errorf("natlab: site %q: %w", s.name, err)
+	}
+	return nil
+}
+
 // ResetNAT makes the NAT forget all mappings, as when it loses power.
 func (s *Site) ResetNAT() {
 	s.lab.mu.Lock()
