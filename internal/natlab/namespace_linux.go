@@ -22,8 +22,8 @@ type namespace struct {
 	done  chan struct{} // closed when it has ended
 }
 
-// newNamespace makes a namespace whose only link is a TUN device with an address.
-func newNamespace(addr netip.Prefix) (*namespace, *os.File, error) {
+// newNamespace makes a namespace whose only link is a TUN device with these addresses.
+func newNamespace(addrs ...netip.Prefix) (*namespace, *os.File, error) {
 	ns := &namespace{
 		calls: make(chan func()),
 		quit:  make(chan struct{}),
@@ -43,7 +43,7 @@ func newNamespace(addr netip.Prefix) (*namespace, *os.File, error) {
 			return
 		}
 		if tun, err = openTUN(); err == nil {
-			if err = configure(addr); err != nil {
+			if err = configure(addrs); err != nil {
 				tun.Close()
 			}
 		}
@@ -124,7 +124,7 @@ func (ns *namespace) close() {
 }
 
 // configure sets up the links of the calling thread's namespace.
-func configure(addr netip.Prefix) error {
+func configure(addrs []netip.Prefix) error {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return fmt.Errorf("loopback: %w", err)
@@ -136,29 +136,43 @@ func configure(addr netip.Prefix) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", tunName, err)
 	}
-	everywhere := &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)}
 	for _, err := range []error{
 		netlink.LinkSetMTU(tun, mtu),
 		netlink.LinkSetTxQLen(tun, tunQueue),
-		addAddr(addr),
 		netlink.LinkSetUp(tun),
-		netlink.RouteAdd(&netlink.Route{LinkIndex: tun.Attrs().Index, Dst: everywhere}),
 	} {
 		if err != nil {
 			return fmt.Errorf("%s: %w", tunName, err)
 		}
 	}
+	for _, addr := range addrs {
+		if err := addAddr(addr); err != nil {
+			return fmt.Errorf("%s: address %v: %w", tunName, addr, err)
+		}
+		everywhere := &net.IPNet{
+			IP:   make(net.IP, addr.Addr().BitLen()/8),
+			Mask: net.CIDRMask(0, addr.Addr().BitLen()),
+		}
+		if err := netlink.RouteAdd(&netlink.Route{LinkIndex: tun.Attrs().Index, Dst: everywhere}); err != nil {
+			return fmt.Errorf("%s: route from %v: %w", tunName, addr, err)
+		}
+	}
 	return nil
 }
 
-// addAddr gives the TUN device of the calling thread's namespace an address.
+// addAddr gives the TUN device of the calling thread's namespace an address, for use at once:
+// nobody else on the link could have it.
 func addAddr(addr netip.Prefix) error {
 	tun, err := netlink.LinkByName(tunName)
 	if err != nil {
 		return err
 	}
-	return netlink.AddrAdd(tun, &netlink.Addr{IPNet: &net.IPNet{
+	a := &netlink.Addr{IPNet: &net.IPNet{
 		IP:   addr.Addr().AsSlice(),
 		Mask: net.CIDRMask(addr.Bits(), addr.Addr().BitLen()),
-	}})
+	}}
+	if addr.Addr().Is6() {
+		a.Flags = unix.IFA_F_NODAD
+	}
+	return netlink.AddrAdd(tun, a)
 }
