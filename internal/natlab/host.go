@@ -72,7 +72,7 @@ func (h *Host) Name() string { return h.name }
 // Site is the host's site.
 func (h *Host) Site() *Site { return h.site }
 
-// Addr is the address of the host's only interface, private unless the site is public.
+// Addr is the IPv4 address of the host's only interface, private unless the site is public.
 func (h *Host) Addr() netip.Addr { return h.addr }
 
 // Addr6 is the host's global IPv6 address. It is not valid at a site without IPv6.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -160,8 +161,7 @@ func configure(addrs []netip.Prefix) error {
 	return nil
 }
 
-// addAddr gives the TUN device of the calling thread's namespace an address, for use at once:
-// nobody else on the link could have it.
+// addAddr gives the TUN device of the calling thread's namespace an address, for use at once.
 func addAddr(addr netip.Prefix) error {
 	tun, err := netlink.LinkByName(tunName)
 	if err != nil {
@@ -171,8 +171,28 @@ func addAddr(addr netip.Prefix) error {
 		IP:   addr.Addr().AsSlice(),
 		Mask: net.CIDRMask(addr.Bits(), addr.Addr().BitLen()),
 	}}
-	if addr.Addr().Is6() {
-		a.Flags = unix.IFA_F_NODAD
+	if addr.Addr().Is4() {
+		return netlink.AddrAdd(tun, a)
 	}
-	return netlink.AddrAdd(tun, a)
+	a.Flags = unix.IFA_F_NODAD // nobody else on the link could have it
+	if err := netlink.AddrAdd(tun, a); err != nil {
+		return err
+	}
+	return awaitLocal(addr.Addr())
+}
+
+// awaitLocal waits until packets for an IPv6 address of the calling thread's namespace are
+// taken in. The kernel sees to that from a work queue, and drops them before.
+func awaitLocal(addr netip.Addr) error {
+	// It takes about a millisecond; the limit is for a machine that is busy.
+	const interval, limit = time.Millisecond, 20 * time.Second
+	for start := time.Now(); ; time.Sleep(interval) {
+		routes, err := netlink.RouteGet(addr.AsSlice())
+		if err == nil && len(routes) == 1 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		if time.Since(start) > limit {
+			return errors.Join(errors.New("it does not come into use"), err)
+		}
+	}
 }
