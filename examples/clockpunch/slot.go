@@ -51,7 +51,7 @@ func (p *puncher) run(ctx context.Context, a *agreement, window time.Duration) (
 	err := holepunch.Serve(slot, holepunch.Punch{
 		Port:   p.port,
 		Expect: p.expect,
-		Remote: []netip.AddrPort{p.peer},
+		Remote: holepunch.Reflexive(p.peer),
 		Trace: func(e holepunch.Event) {
 			now := p.clock.now()
 			mu.Lock()

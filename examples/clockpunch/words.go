@@ -30,6 +30,8 @@ func explain(err error, t tally, peer netip.AddrPort) string {
 		return fmt.Sprintf("%s leads back to this program: name the other side's address", peer)
 	case errors.Is(t.unsecured, errStranger):
 		return fmt.Sprintf("something else than clockpunch answers at %s", peer)
+	case errors.Is(t.unsecured, context.DeadlineExceeded):
+		return fmt.Sprintf("a connection to %s came up, but nothing came over it before the time was up", peer)
 	case t.unsecured != nil:
 		return fmt.Sprintf("a connection to %s came up, and broke before both sides had agreed on it: %s", peer, console.OneLine(cause(t.unsecured)))
 	case t.lastErr != nil:
