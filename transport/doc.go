@@ -1,10 +1,7 @@
 // Package transport gives a libp2p host direct TCP connections to peers that it
 // knows through a relay only.
 //
-//	h, err := libp2p.New(
-//		libp2p.EnableRelay(),
-//		transport.Enable(transport.WithSTUNServers("stun:stun.example.org:3478?transport=tcp")),
-//	)
+//	h, err := libp2p.New(libp2p.EnableRelay(), transport.Enable())
 //
 // From then on a relayed connection that the host dials is upgraded by itself:
 // a direct connection to the same peer appears beside it, and libp2p prefers
@@ -15,7 +12,8 @@
 //
 // The dialling side opens a stream of [holepunch.Protocol] on the relayed
 // connection, and both sides exchange the reflexive addresses of a TCP port
-// that they keep warm. Then both open the connection at the same time. The host's
+// that they keep warm: STUN servers, or else the relays themselves, tell them from
+// where they see that port. Then both open the connection at the same time. The host's
 // own security transports and muxers upgrade it; its resource manager accounts
 // for it and its connection gater is asked as for any TCP connection. The swarm
 // has it as outbound on the side that dialled the relayed connection and as

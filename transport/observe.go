@@ -146,7 +146,7 @@ func (t *Transport) observe(ctx context.Context, d stun.Dialer, p peer.ID, addr 
 	o := &identified{conn: conn, remote: addr, done: make(chan struct{})}
 	go o.serve(key)
 	if o.mapped, err = identifyUs(ctx, conn); err == nil {
-		err = plausible(addr, o.mapped)
+		err = stun.CheckMapped(addr.Addr(), o.mapped.Addr())
 	}
 	if err != nil {
 		o.Close()
@@ -235,7 +235,8 @@ func readObserved(r io.Reader) (netip.AddrPort, error) {
 		if err != nil {
 			return netip.AddrPort{}, err
 		}
-		if ap, ok := fromMultiaddr(a); ok {
+		ap, ok := fromMultiaddr(a)
+		if ip := ap.Addr(); ok && !ip.IsUnspecified() && !ip.IsMulticast() && ap.Port() != 0 {
 			return ap, nil
 		}
 		return netip.AddrPort{}, fmt.Errorf("%w: %s", errNoObserved, a)

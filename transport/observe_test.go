@@ -273,10 +273,10 @@ func TestLyingRelay(t *testing.T) {
 		f    func(*idpb.Identify, network.Stream)
 		want error // nil: any
 	}{
-		"other family": {told("/ip6/2a00::1/tcp/4001"), errImplausible},
-		"unspecified":  {told("/ip4/0.0.0.0/tcp/4001"), errImplausible},
-		"multicast":    {told("/ip4/224.0.0.1/tcp/4001"), errImplausible},
-		"port 0":       {told("/ip4/127.0.0.1/tcp/0"), errImplausible},
+		"other family": {told("/ip6/2a00::1/tcp/4001"), stun.ErrFamily},
+		"unspecified":  {told("/ip4/0.0.0.0/tcp/4001"), errNoObserved},
+		"multicast":    {told("/ip4/224.0.0.1/tcp/4001"), errNoObserved},
+		"port 0":       {told("/ip4/127.0.0.1/tcp/0"), errNoObserved},
 		"UDP":          {told("/ip4/127.0.0.1/udp/4001"), errNoObserved},
 		"circuit":      {told("/p2p-circuit"), errNoObserved},
 		"name":         {told("/dns4/localhost/tcp/4001"), errNoObserved},

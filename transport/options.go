@@ -28,8 +28,13 @@ func newConfig(opts []Option) (config, error) {
 // WithSTUNServers sets the STUN servers that tell the host its reflexive
 // addresses, over TCP: each a stun: URI (RFC 7064) or host:port. All are asked
 // side by side and the first answer is used, so that two make one that fails
-// harmless. There is no default: without a server, punches fail with
-// [ErrNoSTUNServer].
+// harmless.
+//
+// Without a server, or when none answers, up to three of the relays that the host is
+// connected to are asked, by identify, over a TCP connection with a throw-away
+// identity; with a single relay, another public peer as well. A server is better where
+// no relay listens on plain TCP, or where the relays are within the host's own
+// network.
 func WithSTUNServers(servers ...string) Option {
 	return func(c *config) error {
 		for _, s := range servers {

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"time"
 
-	manet "github.com/multiformats/go-multiaddr/net"
-
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
@@ -55,7 +53,7 @@ func (s stunServer) ask(ctx context.Context, d stun.Dialer) (observer, netip.Add
 	}
 	mapped, err := c.Binding(ctx)
 	if err == nil {
-		if err = plausible(c.RemoteAddr(), mapped); err != nil {
+		if err = stun.CheckMapped(c.RemoteAddr().Addr(), mapped.Addr()); err != nil {
 			err = &stun.Error{Op: "binding", Server: string(s), Err: err}
 		}
 	}
@@ -137,24 +135,6 @@ func hold(ctx context.Context, o observer, mapped netip.AddrPort) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// errImplausible: an observer cannot have seen what it says.
-var errImplausible = errors.New("implausible address")
-
-// plausible tells whether an observer at one address can see us at the other.
-func plausible(at, mapped netip.AddrPort) error {
-	public := func(a netip.AddrPort) bool { return manet.IsPublicAddr(toMultiaddr(a)) }
-	a := mapped.Addr()
-	switch {
-	case a.IsUnspecified() || a.IsMulticast() || a.Zone() != "" || mapped.Port() == 0:
-		return fmt.Errorf("%w: %s", errImplausible, mapped)
-	case at.IsValid() && a.Is4() != at.Addr().Is4():
-		return fmt.Errorf("%w: it is at %s, and says %s, of the other family", errImplausible, at, mapped)
-	case at.IsValid() && public(at) && !public(mapped):
-		return fmt.Errorf("%w: it is at %s, and says %s, which is not public", errImplausible, at, mapped)
-	}
-	return nil
 }
 
 // A view is what is known of a port.

@@ -1,41 +1,12 @@
 package transport
 
 import (
-	"errors"
 	"net/netip"
 	"slices"
 	"testing"
 
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
-
-func TestPlausible(t *testing.T) {
-	for _, tc := range []struct {
-		at, mapped string
-		want       bool
-	}{
-		{"46.0.1.1:3478", "46.0.2.1:40000", true},
-		{"46.0.1.1:3478", "46.0.1.1:40000", true}, // one NAT in front of both
-		{"[2a00::1]:3478", "[2a00::2]:40000", true},
-		{"10.0.0.1:3478", "10.0.0.2:40000", true}, // a network with servers of its own
-		{"10.0.0.1:3478", "46.0.2.1:40000", true}, // on the way to it there is a NAT
-		{"127.0.0.1:3478", "127.0.0.1:40000", true},
-		{"46.0.1.1:3478", "10.0.0.2:40000", false},
-		{"46.0.1.1:3478", "100.64.0.2:40000", false},
-		{"46.0.1.1:3478", "127.0.0.1:40000", false},
-		{"[2a00::1]:3478", "[fd00::2]:40000", false},
-		{"46.0.1.1:3478", "[2a00::2]:40000", false},
-		{"[2a00::1]:3478", "46.0.2.1:40000", false},
-		{"10.0.0.1:3478", "0.0.0.0:40000", false},
-		{"10.0.0.1:3478", "224.0.0.1:40000", false},
-		{"46.0.1.1:3478", "46.0.2.1:0", false},
-	} {
-		err := plausible(netip.MustParseAddrPort(tc.at), netip.MustParseAddrPort(tc.mapped))
-		if (err == nil) != tc.want || err != nil && !errors.Is(err, errImplausible) {
-			t.Errorf("%s at %s: %v, want %v", tc.mapped, tc.at, err, tc.want)
-		}
-	}
-}
 
 func TestView(t *testing.T) {
 	for name, tc := range map[string]struct {

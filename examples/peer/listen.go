@@ -58,7 +58,7 @@ func (v listenView) ready(e pair.Event) {
 	v.out.Line("peer", "%s", e.Peer)
 	v.out.Line("relay", "reserved at %s", v.cfg.Relay.Addrs[0])
 	if e.Err != "" {
-		v.out.Line("warning", "no STUN server answers, so connections will stay relayed: %s", e.Err)
+		v.out.Line("warning", "no STUN server answers, so the relay is asked instead: %s", e.Err)
 	}
 	v.out.Print("", "On the other machine:", "", "  "+dialCommand(v.cfg, e.Peer), "")
 }

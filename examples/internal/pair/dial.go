@@ -45,8 +45,8 @@ func (d *dialler) run(ctx context.Context, cfg Config, bytes int64, report func(
 	if err := d.reachRelay(ctx); err != nil {
 		return err
 	}
-	// Without a STUN server the punch will fail, and say so; the peers can meet
-	// over the relay.
+	// Without a STUN server the relay is asked. If that fails, so will the punch, and
+	// say so; the peers can meet over the relay.
 	_ = awaitWarm(ctx, cfg.STUN)
 	d.tell(Event{Kind: Ready, Peer: d.ID()})
 

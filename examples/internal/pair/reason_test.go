@@ -28,7 +28,7 @@ func TestExplain(t *testing.T) {
 		{context.Canceled, "interrupted"},
 		{fmt.Errorf("dial: %w", transport.ErrClosed), "interrupted"},
 		{transport.ErrPeerUnsupported, "does not speak /simopen/1.0.0"},
-		{fmt.Errorf("%w: %w", transport.ErrNoReflexiveAddress, errors.New("refused")), "this side does not know its address: no reflexive address: no STUN server answered: refused"},
+		{fmt.Errorf("%w: %w", transport.ErrNoReflexiveAddress, errors.New("refused")), "this side does not know its address: no reflexive address: no STUN server answered, and no relay told it: refused"},
 		{&holepunch.RemoteError{Status: pb.Status_NO_ADDRESS}, "the other side does not know its address"},
 		{&holepunch.RemoteError{Status: pb.Status_NO_CANDIDATE, Detail: "private"}, `does not connect to this side's addresses: "private"`},
 		{&holepunch.RemoteError{Status: pb.Status_BUSY}, "try again later"},

@@ -10,7 +10,7 @@ import (
 
 // awaitWarm returns when the host's port may be expected to be warm, that is, when
 // the transport knows the port's reflexive addresses; or with an error if no
-// STUN server answers. The transport does not tell. But it asks the servers
+// STUN server answers and the relay will have to. The transport does not tell. But it asks the servers
 // as soon as the host is connected to a relay, and so whoever asks the same servers
 // from then on, and once more, has waited for long enough: three round trips
 // to the transport's two, and longer where they take longer.
