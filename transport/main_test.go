@@ -5,17 +5,20 @@ import (
 	"os/exec"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
 // aloneEnv names the test that a process runs by itself.
 const aloneEnv = "SIMOPEN_TEST_ALONE"
 
+// roles are what child processes of the tests do; the lab's files fill it in.
+var roles = make(map[string]labtest.Role)
+
 func TestMain(m *testing.M) {
 	if os.Getenv(aloneEnv) != "" {
 		os.Exit(m.Run())
 	}
-	goleak.VerifyTestMain(m)
+	labtest.Main(m, roles)
 }
 
 // alone runs a test that makes go-libp2p leak goroutines of its own in a process

@@ -1,0 +1,234 @@
+package transport
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/simopen/go-libp2p-simopen/internal/natlab"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+)
+
+// Delays of the sites' links, one way: 20 ms of RTT between two peers, and 12 ms to the
+// relay. Not nothing, so that SYNs can cross, and little, so that tests are quick.
+const (
+	siteDelay  = 5 * time.Millisecond
+	relayDelay = time.Millisecond
+)
+
+// Ports of the relay's host.
+const (
+	relayTCPPort = "4001"
+	stunPort     = "3478"
+)
+
+// A hostLab is a lab with a relay and a STUN server, for whole libp2p hosts as processes
+// in it.
+type hostLab struct {
+	*natlab.Lab
+	relay peer.AddrInfo
+	stun  []string
+}
+
+// newHostLab makes a lab. What cfg leaves open is as usual: the relay and our STUN server
+// listen at all addresses of the relay's host.
+func newHostLab(t testing.TB, cfg relayConfig) *hostLab {
+	t.Helper()
+	l := &hostLab{Lab: labtest.New(t, natlab.Config{Seed: 1})}
+	site, err := l.AddSite(natlab.SiteConfig{Name: "relay", Delay: relayDelay})
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := addHost(t, site, "relay")
+	ip := host.Addr().String()
+	if cfg.Listen == nil {
+		cfg.Listen = []string{"/ip4/" + ip + "/tcp/" + relayTCPPort}
+	}
+	if cfg.STUN == nil {
+		cfg.STUN = []string{net.JoinHostPort(ip, stunPort)}
+	}
+	l.stun = cfg.STUN
+	labtest.Start(t, host, "relay", cfg).Next(t, &l.relay)
+	return l
+}
+
+// site adds a site whose NAT is given in words, as for [natlab.ParseBehaviour].
+func (l *hostLab) site(t testing.TB, name, words string) *natlab.Site {
+	t.Helper()
+	return l.siteBehind(t, name, words, nil)
+}
+
+// siteBehind is site for one that is inside another.
+func (l *hostLab) siteBehind(t testing.TB, name, words string, outer *natlab.Site) *natlab.Site {
+	t.Helper()
+	b, err := natlab.ParseBehaviour(words)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := l.AddSite(natlab.SiteConfig{Name: name, NAT: b, Delay: siteDelay, Behind: outer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func addHost(t testing.TB, s *natlab.Site, name string) *natlab.Host {
+	t.Helper()
+	h, err := s.AddHost(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// A labPeer is a libp2p host with simopen, as a process in the lab. One goroutine at a time
+// may use it.
+type labPeer struct {
+	proc *labtest.Proc
+	host *natlab.Host
+	id   peer.ID // once ready
+}
+
+// startPeer starts a peer. Start several and then make them ready: it takes a while.
+func (l *hostLab) startPeer(t testing.TB, h *natlab.Host, cfg peerConfig) *labPeer {
+	t.Helper()
+	cfg.Relay = l.relay
+	if cfg.STUN == nil {
+		cfg.STUN = l.stun
+	}
+	return &labPeer{proc: labtest.Start(t, h, "peer", cfg), host: h}
+}
+
+// ready waits until the peers have begun.
+func ready(t testing.TB, peers ...*labPeer) {
+	t.Helper()
+	for _, p := range peers {
+		p.proc.Next(t, &p.id)
+	}
+}
+
+func (p *labPeer) do(t testing.TB, answer any, cmd command) {
+	t.Helper()
+	p.proc.Send(t, cmd)
+	p.proc.Next(t, answer)
+}
+
+// must is do for what has no reason to fail.
+func (p *labPeer) must(t testing.TB, what string) {
+	t.Helper()
+	var o outcome
+	if p.do(t, &o, command{Do: what}); o.Err != "" {
+		t.Fatalf("%s cannot %s: %s", p.host.Name(), what, o.Err)
+	}
+}
+
+// join connects the peer to the relay, and reserve makes it reachable through it.
+func (p *labPeer) join(t testing.TB)    { t.Helper(); p.must(t, "join") }
+func (p *labPeer) reserve(t testing.TB) { t.Helper(); p.must(t, "reserve") }
+
+// leave makes the peer forget everybody, the relay included.
+func (p *labPeer) leave(t testing.TB) { t.Helper(); p.must(t, "leave") }
+
+// dial has the peer dial another one through the relay, where that one has a reservation,
+// and wait for the direct connection.
+func (p *labPeer) dial(t testing.TB, other *labPeer) (o outcome) {
+	t.Helper()
+	p.do(t, &o, command{Do: "dial", Peer: other.id})
+	return o
+}
+
+// ask is dial where there is a relayed connection already, in either direction.
+func (p *labPeer) ask(t testing.TB, other *labPeer) (o outcome) {
+	t.Helper()
+	p.do(t, &o, command{Do: "ask", Peer: other.id})
+	return o
+}
+
+// look is what came of the attempt of another peer, after that one has its outcome.
+func (p *labPeer) look(t testing.TB, other *labPeer, direct bool) (o outcome) {
+	t.Helper()
+	p.do(t, &o, command{Do: "look", Peer: other.id, Direct: direct})
+	return o
+}
+
+// steps returns what the tracer has told since the last call.
+func (p *labPeer) steps(t testing.TB) (s []step) {
+	t.Helper()
+	p.do(t, &s, command{Do: "steps"})
+	return s
+}
+
+func (p *labPeer) stats(t testing.TB) (s peerStats) {
+	t.Helper()
+	p.do(t, &s, command{Do: "stats"})
+	return s
+}
+
+// punch has dialler dial listener, and returns what each of them got.
+func punch(t testing.TB, dialler, listener *labPeer) (d, l outcome) {
+	t.Helper()
+	listener.reserve(t)
+	dialler.join(t)
+	d = dialler.dial(t, listener)
+	l = listener.look(t, dialler, d.Direct)
+	if d.Direct != l.Direct {
+		t.Errorf("%s has %v\n%s has %v", dialler.host.Name(), d, listener.host.Name(), l)
+	}
+	if t.Failed() {
+		logSteps(t, dialler, listener)
+	}
+	return d, l
+}
+
+// logSteps logs what the peers' tracers have told.
+func logSteps(t testing.TB, peers ...*labPeer) {
+	t.Helper()
+	for _, p := range peers {
+		for _, s := range p.steps(t) {
+			t.Logf("%s: %v", p.host.Name(), s)
+		}
+	}
+}
+
+func (o outcome) String() string {
+	if !o.Direct {
+		return fmt.Sprintf("no direct connection after %v: %s", o.Took, o.Err)
+	}
+	return fmt.Sprintf("a direct connection to %s (%s) after %v", o.Remote, o.Direction, o.Took)
+}
+
+func (s step) String() string {
+	words := []string{s.Direction, string(s.Kind)}
+	if s.Own != nil {
+		words = append(words, fmt.Sprintf("own %s, theirs %s", s.Own, s.Theirs))
+	}
+	if s.Remote != "" {
+		words = append(words, s.Remote)
+	}
+	if s.Err != "" {
+		words = append(words, s.Err)
+	}
+	return strings.Join(words, " ")
+}
+
+// TestPunchInLab: two homes of the usual kind, whole hosts, either one as the dialler.
+func TestPunchInLab(t *testing.T) {
+	l := newHostLab(t, relayConfig{})
+	a := l.startPeer(t, addHost(t, l.site(t, "home", "eim-apdf"), "alice"), peerConfig{})
+	b := l.startPeer(t, addHost(t, l.site(t, "office", "eim-apdf-rst"), "bob"), peerConfig{})
+	ready(t, a, b)
+	for range 2 {
+		d, r := punch(t, a, b)
+		if !d.Direct || d.Direction != "Outbound" || r.Direction != "Inbound" {
+			t.Errorf("the dialler has %v\nthe listener has %v", d, r)
+			logSteps(t, a, b)
+		}
+		a.leave(t)
+		b.leave(t)
+		a, b = b, a
+	}
+}

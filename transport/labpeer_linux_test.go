@@ -1,0 +1,300 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+)
+
+func init() { roles["peer"] = peerRole }
+
+type peerConfig struct {
+	Relay        peer.AddrInfo
+	STUN         []string
+	Listen       []string // multiaddrs; none: only relayed connections come in
+	Announce     []string // multiaddrs that the host tells others besides its own
+	Private      bool     // the host is told that it is behind a NAT
+	HolePunching bool     // DCUtR is on beside simopen
+}
+
+// A command is what the parent of a peer asks of it.
+type command struct {
+	Do     string  // a key of commands
+	Peer   peer.ID `json:",omitempty"` // an empty one cannot be read
+	Direct bool    // of "look"
+}
+
+// An outcome is how a command ended, and what the peer got by it.
+type outcome struct {
+	Err    string
+	Reason holepunch.Reason // of Err
+
+	Direct    bool // there is a direct connection
+	Remote    string
+	Direction string        // of the direct connection
+	Took      time.Duration // from the relayed connection to the direct one, or until that failed
+}
+
+// A step is an Event of the tracer.
+type step struct {
+	Peer        peer.ID
+	Kind        holepunch.EventKind
+	Direction   string
+	Port        uint16
+	Own, Theirs []string
+	Remote, Err string
+	Reason      holepunch.Reason
+}
+
+type peerStats struct {
+	Port       uint16 // the host's own punching port
+	Goroutines int
+	System     network.ScopeStat // of the resource manager
+}
+
+// A labHost is the peer's process, seen from inside.
+type labHost struct {
+	host.Host
+	cfg peerConfig
+
+	mu      sync.Mutex
+	steps   []step
+	open    map[peer.ID]bool // an attempt is under way
+	changed chan struct{}    // closed at the next step
+}
+
+// commands are what a peer can do. Each returns what is emitted.
+var commands = map[string]func(*labHost, context.Context, command) any{
+	"join":    (*labHost).join,
+	"reserve": (*labHost).reserve,
+	"dial":    (*labHost).dial,
+	"ask":     (*labHost).ask,
+	"look":    (*labHost).look,
+	"leave":   (*labHost).leave,
+	"steps":   (*labHost).takeSteps,
+	"stats":   (*labHost).stats,
+}
+
+// peerRole is a libp2p host with simopen. It emits its ID, and then an answer to each command.
+func peerRole(c *labtest.Child) error {
+	h := &labHost{open: make(map[peer.ID]bool), changed: make(chan struct{})}
+	if err := c.Config(&h.cfg); err != nil {
+		return err
+	}
+	var err error
+	if h.Host, err = libp2p.New(h.options()...); err != nil {
+		return err
+	}
+	defer h.Close()
+	if err := c.Emit(h.ID()); err != nil {
+		return err
+	}
+	for {
+		var cmd command
+		switch err := c.Receive(&cmd); err {
+		case nil:
+		case io.EOF:
+			return nil
+		default:
+			return err
+		}
+		do := commands[cmd.Do]
+		if do == nil {
+			return fmt.Errorf("no such command: %q", cmd.Do)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout/2)
+		answer := do(h, ctx, cmd)
+		cancel()
+		if err := c.Emit(answer); err != nil {
+			return err
+		}
+	}
+}
+
+func (h *labHost) options() []libp2p.Option {
+	opts := []libp2p.Option{
+		libp2p.NoListenAddrs, // not the default ones
+		libp2p.EnableRelay(),
+		libp2p.DisableMetrics(),
+		Enable(WithSTUNServers(h.cfg.STUN...), WithTracer(h.trace)),
+	}
+	if len(h.cfg.Listen) > 0 {
+		opts[0] = libp2p.ListenAddrStrings(h.cfg.Listen...)
+	}
+	if len(h.cfg.Announce) > 0 {
+		opts = append(opts, libp2p.AddrsFactory(func(as []ma.Multiaddr) []ma.Multiaddr {
+			as = slices.Clone(as)
+			for _, a := range h.cfg.Announce {
+				as = append(as, ma.StringCast(a))
+			}
+			return as
+		}))
+	}
+	if h.cfg.Private {
+		opts = append(opts, libp2p.ForceReachabilityPrivate())
+	}
+	if h.cfg.HolePunching {
+		opts = append(opts, libp2p.EnableHolePunching())
+	}
+	return opts
+}
+
+// join connects to the relay; reserve makes a reservation there besides.
+func (h *labHost) join(ctx context.Context, _ command) any {
+	return failed(h.Connect(ctx, h.cfg.Relay))
+}
+
+func (h *labHost) reserve(ctx context.Context, _ command) any {
+	err := h.Connect(ctx, h.cfg.Relay)
+	if err == nil {
+		_, err = client.Reserve(ctx, h, h.cfg.Relay)
+	}
+	return failed(err)
+}
+
+// dial dials a peer through the relay and waits for the direct connection.
+func (h *labHost) dial(ctx context.Context, cmd command) any {
+	circuit := ma.StringCast("/p2p/" + h.cfg.Relay.ID.String() + "/p2p-circuit")
+	ai := peer.AddrInfo{ID: cmd.Peer}
+	for _, a := range h.cfg.Relay.Addrs {
+		ai.Addrs = append(ai.Addrs, a.Encapsulate(circuit))
+	}
+	if err := h.Connect(ctx, ai); err != nil {
+		return failed(err)
+	}
+	return h.ask(ctx, cmd)
+}
+
+// ask is DirectConnect, without dialling before.
+func (h *labHost) ask(_ context.Context, cmd command) any {
+	// Without a deadline: DirectConnect has one of its own.
+	_, err := DirectConnect(context.Background(), h, cmd.Peer)
+	return h.outcome(cmd.Peer, err)
+}
+
+// look tells how an attempt of another peer ended here. With Direct it waits for the
+// connection, without it for the end of an attempt that is under way.
+func (h *labHost) look(ctx context.Context, cmd command) any {
+	var err error
+	if cmd.Direct {
+		_, err = awaitDirect(ctx, h, cmd.Peer)
+	} else {
+		err = h.awaitFinished(ctx, cmd.Peer)
+	}
+	o := h.outcome(cmd.Peer, err)
+	if err == nil && !o.Direct {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for _, s := range h.steps {
+			if s.Peer == cmd.Peer && s.Kind == Finished {
+				o.Err, o.Reason = s.Err, s.Reason
+			}
+		}
+	}
+	return o
+}
+
+// leave closes all connections and forgets everybody, so that the next attempt starts
+// from a port without mappings.
+func (h *labHost) leave(ctx context.Context, _ command) any {
+	for _, p := range h.Network().Peers() {
+		h.Network().ClosePeer(p)
+		h.Peerstore().RemovePeer(p)
+		h.Peerstore().ClearAddrs(p)
+	}
+	return failed(nil)
+}
+
+func (h *labHost) takeSteps(context.Context, command) any {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	steps := h.steps
+	h.steps = nil
+	return steps
+}
+
+func (h *labHost) stats(context.Context, command) any {
+	s := peerStats{Port: find(h).port.Number(), Goroutines: runtime.NumGoroutine()}
+	h.Network().ResourceManager().ViewSystem(func(scope network.ResourceScope) error {
+		s.System = scope.Stat()
+		return nil
+	})
+	return s
+}
+
+func failed(err error) outcome {
+	if err == nil {
+		return outcome{}
+	}
+	return outcome{Err: err.Error(), Reason: holepunch.ReasonOf(err)}
+}
+
+// outcome tells what there is of connections to p.
+func (h *labHost) outcome(p peer.ID, err error) outcome {
+	o := failed(err)
+	begin, end := time.Now(), time.Now()
+	if c := relayedConn(h, p); c != nil {
+		begin = c.Stat().Opened
+	}
+	if c := directConn(h, p); c != nil {
+		o.Direct = true
+		o.Remote = c.RemoteMultiaddr().String()
+		o.Direction = c.Stat().Direction.String()
+		end = c.Stat().Opened
+	}
+	o.Took = end.Sub(begin)
+	return o
+}
+
+// trace keeps the steps. It is the tracer of the host.
+func (h *labHost) trace(e Event) {
+	s := step{Peer: e.Peer, Kind: e.Kind, Direction: e.Direction.String(), Port: e.Port}
+	for _, a := range e.Own {
+		s.Own = append(s.Own, a.String())
+	}
+	for _, a := range e.Theirs {
+		s.Theirs = append(s.Theirs, a.String())
+	}
+	if e.Remote != nil {
+		s.Remote = e.Remote.String()
+	}
+	if e.Err != nil {
+		s.Err, s.Reason = e.Err.Error(), holepunch.ReasonOf(e.Err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.steps = append(h.steps, s)
+	h.open[e.Peer] = e.Kind != Finished
+	close(h.changed)
+	h.changed = make(chan struct{})
+}
+
+func (h *labHost) awaitFinished(ctx context.Context, p peer.ID) error {
+	for {
+		h.mu.Lock()
+		open, changed := h.open[p], h.changed
+		h.mu.Unlock()
+		if !open {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

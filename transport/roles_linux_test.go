@@ -1,0 +1,93 @@
+package transport
+
+import (
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+
+	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+func init() {
+	roles["relay"] = relayRole
+	roles["socket"] = socketRole
+}
+
+type relayConfig struct {
+	Listen  []string // multiaddrs
+	STUN    []string // host:port of each listener of our STUN server; none: no server
+	Limited bool     // circuit v2's usual limits of time and data
+}
+
+// relayRole is a stock go-libp2p host that relays, and our STUN server beside it. It
+// emits the relay's address.
+func relayRole(c *labtest.Child) error {
+	var cfg relayConfig
+	if err := c.Config(&cfg); err != nil {
+		return err
+	}
+	h, err := libp2p.New(libp2p.ListenAddrStrings(cfg.Listen...), libp2p.DisableMetrics())
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	var opts []relay.Option
+	if !cfg.Limited {
+		opts = append(opts, relay.WithInfiniteLimits())
+	}
+	r, err := relay.New(h, opts...)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	server := stun.NewServer(nil)
+	defer server.Close()
+	for _, a := range cfg.STUN {
+		l, err := net.Listen("tcp", a)
+		if err != nil {
+			return err
+		}
+		go server.Serve(l)
+	}
+	if err := c.Emit(info(h)); err != nil {
+		return err
+	}
+	return untilEOF(c)
+}
+
+// untilEOF returns when the parent has no more to say.
+func untilEOF(c *labtest.Child) error {
+	var nothing any
+	if err := c.Receive(&nothing); err != io.EOF {
+		return fmt.Errorf("got %v, %w; want the end", nothing, err)
+	}
+	return nil
+}
+
+type socketConfig struct {
+	Port   uint16 // local
+	Remote string // host:port
+}
+
+// socketRole is another program's connection. It emits its local port, and holds the
+// connection until the end.
+func socketRole(c *labtest.Child) error {
+	var cfg socketConfig
+	if err := c.Config(&cfg); err != nil {
+		return err
+	}
+	d := net.Dialer{LocalAddr: &net.TCPAddr{Port: int(cfg.Port)}, Timeout: testTimeout / 2}
+	conn, err := d.Dial("tcp4", cfg.Remote)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := c.Emit(conn.LocalAddr().(*net.TCPAddr).Port); err != nil {
+		return err
+	}
+	return untilEOF(c)
+}
