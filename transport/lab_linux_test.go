@@ -178,9 +178,6 @@ func punch(t testing.TB, dialler, listener *labPeer) (d, l outcome) {
 	if d.Direct != l.Direct {
 		t.Errorf("%s has %v\n%s has %v", dialler.host.Name(), d, listener.host.Name(), l)
 	}
-	if t.Failed() {
-		logSteps(t, dialler, listener)
-	}
 	return d, l
 }
 

@@ -208,14 +208,18 @@ func (h *labHost) look(ctx context.Context, cmd command) any {
 	return o
 }
 
-// leave closes all connections and forgets everybody, so that the next attempt starts
-// from a port without mappings.
+// leave closes all connections and forgets everybody and what happened, so that the next
+// attempt starts as the first one did.
 func (h *labHost) leave(ctx context.Context, _ command) any {
 	for _, p := range h.Network().Peers() {
 		h.Network().ClosePeer(p)
 		h.Peerstore().RemovePeer(p)
 		h.Peerstore().ClearAddrs(p)
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.steps = nil
+	clear(h.open)
 	return failed(nil)
 }
 

@@ -1,0 +1,132 @@
+package transport
+
+import (
+	"testing"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+)
+
+// newPair starts a peer in each of two hosts.
+func (l *hostLab) newPair(t *testing.T, a, b *natlab.Host, cfg peerConfig) (_, _ *labPeer) {
+	t.Helper()
+	pa, pb := l.startPeer(t, a, cfg), l.startPeer(t, b, cfg)
+	ready(t, pa, pb)
+	return pa, pb
+}
+
+// wantDirect has each peer dial the other, and wants a direct connection.
+func wantDirect(t *testing.T, a, b *labPeer) {
+	t.Helper()
+	for range 2 {
+		d, l := punch(t, a, b)
+		t.Logf("%s, which dials, has %v; %s has %v", a.host.Name(), d, b.host.Name(), l)
+		if !d.Direct || !l.Direct {
+			t.Error("want direct connections")
+			logSteps(t, a, b)
+		}
+		a.leave(t)
+		b.leave(t)
+		a, b = b, a
+	}
+}
+
+// wantReason has a dial b, and wants both to get the same reason why there is no direct
+// connection.
+func wantReason(t *testing.T, a, b *labPeer, reason holepunch.Reason) {
+	t.Helper()
+	d, l := punch(t, a, b)
+	if d.Direct || d.Reason != reason || l.Reason != reason {
+		t.Errorf("%s has %v; %s has %v; want %q", a.host.Name(), d, b.host.Name(), l, reason)
+		logSteps(t, a, b)
+	}
+}
+
+// TestMasqueradeCollision: another host behind Linux masquerading has the peer's local port
+// towards the STUN server, so that the mapping to the server gets a port at random, but
+// those to other peers get the local one.
+func TestMasqueradeCollision(t *testing.T) {
+	for _, other := range []string{"eim-eif", "eim-apdf", "apdm-apdf-overload"} {
+		t.Run(other, func(t *testing.T) {
+			l := newHostLab(t, relayConfig{})
+			office := l.site(t, "office", "apdm-apdf-overload")
+			a, b := l.newPair(t, addHost(t, office, "alice"), addHost(t, l.site(t, "home", other), "bob"), peerConfig{})
+			mine := a.stats(t).Port
+			for _, server := range l.stun {
+				labtest.Start(t, addHost(t, office, "carol"), "socket", socketConfig{Port: mine, Remote: server}).Next(t, &mine)
+			}
+			wantDirect(t, a, b)
+		})
+	}
+}
+
+// TestCarrierNAT: homes behind the NATs of carriers.
+func TestCarrierNAT(t *testing.T) {
+	l := newHostLab(t, relayConfig{})
+	home := func(name, nat, carrier string) *natlab.Host {
+		outer := l.site(t, name+"'s carrier", carrier)
+		return addHost(t, l.siteBehind(t, name+"'s home", nat, outer), name)
+	}
+	a, b := l.newPair(t, home("alice", "eim-apdf-rst", "eim-apdf"), home("bob", "eim-adf", "eim-apdf-icmp"), peerConfig{})
+	wantDirect(t, a, b)
+}
+
+// TestSameSite: both peers are behind one NAT.
+func TestSameSite(t *testing.T) {
+	for name, nat := range map[string]string{"hairpin": "eim-apdf-rst-hairpin", "no hairpin": "eim-apdf-rst"} {
+		t.Run(name, func(t *testing.T) {
+			l := newHostLab(t, relayConfig{})
+			home := l.site(t, "home", nat)
+			a, b := l.newPair(t, addHost(t, home, "alice"), addHost(t, home, "bob"), peerConfig{})
+			wantDirect(t, a, b)
+		})
+	}
+}
+
+// TestSameCarrier: both peers' homes are behind one carrier's NAT.
+func TestSameCarrier(t *testing.T) {
+	newPair := func(t *testing.T, nat string) (_, _ *labPeer) {
+		l := newHostLab(t, relayConfig{})
+		carrier := l.site(t, "carrier", nat)
+		home := func(name string) *natlab.Host {
+			return addHost(t, l.siteBehind(t, name+"'s home", "eim-apdf", carrier), name)
+		}
+		return l.newPair(t, home("alice"), home("bob"), peerConfig{})
+	}
+	t.Run("hairpin", func(t *testing.T) {
+		a, b := newPair(t, "eim-apdf-hairpin")
+		wantDirect(t, a, b)
+	})
+	t.Run("no hairpin", func(t *testing.T) {
+		a, b := newPair(t, "eim-apdf")
+		wantReason(t, a, b, holepunch.ErrNoHairpin)
+	})
+}
+
+// TestUDPBlocked: QUIC has no way out, and nothing else changes.
+func TestUDPBlocked(t *testing.T) {
+	l := newHostLab(t, relayConfig{})
+	a, b := l.newPair(t,
+		addHost(t, l.site(t, "office", "eim-apdf-rst-noudp"), "alice"),
+		addHost(t, l.site(t, "hotel", "eim-apdf-noudp"), "bob"),
+		peerConfig{
+			Listen:  []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"},
+			Private: true,
+		})
+	wantDirect(t, a, b)
+}
+
+// TestPublicHost: one peer listens at a public address.
+func TestPublicHost(t *testing.T) {
+	for _, nat := range []string{"eim-apdf", "apdm-apdf-random"} {
+		t.Run(nat, func(t *testing.T) {
+			l := newHostLab(t, relayConfig{})
+			host := addHost(t, l.site(t, "data centre", "public"), "alice")
+			a := l.startPeer(t, host, peerConfig{Listen: []string{"/ip4/" + host.Addr().String() + "/tcp/4001"}})
+			b := l.startPeer(t, addHost(t, l.site(t, "home", nat), "bob"), peerConfig{})
+			ready(t, a, b)
+			wantDirect(t, a, b)
+		})
+	}
+}
