@@ -2,7 +2,6 @@ package transport
 
 import (
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -22,8 +21,8 @@ const (
 
 // Ports of the relay's host.
 const (
-	relayTCPPort = "4001"
-	stunPort     = "3478"
+	relayTCPPort = 4001
+	stunPort     = 3478 // and the next
 )
 
 // A hostLab is a lab with a relay and a STUN server, for whole libp2p hosts as processes
@@ -34,8 +33,7 @@ type hostLab struct {
 	stun  []string
 }
 
-// newHostLab makes a lab. What cfg leaves open is as usual: the relay and our STUN server
-// listen at all addresses of the relay's host.
+// newHostLab makes a lab with a relay as cfg says.
 func newHostLab(t testing.TB, cfg relayConfig) *hostLab {
 	t.Helper()
 	l := &hostLab{Lab: labtest.New(t, natlab.Config{Seed: 1})}
@@ -44,14 +42,13 @@ func newHostLab(t testing.TB, cfg relayConfig) *hostLab {
 		t.Fatal(err)
 	}
 	host := addHost(t, site, "relay")
-	ip := host.Addr().String()
-	if cfg.Listen == nil {
-		cfg.Listen = []string{"/ip4/" + ip + "/tcp/" + relayTCPPort}
+	cfg.Addrs[0] = host.Addr()
+	if cfg.Addrs[1], err = host.AddAddr(); err != nil {
+		t.Fatal(err)
 	}
-	if cfg.STUN == nil {
-		cfg.STUN = []string{net.JoinHostPort(ip, stunPort)}
+	if !cfg.NoSTUN {
+		l.stun = []string{cfg.stunAddresses()[0].String()}
 	}
-	l.stun = cfg.STUN
 	labtest.Start(t, host, "relay", cfg).Next(t, &l.relay)
 	return l
 }

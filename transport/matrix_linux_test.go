@@ -21,7 +21,7 @@ var (
 
 // pairsAtOnce is how many pairs of the matrix are tried side by side. Those that fail do
 // little but wait.
-const pairsAtOnce = 8
+const pairsAtOnce = 10
 
 // matrixKinds are the NATs of the matrix.
 var matrixKinds = []string{
@@ -33,8 +33,8 @@ var matrixKinds = []string{
 	"eim-apdf-noudp",
 	"eim-apdf-nosyn", "eim-eif-nosyn",
 	"apdm-apdf-overload", // Linux masquerade
-	"adm-apdf", "adm-apdf-sequential", "adm-apdf-random",
-	"apdm-apdf", "apdm-apdf-sequential", "apdm-apdf-random",
+	"adm-apdf", "adm-apdf-sequential", "adm-apdf-sequential2", "adm-apdf-random",
+	"apdm-apdf", "apdm-apdf-sequential", "apdm-apdf-sequential2", "apdm-apdf-random",
 	"apdm-eif-random",
 	"apdm-adf-sequential", "apdm-adf-random",
 }
@@ -49,7 +49,7 @@ var matrixSample = [][2]string{
 	{"eim-eif-nosyn", "adm-apdf-random"},
 	// A port is foretold.
 	{"eim-apdf", "apdm-apdf-sequential"},
-	{"adm-apdf-sequential", "adm-apdf-sequential"},
+	{"adm-apdf-sequential", "apdm-apdf-sequential2"},
 	{"apdm-apdf", "eim-apdf-rst"},
 	{"apdm-adf-sequential", "apdm-apdf-random"},
 	{"apdm-apdf-overload", "apdm-apdf-overload"},
@@ -85,6 +85,8 @@ func behaviourOf(n natlab.Behaviour) stun.Behaviour {
 		b.Ports = stun.Preserved
 	case natlab.PortSequential:
 		b.Ports, b.Step = stun.Sequential, 1
+	case natlab.PortSequential2:
+		b.Ports, b.Step = stun.Sequential, 2
 	case natlab.PortRandom:
 		b.Ports = stun.Random
 	}

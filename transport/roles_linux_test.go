@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
@@ -18,19 +19,30 @@ func init() {
 }
 
 type relayConfig struct {
-	Listen  []string // multiaddrs
-	STUN    []string // host:port of each listener of our STUN server; none: no server
-	Limited bool     // circuit v2's usual limits of time and data
+	Addrs   [2]netip.Addr // of the host
+	NoSTUN  bool          // no STUN server
+	Limited bool          // circuit v2's usual limits of time and data
 }
 
-// relayRole is a stock go-libp2p host that relays, and our STUN server beside it. It
-// emits the relay's address.
+// stunAddresses are what our STUN server has for OTHER-ADDRESS.
+func (cfg *relayConfig) stunAddresses() (a [2]netip.AddrPort) {
+	for i := range a {
+		a[i] = netip.AddrPortFrom(cfg.Addrs[i], stunPort+uint16(i))
+	}
+	return a
+}
+
+// relayRole is a stock go-libp2p host that relays, at the first address, and our STUN
+// server beside it, at both. It emits the relay's address.
 func relayRole(c *labtest.Child) error {
 	var cfg relayConfig
 	if err := c.Config(&cfg); err != nil {
 		return err
 	}
-	h, err := libp2p.New(libp2p.ListenAddrStrings(cfg.Listen...), libp2p.DisableMetrics())
+	h, err := libp2p.New(
+		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/%s/tcp/%d", cfg.Addrs[0], relayTCPPort)),
+		libp2p.DisableMetrics(),
+	)
 	if err != nil {
 		return err
 	}
@@ -44,14 +56,17 @@ func relayRole(c *labtest.Child) error {
 		return err
 	}
 	defer r.Close()
-	server := stun.NewServer(nil)
-	defer server.Close()
-	for _, a := range cfg.STUN {
-		l, err := net.Listen("tcp", a)
-		if err != nil {
-			return err
+	if !cfg.NoSTUN {
+		addrs := cfg.stunAddresses()
+		server := stun.NewServer(&stun.ServerConfig{Addresses: addrs})
+		defer server.Close()
+		for _, a := range addrs {
+			l, err := net.Listen("tcp4", fmt.Sprintf(":%d", a.Port()))
+			if err != nil {
+				return err
+			}
+			go server.Serve(l)
 		}
-		go server.Serve(l)
 	}
 	if err := c.Emit(info(h)); err != nil {
 		return err
