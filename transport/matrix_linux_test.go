@@ -215,7 +215,7 @@ type matrixResults map[[2]string]matrixResult
 // table is the outcomes in Markdown, a row for each dialler.
 func (m matrixResults) table() string {
 	var b strings.Builder
-	b.WriteString("| | Dialler \\ listener |")
+	b.WriteString("| | dialler, and listener by number |")
 	for i := range matrixKinds {
 		fmt.Fprintf(&b, " %d |", i+1)
 	}
@@ -232,19 +232,33 @@ func (m matrixResults) table() string {
 		}
 		b.WriteString("\n")
 	}
+	b.WriteString("\n")
+	for _, o := range outcomeMarks {
+		fmt.Fprintf(&b, "- %s: %s\n", o.mark, o.Outcome)
+	}
+	b.WriteString("- ?: not as foretold\n")
 	return b.String()
 }
 
-// cell is the outcome in a character: the way if there was one, a digit for the reason if
-// there was none, and a question mark for what was not foretold.
+// outcomeMarks are what the table has for what came as foretold.
+var outcomeMarks = []struct {
+	mark string
+	holepunch.Outcome
+}{
+	{"x", holepunch.Outcome{Way: holepunch.Works}},
+	{"o", holepunch.Outcome{Way: holepunch.OneSided}},
+	{"p", holepunch.Outcome{Way: holepunch.ByPrediction}},
+	{"R", holepunch.Outcome{Reason: holepunch.ErrUnpredictable}},
+	{"F", holepunch.Outcome{Reason: holepunch.ErrPortFiltered}},
+	{"S", holepunch.Outcome{Reason: holepunch.ErrNoBareSYN}},
+}
+
+// cell is the outcome in a character.
 func (r matrixResult) cell() string {
-	switch {
-	case r.dialler.Direct && r.predicted.Possible():
-		return map[holepunch.Way]string{holepunch.Works: "x", holepunch.OneSided: "o", holepunch.ByPrediction: "p"}[r.predicted.Way]
-	case !r.dialler.Direct && r.dialler.Reason == r.predicted.Reason:
-		for i, reason := range []holepunch.Reason{holepunch.ErrUnpredictable, holepunch.ErrPortFiltered, holepunch.ErrNoBareSYN} {
-			if r.dialler.Reason == reason {
-				return fmt.Sprint(i + 1)
+	if r.dialler.Direct == r.predicted.Possible() && (r.dialler.Direct || r.dialler.Reason == r.predicted.Reason) {
+		for _, o := range outcomeMarks {
+			if o.Outcome == r.predicted {
+				return o.mark
 			}
 		}
 	}
