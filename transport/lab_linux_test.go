@@ -138,13 +138,6 @@ func (p *labPeer) dial(t testing.TB, other *labPeer) (o outcome) {
 	return o
 }
 
-// ask is dial where there is a relayed connection already, in either direction.
-func (p *labPeer) ask(t testing.TB, other *labPeer) (o outcome) {
-	t.Helper()
-	p.do(t, &o, command{Do: "ask", Peer: other.id})
-	return o
-}
-
 // look is what came of the attempt of another peer, after that one has its outcome.
 func (p *labPeer) look(t testing.TB, other *labPeer, direct bool) (o outcome) {
 	t.Helper()

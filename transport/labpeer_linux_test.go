@@ -82,7 +82,6 @@ var commands = map[string]func(*labHost, context.Context, command) any{
 	"join":    (*labHost).join,
 	"reserve": (*labHost).reserve,
 	"dial":    (*labHost).dial,
-	"ask":     (*labHost).ask,
 	"look":    (*labHost).look,
 	"leave":   (*labHost).leave,
 	"steps":   (*labHost).takeSteps,
@@ -176,11 +175,6 @@ func (h *labHost) dial(ctx context.Context, cmd command) any {
 	if err := h.Connect(ctx, ai); err != nil {
 		return failed(err)
 	}
-	return h.ask(ctx, cmd)
-}
-
-// ask is DirectConnect, without dialling before.
-func (h *labHost) ask(_ context.Context, cmd command) any {
 	// Without a deadline: DirectConnect has one of its own.
 	_, err := DirectConnect(context.Background(), h, cmd.Peer)
 	return h.outcome(cmd.Peer, err)
