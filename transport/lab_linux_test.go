@@ -2,6 +2,7 @@ package transport
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -31,13 +32,14 @@ type hostLab struct {
 	*natlab.Lab
 	relay peer.AddrInfo
 	stun  []string
+	stun6 string // the same server, over IPv6
 }
 
 // newHostLab makes a lab with a relay as cfg says.
 func newHostLab(t testing.TB, cfg relayConfig) *hostLab {
 	t.Helper()
 	l := &hostLab{Lab: labtest.New(t, natlab.Config{Seed: 1})}
-	site, err := l.AddSite(natlab.SiteConfig{Name: "relay", Delay: relayDelay})
+	site, err := l.AddSite(natlab.SiteConfig{Name: "relay", Delay: relayDelay, IPv6: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,6 +50,7 @@ func newHostLab(t testing.TB, cfg relayConfig) *hostLab {
 	}
 	if !cfg.NoSTUN {
 		l.stun = []string{cfg.stunAddresses()[0].String()}
+		l.stun6 = netip.AddrPortFrom(host.Addr6(), stunPort).String()
 	}
 	labtest.Start(t, host, "relay", cfg).Next(t, &l.relay)
 	return l
@@ -56,17 +59,18 @@ func newHostLab(t testing.TB, cfg relayConfig) *hostLab {
 // site adds a site whose NAT is given in words, as for [natlab.ParseBehaviour].
 func (l *hostLab) site(t testing.TB, name, words string) *natlab.Site {
 	t.Helper()
-	return l.siteBehind(t, name, words, nil)
+	return l.siteAs(t, words, natlab.SiteConfig{Name: name})
 }
 
-// siteBehind is site for one that is inside another.
-func (l *hostLab) siteBehind(t testing.TB, name, words string, outer *natlab.Site) *natlab.Site {
+// siteAs is site for one with more to say than its name.
+func (l *hostLab) siteAs(t testing.TB, words string, cfg natlab.SiteConfig) *natlab.Site {
 	t.Helper()
-	b, err := natlab.ParseBehaviour(words)
-	if err != nil {
+	var err error
+	if cfg.NAT, err = natlab.ParseBehaviour(words); err != nil {
 		t.Fatal(err)
 	}
-	s, err := l.AddSite(natlab.SiteConfig{Name: name, NAT: b, Delay: siteDelay, Behind: outer})
+	cfg.Delay = siteDelay
+	s, err := l.AddSite(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func TestCarrierNAT(t *testing.T) {
 	l := newHostLab(t, relayConfig{})
 	home := func(name, nat, carrier string) *natlab.Host {
 		outer := l.site(t, name+"'s carrier", carrier)
-		return addHost(t, l.siteBehind(t, name+"'s home", nat, outer), name)
+		return addHost(t, l.siteAs(t, nat, natlab.SiteConfig{Name: name + "'s home", Behind: outer}), name)
 	}
 	a, b := l.newPair(t, home("alice", "eim-apdf-rst", "eim-apdf"), home("bob", "eim-adf", "eim-apdf-icmp"), peerConfig{})
 	wantDirect(t, a, b)
@@ -77,7 +77,7 @@ func TestSameCarrier(t *testing.T) {
 		l := newHostLab(t, relayConfig{})
 		carrier := l.site(t, "carrier", nat)
 		home := func(name string) *natlab.Host {
-			return addHost(t, l.siteBehind(t, name+"'s home", "eim-apdf", carrier), name)
+			return addHost(t, l.siteAs(t, "eim-apdf", natlab.SiteConfig{Name: name + "'s home", Behind: carrier}), name)
 		}
 		return l.newPair(t, home("alice"), home("bob"), peerConfig{})
 	}
@@ -109,6 +109,22 @@ func TestPublicHost(t *testing.T) {
 			a := l.startPeer(t, host, peerConfig{Listen: []string{"/ip4/" + host.Addr().String() + "/tcp/4001"}})
 			b := l.startPeer(t, addHost(t, l.site(t, "home", nat), "bob"), peerConfig{})
 			ready(t, a, b)
+			wantDirect(t, a, b)
+		})
+	}
+}
+
+// TestIPv6: the way is IPv6, between firewalls that let in what has begun inside. Over IPv4
+// there is none.
+func TestIPv6(t *testing.T) {
+	for _, unsolicited := range []string{"drop", "rst"} {
+		t.Run(unsolicited, func(t *testing.T) {
+			l := newHostLab(t, relayConfig{})
+			home := func(name string) *natlab.Host {
+				site := l.siteAs(t, "apdm-apdf-"+unsolicited+"-random", natlab.SiteConfig{Name: name + "'s home", IPv6: true})
+				return addHost(t, site, name)
+			}
+			a, b := l.newPair(t, home("alice"), home("bob"), peerConfig{STUN: append(l.stun, l.stun6)})
 			wantDirect(t, a, b)
 		})
 	}

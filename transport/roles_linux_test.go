@@ -61,7 +61,7 @@ func relayRole(c *labtest.Child) error {
 		server := stun.NewServer(&stun.ServerConfig{Addresses: addrs})
 		defer server.Close()
 		for _, a := range addrs {
-			l, err := net.Listen("tcp4", fmt.Sprintf(":%d", a.Port()))
+			l, err := net.Listen("tcp", fmt.Sprintf(":%d", a.Port())) // IPv6 as well
 			if err != nil {
 				return err
 			}
