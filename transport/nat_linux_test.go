@@ -1,8 +1,11 @@
 package transport
 
 import (
+	"fmt"
+	"net/netip"
 	"testing"
 
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
@@ -31,11 +34,22 @@ func wantDirect(t *testing.T, a, b *labPeer) {
 	}
 }
 
+// wantReason has a dial b, and wants both to get the same reason why there is no direct
+// connection.
+func wantReason(t *testing.T, a, b *labPeer, reason holepunch.Reason) {
+	t.Helper()
+	d, l := punch(t, a, b)
+	if d.Direct || d.Reason != reason || l.Reason != reason {
+		t.Errorf("%s has %v; %s has %v; want %q", a.host.Name(), d, b.host.Name(), l, reason)
+		logSteps(t, a, b)
+	}
+}
+
 // TestMasqueradeCollision: another host behind Linux masquerading has the peer's local port
 // towards the STUN server, so that the mapping to the server gets a port at random, but
 // those to other peers get the local one.
 func TestMasqueradeCollision(t *testing.T) {
-	for _, other := range []string{"eim-eif"} {
+	for _, other := range []string{"eim-eif", "eim-apdf", "apdm-apdf-overload"} {
 		t.Run(other, func(t *testing.T) {
 			l := newHostLab(t, relayConfig{})
 			office := l.site(t, "office", "apdm-apdf-overload")
@@ -61,7 +75,7 @@ func TestCarrierNAT(t *testing.T) {
 
 // TestSameSite: both peers are behind one NAT.
 func TestSameSite(t *testing.T) {
-	for name, nat := range map[string]string{"hairpin": "eim-apdf-rst-hairpin"} {
+	for name, nat := range map[string]string{"hairpin": "eim-apdf-rst-hairpin", "no hairpin": "eim-apdf-rst"} {
 		t.Run(name, func(t *testing.T) {
 			l := newHostLab(t, relayConfig{})
 			home := l.site(t, "home", nat)
@@ -85,6 +99,10 @@ func TestSameCarrier(t *testing.T) {
 		a, b := newPair(t, "eim-apdf-hairpin")
 		wantDirect(t, a, b)
 	})
+	t.Run("no hairpin", func(t *testing.T) {
+		a, b := newPair(t, "eim-apdf")
+		wantReason(t, a, b, holepunch.ErrNoHairpin)
+	})
 }
 
 // TestUDPBlocked: QUIC has no way out, and nothing else changes.
@@ -99,6 +117,30 @@ func TestUDPBlocked(t *testing.T) {
 		})
 	wantDirect(t, a, b)
 }
+
+// TestForwardedPort: a peer listens behind a NAT, which forwards a port to it. It could not
+// be reached otherwise.
+func TestForwardedPort(t *testing.T) {
+	l := newHostLab(t, relayConfig{})
+	home := l.site(t, "home", "apdm-apdf-random")
+	host := addHost(t, home, "alice")
+	if err := home.Forward(forwarded, netip.AddrPortFrom(host.Addr(), listening)); err != nil {
+		t.Fatal(err)
+	}
+	a := l.startPeer(t, host, peerConfig{
+		Listen:   []string{fmt.Sprintf("/ip4/0.0.0.0/tcp/%d", listening)},
+		Announce: []string{fmt.Sprintf("/ip4/%s/tcp/%d", home.External(), forwarded)},
+	})
+	b := l.startPeer(t, addHost(t, l.site(t, "office", "apdm-apdf-random"), "bob"), peerConfig{})
+	ready(t, a, b)
+	wantDirect(t, a, b)
+}
+
+// Ports of TestForwardedPort.
+const (
+	listening = 4001
+	forwarded = 14001
+)
 
 // TestPublicHost: one peer listens at a public address.
 func TestPublicHost(t *testing.T) {
