@@ -240,8 +240,8 @@ func (h *labHost) look(ctx context.Context, cmd command) any {
 	return o
 }
 
-// forget closes all connections to a peer, and leave those to everybody, the relay
-// included, so that the next attempt starts from a port without mappings.
+// forget closes all connections to a peer; leave closes those to everybody, the relay
+// included, and forgets what happened, so that the next attempt starts as the first one did.
 func (h *labHost) forget(_ context.Context, cmd command) any {
 	h.Network().ClosePeer(cmd.Peer)
 	h.Peerstore().RemovePeer(cmd.Peer)
@@ -253,6 +253,10 @@ func (h *labHost) leave(ctx context.Context, _ command) any {
 	for _, p := range h.Network().Peers() {
 		h.forget(ctx, command{Peer: p})
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.steps = nil
+	clear(h.open)
 	return failed(nil)
 }
 
