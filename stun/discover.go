@@ -86,6 +86,7 @@ func Discover(ctx context.Context, servers []string) (*Report, error) {
 	}
 	// Who has not answered yet may, and else it should be known over what.
 	s.wait()
+	judge(s.reports, s.contacts) // of those, too
 	r.Behaviour = conclude(o)
 	_, r.IPv6 = PublicIPv6()
 	r.UDP = slices.ContainsFunc(s.udp, func(f udpFate) bool { return f != udpSilent })
