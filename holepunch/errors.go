@@ -78,9 +78,9 @@ const (
 // is in Err: match it with [errors.Is] against this package's sentinels and
 // the context's errors, or with [errors.As] against [*RemoteError].
 type PunchError struct {
-	Op       string           // "offer", "request", "receive", "answer", "retry", "candidates" or "open"
+	Op       string           // the stage: "offer", "request", "receive", "answer", "admit", "retry", "candidates" or "open"
 	Local    uint16           // local port of the punch; 0 during signalling
-	Remote   []netip.AddrPort // candidates of the peer that were tried
+	Remote   []netip.AddrPort // candidates of the peer that were tried, or to be tried
 	Attempts int              // connects that were begun, in all; the kernel repeats the SYN of one
 	Err      error
 }
@@ -93,13 +93,19 @@ func (e *PunchError) Error() string {
 		fmt.Fprintf(&b, " from port %d", e.Local)
 	}
 	if len(e.Remote) > 0 {
-		fmt.Fprintf(&b, " to %v (%d connects)", e.Remote, e.Attempts)
+		fmt.Fprintf(&b, " to %v", e.Remote)
+	}
+	if e.Attempts > 0 {
+		fmt.Fprintf(&b, " (%d connects)", e.Attempts)
 	}
 	fmt.Fprintf(&b, ": %v", e.Err)
 	return b.String()
 }
 
 func (e *PunchError) Unwrap() error { return e.Err }
+
+// Reason is [ReasonOf] the error.
+func (e *PunchError) Reason() Reason { return ReasonOf(e.Err) }
 
 // A RemoteError is what the peer gave as reason for refusing or ending an
 // attempt.

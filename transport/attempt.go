@@ -76,36 +76,55 @@ func (a *attempt) hear(ctx context.Context) (unhear func()) {
 	}
 }
 
-// admit takes the peer's terms for the round, and finds out whom to connect to.
+// admit takes the peer's terms for the round, and finds out whom to connect to. It
+// expects these from then on. The error is a [*holepunch.PunchError].
 func (a *attempt) admit(theirs holepunch.Terms) error {
 	a.theirs = theirs
-	own := a.own.terms
-	if holepunch.Guesses(own, theirs) != holepunch.NoGuess && a.endGuess == nil {
-		var err error
-		if a.endGuess, err = a.t.limiter.BeginGuess(); err != nil {
-			return err
+	var err error
+	if a.remote, err = a.admissible(); err != nil {
+		return &holepunch.PunchError{
+			Op:     "admit",
+			Local:  a.own.port.Number(),
+			Remote: addrsOf(theirs.Candidates),
+			Err:    err,
 		}
 	}
-	if err := holepunch.Impossible(own, theirs); err != nil {
-		return err
-	}
-	remote, err := holepunch.Admissible(own.Candidates, theirs.Candidates, links())
-	if err != nil {
-		return err
-	}
-	if a.remote, err = a.t.ungated(a.peer, remote); err != nil {
-		return err
-	}
-	a.expect()
+	a.own.expect.From(addrsOf(a.remote))
 	return nil
 }
 
-func (a *attempt) expect() {
-	addrs := make([]netip.AddrPort, len(a.remote))
-	for i, c := range a.remote {
+func (a *attempt) admissible() ([]holepunch.Candidate, error) {
+	own, theirs := a.own.terms, a.theirs
+	if err := holepunch.Impossible(own, theirs); err != nil {
+		return nil, err
+	}
+	remote, err := holepunch.Admissible(own.Candidates, theirs.Candidates, links())
+	if err != nil {
+		return nil, err
+	}
+	if remote, err = a.t.ungated(a.peer, remote); err != nil {
+		return nil, err
+	}
+	// The responder's candidates within its site are here; the initiator's may come.
+	if a.dir == network.DirOutbound && a.sameSite() && own.Behaviour.Hairpin == stun.No && !slices.ContainsFunc(remote, needsNoHairpin) {
+		return nil, holepunch.ErrNoHairpin
+	}
+	if holepunch.Guesses(own, theirs) != holepunch.NoGuess && a.endGuess == nil {
+		a.endGuess, err = a.t.limiter.BeginGuess()
+	}
+	return remote, err
+}
+
+func needsNoHairpin(c holepunch.Candidate) bool {
+	return c.Kind == pb.Candidate_LAN || isListener(c) || isIPv6(c)
+}
+
+func addrsOf(cs []holepunch.Candidate) []netip.AddrPort {
+	addrs := make([]netip.AddrPort, len(cs))
+	for i, c := range cs {
 		addrs[i] = c.Addr
 	}
-	a.own.expect.From(addrs)
+	return addrs
 }
 
 // sameSite tells whether the peers seem to be in one place.
@@ -142,14 +161,6 @@ func (a *attempt) tracer() func(Event) { return a.t.tracer(a.peer, a.dir, a.own.
 func (a *attempt) finish(err error) error {
 	a.tracer()(Event{Kind: Finished, Err: err})
 	return err
-}
-
-// withoutHairpin tells that the peers are behind a NAT by which they cannot reach
-// each other, and that they have no other addresses.
-func (a *attempt) withoutHairpin() bool {
-	return a.sameSite() && a.own.terms.Behaviour.Hairpin == stun.No && !slices.ContainsFunc(a.remote, func(c holepunch.Candidate) bool {
-		return c.Kind == pb.Candidate_LAN || isListener(c) || isIPv6(c)
-	})
 }
 
 // explain adds what is known of the two sides to a failure.

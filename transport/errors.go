@@ -10,22 +10,33 @@ import (
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
-// Reasons of an [*Error] that a caller may act on, for [errors.Is]. Those of the
-// punch itself are [holepunch.ErrNoConnection] and its neighbours.
-var (
+// Reasons of an [*Error] that a caller may act on, for [errors.Is] and
+// [holepunch.ReasonOf]. Those of the punch itself are [holepunch.ErrNoConnection]
+// and its neighbours.
+const (
 	// ErrNotEnabled: the host was built without [Enable] or [Attach].
-	ErrNotEnabled = errors.New("simopen is not enabled on this host")
+	ErrNotEnabled holepunch.Reason = "simopen is not enabled on this host"
 
 	// ErrClosed: the host is closing.
-	ErrClosed = errors.New("simopen is closed")
+	ErrClosed holepunch.Reason = "simopen is closed"
 
 	// ErrNoRelayedConn: there is no relayed connection to the peer to signal
 	// over.
-	ErrNoRelayedConn = errors.New("no relayed connection to the peer: connect to it through a relay first")
+	ErrNoRelayedConn holepunch.Reason = "no relayed connection to the peer: connect to it through a relay first"
 
 	// ErrPeerUnsupported: the peer does not speak /simopen/1.0.0.
-	ErrPeerUnsupported = errors.New("peer does not support simopen")
+	ErrPeerUnsupported holepunch.Reason = "peer does not support simopen"
 
+	// ErrGlare: both peers offered at the same time, and the other, which has
+	// the lower peer ID, is the initiator. Its connection comes in as inbound.
+	ErrGlare holepunch.Reason = "the peer is initiating itself"
+
+	// ErrGated: the connection gater refused.
+	ErrGated holepunch.Reason = "refused by the connection gater"
+)
+
+// These are kinds of [holepunch.ErrNoAddress].
+var (
 	// ErrNoSTUNServer: no STUN server is configured, see [WithSTUNServers], and no
 	// relay told our address in its place. The [*Error] of each relay is in the
 	// chain.
@@ -35,13 +46,6 @@ var (
 	// told our address, nor a relay. The [*stun.Error] of each server and the
 	// [*Error] of each relay is in the chain.
 	ErrNoReflexiveAddress = fmt.Errorf("%w: no STUN server answered, and no relay told it", holepunch.ErrNoAddress)
-
-	// ErrGlare: both peers offered at the same time, and the other, which has
-	// the lower peer ID, is the initiator. Its connection comes in as inbound.
-	ErrGlare = errors.New("the peer is initiating itself")
-
-	// ErrGated: the connection gater refused.
-	ErrGated = errors.New("refused by the connection gater")
 )
 
 // An Error is the failure to get a direct connection to a peer, or an address from

@@ -20,9 +20,6 @@ func (a *attempt) initiate(ctx context.Context, theirs holepunch.Terms) (tpt.Cap
 		if err := a.admit(theirs); err != nil {
 			return nil, a.finish(err)
 		}
-		if a.withoutHairpin() {
-			return nil, a.finish(holepunch.ErrNoHairpin)
-		}
 		if a.sameSite() {
 			// The peer has told us its addresses within the site.
 			if err := a.signal.More(lanCandidates(a.own.port.Number())); err != nil {
@@ -119,12 +116,23 @@ func (a *attempt) retry(ctx context.Context) (holepunch.Terms, error) {
 		return holepunch.Terms{}, err
 	}
 	a.own.release()
-	if a.own, err = a.t.takeStance(ctx, a.h, port); err != nil {
+	own, err := a.t.takeStance(ctx, a.h, port)
+	if err != nil {
 		return holepunch.Terms{}, err
 	}
+	a.own = own
 	if err := a.signal.Retry(a.round, a.own.terms); err != nil {
 		return holepunch.Terms{}, err
 	}
+	theirs, err := a.answer(ctx)
+	if err != nil {
+		err = &holepunch.PunchError{Op: "retry", Err: err}
+	}
+	return theirs, err
+}
+
+// answer waits for the ANSWER of the round.
+func (a *attempt) answer(ctx context.Context) (holepunch.Terms, error) {
 	silence := time.NewTimer(holepunch.AnswerTimeout)
 	defer silence.Stop()
 	for {

@@ -242,7 +242,7 @@ func TestPortGuessing(t *testing.T) {
 			b.join(t)
 			a.learn(t)
 			b.learn(t)
-			// The odds are 93 % each time.
+			// The odds are 98 % each time.
 			for range 4 {
 				if d, _ := punch(t, a, b); d.Direct {
 					t.Logf("%v", d)

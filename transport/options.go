@@ -60,8 +60,8 @@ func WithTracer(f func(Event)) Option {
 // WithPortGuessing lets the host guess ports, with peers that have it as well, where
 // nothing else can help: one NAT gives every destination another port, at random,
 // and the other lets in only ports that were sent to. That is up to 200 SYNs a
-// second for 10 s, from up to 255 sockets, for one peer at a time; nine attempts in
-// ten succeed, see docs/nat.md. Default: off, for some networks take it for a scan.
+// second for 10 s, from up to 256 sockets, for one peer at a time; see
+// docs/nat.md for the odds. Default: off, for some networks take it for a scan.
 func WithPortGuessing() Option {
 	return func(c *config) error {
 		c.guess = true

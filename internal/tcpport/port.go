@@ -40,7 +40,7 @@ func Open() (*Port, error) {
 	var err error
 	for range bindAttempts {
 		var p *Port
-		if p, err = open(0); err == nil {
+		if p, err = open(0, true); err == nil {
 			return p, nil
 		}
 		if !isPortInUse(err) {
@@ -82,7 +82,16 @@ func openAlone(number uint16) (*Port, error) {
 			l.Close()
 		}
 	}
-	return open(number)
+	return open(number, true)
+}
+
+// OpenIPv4 is [Open] in IPv4 alone, for who needs many ports: it has one socket.
+func OpenIPv4() (*Port, error) {
+	p, err := open(0, false)
+	if err != nil {
+		return nil, fmt.Errorf("tcpport: bind a shared port: %w", err)
+	}
+	return p, nil
 }
 
 // unspecified is the wildcard address of each family.
@@ -91,7 +100,7 @@ var unspecified = map[string]netip.Addr{
 	"tcp6": netip.IPv6Unspecified(),
 }
 
-func open(number uint16) (*Port, error) {
+func open(number uint16, both bool) (*Port, error) {
 	l4, err := listen("tcp4", number)
 	if err != nil {
 		return nil, err
@@ -100,17 +109,19 @@ func open(number uint16) (*Port, error) {
 		number:    uint16(l4.Addr().(*net.TCPAddr).Port),
 		listeners: []*net.TCPListener{l4},
 	}
-	l6, err := listen("tcp6", p.number)
-	switch {
-	case err == nil:
-		p.listeners = append(p.listeners, l6)
-	case isPortInUse(err):
-		// Somebody else's port in IPv6: a number that is ours in one family
-		// only would punch in one family only.
-		l4.Close()
-		return nil, err
+	if both {
+		l6, err := listen("tcp6", p.number)
+		switch {
+		case err == nil:
+			p.listeners = append(p.listeners, l6)
+		case isPortInUse(err):
+			// Somebody else's port in IPv6: a number that is ours in one family
+			// only would punch in one family only.
+			l4.Close()
+			return nil, err
+		}
+		// Any other error means that the host has no IPv6.
 	}
-	// Any other error means that the host has no IPv6.
 	for _, l := range p.listeners {
 		p.accepting.Go(func() { p.accept(l) })
 	}
