@@ -3,6 +3,7 @@ module github.com/simopen/go-libp2p-simopen
 go 1.26.0
 
 require (
+	github.com/beevik/ntp v1.6.0
 	github.com/gopacket/gopacket v1.7.7
 	github.com/libp2p/go-libp2p v0.51.0
 	github.com/libp2p/go-msgio v0.3.0

@@ -15,13 +15,17 @@ import (
 // cause.
 const MaxCandidates = 8
 
+// MaxRounds is how often one attempt may be retried with fresh candidates. A
+// round takes a second and more, and libp2p gives a dial 15 s.
+const MaxRounds = 8
+
 // minPort is the lowest candidate port that is dialled. NATs allocate mappings
 // from 1024 up (RFC 6056, section 3.2; RFC 4787, REQ-3), and services that
 // would mind a stray SYN listen below.
 const minPort = 1024
 
-// A Candidate is an address at which a peer may be reached through its punching
-// port.
+// A Candidate is an address at which a peer may be reached, nearly always
+// through its punching port.
 type Candidate struct {
 	Kind pb.Candidate_Kind
 	Addr netip.AddrPort
@@ -38,6 +42,28 @@ func Reflexive(addrs ...netip.AddrPort) []Candidate {
 	return cs
 }
 
+func addrsOf(cs []Candidate) []netip.AddrPort {
+	as := make([]netip.AddrPort, len(cs))
+	for i, c := range cs {
+		as[i] = c.Addr
+	}
+	return as
+}
+
+// SameSite tells whether both peers have the same public address, by their own
+// account: then they are behind the same NAT, or behind the same carrier's.
+func SameSite(own, peer []Candidate) bool {
+	external := func(c Candidate) bool {
+		a := c.Addr.Addr()
+		return (c.Kind == pb.Candidate_REFLEXIVE || c.Kind == pb.Candidate_PREDICTED) && !private(a) && !a.IsLoopback()
+	}
+	return slices.ContainsFunc(own, func(o Candidate) bool {
+		return external(o) && slices.ContainsFunc(peer, func(p Candidate) bool {
+			return external(p) && p.Addr.Addr() == o.Addr.Addr()
+		})
+	})
+}
+
 // sharedAddressSpace is what carriers number their customers with (RFC 6598).
 var sharedAddressSpace = netip.MustParsePrefix("100.64.0.0/10")
 
@@ -51,6 +77,10 @@ var neverDialled = []netip.Prefix{
 	netip.MustParsePrefix("240.0.0.0/4"),
 }
 
+// maxLAN is how many LAN candidates of a peer are dialled: one for a wire and one
+// for a radio.
+const maxLAN = 2
+
 // Admissible returns those of the peer's candidates that may be dialled, in
 // their order, without duplicates. A peer is a stranger and could name anybody's
 // address, so refused are
@@ -59,18 +89,33 @@ var neverDialled = []netip.Prefix{
 //   - multicast, link-local, unspecified and reserved addresses, and our own,
 //   - addresses of private networks, shared address space and loopback, unless
 //     our own reflexive address is of that kind: then the servers that see
-//     us, and so the peers, are within such a network. That a peer claims to
-//     be in ours is no reason, for it learns our address from our answer.
+//     us, and so the peers, are within such a network;
+//   - LAN candidates, unless both peers are at the same site (see [SameSite])
+//     and the address is a private one on one of our links, but not our own.
+//     That the peer is at our site is its own claim, and anybody can make it who
+//     learned our address from an ANSWER: two addresses of the link at the
+//     most can be had dialled that way.
 //
 // If none remains the error matches [ErrNoCandidate] and says why of each.
-func Admissible(own, peer []Candidate) ([]netip.AddrPort, error) {
-	var admitted []netip.AddrPort
+func Admissible(own, peer []Candidate, links []netip.Prefix) ([]Candidate, error) {
+	var admitted []Candidate
 	var refused []error
+	lan := 0
 	for _, c := range peer {
-		if err := admissible(c, own); err != nil {
+		err := admissible(c, own)
+		if c.Kind == pb.Candidate_LAN {
+			if err = admissibleLAN(c, links); err == nil && !SameSite(own, peer) {
+				err = errors.New("private address of another site")
+			}
+			if lan++; err == nil && lan > maxLAN {
+				err = fmt.Errorf("more than %d private addresses", maxLAN)
+			}
+		}
+		known := slices.ContainsFunc(admitted, func(a Candidate) bool { return a.Addr == c.Addr })
+		if err != nil {
 			refused = append(refused, fmt.Errorf("%s: %w", c.Addr, err))
-		} else if !slices.Contains(admitted, c.Addr) {
-			admitted = append(admitted, c.Addr)
+		} else if !known {
+			admitted = append(admitted, c)
 		}
 	}
 	if len(admitted) == 0 {
@@ -87,9 +132,8 @@ func admissible(c Candidate, own []Candidate) error {
 	switch {
 	case c.Addr.Port() < minPort:
 		return fmt.Errorf("port below %d", minPort)
-	case !a.IsValid() || a.Zone() != "" || a.Is4In6() || a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() ||
-		slices.ContainsFunc(neverDialled, func(p netip.Prefix) bool { return p.Contains(a) }):
-		return errors.New("not an address of a host")
+	case notAHost(a):
+		return errNotAHost
 	case slices.ContainsFunc(own, func(o Candidate) bool { return o.Addr == c.Addr }):
 		return errors.New("our own address")
 	case a.IsLoopback() && !weAre(netip.Addr.IsLoopback):
@@ -98,4 +142,26 @@ func admissible(c Candidate, own []Candidate) error {
 		return errors.New("private address")
 	}
 	return nil
+}
+
+func admissibleLAN(c Candidate, links []netip.Prefix) error {
+	a := c.Addr.Addr()
+	switch {
+	case c.Addr.Port() < minPort:
+		return fmt.Errorf("port below %d", minPort)
+	case notAHost(a) || !private(a):
+		return errNotAHost
+	case slices.ContainsFunc(links, func(l netip.Prefix) bool { return l.Addr() == a }):
+		return errors.New("our own address")
+	case !slices.ContainsFunc(links, func(l netip.Prefix) bool { return l.Masked().Contains(a) }):
+		return errors.New("not on a link of ours")
+	}
+	return nil
+}
+
+var errNotAHost = errors.New("not an address of a host")
+
+func notAHost(a netip.Addr) bool {
+	return !a.IsValid() || a.Zone() != "" || a.Is4In6() || a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() ||
+		slices.ContainsFunc(neverDialled, func(p netip.Prefix) bool { return p.Contains(a) })
 }

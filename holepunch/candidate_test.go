@@ -40,8 +40,8 @@ func TestAdmissible(t *testing.T) {
 		"one good among bad":          {own, []string{"46.0.2.1:22", "46.0.2.1:40001", "10.0.0.1:4001"}, []string{"46.0.2.1:40001"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := Admissible(Reflexive(addrs(tc.own...)...), Reflexive(addrs(tc.peer...)...))
-			if !slices.Equal(got, addrs(tc.want...)) {
+			got, err := Admissible(Reflexive(addrs(tc.own...)...), Reflexive(addrs(tc.peer...)...), nil)
+			if !slices.Equal(addrsOf(got), addrs(tc.want...)) {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 			if len(tc.want) > 0 && err != nil {

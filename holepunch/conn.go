@@ -27,15 +27,12 @@ type Conn struct {
 // newConn prepares a socket: closed without a word (SO_LINGER of 0), for a FIN
 // to a loser would leave its 4-tuple in TIME-WAIT, where the next punch between
 // the same ports meets it.
-func newConn(c *net.TCPConn, remote []netip.AddrPort, accepted bool) *Conn {
+func newConn(c *net.TCPConn, accepted bool) *Conn {
 	c.SetLinger(0)
 	conn := &Conn{TCPConn: c, Accepted: accepted}
 	if !accepted {
+		conn.Candidate = true // that is whom we connect to
 		conn.failed = make(chan struct{})
-	}
-	r := conn.Remote()
-	for _, a := range remote {
-		conn.Candidate = conn.Candidate || a == r
 	}
 	return conn
 }

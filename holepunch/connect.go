@@ -5,9 +5,9 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
-	"net/netip"
 	"time"
 
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
@@ -40,8 +40,12 @@ const (
 // held until it fails by itself or the punch ends. A pending connect that is
 // closed and opened anew answers the peer's SYN+ACK with a RST; with NATs 100 ms
 // apart that failed in every trial.
-func (p *punch[C]) connect(ctx context.Context, remote netip.AddrPort) {
+func (p *punch[C]) connect(ctx context.Context, to Candidate) {
+	remote := to.Addr
 	begin := time.Now()
+	if !throughNAT(to) {
+		begin = begin.Add(-quickPhase)
+	}
 	for n := 0; p.Budget.spend(ctx) == nil; n++ {
 		p.trace(Event{Kind: Connecting, Remote: remote})
 		p.attempts.Add(1)
@@ -49,11 +53,8 @@ func (p *punch[C]) connect(ctx context.Context, remote netip.AddrPort) {
 		pause := jitter(n, begin)
 		switch {
 		case err == nil:
-			conn := newConn(c, p.Remote, false)
-			select {
-			case p.up <- conn:
-			case <-ctx.Done():
-				tcpport.Reset(c)
+			conn := newConn(c, false)
+			if !p.bring(ctx, conn) {
 				return
 			}
 			select {
@@ -82,12 +83,19 @@ func (p *punch[C]) connect(ctx context.Context, remote netip.AddrPort) {
 	}
 }
 
+// throughNAT tells whether SYNs have to cross to get to a candidate. The others
+// listen already, and have no use for quick repetition.
+func throughNAT(c Candidate) bool {
+	return c.Kind != pb.Candidate_LISTENER && c.Kind != pb.Candidate_LAN
+}
+
 // jitter is the pause after the n-th connect, counted from 0.
 func jitter(n int, begin time.Time) time.Duration {
+	quick := time.Since(begin) < quickPhase
 	switch {
-	case n == 0:
+	case quick && n == 0:
 		return rand.N(firstJitter)
-	case time.Since(begin) < quickPhase:
+	case quick:
 		return rand.N(quickJitter)
 	default:
 		return rand.N(slowJitter)

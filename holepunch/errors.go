@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 // A Reason says why there is no direct connection. A program switches on it, and
@@ -19,10 +20,6 @@ func (r Reason) Error() string { return string(r) }
 // ReasonOf returns the reason in err, or "" if there is none: then err is
 // something else's, such as the context's.
 func ReasonOf(err error) Reason {
-	var remote *RemoteError
-	if errors.As(err, &remote) {
-		return remote.Reason()
-	}
 	var r Reason
 	errors.As(err, &r)
 	return r
@@ -81,7 +78,7 @@ const (
 // is in Err: match it with [errors.Is] against this package's sentinels and
 // the context's errors, or with [errors.As] against [*RemoteError].
 type PunchError struct {
-	Op       string           // "offer", "request", "receive", "answer" or "open"
+	Op       string           // "offer", "request", "receive", "answer", "retry", "candidates" or "open"
 	Local    uint16           // local port of the punch; 0 during signalling
 	Remote   []netip.AddrPort // candidates of the peer that were tried
 	Attempts int              // connects that were begun, in all; the kernel repeats the SYN of one
@@ -109,6 +106,8 @@ func (e *PunchError) Unwrap() error { return e.Err }
 type RemoteError struct {
 	Status pb.Status
 	Detail string // the peer's words, at most 256 bytes; not to be trusted
+
+	Behaviour stun.Behaviour // of the peer's NAT, if the status is IMPOSSIBLE
 }
 
 func (e *RemoteError) Error() string {
@@ -118,8 +117,8 @@ func (e *RemoteError) Error() string {
 	return fmt.Sprintf("peer says %s: %q", e.Status, e.Detail)
 }
 
-// Reason is the reason that the status stands for, or "".
-func (e *RemoteError) Reason() Reason {
+// reason is what the status stands for, or "".
+func (e *RemoteError) reason() Reason {
 	switch e.Status {
 	case pb.Status_BUSY:
 		return ErrBusy
@@ -127,7 +126,7 @@ func (e *RemoteError) Reason() Reason {
 		return ErrNoAddress
 	case pb.Status_NO_CANDIDATE:
 		return ErrNoCandidate
-	case pb.Status_FAILED:
+	case pb.Status_FAILED, pb.Status_IMPOSSIBLE:
 		return ErrNoConnection
 	case pb.Status_MALFORMED:
 		return ErrMalformed
@@ -135,8 +134,16 @@ func (e *RemoteError) Reason() Reason {
 	return ""
 }
 
-// Is reports a status as the reason of the same meaning.
+// Is and As report a status as the reason of the same meaning.
 func (e *RemoteError) Is(target error) bool {
-	r := e.Reason()
+	r := e.reason()
 	return r != "" && target == r
+}
+
+func (e *RemoteError) As(target any) bool {
+	r, ok := target.(*Reason)
+	if ok {
+		*r = e.reason()
+	}
+	return ok && *r != ""
 }

@@ -31,6 +31,7 @@ type Limiter struct {
 	host *rate.Limiter
 
 	mu       sync.Mutex
+	guessing bool // there is one attempt that guesses ports
 	attempts int
 	peers    map[string]*peerLimit
 }
@@ -68,6 +69,26 @@ func (l *Limiter) Begin(peer string) (*Budget, error) {
 	l.attempts++
 	p.attempts++
 	return &Budget{limiter: l, peer: p}, nil
+}
+
+// BeginGuess admits an attempt that guesses ports, one at a time for a host, or
+// returns an error that matches [ErrBusy]. The function returned gives the place
+// back.
+func (l *Limiter) BeginGuess() (end func(), err error) {
+	if l == nil {
+		return func() {}, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.guessing {
+		return nil, fmt.Errorf("%w: ports of another peer are being guessed", ErrBusy)
+	}
+	l.guessing = true
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.guessing = false
+	}, nil
 }
 
 // forgetIdle drops the peers whose allowance is whole again.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/libp2p/go-msgio/pbio"
@@ -30,17 +31,28 @@ type attemptID [16]byte
 
 // A message is a pb.Message whose fields were found to be within bounds.
 type message struct {
-	typ        pb.Message_Type
-	attempt    attemptID
-	candidates []Candidate
-	target     netip.AddrPort
-	status     pb.Status
-	detail     string
+	typ     pb.Message_Type
+	attempt attemptID
+	terms   Terms
+	round   int
+	target  netip.AddrPort
+	status  pb.Status
+	detail  string
 }
 
 func (m *message) marshal() *pb.Message {
-	p := &pb.Message{Type: m.typ, Attempt: m.attempt[:], Status: m.status, Detail: clip(m.detail)}
-	for _, c := range m.candidates {
+	p := &pb.Message{
+		Type:      m.typ,
+		Attempt:   m.attempt[:],
+		Status:    m.status,
+		Detail:    clip(m.detail),
+		Behaviour: behaviourToPB(m.terms.Behaviour),
+		Round:     uint32(m.round),
+	}
+	if m.terms.Guessing {
+		p.Features = append(p.Features, pb.Feature_GUESSING)
+	}
+	for _, c := range m.terms.Candidates {
 		p.Candidates = append(p.Candidates, &pb.Candidate{Kind: c.Kind, Addr: toBytes(c.Addr)})
 	}
 	if m.target.IsValid() {
@@ -61,9 +73,15 @@ func unmarshal(p *pb.Message) (*message, error) {
 	if len(p.Candidates) > MaxCandidates {
 		return m, fmt.Errorf("%w: %d candidates, at most %d are allowed", ErrMalformed, len(p.Candidates), MaxCandidates)
 	}
+	if p.Round > MaxRounds {
+		return m, fmt.Errorf("%w: round %d, at most %d are allowed", ErrMalformed, p.Round, MaxRounds)
+	}
+	m.round = int(p.Round)
+	m.terms.Behaviour = behaviourFromPB(p.Behaviour)
+	m.terms.Guessing = slices.Contains(p.Features, pb.Feature_GUESSING)
 	for _, c := range p.Candidates {
-		if a, ok := fromBytes(c.GetAddr()); ok && c.Kind == pb.Candidate_REFLEXIVE {
-			m.candidates = append(m.candidates, Candidate{Kind: c.Kind, Addr: a})
+		if a, ok := fromBytes(c.GetAddr()); ok && c.Kind >= pb.Candidate_REFLEXIVE && c.Kind <= pb.Candidate_LAN {
+			m.terms.Candidates = append(m.terms.Candidates, Candidate{Kind: c.Kind, Addr: a})
 		}
 	}
 	m.target, _ = fromBytes(p.Target)

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// Window is how long a punch goes on. A SYN lost twice is back after 3 s
+	// Window is how long a punch goes on by default. A SYN lost twice is back after 3 s
 	// (older kernels retransmit at 1, 3 and 7 s), NATs hold an unsolicited SYN
 	// for 6 s (RFC 5382, REQ-4), and libp2p gives a dial 15 s in all, of which
 	// signalling and handshake need a part.
@@ -34,6 +34,12 @@ const (
 	// maxStrangers bounds the handshakes with ends that are no candidate.
 	maxStrangers = 8
 
+	// launchPause is between the first connects to two candidates. A NAT with
+	// sequential ports gives them theirs in the order in which the SYNs
+	// leave, and the peer counts on the order in which it named its candidates.
+	// It is time for a system call, and little in a burst of eight.
+	launchPause = time.Millisecond
+
 	// maxFailures is how many connections to candidates may fail their handshake
 	// before the punch is given up: the peer is there, and will not have it. A
 	// connection that comes up on one side only, as a RST crosses it, costs
@@ -49,7 +55,10 @@ const (
 type Punch struct {
 	Port   *tcpport.Port
 	Expect *tcpport.Expectation // told [tcpport.Expectation.From] already
-	Remote []netip.AddrPort     // candidates of the peer, from [Admissible]
+	Remote []Candidate          // of the peer, from [Admissible]
+	More   <-chan []Candidate   // further ones; nil for none
+	Window time.Duration        // how long connects are begun; 0 means [Window]
+	Guess  Guess                // NoGuess, unless both peers are willing
 	Budget *Budget              // nil for no bound
 	Trace  func(Event)          // nil for none; called from several goroutines
 }
@@ -113,8 +122,9 @@ type result[C io.Closer] struct {
 }
 
 func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliver func(C), initiator bool) error {
-	window, cancel := context.WithTimeout(ctx, Window)
-	defer cancel()
+	if spec.Window == 0 {
+		spec.Window = Window
+	}
 	p := &punch[C]{
 		Punch:     spec,
 		initiator: initiator,
@@ -128,13 +138,14 @@ func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliv
 	}
 	defer p.nextTurn.Stop()
 
-	connectCtx, stopConnect := context.WithCancel(window)
-	shakeCtx, stopShake := context.WithCancel(window)
+	connectCtx, stopConnect := context.WithTimeout(ctx, p.Window)
+	shakeCtx, stopShake := context.WithTimeout(ctx, p.Window+grace)
 	p.stopConnect, p.stopShake = stopConnect, stopShake
-	for _, remote := range p.Remote {
-		p.workers.Go(func() { p.connect(connectCtx, remote) })
+	p.launch(connectCtx, p.Remote)
+	if p.Guess != NoGuess {
+		p.workers.Go(func() { p.guess(connectCtx) })
 	}
-	p.loop(window, shakeCtx)
+	p.loop(connectCtx, shakeCtx)
 	reason := p.reason(ctx) // before the handshakes under way end for another
 	p.end()
 
@@ -144,41 +155,67 @@ func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliv
 	return &PunchError{
 		Op:       "open",
 		Local:    p.Port.Number(),
-		Remote:   p.Remote,
+		Remote:   addrsOf(p.Remote),
 		Attempts: int(p.attempts.Load()),
 		Err:      reason,
 	}
 }
 
+// launch begins to connect to candidates, one after another.
+func (p *punch[C]) launch(ctx context.Context, cs []Candidate) {
+	p.workers.Go(func() {
+		for i, c := range cs {
+			if i > 0 && !sleep(ctx, launchPause) {
+				return
+			}
+			p.workers.Go(func() { p.connect(ctx, c) })
+		}
+	})
+}
+
 // loop owns the punch until it is over.
-func (p *punch[C]) loop(window, shakeCtx context.Context) {
+func (p *punch[C]) loop(connectCtx, shakeCtx context.Context) {
 	accepted := p.Expect.Conns()
+	windowEnd := connectCtx.Done()
 	for {
 		select {
 		case c := <-p.up:
-			p.trace(Event{Kind: Connected, Remote: c.Remote()})
+			kind := Connected
+			if c.Accepted {
+				kind = Accepted
+			}
+			p.trace(Event{Kind: kind, Remote: c.Remote()})
 			p.enqueue(c)
 		case c, ok := <-accepted:
 			if !ok { // the port was closed
 				accepted = nil
 				continue
 			}
-			conn := newConn(c, p.Remote, true)
+			conn := newConn(c, true)
+			conn.Candidate = slices.Contains(addrsOf(p.Remote), conn.Remote())
 			p.trace(Event{Kind: Accepted, Remote: conn.Remote()})
 			p.enqueue(conn)
 		case r := <-p.shaken:
 			p.finish(r)
+		case cs := <-p.More:
+			p.Remote = append(slices.Clip(p.Remote), cs...)
+			p.launch(connectCtx, cs)
 		case <-p.nextTurn.C:
 			p.patient = false
 		case <-p.graceTimer:
 			return
-		case <-window.Done():
+		case <-windowEnd:
+			windowEnd = nil
+		case <-shakeCtx.Done():
 			return
 		}
 		if p.won && (p.initiator || len(p.shaking) == 0) || p.failures >= maxFailures {
 			return
 		}
 		p.turns(shakeCtx)
+		if connectCtx.Err() != nil && !p.won && len(p.shaking) == 0 {
+			return
+		}
 	}
 }
 

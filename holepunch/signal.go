@@ -12,16 +12,17 @@ import (
 	"github.com/libp2p/go-msgio/pbio"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 // Protocol is the ID of the signalling protocol.
 const Protocol = "/simopen/1.0.0"
 
 const (
-	// signalTimeout bounds the wait for the peer's next message. The peer may
+	// AnswerTimeout bounds the wait for the peer's next message. The peer may
 	// have to ask a STUN server first, which takes two RTTs to it when its port
 	// is not warm, and a SYN's retransmission (1 s, 3 s) when the path is lossy.
-	signalTimeout = 5 * time.Second
+	AnswerTimeout = 5 * time.Second
 
 	// doneTimeout bounds the writing of a last message that nobody waits for.
 	doneTimeout = time.Second
@@ -31,10 +32,11 @@ const (
 type Stream interface {
 	io.ReadWriter
 	SetDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
 }
 
-// A Signal is the signalling of one attempt. Its methods are called one at a
-// time.
+// A Signal is the signalling of one attempt. One goroutine at a time may read
+// from it, by [Signal.Next], and another one write, by the other methods.
 type Signal struct {
 	stream  Stream
 	r       pbio.Reader
@@ -46,18 +48,30 @@ func newSignal(s Stream) *Signal {
 	return &Signal{stream: s, r: pbio.NewDelimitedReader(s, maxMessage), w: pbio.NewDelimitedWriter(s)}
 }
 
-// Offer begins an attempt as initiator: it sends an OFFER with our candidates
-// and returns the candidates of the peer's ANSWER. The target is the peer's
-// address that was dialled, or invalid if none in particular. What fails is a
-// [*PunchError]; a peer that refuses is a [*RemoteError] in it.
-func Offer(ctx context.Context, s Stream, own []Candidate, target netip.AddrPort) (*Signal, []Candidate, error) {
+// Offer begins an attempt as initiator: it sends an OFFER with our terms and
+// returns the terms of the peer's ANSWER. The target is the peer's address that
+// was dialled, or invalid if none in particular. What fails is a [*PunchError]; a
+// peer that refuses is a [*RemoteError] in it, or what [Impossible] says of the
+// behaviours.
+func Offer(ctx context.Context, s Stream, own Terms, target netip.AddrPort) (*Signal, Terms, error) {
 	sig := newSignal(s)
 	rand.Read(sig.attempt[:])
-	answer, err := sig.exchange(ctx, &message{typ: pb.Message_OFFER, candidates: own, target: target}, pb.Message_ANSWER)
+	answer, err := sig.exchange(ctx, &message{typ: pb.Message_OFFER, terms: own, target: target}, pb.Message_ANSWER)
 	if err != nil {
-		return nil, nil, &PunchError{Op: "offer", Err: err}
+		return nil, Terms{}, &PunchError{Op: "offer", Err: explained(err, own)}
 	}
-	return sig, answer.candidates, nil
+	return sig, answer.terms, nil
+}
+
+// explained gives the reason why a peer says that it is impossible.
+func explained(err error, own Terms) error {
+	var remote *RemoteError
+	if errors.As(err, &remote) && remote.Status == pb.Status_IMPOSSIBLE {
+		if reason := Impossible(own, Terms{Behaviour: remote.Behaviour}); reason != nil {
+			return reason
+		}
+	}
+	return err
 }
 
 // Request asks the initiator of the relayed connection for an attempt and
@@ -75,7 +89,7 @@ func Request(ctx context.Context, s Stream) error {
 func (s *Signal) exchange(ctx context.Context, m *message, want pb.Message_Type) (*message, error) {
 	if m.typ == pb.Message_OFFER {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, signalTimeout, errSilent)
+		ctx, cancel = context.WithTimeoutCause(ctx, AnswerTimeout, errSilent)
 		defer cancel()
 	}
 	defer interrupt(ctx, s.stream)()
@@ -89,13 +103,13 @@ func (s *Signal) exchange(ctx context.Context, m *message, want pb.Message_Type)
 			return nil, interrupted(ctx, fmt.Errorf("waiting for %s: %w", want, err))
 		case answer.status == pb.Status_MALFORMED:
 			// Who cannot read a message may not know its attempt either.
-			return nil, &RemoteError{Status: answer.status, Detail: answer.detail}
+			return nil, answer.refusal()
 		case answer.attempt != s.attempt:
 			return nil, fmt.Errorf("%w: %s of another attempt", ErrMalformed, answer.typ)
 		case answer.typ != want:
 			// A type that a later version knows: not for us.
 		case answer.status != pb.Status_OK:
-			return nil, &RemoteError{Status: answer.status, Detail: answer.detail}
+			return nil, answer.refusal()
 		default:
 			return answer, nil
 		}
@@ -106,17 +120,17 @@ func (s *Signal) exchange(ctx context.Context, m *message, want pb.Message_Type)
 type Received struct {
 	*Signal
 	// Request is set when the peer asks us to initiate; there are no
-	// candidates then, and Done is the reply.
-	Request    bool
-	Candidates []Candidate
-	Target     netip.AddrPort // the address of ours that the peer dialled, or invalid
+	// terms then, and Done is the reply.
+	Request bool
+	Terms   Terms
+	Target  netip.AddrPort // the address of ours that the peer dialled, or invalid
 }
 
 // Receive reads the first message of a stream that the peer opened. What is
 // malformed is answered with that status before the [*PunchError] is returned.
 func Receive(ctx context.Context, s Stream) (*Received, error) {
 	sig := newSignal(s)
-	ctx, cancel := context.WithTimeoutCause(ctx, signalTimeout, errSilent)
+	ctx, cancel := context.WithTimeoutCause(ctx, AnswerTimeout, errSilent)
 	defer cancel()
 	stop := interrupt(ctx, s)
 	m, err := read(sig.r)
@@ -135,28 +149,49 @@ func Receive(ctx context.Context, s Stream) (*Received, error) {
 		return nil, &PunchError{Op: "receive", Err: err}
 	}
 	return &Received{
-		Signal:     sig,
-		Request:    m.typ == pb.Message_REQUEST,
-		Candidates: m.candidates,
-		Target:     m.target,
+		Signal:  sig,
+		Request: m.typ == pb.Message_REQUEST,
+		Terms:   m.terms,
+		Target:  m.target,
 	}, nil
 }
 
-// Answer sends the responder's candidates. The responder starts to punch when
-// Answer returns.
-func (s *Signal) Answer(own []Candidate) error {
-	s.stream.SetDeadline(time.Now().Add(signalTimeout))
-	defer s.stream.SetDeadline(time.Time{})
-	if err := s.write(&message{typ: pb.Message_ANSWER, candidates: own}); err != nil {
-		return &PunchError{Op: "answer", Err: fmt.Errorf("%w: %w", ErrSignalLost, err)}
+// Answer sends the responder's terms, in reply to the OFFER, which is round 0,
+// or to the RETRY of a later round. The responder starts to punch when Answer
+// returns.
+func (s *Signal) Answer(round int, own Terms) error {
+	return s.tell("answer", &message{typ: pb.Message_ANSWER, round: round, terms: own})
+}
+
+// Retry begins a further round, from 1 to [MaxRounds], as initiator. The peer's
+// terms for it come as [News].
+func (s *Signal) Retry(round int, own Terms) error {
+	return s.tell("retry", &message{typ: pb.Message_RETRY, round: round, terms: own})
+}
+
+// More adds candidates to those of the round under way.
+func (s *Signal) More(cs []Candidate) error {
+	return s.tell("candidates", &message{typ: pb.Message_CANDIDATES, terms: Terms{Candidates: cs}})
+}
+
+func (s *Signal) tell(op string, m *message) error {
+	s.stream.SetWriteDeadline(time.Now().Add(AnswerTimeout))
+	if err := s.write(m); err != nil {
+		return &PunchError{Op: op, Err: fmt.Errorf("%w: %w", ErrSignalLost, err)}
 	}
 	return nil
 }
 
-// Refuse answers an OFFER that will not be followed up, with the reason. It is
-// best effort.
+// Refuse answers an OFFER or a RETRY that will not be followed up, with the
+// reason. It is best effort.
 func (s *Signal) Refuse(status pb.Status, detail string) {
 	s.last(&message{typ: pb.Message_ANSWER, status: status, detail: detail})
+}
+
+// RefuseImpossible refuses because of the two NATs, and tells what ours does,
+// so that the peer can say why.
+func (s *Signal) RefuseImpossible(own stun.Behaviour) {
+	s.last(&message{typ: pb.Message_ANSWER, status: pb.Status_IMPOSSIBLE, terms: Terms{Behaviour: own}})
 }
 
 // Done tells the peer how the attempt ended: nil for success. The initiator
@@ -179,6 +214,8 @@ func (s *Signal) Done(err error, detail string) {
 		m.status = pb.Status_NO_CANDIDATE
 	case errors.Is(err, ErrBusy):
 		m.status = pb.Status_BUSY
+	case errors.Is(err, ErrUnpredictable), errors.Is(err, ErrPortFiltered), errors.Is(err, ErrNoBareSYN), errors.Is(err, ErrNoHairpin):
+		m.status = pb.Status_IMPOSSIBLE
 	default:
 		m.status = pb.Status_FAILED
 	}
@@ -186,27 +223,46 @@ func (s *Signal) Done(err error, detail string) {
 }
 
 func (s *Signal) last(m *message) {
-	s.stream.SetDeadline(time.Now().Add(doneTimeout))
+	s.stream.SetWriteDeadline(time.Now().Add(doneTimeout))
 	s.write(m)
 }
 
-// AwaitDone waits until the peer says how the attempt ended and returns nil for
-// success, else its reason as a [*RemoteError]. A stream that ends
-// without a word returns an error that matches [ErrSignalLost]: the relay may
-// have died, and the punch need not end for that.
-func (s *Signal) AwaitDone(ctx context.Context) error {
+// News is what the peer says in the middle of an attempt.
+type News struct {
+	Type  pb.Message_Type // RETRY, ANSWER, CANDIDATES or DONE
+	Round int             // of RETRY and ANSWER
+	Terms Terms
+	Err   error // of ANSWER and DONE: a [*RemoteError], or nil for a good status
+}
+
+// Next waits for the peer's next message. A stream that ends without a DONE
+// returns an error that matches [ErrSignalLost]: the relay may have died, and the
+// punch need not end for that.
+func (s *Signal) Next(ctx context.Context) (News, error) {
 	defer interrupt(ctx, s.stream)()
 	for {
 		m, err := read(s.r)
-		switch {
-		case err != nil:
-			return interrupted(ctx, err)
-		case m.typ == pb.Message_DONE && m.attempt == s.attempt && m.status == pb.Status_OK:
-			return nil
-		case m.typ == pb.Message_DONE && m.attempt == s.attempt:
-			return &RemoteError{Status: m.status, Detail: m.detail}
+		if err != nil {
+			return News{}, interrupted(ctx, err)
+		}
+		if m.attempt != s.attempt {
+			continue
+		}
+		n := News{Type: m.typ, Round: m.round, Terms: m.terms}
+		switch m.typ {
+		case pb.Message_ANSWER, pb.Message_DONE:
+			if m.status != pb.Status_OK {
+				n.Err = m.refusal()
+			}
+			return n, nil
+		case pb.Message_RETRY, pb.Message_CANDIDATES:
+			return n, nil
 		}
 	}
+}
+
+func (m *message) refusal() *RemoteError {
+	return &RemoteError{Status: m.status, Detail: m.detail, Behaviour: m.terms.Behaviour}
 }
 
 func (s *Signal) write(m *message) error {
@@ -243,4 +299,4 @@ func interrupted(ctx context.Context, err error) error {
 }
 
 // errSilent is the end of our own patience, not of the caller's.
-var errSilent = fmt.Errorf("%w within %v", ErrNoAnswer, signalTimeout)
+var errSilent = fmt.Errorf("%w within %v", ErrNoAnswer, AnswerTimeout)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -21,11 +22,12 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 var (
-	ours   = Reflexive(addrs("46.0.1.1:40000", "[2a00::1]:40000")...)
-	theirs = Reflexive(addrs("46.0.2.1:50000")...)
+	ours   = Terms{Candidates: Reflexive(addrs("46.0.1.1:40000", "[2a00::1]:40000")...)}
+	theirs = Terms{Candidates: Reflexive(addrs("46.0.2.1:50000")...)}
 )
 
 func TestOfferAndAnswer(t *testing.T) {
@@ -45,10 +47,14 @@ func TestOfferAndAnswer(t *testing.T) {
 			close(got)
 			return
 		}
-		if err := offer.Answer(theirs); err != nil {
+		if err := offer.Answer(0, theirs); err != nil {
 			t.Error(err)
 		}
-		got <- responder{offer, offer.AwaitDone(t.Context())}
+		news, err := offer.Next(t.Context())
+		if err != nil || news.Type != pb.Message_DONE {
+			t.Errorf("got %+v, %v, want DONE", news, err)
+		}
+		got <- responder{offer, news.Err}
 	}()
 	sig, answer, err := Offer(t.Context(), a, ours, target)
 	if err != nil {
@@ -56,11 +62,11 @@ func TestOfferAndAnswer(t *testing.T) {
 	}
 	sig.Done(&PunchError{Op: "open", Err: ErrNoConnection}, "no connection")
 	r := <-got
-	if !slices.Equal(answer, theirs) {
+	if !slices.Equal(answer.Candidates, theirs.Candidates) {
 		t.Errorf("ANSWER has %v, want %v", answer, theirs)
 	}
-	if !slices.Equal(r.offer.Candidates, ours) || r.offer.Target != target || r.offer.Request {
-		t.Errorf("OFFER has %v for %v, want %v for %v", r.offer.Candidates, r.offer.Target, ours, target)
+	if !slices.Equal(r.offer.Terms.Candidates, ours.Candidates) || r.offer.Target != target || r.offer.Request {
+		t.Errorf("OFFER has %v for %v, want %v for %v", r.offer.Terms.Candidates, r.offer.Target, ours, target)
 	}
 	var remote *RemoteError
 	if !errors.As(r.done, &remote) || remote.Status != pb.Status_FAILED || !strings.Contains(remote.Detail, "no connection") {
@@ -86,7 +92,10 @@ func TestDoneStatus(t *testing.T) {
 			defer a.Close()
 			defer b.Close()
 			go newSignal(a).Done(tc.err, "")
-			err := newSignal(b).AwaitDone(t.Context())
+			news, err := newSignal(b).Next(t.Context())
+			if err == nil {
+				err = news.Err
+			}
 			var remote *RemoteError
 			if errors.As(err, &remote); tc.want != pb.Status_OK && (remote == nil || remote.Status != tc.want) || tc.want == pb.Status_OK && err != nil {
 				t.Fatalf("got %v, want %v", err, tc.want)
@@ -146,7 +155,7 @@ func TestRefusal(t *testing.T) {
 func raw(b []byte) []byte { return append(varint.ToUvarint(uint64(len(b))), b...) }
 
 func offerBytes(t testing.TB, change func(*pb.Message)) []byte {
-	m := (&message{typ: pb.Message_OFFER, candidates: ours}).marshal()
+	m := (&message{typ: pb.Message_OFFER, terms: ours}).marshal()
 	change(m)
 	b, err := proto.Marshal(m)
 	if err != nil {
@@ -215,7 +224,7 @@ func TestUnknownIsIgnored(t *testing.T) {
 	m = append(m, 0xfa, 0x3f, 3, 'n', 'e', 'w') // field 1023
 	go a.Write(raw(m))
 	r, err := Receive(t.Context(), b)
-	if err != nil || !slices.Equal(r.Candidates, ours) {
+	if err != nil || !slices.Equal(r.Terms.Candidates, ours.Candidates) {
 		t.Fatalf("got %v, %v, want %v", r, err, ours)
 	}
 }
@@ -249,8 +258,8 @@ func TestOfferWithoutAnswer(t *testing.T) {
 			go io.Copy(io.Discard, b)
 			begin := time.Now()
 			_, _, err := Offer(t.Context(), a, ours, netip.AddrPort{})
-			if !errors.Is(err, ErrNoAnswer) || errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != signalTimeout {
-				t.Fatalf("after %v: %v, want a timeout after %v", time.Since(begin), err, signalTimeout)
+			if !errors.Is(err, ErrNoAnswer) || errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != AnswerTimeout {
+				t.Fatalf("after %v: %v, want a timeout after %v", time.Since(begin), err, AnswerTimeout)
 			}
 		})
 	})
@@ -292,8 +301,26 @@ func TestOfferWithoutAnswer(t *testing.T) {
 func TestWire(t *testing.T) {
 	id := attemptID{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 	for name, m := range map[string]*message{
-		"offer":   {typ: pb.Message_OFFER, attempt: id, candidates: ours, target: netip.MustParseAddrPort("46.0.2.1:4001")},
-		"answer":  {typ: pb.Message_ANSWER, attempt: id, candidates: theirs},
+		"offer":  {typ: pb.Message_OFFER, attempt: id, terms: ours, target: netip.MustParseAddrPort("46.0.2.1:4001")},
+		"answer": {typ: pb.Message_ANSWER, attempt: id, terms: theirs},
+		"retry": {typ: pb.Message_RETRY, attempt: id, round: 1, terms: Terms{
+			Candidates: []Candidate{
+				{pb.Candidate_PREDICTED, netip.MustParseAddrPort("46.0.1.1:50001")},
+				{pb.Candidate_PREDICTED, netip.MustParseAddrPort("46.0.1.1:50002")},
+				{pb.Candidate_LISTENER, netip.MustParseAddrPort("46.0.1.1:4001")},
+			},
+			Behaviour: stun.Behaviour{
+				Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Sequential, Step: -2, Unsolicited: stun.RST,
+				BareSYN: stun.Yes, Hairpin: stun.No, Persistent: stun.Yes,
+			},
+			Guessing: true,
+		}},
+		"candidates": {typ: pb.Message_CANDIDATES, attempt: id, terms: Terms{Candidates: []Candidate{
+			{pb.Candidate_LAN, netip.MustParseAddrPort("192.168.1.2:40000")},
+		}}},
+		"impossible": {typ: pb.Message_ANSWER, attempt: id, status: pb.Status_IMPOSSIBLE, terms: Terms{
+			Behaviour: stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Random},
+		}},
 		"refusal": {typ: pb.Message_ANSWER, attempt: id, status: pb.Status_NO_ADDRESS, detail: "no STUN server answered"},
 		"done":    {typ: pb.Message_DONE, attempt: id},
 		"request": {typ: pb.Message_REQUEST, attempt: id},
@@ -318,8 +345,7 @@ func TestWire(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.typ != m.typ || got.attempt != m.attempt || !slices.Equal(got.candidates, m.candidates) ||
-				got.target != m.target || got.status != m.status || got.detail != m.detail {
+			if !reflect.DeepEqual(got, m) {
 				t.Errorf("read %+v, want %+v", got, m)
 			}
 		})
@@ -337,10 +363,10 @@ func FuzzRead(f *testing.F) {
 			}
 			return
 		}
-		if len(m.candidates) > MaxCandidates || len(m.detail) > maxDetail {
+		if len(m.terms.Candidates) > MaxCandidates || len(m.detail) > maxDetail {
 			t.Fatalf("beyond bounds: %+v", m)
 		}
-		Admissible(ours, m.candidates)
+		Admissible(ours.Candidates, m.terms.Candidates, nil)
 		if _, err := proto.Marshal(m.marshal()); err != nil {
 			t.Fatalf("cannot be written again: %v", err)
 		}

@@ -109,16 +109,28 @@ func (f Filtering) MarshalText() ([]byte, error)   { return []byte(f.String()), 
 func (p Ports) MarshalText() ([]byte, error)       { return []byte(p.String()), nil }
 func (u Unsolicited) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
 
-// MarshalJSON gives true, false or null.
-func (f Fact) MarshalJSON() ([]byte, error) {
-	switch f {
-	case Yes:
-		return []byte("true"), nil
-	case No:
-		return []byte("false"), nil
+func (m *Mapping) UnmarshalText(b []byte) error     { return unmarshal(m, mappingWords, b) }
+func (f *Filtering) UnmarshalText(b []byte) error   { return unmarshal(f, filteringWords, b) }
+func (p *Ports) UnmarshalText(b []byte) error       { return unmarshal(p, portsWords, b) }
+func (u *Unsolicited) UnmarshalText(b []byte) error { return unmarshal(u, unsolicitedWords, b) }
+
+func unmarshal[T ~uint8](v *T, words []string, text []byte) error {
+	i := slices.Index(words, string(text))
+	if i < 0 {
+		return fmt.Errorf("stun: %q is none of %s", text, strings.Join(words, ", "))
 	}
-	return []byte("null"), nil
+	*v = T(i)
+	return nil
 }
+
+// The words of a Fact in JSON, at its index.
+var factJSON = []string{"null", "true", "false"}
+
+// MarshalJSON gives true, false or null.
+func (f Fact) MarshalJSON() ([]byte, error) { return []byte(word(factJSON, f)), nil }
+
+// UnmarshalJSON reads true, false or null.
+func (f *Fact) UnmarshalJSON(b []byte) error { return unmarshal(f, factJSON, b) }
 
 var (
 	_ encoding.TextMarshaler = Mapping(0)

@@ -15,7 +15,7 @@ import (
 // connection is open, and sends it two SYNs at most.
 const (
 	// callbackTime is how long a connect may take: SYNs leave at once and
-	// after 1 s (RFC 6298 section 2), the third would at 2 s on Linux. What is
+	// after 1 s (RFC 6298 section 2), a third would at 2 s on Linux. What is
 	// left is for the answer to the second.
 	callbackTime = 1900 * time.Millisecond
 
@@ -24,11 +24,11 @@ const (
 	// maxPerWindow allows.
 	maxCallbacks = 256
 
-	// callbackWindow is the time in which one client may ask so often as
-	// maxPerClient says, and all together as maxPerWindow says. A client that
-	// discovers its NAT asks for three, and ten in a minute behind one address of
-	// a carrier would be many. Together they make 67 SYNs a second at most,
-	// or 4 kB.
+	// callbackWindow is the time in which one client may ask as often as
+	// maxPerClient says, and all together as often as maxPerWindow says. A host
+	// that discovers its NAT asks for three, and ten hosts in a minute behind one
+	// address of a carrier would be many. All together make 67 SYNs a second at
+	// most, which is 4 kB.
 	callbackWindow = time.Minute
 	maxPerClient   = 30
 	maxPerWindow   = 2000
@@ -119,7 +119,7 @@ func (b *callbacks) call(asked from, local, other netip.Addr, client netip.AddrP
 	switch {
 	case asked != fromOther && asked != fromOwn && asked != fromSilent,
 		asked == fromSilent && silent == nil,
-		source.Is4() != client.Addr().Is4(), // also if it is not valid
+		!source.IsValid() || source.Is4() != client.Addr().Is4(),
 		!b.begin(client.Addr(), time.Now()):
 		return notDone, nil
 	}

@@ -115,6 +115,33 @@ func TestConnectBackBounded(t *testing.T) {
 	}
 }
 
+// TestCallNowhere asks for what the server cannot do. Nothing is bound to an address
+// that was not meant.
+func TestCallNowhere(t *testing.T) {
+	b := stun.NewCallbacks()
+	defer b.Close()
+	v4, v6 := netip.AddrPortFrom(loopback, 4001), netip.AddrPortFrom(netip.IPv6Loopback(), 4001)
+	for _, tt := range []struct {
+		from         stun.From
+		local, other netip.Addr
+		client       netip.AddrPort
+	}{
+		{stun.FromNowhere, v4.Addr(), otherLoopback, v4},
+		{77, v4.Addr(), otherLoopback, v4},
+		{stun.FromOther, v4.Addr(), netip.Addr{}, v4},
+		{stun.FromOther, v6.Addr(), netip.Addr{}, v6},
+		{stun.FromOther, v6.Addr(), otherLoopback, v6},
+		{stun.FromOther, v4.Addr(), v6.Addr(), v4},
+		{stun.FromOwn, netip.Addr{}, otherLoopback, v4},
+		{stun.FromOwn, netip.Addr{}, otherLoopback, v6},
+		{stun.FromOther, v4.Addr(), netip.MustParseAddr("192.0.2.1"), v4}, // no address of this host
+	} {
+		if outcome, conn := b.Call(tt.from, tt.local, tt.other, tt.client); outcome != stun.NotDone || conn != nil {
+			t.Errorf("%+v: outcome %d, connection %v", tt, outcome, conn)
+		}
+	}
+}
+
 // TestCallbackQuota counts clients, and time.
 func TestCallbackQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

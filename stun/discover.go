@@ -86,8 +86,9 @@ func Discover(ctx context.Context, servers []string) (*Report, error) {
 	}
 	// Who has not answered yet may, and else it should be known over what.
 	s.wait()
+	judge(s.reports, s.contacts) // of those, too
 	r.Behaviour = conclude(o)
-	r.IPv6 = hasIPv6()
+	_, r.IPv6 = PublicIPv6()
 	r.UDP = slices.ContainsFunc(s.udp, func(f udpFate) bool { return f != udpSilent })
 	r.Servers = s.reports
 	if best != nil {

@@ -25,6 +25,7 @@ type (
 )
 
 const (
+	FromNowhere    = fromNowhere
 	FromOwn        = fromOwn
 	FromOther      = fromOther
 	NotDone        = notDone

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,19 +27,24 @@ func serveRole(c *labtest.Child) error {
 		return err
 	}
 	s := stun.NewServer(&stun.ServerConfig{Addresses: at})
-	for _, ip := range at {
-		for _, port := range at {
-			l, err := net.Listen("tcp", netip.AddrPortFrom(ip.Addr(), port.Port()).String())
-			if err != nil {
-				return err
-			}
-			go func() { _ = s.Serve(l) }()
-			pc, err := net.ListenPacket("udp", l.Addr().String())
-			if err != nil {
-				return err
-			}
-			go func() { _ = s.ServePacket(pc) }()
+	endpoints := []netip.AddrPort{
+		at[0], netip.AddrPortFrom(at[0].Addr(), at[1].Port()),
+		netip.AddrPortFrom(at[1].Addr(), at[0].Port()), at[1],
+	}
+	if at[0] == at[1] {
+		endpoints = endpoints[:1]
+	}
+	for _, e := range endpoints {
+		l, err := net.Listen("tcp", e.String())
+		if err != nil {
+			return err
 		}
+		go func() { _ = s.Serve(l) }()
+		pc, err := net.ListenPacket("udp", e.String())
+		if err != nil {
+			return err
+		}
+		go func() { _ = s.ServePacket(pc) }()
 	}
 	if err := c.Emit("serving"); err != nil {
 		return err
@@ -110,16 +116,18 @@ func newDiscoverLab(t *testing.T, nat string) *discoverLab {
 	return l
 }
 
-// newHome is a lab without a server, but a host for it.
+// newHome is a lab without a server, but a host for it. With "6 " before the words of
+// the NAT there is IPv6 besides, behind a firewall.
 func newHome(t *testing.T, nat string) (l *discoverLab, server *natlab.Host) {
 	t.Helper()
 	lab := labtest.New(t, natlab.Config{Seed: 1})
+	nat, ipv6 := strings.CutPrefix(nat, "6 ")
 	add := func(name, nat string) (*natlab.Site, *natlab.Host) {
 		b, err := natlab.ParseBehaviour(nat)
 		if err != nil {
 			t.Fatal(err)
 		}
-		site, err := lab.AddSite(natlab.SiteConfig{Name: name, NAT: b, Delay: 5 * time.Millisecond})
+		site, err := lab.AddSite(natlab.SiteConfig{Name: name, NAT: b, Delay: 5 * time.Millisecond, IPv6: ipv6})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,6 +192,29 @@ func TestDiscover(t *testing.T) {
 			}
 			if d.Err != "" || d.Errs != nil {
 				t.Errorf("errors %q, %q", d.Err, d.Errs)
+			}
+		})
+	}
+}
+
+// TestDiscoverFirewall asks over IPv6, where there is a firewall without a NAT.
+func TestDiscoverFirewall(t *testing.T) {
+	for firewall, want := range map[string]stun.Behaviour{
+		"6 eim-apdf-rst":   {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.RST, BareSYN: stun.Yes, Hairpin: stun.Yes, Persistent: stun.Yes},
+		"6 eim-apdf-icmp":  {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.ICMP, BareSYN: stun.Yes, Hairpin: stun.Yes, Persistent: stun.Yes},
+		"6 eim-apdf-nosyn": {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.Drop, BareSYN: stun.No, Hairpin: stun.Yes, Persistent: stun.Yes},
+	} {
+		t.Run(firewall, func(t *testing.T) {
+			t.Parallel()
+			l, server := newHome(t, firewall)
+			at := netip.AddrPortFrom(server.Addr6(), 3478) // one address
+			labtest.Start(t, server, "serve", [2]netip.AddrPort{at, at}).Next(t, new(string))
+			d := l.discover(t, at.String())
+			if d.Behaviour != words(want) {
+				t.Errorf("got  %s\nwant %s", d.Behaviour, words(want))
+			}
+			if !slices.Equal(d.Addrs, []netip.Addr{l.host.Addr6()}) || d.NAT != "no" || !d.IPv6 || !d.UDP || d.Err != "" {
+				t.Errorf("%+v", d)
 			}
 		})
 	}

@@ -22,7 +22,7 @@ func init() { roles["strange"] = strangeRole }
 type strange struct {
 	At  netip.AddrPort
 	Lie netip.AddrPort // what it claims to see; the zero AddrPort, or port 0, for the truth
-	How string         // "": over TCP; "udp": over UDP only; "echo": it is no STUN server
+	How string         // "": over TCP; "udp": over UDP only; "echo": it is no STUN server; "late": in 2 s
 }
 
 func strangeRole(c *labtest.Child) error {
@@ -80,8 +80,13 @@ func (s strange) serve(nc net.Conn) {
 		if _, err := io.ReadFull(nc, req.Raw[20:]); err != nil || req.Decode() != nil {
 			return
 		}
-		resp, err := pion.Build(req, pion.BindingSuccess,
-			&pion.XORMappedAddress{IP: mapped.Addr().Unmap().AsSlice(), Port: int(mapped.Port())})
+		setters := []pion.Setter{req, pion.BindingSuccess,
+			&pion.XORMappedAddress{IP: mapped.Addr().Unmap().AsSlice(), Port: int(mapped.Port())}}
+		if s.How == "late" {
+			time.Sleep(2 * time.Second)
+			setters = append(setters, &pion.OtherAddress{IP: net.IPv4(46, 0, 88, 1), Port: 3479})
+		}
+		resp, err := pion.Build(setters...)
 		if err != nil {
 			return
 		}
@@ -116,6 +121,8 @@ func TestDiscoverStrange(t *testing.T) {
 		"none but liars":       {[]strange{lie("10.0.0.1:7"), lie("[2a00::1]:7")}, none, []string{"private address", "other family"}, 0, true},
 		"no TCP":               {[]strange{{How: "udp"}, truth, truth}, apdm, []string{"over UDP, but not over TCP"}, 1, true},
 		"nothing but UDP":      {[]strange{{How: "udp"}}, none, []string{"over UDP, but not over TCP"}, 0, true},
+		"a late one":           {[]strange{truth, truth, {How: "late"}}, apdm, nil, 1, true},
+		"a late liar":          {[]strange{truth, truth, {How: "late", Lie: netip.MustParseAddrPort("10.0.0.1:7")}}, apdm, []string{"private address"}, 1, true},
 		"no STUN server":       {[]strange{{How: "echo"}, truth, truth}, apdm, []string{"malformed STUN message"}, 1, true},
 	} {
 		t.Run(name, func(t *testing.T) {

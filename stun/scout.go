@@ -133,7 +133,9 @@ func (s *scout) survey() {
 	for s.pending > 0 {
 		select {
 		case c := <-s.results:
-			s.take(c)
+			if s.take(c) {
+				s.askAlternates(c)
+			}
 			if c.err == nil && enough == nil {
 				enough = time.After(surveyGrace)
 			}
@@ -145,29 +147,35 @@ func (s *scout) survey() {
 	}
 }
 
-func (s *scout) take(c *contact) {
+// take puts a result into the reports, and tells whether the server has another
+// address to ask at.
+func (s *scout) take(c *contact) (hasOther bool) {
 	s.pending--
 	r := &s.reports[c.server]
 	if c.err == nil {
 		s.contacts = append(s.contacts, c)
 	}
 	if c.alternate {
-		return // that it cannot be reached is only less to go by
+		return false // if it cannot be reached, that is only less to go by
 	}
 	r.Addr, r.RTT, r.Err = c.addr, c.rtt, c.err
 	if c.err != nil {
-		return
+		return false
 	}
-	r.Mapped, r.ConnectsBack = c.answer.mapped, c.answer.back != nil
 	if !admissibleOther(c.addr, c.answer.other) {
 		c.answer.other = netip.AddrPort{}
-		return
 	}
-	r.Other = c.answer.other
+	r.Mapped, r.ConnectsBack, r.Other = c.answer.mapped, c.answer.back != nil, c.answer.other
+	return r.Other.IsValid()
+}
+
+// askAlternates asks a server at the endpoints that its other address makes known.
+func (s *scout) askAlternates(c *contact) {
+	other := c.answer.other
 	for _, addr := range []netip.AddrPort{
-		netip.AddrPortFrom(c.addr.Addr(), r.Other.Port()),
-		netip.AddrPortFrom(r.Other.Addr(), c.addr.Port()),
-		r.Other,
+		netip.AddrPortFrom(c.addr.Addr(), other.Port()),
+		netip.AddrPortFrom(other.Addr(), c.addr.Port()),
+		other,
 	} {
 		if s.alternates < maxAlternates && s.claim(addr) {
 			s.alternates++

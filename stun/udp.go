@@ -70,9 +70,11 @@ func sourceFor(addr netip.AddrPort) (netip.Addr, error) {
 	return udpAddrPort(conn.LocalAddr()).Addr(), nil
 }
 
-// hasIPv6 reports whether the host has a public IPv6 address, and a route to others.
-func hasIPv6() bool {
+// PublicIPv6 returns the address from which this host sends to others in IPv6, if
+// that is a public one and there is a route. Where no NAT is in the way, as usual in
+// IPv6, its TCP ports can be reached there, past the firewall.
+func PublicIPv6() (addr netip.Addr, ok bool) {
 	anybody := netip.MustParseAddrPort("[2000::1]:3478") // the first one in public, RFC 4291 section 2.4
 	source, err := sourceFor(anybody)
-	return err == nil && public(source)
+	return source, err == nil && public(source)
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
 // pSimopen is the code of the multiaddr protocol /simopen, from the range that
@@ -66,10 +68,10 @@ func toMultiaddr(a netip.AddrPort) ma.Multiaddr {
 	return m
 }
 
-func toMultiaddrs(as []netip.AddrPort) []ma.Multiaddr {
-	ms := make([]ma.Multiaddr, len(as))
-	for i, a := range as {
-		ms[i] = toMultiaddr(a)
+func toMultiaddrs(cs []holepunch.Candidate) []ma.Multiaddr {
+	ms := make([]ma.Multiaddr, len(cs))
+	for i, c := range cs {
+		ms[i] = toMultiaddr(c.Addr)
 	}
 	return ms
 }

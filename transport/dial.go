@@ -55,65 +55,36 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	if err != nil {
 		return nil, err
 	}
-	t.at(p, "asking for our address")
-	known, release, err := port.acquire(ctx)
+	t.at(p, "asking who sees our address")
+	// From here on the peer's SYN may come.
+	own, err := t.takeStance(ctx, h, port)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	a := &attempt{t: t, h: h, peer: p, dir: network.DirOutbound, budget: budget, own: own}
+	defer a.release()
 	t.at(p, "signalling over the relayed connection")
 	if !t.mayOffer(p) {
 		return nil, t.awaitInbound(ctx, h, p)
 	}
 	defer t.offered(p)
 
-	// From here on the peer's SYN may come.
-	expect := port.Expect()
-	defer expect.Close()
-	own := holepunch.Reflexive(known.addrs...)
-	signal, theirs, err := offer(ctx, relayed, own, target(raddr))
+	signal, theirs, err := offer(ctx, relayed, own.terms, target(raddr))
 	var remoteErr *holepunch.RemoteError
 	if errors.As(err, &remoteErr) && remoteErr.Status == pb.Status_GLARE {
-		expect.Close()
+		own.release()
 		return nil, t.awaitInbound(ctx, h, p)
 	}
 	if err != nil {
-		return nil, err
+		return nil, a.finish(err)
 	}
+	a.signal = signal.Signal
 	// In this order, backwards: the listening ends, DONE is written, the
 	// stream is closed.
 	defer signal.stream.Close()
 	defer func() { signal.Done(err, words(err)) }()
-
-	remote, err := t.admit(p, own, theirs)
-	if err != nil {
-		return nil, err
-	}
-	t.at(p, fmt.Sprintf("punching from port %d to %v", port.Number(), remote))
-	expect.From(remote)
-	trace := t.tracer(p, network.DirOutbound, port.Number())
-	trace(offered(known.addrs, remote))
-	ctx, stop := context.WithCancelCause(ctx)
-	// The responder has no success to tell of: that is ours to decide.
-	defer listen(ctx, signal.Signal, stop, func() { <-ctx.Done() })()
-	conn, err = holepunch.Open(ctx, holepunch.Punch{
-		Port:   port.Port,
-		Expect: expect,
-		Remote: remote,
-		Budget: budget,
-		Trace:  punchTrace(trace),
-	}, t.shake(p, network.DirOutbound, stop))
-	trace(Event{Kind: Finished, Err: err})
-	return conn, err
-}
-
-// admit returns the peer's candidates that may be dialled.
-func (t *Transport) admit(p peer.ID, own, theirs []holepunch.Candidate) ([]netip.AddrPort, error) {
-	remote, err := holepunch.Admissible(own, theirs)
-	if err != nil {
-		return nil, err
-	}
-	return t.ungated(p, remote)
+	defer a.hear(ctx)()
+	return a.initiate(ctx, theirs)
 }
 
 // A signal is the signalling with the stream that carries it.
@@ -123,15 +94,15 @@ type signal struct {
 }
 
 // offer exchanges OFFER and ANSWER on a new stream of the relayed connection.
-func offer(ctx context.Context, relayed network.Conn, own []holepunch.Candidate, to netip.AddrPort) (*signal, []holepunch.Candidate, error) {
+func offer(ctx context.Context, relayed network.Conn, own holepunch.Terms, to netip.AddrPort) (*signal, holepunch.Terms, error) {
 	s, err := openStream(ctx, relayed)
 	if err != nil {
-		return nil, nil, err
+		return nil, holepunch.Terms{}, err
 	}
 	sig, theirs, err := holepunch.Offer(ctx, s, own, to)
 	if err != nil {
 		s.Reset()
-		return nil, nil, unsupported(err)
+		return nil, holepunch.Terms{}, unsupported(err)
 	}
 	return &signal{sig, s}, theirs, nil
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	tpt "github.com/libp2p/go-libp2p/core/transport"
 	ma "github.com/multiformats/go-multiaddr"
@@ -86,15 +85,8 @@ func find(h host.Host) *Transport {
 // connect has the swarm dial p at /simopen, as initiator. Concurrent calls for
 // a peer share one dial.
 func (t *Transport) connect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
-	t.dialBegins(p)
-	// The swarm takes addresses from the peerstore only. This one is of no use
-	// to anybody else, and goes when the last dial of this peer ends.
-	h.Peerstore().AddAddr(p, simopenAddr, peerstore.TempAddrTTL)
-	defer func() {
-		if t.dialEnds(p) {
-			h.Peerstore().SetAddr(p, simopenAddr, 0)
-		}
-	}()
+	t.dialBegins(h, p)
+	defer t.dialEnds(h, p)
 	c, err := h.Network().DialPeer(t.ranked.context(ctx), p)
 	var own *Error
 	switch {

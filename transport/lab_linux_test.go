@@ -10,6 +10,7 @@ import (
 
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 // Delays of the sites' links, one way: 20 ms of RTT between two peers, and 12 ms to the
@@ -56,17 +57,29 @@ func newHostLab(t testing.TB, cfg relayConfig) *hostLab {
 // site adds a site whose NAT is given in words, as for [natlab.ParseBehaviour].
 func (l *hostLab) site(t testing.TB, name, words string) *natlab.Site {
 	t.Helper()
-	return l.siteBehind(t, name, words, nil)
+	return l.add(t, words, natlab.SiteConfig{Name: name})
 }
 
 // siteBehind is site for one that is inside another.
 func (l *hostLab) siteBehind(t testing.TB, name, words string, outer *natlab.Site) *natlab.Site {
 	t.Helper()
-	b, err := natlab.ParseBehaviour(words)
-	if err != nil {
+	return l.add(t, words, natlab.SiteConfig{Name: name, Behind: outer})
+}
+
+// site6 is site for one with IPv6 as well.
+func (l *hostLab) site6(t testing.TB, name, words string) *natlab.Site {
+	t.Helper()
+	return l.add(t, words, natlab.SiteConfig{Name: name, IPv6: true})
+}
+
+func (l *hostLab) add(t testing.TB, words string, cfg natlab.SiteConfig) *natlab.Site {
+	t.Helper()
+	cfg.Delay = siteDelay
+	var err error
+	if cfg.NAT, err = natlab.ParseBehaviour(words); err != nil {
 		t.Fatal(err)
 	}
-	s, err := l.AddSite(natlab.SiteConfig{Name: name, NAT: b, Delay: siteDelay, Behind: outer})
+	s, err := l.AddSite(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +140,20 @@ func (p *labPeer) must(t testing.TB, what string) {
 func (p *labPeer) join(t testing.TB)    { t.Helper(); p.must(t, "join") }
 func (p *labPeer) reserve(t testing.TB) { t.Helper(); p.must(t, "reserve") }
 
+// forget makes the peer forget another one, and keep the relay.
+func (p *labPeer) forget(t testing.TB, other *labPeer) {
+	t.Helper()
+	var o outcome
+	p.do(t, &o, command{Do: "forget", Peer: other.id})
+}
+
+// learn has the peer wait until it knows its NAT.
+func (p *labPeer) learn(t testing.TB) (b stun.Behaviour) {
+	t.Helper()
+	p.do(t, &b, command{Do: "learn"})
+	return b
+}
+
 // leave makes the peer forget everybody, the relay included.
 func (p *labPeer) leave(t testing.TB) { t.Helper(); p.must(t, "leave") }
 
@@ -135,13 +162,6 @@ func (p *labPeer) leave(t testing.TB) { t.Helper(); p.must(t, "leave") }
 func (p *labPeer) dial(t testing.TB, other *labPeer) (o outcome) {
 	t.Helper()
 	p.do(t, &o, command{Do: "dial", Peer: other.id})
-	return o
-}
-
-// ask is dial where there is a relayed connection already, in either direction.
-func (p *labPeer) ask(t testing.TB, other *labPeer) (o outcome) {
-	t.Helper()
-	p.do(t, &o, command{Do: "ask", Peer: other.id})
 	return o
 }
 

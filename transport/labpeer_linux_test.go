@@ -29,6 +29,8 @@ type peerConfig struct {
 	Announce     []string // multiaddrs that the host tells others besides its own
 	Private      bool     // the host is told that it is behind a NAT
 	HolePunching bool     // DCUtR is on beside simopen
+	NoLimits     bool     // the resource manager allows any number of connections a second
+	Guess        bool     // WithPortGuessing
 }
 
 // A command is what the parent of a peer asks of it.
@@ -81,9 +83,10 @@ type labHost struct {
 var commands = map[string]func(*labHost, context.Context, command) any{
 	"join":    (*labHost).join,
 	"reserve": (*labHost).reserve,
+	"learn":   (*labHost).learn,
 	"dial":    (*labHost).dial,
-	"ask":     (*labHost).ask,
 	"look":    (*labHost).look,
+	"forget":  (*labHost).forget,
 	"leave":   (*labHost).leave,
 	"steps":   (*labHost).takeSteps,
 	"stats":   (*labHost).stats,
@@ -130,7 +133,10 @@ func (h *labHost) options() []libp2p.Option {
 		libp2p.NoListenAddrs, // not the default ones
 		libp2p.EnableRelay(),
 		libp2p.DisableMetrics(),
-		Enable(WithSTUNServers(h.cfg.STUN...), WithTracer(h.trace)),
+		Enable(h.simopen()...),
+	}
+	if h.cfg.NoLimits {
+		opts = append(opts, libp2p.ResourceManager(&network.NullResourceManager{}))
 	}
 	if len(h.cfg.Listen) > 0 {
 		opts[0] = libp2p.ListenAddrStrings(h.cfg.Listen...)
@@ -153,6 +159,14 @@ func (h *labHost) options() []libp2p.Option {
 	return opts
 }
 
+func (h *labHost) simopen() []Option {
+	opts := []Option{WithSTUNServers(h.cfg.STUN...), WithTracer(h.trace)}
+	if h.cfg.Guess {
+		opts = append(opts, WithPortGuessing())
+	}
+	return opts
+}
+
 // join connects to the relay; reserve makes a reservation there besides.
 func (h *labHost) join(ctx context.Context, _ command) any {
 	return failed(h.Connect(ctx, h.cfg.Relay))
@@ -166,6 +180,29 @@ func (h *labHost) reserve(ctx context.Context, _ command) any {
 	return failed(err)
 }
 
+// learn waits until the host knows its NAT, as it does some seconds after it came to a
+// relay.
+func (h *labHost) learn(ctx context.Context, _ command) any {
+	t := find(h)
+	for {
+		t.nat.mu.Lock()
+		known, since, seeking := t.nat.known, t.nat.since, t.nat.seeking
+		t.nat.mu.Unlock()
+		switch {
+		case !since.IsZero():
+			return known
+		case seeking == nil:
+			select { // nobody tells of the beginning
+			case <-time.After(10 * time.Millisecond):
+			case <-ctx.Done():
+				return known
+			}
+		default:
+			<-seeking
+		}
+	}
+}
+
 // dial dials a peer through the relay and waits for the direct connection.
 func (h *labHost) dial(ctx context.Context, cmd command) any {
 	circuit := ma.StringCast("/p2p/" + h.cfg.Relay.ID.String() + "/p2p-circuit")
@@ -176,11 +213,6 @@ func (h *labHost) dial(ctx context.Context, cmd command) any {
 	if err := h.Connect(ctx, ai); err != nil {
 		return failed(err)
 	}
-	return h.ask(ctx, cmd)
-}
-
-// ask is DirectConnect, without dialling before.
-func (h *labHost) ask(_ context.Context, cmd command) any {
 	// Without a deadline: DirectConnect has one of its own.
 	_, err := DirectConnect(context.Background(), h, cmd.Peer)
 	return h.outcome(cmd.Peer, err)
@@ -208,13 +240,18 @@ func (h *labHost) look(ctx context.Context, cmd command) any {
 	return o
 }
 
-// leave closes all connections and forgets everybody and what happened, so that the next
-// attempt starts as the first one did.
+// forget closes all connections to a peer; leave closes those to everybody, the relay
+// included, and forgets what happened, so that the next attempt starts as the first one did.
+func (h *labHost) forget(_ context.Context, cmd command) any {
+	h.Network().ClosePeer(cmd.Peer)
+	h.Peerstore().RemovePeer(cmd.Peer)
+	h.Peerstore().ClearAddrs(cmd.Peer)
+	return failed(nil)
+}
+
 func (h *labHost) leave(ctx context.Context, _ command) any {
 	for _, p := range h.Network().Peers() {
-		h.Network().ClosePeer(p)
-		h.Peerstore().RemovePeer(p)
-		h.Peerstore().ClearAddrs(p)
+		h.forget(ctx, command{Peer: p})
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

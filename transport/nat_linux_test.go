@@ -1,10 +1,16 @@
 package transport
 
 import (
+	"fmt"
+	"net/netip"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 // newPair starts a peer in each of two hosts.
@@ -16,7 +22,7 @@ func (l *hostLab) newPair(t *testing.T, a, b *natlab.Host, cfg peerConfig) (_, _
 }
 
 // wantDirect has each peer dial the other, and wants a direct connection.
-func wantDirect(t *testing.T, a, b *labPeer) {
+func wantDirect(t *testing.T, a, b *labPeer) (got []outcome) {
 	t.Helper()
 	for range 2 {
 		d, l := punch(t, a, b)
@@ -25,9 +31,22 @@ func wantDirect(t *testing.T, a, b *labPeer) {
 			t.Error("want direct connections")
 			logSteps(t, a, b)
 		}
+		got = append(got, d, l)
 		a.leave(t)
 		b.leave(t)
 		a, b = b, a
+	}
+	return got
+}
+
+// wantReason has a dial b, and wants both to get the same reason why there is no direct
+// connection.
+func wantReason(t *testing.T, a, b *labPeer, reason holepunch.Reason) {
+	t.Helper()
+	d, l := punch(t, a, b)
+	if d.Direct || d.Reason != reason || l.Reason != reason {
+		t.Errorf("%s has %v; %s has %v; want %q", a.host.Name(), d, b.host.Name(), l, reason)
+		logSteps(t, a, b)
 	}
 }
 
@@ -35,7 +54,7 @@ func wantDirect(t *testing.T, a, b *labPeer) {
 // towards the STUN server, so that the mapping to the server gets a port at random, but
 // those to other peers get the local one.
 func TestMasqueradeCollision(t *testing.T) {
-	for _, other := range []string{"eim-eif"} {
+	for _, other := range []string{"eim-eif", "eim-apdf", "apdm-apdf-overload"} {
 		t.Run(other, func(t *testing.T) {
 			l := newHostLab(t, relayConfig{})
 			office := l.site(t, "office", "apdm-apdf-overload")
@@ -61,7 +80,7 @@ func TestCarrierNAT(t *testing.T) {
 
 // TestSameSite: both peers are behind one NAT.
 func TestSameSite(t *testing.T) {
-	for name, nat := range map[string]string{"hairpin": "eim-apdf-rst-hairpin"} {
+	for name, nat := range map[string]string{"hairpin": "eim-apdf-rst-hairpin", "no hairpin": "eim-apdf-rst"} {
 		t.Run(name, func(t *testing.T) {
 			l := newHostLab(t, relayConfig{})
 			home := l.site(t, "home", nat)
@@ -85,6 +104,10 @@ func TestSameCarrier(t *testing.T) {
 		a, b := newPair(t, "eim-apdf-hairpin")
 		wantDirect(t, a, b)
 	})
+	t.Run("no hairpin", func(t *testing.T) {
+		a, b := newPair(t, "eim-apdf")
+		wantReason(t, a, b, holepunch.ErrNoHairpin)
+	})
 }
 
 // TestUDPBlocked: QUIC has no way out, and nothing else changes.
@@ -100,6 +123,63 @@ func TestUDPBlocked(t *testing.T) {
 	wantDirect(t, a, b)
 }
 
+// TestForwardedPort: a peer listens behind a NAT, which forwards a port to it. It could not
+// be reached otherwise.
+func TestForwardedPort(t *testing.T) {
+	l := newHostLab(t, relayConfig{})
+	home := l.site(t, "home", "apdm-apdf-random")
+	host := addHost(t, home, "alice")
+	if err := home.Forward(forwarded, netip.AddrPortFrom(host.Addr(), listening)); err != nil {
+		t.Fatal(err)
+	}
+	a := l.startPeer(t, host, peerConfig{
+		Listen:   []string{fmt.Sprintf("/ip4/0.0.0.0/tcp/%d", listening)},
+		Announce: []string{fmt.Sprintf("/ip4/%s/tcp/%d", home.External(), forwarded)},
+	})
+	b := l.startPeer(t, addHost(t, l.site(t, "office", "apdm-apdf-random"), "bob"), peerConfig{})
+	ready(t, a, b)
+	wantDirect(t, a, b)
+}
+
+// Ports of TestForwardedPort.
+const (
+	listening = 4001
+	forwarded = 14001
+)
+
+// TestIPv6: hosts behind stateful firewalls, and NATs that allow no connection in IPv4.
+func TestIPv6(t *testing.T) {
+	for name, nats := range map[string][2]string{
+		"drop":  {"apdm-apdf-random", "apdm-apdf-random"},
+		"reset": {"apdm-apdf-rst-random", "apdm-apdf-rst-random"},
+		"mixed": {"apdm-apdf-icmp-random", "apdm-apdf-random"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newHostLab(t, relayConfig{})
+			a, b := l.newPair(t, addHost(t, l.site6(t, "home", nats[0]), "alice"), addHost(t, l.site6(t, "office", nats[1]), "bob"), peerConfig{})
+			a.join(t)
+			b.join(t)
+			a.learn(t)
+			b.learn(t)
+			for _, p := range wantDirect(t, a, b) {
+				if !strings.HasPrefix(p.Remote, "/ip6/") {
+					t.Errorf("%v, want one in IPv6", p)
+				}
+			}
+		})
+	}
+	t.Run("raced with IPv4", func(t *testing.T) {
+		l := newHostLab(t, relayConfig{})
+		a, b := l.newPair(t, addHost(t, l.site6(t, "home", "eim-apdf"), "alice"), addHost(t, l.site6(t, "office", "eim-apdf-rst"), "bob"), peerConfig{})
+		wantDirect(t, a, b)
+	})
+	t.Run("of one side", func(t *testing.T) {
+		l := newHostLab(t, relayConfig{})
+		a, b := l.newPair(t, addHost(t, l.site6(t, "home", "eim-apdf"), "alice"), addHost(t, l.site(t, "office", "eim-apdf-rst"), "bob"), peerConfig{})
+		wantDirect(t, a, b)
+	})
+}
+
 // TestPublicHost: one peer listens at a public address.
 func TestPublicHost(t *testing.T) {
 	for _, nat := range []string{"eim-apdf", "apdm-apdf-random"} {
@@ -110,6 +190,69 @@ func TestPublicHost(t *testing.T) {
 			b := l.startPeer(t, addHost(t, l.site(t, "home", nat), "bob"), peerConfig{})
 			ready(t, a, b)
 			wantDirect(t, a, b)
+		})
+	}
+}
+
+// TestForetoldPorts: other hosts of the site open connections while ports are foretold. A
+// few are foretold at a time, and as long as these are not right, anew.
+func TestForetoldPorts(t *testing.T) {
+	for name, nats := range map[string][2]string{
+		"one side":                {"apdm-apdf-sequential", "eim-apdf"},
+		"one side, RST":           {"apdm-apdf-rst-sequential2", "eim-apdf-rst"},
+		"both sides":              {"apdm-apdf-sequential", "apdm-apdf-sequential2"},
+		"both sides, RST, busier": {"adm-apdf-rst-sequential", "apdm-apdf-rst-sequential"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newHostLab(t, relayConfig{})
+			office := l.site(t, "office", nats[0])
+			a, b := l.newPair(t, addHost(t, office, "alice"), addHost(t, l.site(t, "home", nats[1]), "bob"), peerConfig{})
+			a.join(t)
+			b.join(t)
+			for _, p := range []*labPeer{a, b} {
+				if got := p.learn(t); got.Ports != stun.Sequential {
+					t.Fatalf("%s knows %s, want sequential ports", p.host.Name(), got)
+				}
+				if nats[1][0] == 'e' {
+					break // the other one has none
+				}
+			}
+			var yes bool
+			carol := labtest.Start(t, addHost(t, office, "carol"), "traffic", trafficConfig{Remote: l.stun[0], Pause: 20 * time.Millisecond})
+			carol.Next(t, &yes)
+			// Of the rounds one at least is made in peace.
+			quiet := time.AfterFunc(3*time.Second, carol.Kill)
+			defer quiet.Stop()
+			wantDirect(t, a, b)
+		})
+	}
+}
+
+// TestPortGuessing: one side's ports cannot be foretold, and the other's filter wants to
+// know them.
+func TestPortGuessing(t *testing.T) {
+	for name, nats := range map[string][2]string{
+		"dialler guesses":  {"eim-apdf", "apdm-apdf-random"},
+		"listener guesses": {"apdm-apdf-rst-random", "eim-apdf-rst"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newHostLab(t, relayConfig{})
+			a, b := l.newPair(t, addHost(t, l.site(t, "office", nats[0]), "alice"), addHost(t, l.site(t, "home", nats[1]), "bob"), peerConfig{Guess: true})
+			a.join(t)
+			b.join(t)
+			a.learn(t)
+			b.learn(t)
+			// The odds are 93 % each time.
+			for range 4 {
+				if d, _ := punch(t, a, b); d.Direct {
+					t.Logf("%v", d)
+					return
+				}
+				a.forget(t, b)
+				b.forget(t, a)
+			}
+			t.Error("no direct connection in four attempts")
+			logSteps(t, a, b)
 		})
 	}
 }

@@ -12,6 +12,7 @@ type Option func(*config) error
 type config struct {
 	servers []string // host:port
 	tracer  func(Event)
+	guess   bool
 }
 
 func newConfig(opts []Option) (config, error) {
@@ -52,6 +53,18 @@ func WithSTUNServers(servers ...string) Option {
 func WithTracer(f func(Event)) Option {
 	return func(c *config) error {
 		c.tracer = f
+		return nil
+	}
+}
+
+// WithPortGuessing lets the host guess ports, with peers that have it as well, where
+// nothing else can help: one NAT gives every destination another port, at random,
+// and the other lets in only ports that were sent to. That is up to 200 SYNs a
+// second for 10 s, from up to 255 sockets, for one peer at a time; nine attempts in
+// ten succeed, see docs/nat.md. Default: off, for some networks take it for a scan.
+func WithPortGuessing() Option {
+	return func(c *config) error {
+		c.guess = true
 		return nil
 	}
 }

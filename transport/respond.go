@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"sync"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	tpt "github.com/libp2p/go-libp2p/core/transport"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
@@ -90,85 +87,18 @@ func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID
 		offer.Refuse(pb.Status_NO_ADDRESS, "not listening")
 		return errors.New("no listener")
 	}
-	known, release, err := l.port.acquire(ctx)
+	own, err := t.takeStance(ctx, h, l.port)
 	if err != nil {
 		offer.Refuse(pb.Status_NO_ADDRESS, words(err))
 		return err
 	}
-	defer release()
-	own := holepunch.Reflexive(known.addrs...)
-	remote, err := t.admit(p, own, offer.Candidates)
-	if err != nil {
-		offer.Refuse(pb.Status_NO_CANDIDATE, words(err))
-		return err
+	a := &attempt{t: t, h: h, peer: p, dir: network.DirInbound, budget: budget, signal: offer.Signal, own: own}
+	defer a.release()
+	if err := a.accept(offer.Terms); err != nil {
+		return a.finish(err)
 	}
-	// Before the ANSWER leaves: the initiator's SYN may be quicker than our
-	// return from sending it.
-	expect := l.port.Expect()
-	defer expect.Close()
-	expect.From(remote)
-	if err := offer.Answer(own); err != nil {
-		return err
-	}
-	trace := t.tracer(p, network.DirInbound, l.port.Number())
-	trace(offered(known.addrs, remote))
-
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	secured := make(chan struct{})
-	first := sync.OnceFunc(func() { close(secured) })
-	unheard := listen(ctx, offer.Signal, stop, func() {
-		// The initiator has its connection. Where the relayed path is the
-		// shorter one, we may not have it yet.
-		select {
-		case <-secured:
-		case <-ctx.Done():
-		case <-time.After(securedSoon):
-		}
-	})
-	err = holepunch.Serve(ctx, holepunch.Punch{
-		Port:   l.port.Port,
-		Expect: expect,
-		Remote: remote,
-		Budget: budget,
-		Trace:  punchTrace(trace),
-	}, t.shake(p, network.DirInbound, stop), func(c tpt.CapableConn) {
-		l.deliver(ctx, c)
-		first()
-	})
-	unheard()
-	trace(Event{Kind: Finished, Err: err})
-	if err != nil {
-		offer.Done(err, words(err))
-	}
-	return err
-}
-
-// securedSoon is how long a responder that was told of success goes on until it
-// has the connection, too: the last flight of the handshake may be lost twice.
-const securedSoon = 3 * time.Second
-
-// listen ends a punch through stop when the peer says that it is over: at once
-// if it failed, with the peer's reason, and after done returns if it succeeded.
-// Silence is no reason to stop: with the relayed connection gone, the punch is
-// all that is left. The function returned ends the listening.
-func listen(ctx context.Context, s *holepunch.Signal, stop context.CancelCauseFunc, done func()) (unheard func()) {
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		var remote *holepunch.RemoteError
-		switch err := s.AwaitDone(ctx); {
-		case err == nil:
-			done()
-			stop(nil)
-		case errors.As(err, &remote):
-			stop(remote)
-		}
-	}()
-	return func() {
-		stop(nil)
-		<-ended
-	}
+	defer a.hear(ctx)()
+	return a.serveRounds(ctx, l)
 }
 
 // listenerFor returns the listener that was dialled, or the first, or nil.

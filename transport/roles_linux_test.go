@@ -5,8 +5,10 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
@@ -16,6 +18,7 @@ import (
 func init() {
 	roles["relay"] = relayRole
 	roles["socket"] = socketRole
+	roles["traffic"] = trafficRole
 }
 
 type relayConfig struct {
@@ -42,6 +45,8 @@ func relayRole(c *labtest.Child) error {
 	h, err := libp2p.New(
 		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/%s/tcp/%d", cfg.Addrs[0], relayTCPPort)),
 		libp2p.DisableMetrics(),
+		// The usual one bounds how many connections a second come from an address.
+		libp2p.ResourceManager(&network.NullResourceManager{}),
 	)
 	if err != nil {
 		return err
@@ -105,4 +110,31 @@ func socketRole(c *labtest.Child) error {
 		return err
 	}
 	return untilEOF(c)
+}
+
+type trafficConfig struct {
+	Remote string        // host:port
+	Pause  time.Duration // between two connections
+}
+
+// trafficRole is other programs' traffic: one connection after another, each from a port
+// of its own. It emits something when the first is there.
+func trafficRole(c *labtest.Child) error {
+	var cfg trafficConfig
+	if err := c.Config(&cfg); err != nil {
+		return err
+	}
+	for n := 0; ; n++ {
+		conn, err := net.DialTimeout("tcp4", cfg.Remote, testTimeout/2)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if n == 0 {
+			if err := c.Emit(true); err != nil {
+				return err
+			}
+		}
+		time.Sleep(cfg.Pause)
+	}
 }

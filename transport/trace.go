@@ -1,8 +1,6 @@
 package transport
 
 import (
-	"net/netip"
-
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
@@ -12,9 +10,11 @@ import (
 
 // What [WithTracer] reports besides the kinds of [holepunch.EventKind].
 const (
-	// Offered: the peer's candidates are known; punching begins.
+	// Offered: the peer's candidates are known; punching begins. An attempt that
+	// is made in several rounds has one for each.
 	Offered holepunch.EventKind = "offered"
-	// Finished: the attempt is over; Err is nil if the connection is direct.
+	// Finished: the attempt, or a round of it, is over; Err is nil if the connection
+	// is direct.
 	Finished holepunch.EventKind = "finished"
 )
 
@@ -24,7 +24,7 @@ type Event struct {
 	Direction network.Direction // outbound: we are the initiator
 	Kind      holepunch.EventKind
 	Port      uint16         // local port
-	Own       []ma.Multiaddr // of Offered: our reflexive addresses
+	Own       []ma.Multiaddr // of Offered: our candidates
 	Theirs    []ma.Multiaddr // of Offered: the peer's candidates that may be dialled
 	Remote    ma.Multiaddr   // the other end, of a connect or connection
 	Err       error
@@ -48,6 +48,6 @@ func punchTrace(trace func(Event)) func(holepunch.Event) {
 	}
 }
 
-func offered(own []netip.AddrPort, theirs []netip.AddrPort) Event {
+func offered(own, theirs []holepunch.Candidate) Event {
 	return Event{Kind: Offered, Own: toMultiaddrs(own), Theirs: toMultiaddrs(theirs)}
 }

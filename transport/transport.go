@@ -32,6 +32,7 @@ type Transport struct {
 	gater    connmgr.ConnectionGater
 	limiter  *holepunch.Limiter
 	ranked   *ranker
+	nat      nat
 
 	// listenAnywhere allows listeners at /ip4/A/tcp/P/simopen, each with a port
 	// of its own and in its address. go-libp2p's test suite needs to tell

@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -81,18 +80,18 @@ const (
 )
 
 // ungated leaves out the candidates that the gater refuses.
-func (t *Transport) ungated(p peer.ID, candidates []netip.AddrPort) ([]netip.AddrPort, error) {
+func (t *Transport) ungated(p peer.ID, candidates []holepunch.Candidate) ([]holepunch.Candidate, error) {
 	if t.gater == nil {
 		return candidates, nil
 	}
-	var left []netip.AddrPort
+	var left []holepunch.Candidate
 	for _, c := range candidates {
-		if t.gater.InterceptAddrDial(p, toMultiaddr(c)) {
+		if t.gater.InterceptAddrDial(p, toMultiaddr(c.Addr)) {
 			left = append(left, c)
 		}
 	}
 	if len(left) == 0 {
-		return nil, fmt.Errorf("%w: each of the peer's addresses %v", ErrGated, candidates)
+		return nil, fmt.Errorf("%w: each of the peer's addresses %v", ErrGated, toMultiaddrs(candidates))
 	}
 	return left, nil
 }

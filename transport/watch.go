@@ -131,6 +131,7 @@ func (w *watcher) keepWarm() {
 	w.warm = warm
 	if warm {
 		w.port.use(1)
+		w.t.learnNAT()
 	} else {
 		w.port.use(-1)
 	}

@@ -79,14 +79,14 @@ func runInLab(ctx context.Context, nat natlab.Behaviour, json bool, noLab error)
 	cmd := exec.CommandContext(ctx, exe, args...)
 	cmd.Env = append(os.Environ(), checkEnv+"=1")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	if err := home.Start(cmd); err != nil {
-		return 1, fmt.Errorf("start the check: %w", err)
+	if err = home.Start(cmd); err == nil {
+		_ = cmd.Wait() // the state says it all
 	}
-	if err := cmd.Wait(); err != nil && cmd.ProcessState == nil {
-		return 1, err
-	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return 1, errInterrupted
+	case err != nil:
+		return 1, fmt.Errorf("start the check: %w", err)
 	}
 	return cmd.ProcessState.ExitCode(), nil
 }

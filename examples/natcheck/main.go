@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
@@ -32,14 +31,14 @@ func main() {
 		os.Exit(runServer(at))
 	}
 	var noLab error
+	signals := []os.Signal{syscall.SIGTERM, os.Interrupt}
 	if _, ok := os.LookupEnv(checkEnv); ok {
+		signals = signals[:1]
 		signal.Ignore(os.Interrupt) // it is for the program that started this one
 	} else if wantsLab(os.Args[1:]) {
 		noLab = natlab.Enter() // before all else
 	}
 	opts := parse(os.Args[1:])
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	signals = slices.DeleteFunc(signals, signal.Ignored)
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	status, err := run(ctx, opts, noLab)
 	stop()

@@ -23,6 +23,53 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type Feature int32
+
+const (
+	Feature_FEATURE_UNSPECIFIED Feature = 0
+	// Port guessing, where both sides have it and nothing else helps.
+	Feature_GUESSING Feature = 1
+)
+
+// Enum value maps for Feature.
+var (
+	Feature_name = map[int32]string{
+		0: "FEATURE_UNSPECIFIED",
+		1: "GUESSING",
+	}
+	Feature_value = map[string]int32{
+		"FEATURE_UNSPECIFIED": 0,
+		"GUESSING":            1,
+	}
+)
+
+func (x Feature) Enum() *Feature {
+	p := new(Feature)
+	*p = x
+	return p
+}
+
+func (x Feature) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Feature) Descriptor() protoreflect.EnumDescriptor {
+	return file_holepunch_proto_enumTypes[0].Descriptor()
+}
+
+func (Feature) Type() protoreflect.EnumType {
+	return &file_holepunch_proto_enumTypes[0]
+}
+
+func (x Feature) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Feature.Descriptor instead.
+func (Feature) EnumDescriptor() ([]byte, []int) {
+	return file_holepunch_proto_rawDescGZIP(), []int{0}
+}
+
 type Status int32
 
 const (
@@ -41,6 +88,8 @@ const (
 	Status_FAILED Status = 6
 	// The initiator's caller gave up.
 	Status_CANCELLED Status = 7
+	// The two NATs allow no connection; the behaviours tell why.
+	Status_IMPOSSIBLE Status = 8
 )
 
 // Enum value maps for Status.
@@ -54,6 +103,7 @@ var (
 		5: "GLARE",
 		6: "FAILED",
 		7: "CANCELLED",
+		8: "IMPOSSIBLE",
 	}
 	Status_value = map[string]int32{
 		"OK":           0,
@@ -64,6 +114,7 @@ var (
 		"GLARE":        5,
 		"FAILED":       6,
 		"CANCELLED":    7,
+		"IMPOSSIBLE":   8,
 	}
 )
 
@@ -78,11 +129,11 @@ func (x Status) String() string {
 }
 
 func (Status) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_proto_enumTypes[0].Descriptor()
+	return file_holepunch_proto_enumTypes[1].Descriptor()
 }
 
 func (Status) Type() protoreflect.EnumType {
-	return &file_holepunch_proto_enumTypes[0]
+	return &file_holepunch_proto_enumTypes[1]
 }
 
 func (x Status) Number() protoreflect.EnumNumber {
@@ -91,7 +142,7 @@ func (x Status) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Status.Descriptor instead.
 func (Status) EnumDescriptor() ([]byte, []int) {
-	return file_holepunch_proto_rawDescGZIP(), []int{0}
+	return file_holepunch_proto_rawDescGZIP(), []int{1}
 }
 
 type Message_Type int32
@@ -100,9 +151,10 @@ const (
 	Message_TYPE_UNSPECIFIED Message_Type = 0
 	Message_OFFER            Message_Type = 1
 	Message_ANSWER           Message_Type = 2
-	// 3 is RETRY, fresh candidates for the same attempt: not sent in 1.0.0.
-	Message_DONE    Message_Type = 4
-	Message_REQUEST Message_Type = 5
+	Message_RETRY            Message_Type = 3
+	Message_DONE             Message_Type = 4
+	Message_REQUEST          Message_Type = 5
+	Message_CANDIDATES       Message_Type = 6
 )
 
 // Enum value maps for Message_Type.
@@ -111,15 +163,19 @@ var (
 		0: "TYPE_UNSPECIFIED",
 		1: "OFFER",
 		2: "ANSWER",
+		3: "RETRY",
 		4: "DONE",
 		5: "REQUEST",
+		6: "CANDIDATES",
 	}
 	Message_Type_value = map[string]int32{
 		"TYPE_UNSPECIFIED": 0,
 		"OFFER":            1,
 		"ANSWER":           2,
+		"RETRY":            3,
 		"DONE":             4,
 		"REQUEST":          5,
+		"CANDIDATES":       6,
 	}
 )
 
@@ -134,11 +190,11 @@ func (x Message_Type) String() string {
 }
 
 func (Message_Type) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_proto_enumTypes[1].Descriptor()
+	return file_holepunch_proto_enumTypes[2].Descriptor()
 }
 
 func (Message_Type) Type() protoreflect.EnumType {
-	return &file_holepunch_proto_enumTypes[1]
+	return &file_holepunch_proto_enumTypes[2]
 }
 
 func (x Message_Type) Number() protoreflect.EnumNumber {
@@ -154,7 +210,15 @@ type Candidate_Kind int32
 
 const (
 	Candidate_KIND_UNSPECIFIED Candidate_Kind = 0
-	Candidate_REFLEXIVE        Candidate_Kind = 1
+	// An address of the punching port as somebody saw it from outside.
+	Candidate_REFLEXIVE Candidate_Kind = 1
+	// Where the punching port's next mapping is expected, the likeliest first.
+	Candidate_PREDICTED Candidate_Kind = 2
+	// A listener of the sender's host that accepts libp2p's TCP connections
+	// from anybody: a public address, or a port that a router forwards.
+	Candidate_LISTENER Candidate_Kind = 3
+	// An address of the punching port within the sender's own network.
+	Candidate_LAN Candidate_Kind = 4
 )
 
 // Enum value maps for Candidate_Kind.
@@ -162,10 +226,16 @@ var (
 	Candidate_Kind_name = map[int32]string{
 		0: "KIND_UNSPECIFIED",
 		1: "REFLEXIVE",
+		2: "PREDICTED",
+		3: "LISTENER",
+		4: "LAN",
 	}
 	Candidate_Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
 		"REFLEXIVE":        1,
+		"PREDICTED":        2,
+		"LISTENER":         3,
+		"LAN":              4,
 	}
 )
 
@@ -180,11 +250,11 @@ func (x Candidate_Kind) String() string {
 }
 
 func (Candidate_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_proto_enumTypes[2].Descriptor()
+	return file_holepunch_proto_enumTypes[3].Descriptor()
 }
 
 func (Candidate_Kind) Type() protoreflect.EnumType {
-	return &file_holepunch_proto_enumTypes[2]
+	return &file_holepunch_proto_enumTypes[3]
 }
 
 func (x Candidate_Kind) Number() protoreflect.EnumNumber {
@@ -194,6 +264,263 @@ func (x Candidate_Kind) Number() protoreflect.EnumNumber {
 // Deprecated: Use Candidate_Kind.Descriptor instead.
 func (Candidate_Kind) EnumDescriptor() ([]byte, []int) {
 	return file_holepunch_proto_rawDescGZIP(), []int{1, 0}
+}
+
+type Behaviour_Mapping int32
+
+const (
+	Behaviour_MAPPING_UNKNOWN Behaviour_Mapping = 0
+	Behaviour_EIM             Behaviour_Mapping = 1
+	Behaviour_ADM             Behaviour_Mapping = 2
+	Behaviour_APDM            Behaviour_Mapping = 3
+)
+
+// Enum value maps for Behaviour_Mapping.
+var (
+	Behaviour_Mapping_name = map[int32]string{
+		0: "MAPPING_UNKNOWN",
+		1: "EIM",
+		2: "ADM",
+		3: "APDM",
+	}
+	Behaviour_Mapping_value = map[string]int32{
+		"MAPPING_UNKNOWN": 0,
+		"EIM":             1,
+		"ADM":             2,
+		"APDM":            3,
+	}
+)
+
+func (x Behaviour_Mapping) Enum() *Behaviour_Mapping {
+	p := new(Behaviour_Mapping)
+	*p = x
+	return p
+}
+
+func (x Behaviour_Mapping) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Behaviour_Mapping) Descriptor() protoreflect.EnumDescriptor {
+	return file_holepunch_proto_enumTypes[4].Descriptor()
+}
+
+func (Behaviour_Mapping) Type() protoreflect.EnumType {
+	return &file_holepunch_proto_enumTypes[4]
+}
+
+func (x Behaviour_Mapping) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Behaviour_Mapping.Descriptor instead.
+func (Behaviour_Mapping) EnumDescriptor() ([]byte, []int) {
+	return file_holepunch_proto_rawDescGZIP(), []int{2, 0}
+}
+
+type Behaviour_Filtering int32
+
+const (
+	Behaviour_FILTERING_UNKNOWN Behaviour_Filtering = 0
+	Behaviour_EIF               Behaviour_Filtering = 1
+	Behaviour_ADF               Behaviour_Filtering = 2
+	Behaviour_APDF              Behaviour_Filtering = 3
+)
+
+// Enum value maps for Behaviour_Filtering.
+var (
+	Behaviour_Filtering_name = map[int32]string{
+		0: "FILTERING_UNKNOWN",
+		1: "EIF",
+		2: "ADF",
+		3: "APDF",
+	}
+	Behaviour_Filtering_value = map[string]int32{
+		"FILTERING_UNKNOWN": 0,
+		"EIF":               1,
+		"ADF":               2,
+		"APDF":              3,
+	}
+)
+
+func (x Behaviour_Filtering) Enum() *Behaviour_Filtering {
+	p := new(Behaviour_Filtering)
+	*p = x
+	return p
+}
+
+func (x Behaviour_Filtering) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Behaviour_Filtering) Descriptor() protoreflect.EnumDescriptor {
+	return file_holepunch_proto_enumTypes[5].Descriptor()
+}
+
+func (Behaviour_Filtering) Type() protoreflect.EnumType {
+	return &file_holepunch_proto_enumTypes[5]
+}
+
+func (x Behaviour_Filtering) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Behaviour_Filtering.Descriptor instead.
+func (Behaviour_Filtering) EnumDescriptor() ([]byte, []int) {
+	return file_holepunch_proto_rawDescGZIP(), []int{2, 1}
+}
+
+type Behaviour_Ports int32
+
+const (
+	Behaviour_PORTS_UNKNOWN Behaviour_Ports = 0
+	Behaviour_PRESERVED     Behaviour_Ports = 1
+	Behaviour_SEQUENTIAL    Behaviour_Ports = 2
+	Behaviour_RANDOM        Behaviour_Ports = 3
+)
+
+// Enum value maps for Behaviour_Ports.
+var (
+	Behaviour_Ports_name = map[int32]string{
+		0: "PORTS_UNKNOWN",
+		1: "PRESERVED",
+		2: "SEQUENTIAL",
+		3: "RANDOM",
+	}
+	Behaviour_Ports_value = map[string]int32{
+		"PORTS_UNKNOWN": 0,
+		"PRESERVED":     1,
+		"SEQUENTIAL":    2,
+		"RANDOM":        3,
+	}
+)
+
+func (x Behaviour_Ports) Enum() *Behaviour_Ports {
+	p := new(Behaviour_Ports)
+	*p = x
+	return p
+}
+
+func (x Behaviour_Ports) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Behaviour_Ports) Descriptor() protoreflect.EnumDescriptor {
+	return file_holepunch_proto_enumTypes[6].Descriptor()
+}
+
+func (Behaviour_Ports) Type() protoreflect.EnumType {
+	return &file_holepunch_proto_enumTypes[6]
+}
+
+func (x Behaviour_Ports) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Behaviour_Ports.Descriptor instead.
+func (Behaviour_Ports) EnumDescriptor() ([]byte, []int) {
+	return file_holepunch_proto_rawDescGZIP(), []int{2, 2}
+}
+
+type Behaviour_Unsolicited int32
+
+const (
+	Behaviour_UNSOLICITED_UNKNOWN Behaviour_Unsolicited = 0
+	Behaviour_DROP                Behaviour_Unsolicited = 1
+	Behaviour_RST                 Behaviour_Unsolicited = 2
+	Behaviour_ICMP                Behaviour_Unsolicited = 3
+)
+
+// Enum value maps for Behaviour_Unsolicited.
+var (
+	Behaviour_Unsolicited_name = map[int32]string{
+		0: "UNSOLICITED_UNKNOWN",
+		1: "DROP",
+		2: "RST",
+		3: "ICMP",
+	}
+	Behaviour_Unsolicited_value = map[string]int32{
+		"UNSOLICITED_UNKNOWN": 0,
+		"DROP":                1,
+		"RST":                 2,
+		"ICMP":                3,
+	}
+)
+
+func (x Behaviour_Unsolicited) Enum() *Behaviour_Unsolicited {
+	p := new(Behaviour_Unsolicited)
+	*p = x
+	return p
+}
+
+func (x Behaviour_Unsolicited) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Behaviour_Unsolicited) Descriptor() protoreflect.EnumDescriptor {
+	return file_holepunch_proto_enumTypes[7].Descriptor()
+}
+
+func (Behaviour_Unsolicited) Type() protoreflect.EnumType {
+	return &file_holepunch_proto_enumTypes[7]
+}
+
+func (x Behaviour_Unsolicited) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Behaviour_Unsolicited.Descriptor instead.
+func (Behaviour_Unsolicited) EnumDescriptor() ([]byte, []int) {
+	return file_holepunch_proto_rawDescGZIP(), []int{2, 3}
+}
+
+type Behaviour_Fact int32
+
+const (
+	Behaviour_UNKNOWN Behaviour_Fact = 0
+	Behaviour_YES     Behaviour_Fact = 1
+	Behaviour_NO      Behaviour_Fact = 2
+)
+
+// Enum value maps for Behaviour_Fact.
+var (
+	Behaviour_Fact_name = map[int32]string{
+		0: "UNKNOWN",
+		1: "YES",
+		2: "NO",
+	}
+	Behaviour_Fact_value = map[string]int32{
+		"UNKNOWN": 0,
+		"YES":     1,
+		"NO":      2,
+	}
+)
+
+func (x Behaviour_Fact) Enum() *Behaviour_Fact {
+	p := new(Behaviour_Fact)
+	*p = x
+	return p
+}
+
+func (x Behaviour_Fact) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Behaviour_Fact) Descriptor() protoreflect.EnumDescriptor {
+	return file_holepunch_proto_enumTypes[8].Descriptor()
+}
+
+func (Behaviour_Fact) Type() protoreflect.EnumType {
+	return &file_holepunch_proto_enumTypes[8]
+}
+
+func (x Behaviour_Fact) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Behaviour_Fact.Descriptor instead.
+func (Behaviour_Fact) EnumDescriptor() ([]byte, []int) {
+	return file_holepunch_proto_rawDescGZIP(), []int{2, 4}
 }
 
 type Message struct {
@@ -208,7 +535,13 @@ type Message struct {
 	Target []byte `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
 	Status Status `protobuf:"varint,5,opt,name=status,proto3,enum=simopen.pb.Status" json:"status,omitempty"`
 	// For humans; at most 256 bytes of UTF-8.
-	Detail        string `protobuf:"bytes,6,opt,name=detail,proto3" json:"detail,omitempty"`
+	Detail string `protobuf:"bytes,6,opt,name=detail,proto3" json:"detail,omitempty"`
+	// In OFFER, ANSWER and RETRY: what the sender's NAT does.
+	Behaviour *Behaviour `protobuf:"bytes,7,opt,name=behaviour,proto3" json:"behaviour,omitempty"`
+	// In RETRY, and in the ANSWER to it: the round, from 1. The OFFER is round 0.
+	Round uint32 `protobuf:"varint,8,opt,name=round,proto3" json:"round,omitempty"`
+	// In OFFER and ANSWER: what the sender is willing to do.
+	Features      []Feature `protobuf:"varint,9,rep,packed,name=features,proto3,enum=simopen.pb.Feature" json:"features,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -285,6 +618,27 @@ func (x *Message) GetDetail() string {
 	return ""
 }
 
+func (x *Message) GetBehaviour() *Behaviour {
+	if x != nil {
+		return x.Behaviour
+	}
+	return nil
+}
+
+func (x *Message) GetRound() uint32 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *Message) GetFeatures() []Feature {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
 type Candidate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  Candidate_Kind         `protobuf:"varint,1,opt,name=kind,proto3,enum=simopen.pb.Candidate_Kind" json:"kind,omitempty"`
@@ -338,12 +692,117 @@ func (x *Candidate) GetAddr() []byte {
 	return nil
 }
 
+// What is not known is absent. The words are those of RFC 4787 and RFC 5382.
+type Behaviour struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Mapping   Behaviour_Mapping      `protobuf:"varint,1,opt,name=mapping,proto3,enum=simopen.pb.Behaviour_Mapping" json:"mapping,omitempty"`
+	Filtering Behaviour_Filtering    `protobuf:"varint,2,opt,name=filtering,proto3,enum=simopen.pb.Behaviour_Filtering" json:"filtering,omitempty"`
+	Ports     Behaviour_Ports        `protobuf:"varint,3,opt,name=ports,proto3,enum=simopen.pb.Behaviour_Ports" json:"ports,omitempty"`
+	// From one mapping's port to the next one's.
+	Step int32 `protobuf:"zigzag32,4,opt,name=step,proto3" json:"step,omitempty"`
+	// The answer to a SYN that is not let in.
+	Unsolicited Behaviour_Unsolicited `protobuf:"varint,5,opt,name=unsolicited,proto3,enum=simopen.pb.Behaviour_Unsolicited" json:"unsolicited,omitempty"`
+	// A bare SYN is let in from an endpoint that was sent one.
+	BareSyn Behaviour_Fact `protobuf:"varint,6,opt,name=bare_syn,json=bareSyn,proto3,enum=simopen.pb.Behaviour_Fact" json:"bare_syn,omitempty"`
+	Hairpin Behaviour_Fact `protobuf:"varint,7,opt,name=hairpin,proto3,enum=simopen.pb.Behaviour_Fact" json:"hairpin,omitempty"`
+	// A port keeps its mapping when a connection is reset and another follows.
+	Persistent    Behaviour_Fact `protobuf:"varint,8,opt,name=persistent,proto3,enum=simopen.pb.Behaviour_Fact" json:"persistent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Behaviour) Reset() {
+	*x = Behaviour{}
+	mi := &file_holepunch_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Behaviour) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Behaviour) ProtoMessage() {}
+
+func (x *Behaviour) ProtoReflect() protoreflect.Message {
+	mi := &file_holepunch_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Behaviour.ProtoReflect.Descriptor instead.
+func (*Behaviour) Descriptor() ([]byte, []int) {
+	return file_holepunch_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Behaviour) GetMapping() Behaviour_Mapping {
+	if x != nil {
+		return x.Mapping
+	}
+	return Behaviour_MAPPING_UNKNOWN
+}
+
+func (x *Behaviour) GetFiltering() Behaviour_Filtering {
+	if x != nil {
+		return x.Filtering
+	}
+	return Behaviour_FILTERING_UNKNOWN
+}
+
+func (x *Behaviour) GetPorts() Behaviour_Ports {
+	if x != nil {
+		return x.Ports
+	}
+	return Behaviour_PORTS_UNKNOWN
+}
+
+func (x *Behaviour) GetStep() int32 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *Behaviour) GetUnsolicited() Behaviour_Unsolicited {
+	if x != nil {
+		return x.Unsolicited
+	}
+	return Behaviour_UNSOLICITED_UNKNOWN
+}
+
+func (x *Behaviour) GetBareSyn() Behaviour_Fact {
+	if x != nil {
+		return x.BareSyn
+	}
+	return Behaviour_UNKNOWN
+}
+
+func (x *Behaviour) GetHairpin() Behaviour_Fact {
+	if x != nil {
+		return x.Hairpin
+	}
+	return Behaviour_UNKNOWN
+}
+
+func (x *Behaviour) GetPersistent() Behaviour_Fact {
+	if x != nil {
+		return x.Persistent
+	}
+	return Behaviour_UNKNOWN
+}
+
 var File_holepunch_proto protoreflect.FileDescriptor
 
 const file_holepunch_proto_rawDesc = "" +
 	"\n" +
 	"\x0fholepunch.proto\x12\n" +
-	"simopen.pb\"\xb0\x02\n" +
+	"simopen.pb\"\xc7\x03\n" +
 	"\aMessage\x12,\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x18.simopen.pb.Message.TypeR\x04type\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\fR\aattempt\x125\n" +
@@ -352,20 +811,69 @@ const file_holepunch_proto_rawDesc = "" +
 	"candidates\x12\x16\n" +
 	"\x06target\x18\x04 \x01(\fR\x06target\x12*\n" +
 	"\x06status\x18\x05 \x01(\x0e2\x12.simopen.pb.StatusR\x06status\x12\x16\n" +
-	"\x06detail\x18\x06 \x01(\tR\x06detail\"J\n" +
+	"\x06detail\x18\x06 \x01(\tR\x06detail\x123\n" +
+	"\tbehaviour\x18\a \x01(\v2\x15.simopen.pb.BehaviourR\tbehaviour\x12\x14\n" +
+	"\x05round\x18\b \x01(\rR\x05round\x12/\n" +
+	"\bfeatures\x18\t \x03(\x0e2\x13.simopen.pb.FeatureR\bfeatures\"e\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05OFFER\x10\x01\x12\n" +
 	"\n" +
-	"\x06ANSWER\x10\x02\x12\b\n" +
+	"\x06ANSWER\x10\x02\x12\t\n" +
+	"\x05RETRY\x10\x03\x12\b\n" +
 	"\x04DONE\x10\x04\x12\v\n" +
-	"\aREQUEST\x10\x05\"|\n" +
+	"\aREQUEST\x10\x05\x12\x0e\n" +
+	"\n" +
+	"CANDIDATES\x10\x06\"\xa2\x01\n" +
 	"\tCandidate\x12.\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1a.simopen.pb.Candidate.KindR\x04kind\x12\x12\n" +
-	"\x04addr\x18\x02 \x01(\fR\x04addr\"+\n" +
+	"\x04addr\x18\x02 \x01(\fR\x04addr\"Q\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
-	"\tREFLEXIVE\x10\x01*q\n" +
+	"\tREFLEXIVE\x10\x01\x12\r\n" +
+	"\tPREDICTED\x10\x02\x12\f\n" +
+	"\bLISTENER\x10\x03\x12\a\n" +
+	"\x03LAN\x10\x04\"\xe6\x05\n" +
+	"\tBehaviour\x127\n" +
+	"\amapping\x18\x01 \x01(\x0e2\x1d.simopen.pb.Behaviour.MappingR\amapping\x12=\n" +
+	"\tfiltering\x18\x02 \x01(\x0e2\x1f.simopen.pb.Behaviour.FilteringR\tfiltering\x121\n" +
+	"\x05ports\x18\x03 \x01(\x0e2\x1b.simopen.pb.Behaviour.PortsR\x05ports\x12\x12\n" +
+	"\x04step\x18\x04 \x01(\x11R\x04step\x12C\n" +
+	"\vunsolicited\x18\x05 \x01(\x0e2!.simopen.pb.Behaviour.UnsolicitedR\vunsolicited\x125\n" +
+	"\bbare_syn\x18\x06 \x01(\x0e2\x1a.simopen.pb.Behaviour.FactR\abareSyn\x124\n" +
+	"\ahairpin\x18\a \x01(\x0e2\x1a.simopen.pb.Behaviour.FactR\ahairpin\x12:\n" +
+	"\n" +
+	"persistent\x18\b \x01(\x0e2\x1a.simopen.pb.Behaviour.FactR\n" +
+	"persistent\":\n" +
+	"\aMapping\x12\x13\n" +
+	"\x0fMAPPING_UNKNOWN\x10\x00\x12\a\n" +
+	"\x03EIM\x10\x01\x12\a\n" +
+	"\x03ADM\x10\x02\x12\b\n" +
+	"\x04APDM\x10\x03\">\n" +
+	"\tFiltering\x12\x15\n" +
+	"\x11FILTERING_UNKNOWN\x10\x00\x12\a\n" +
+	"\x03EIF\x10\x01\x12\a\n" +
+	"\x03ADF\x10\x02\x12\b\n" +
+	"\x04APDF\x10\x03\"E\n" +
+	"\x05Ports\x12\x11\n" +
+	"\rPORTS_UNKNOWN\x10\x00\x12\r\n" +
+	"\tPRESERVED\x10\x01\x12\x0e\n" +
+	"\n" +
+	"SEQUENTIAL\x10\x02\x12\n" +
+	"\n" +
+	"\x06RANDOM\x10\x03\"C\n" +
+	"\vUnsolicited\x12\x17\n" +
+	"\x13UNSOLICITED_UNKNOWN\x10\x00\x12\b\n" +
+	"\x04DROP\x10\x01\x12\a\n" +
+	"\x03RST\x10\x02\x12\b\n" +
+	"\x04ICMP\x10\x03\"$\n" +
+	"\x04Fact\x12\v\n" +
+	"\aUNKNOWN\x10\x00\x12\a\n" +
+	"\x03YES\x10\x01\x12\x06\n" +
+	"\x02NO\x10\x02*0\n" +
+	"\aFeature\x12\x17\n" +
+	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bGUESSING\x10\x01*\x81\x01\n" +
 	"\x06Status\x12\x06\n" +
 	"\x02OK\x10\x00\x12\r\n" +
 	"\tMALFORMED\x10\x01\x12\x0e\n" +
@@ -376,7 +884,9 @@ const file_holepunch_proto_rawDesc = "" +
 	"\x05GLARE\x10\x05\x12\n" +
 	"\n" +
 	"\x06FAILED\x10\x06\x12\r\n" +
-	"\tCANCELLED\x10\aB3Z1github.com/simopen/go-libp2p-simopen/holepunch/pbb\x06proto3"
+	"\tCANCELLED\x10\a\x12\x0e\n" +
+	"\n" +
+	"IMPOSSIBLE\x10\bB3Z1github.com/simopen/go-libp2p-simopen/holepunch/pbb\x06proto3"
 
 var (
 	file_holepunch_proto_rawDescOnce sync.Once
@@ -390,25 +900,41 @@ func file_holepunch_proto_rawDescGZIP() []byte {
 	return file_holepunch_proto_rawDescData
 }
 
-var file_holepunch_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_holepunch_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_holepunch_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_holepunch_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_holepunch_proto_goTypes = []any{
-	(Status)(0),         // 0: simopen.pb.Status
-	(Message_Type)(0),   // 1: simopen.pb.Message.Type
-	(Candidate_Kind)(0), // 2: simopen.pb.Candidate.Kind
-	(*Message)(nil),     // 3: simopen.pb.Message
-	(*Candidate)(nil),   // 4: simopen.pb.Candidate
+	(Feature)(0),               // 0: simopen.pb.Feature
+	(Status)(0),                // 1: simopen.pb.Status
+	(Message_Type)(0),          // 2: simopen.pb.Message.Type
+	(Candidate_Kind)(0),        // 3: simopen.pb.Candidate.Kind
+	(Behaviour_Mapping)(0),     // 4: simopen.pb.Behaviour.Mapping
+	(Behaviour_Filtering)(0),   // 5: simopen.pb.Behaviour.Filtering
+	(Behaviour_Ports)(0),       // 6: simopen.pb.Behaviour.Ports
+	(Behaviour_Unsolicited)(0), // 7: simopen.pb.Behaviour.Unsolicited
+	(Behaviour_Fact)(0),        // 8: simopen.pb.Behaviour.Fact
+	(*Message)(nil),            // 9: simopen.pb.Message
+	(*Candidate)(nil),          // 10: simopen.pb.Candidate
+	(*Behaviour)(nil),          // 11: simopen.pb.Behaviour
 }
 var file_holepunch_proto_depIdxs = []int32{
-	1, // 0: simopen.pb.Message.type:type_name -> simopen.pb.Message.Type
-	4, // 1: simopen.pb.Message.candidates:type_name -> simopen.pb.Candidate
-	0, // 2: simopen.pb.Message.status:type_name -> simopen.pb.Status
-	2, // 3: simopen.pb.Candidate.kind:type_name -> simopen.pb.Candidate.Kind
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	2,  // 0: simopen.pb.Message.type:type_name -> simopen.pb.Message.Type
+	10, // 1: simopen.pb.Message.candidates:type_name -> simopen.pb.Candidate
+	1,  // 2: simopen.pb.Message.status:type_name -> simopen.pb.Status
+	11, // 3: simopen.pb.Message.behaviour:type_name -> simopen.pb.Behaviour
+	0,  // 4: simopen.pb.Message.features:type_name -> simopen.pb.Feature
+	3,  // 5: simopen.pb.Candidate.kind:type_name -> simopen.pb.Candidate.Kind
+	4,  // 6: simopen.pb.Behaviour.mapping:type_name -> simopen.pb.Behaviour.Mapping
+	5,  // 7: simopen.pb.Behaviour.filtering:type_name -> simopen.pb.Behaviour.Filtering
+	6,  // 8: simopen.pb.Behaviour.ports:type_name -> simopen.pb.Behaviour.Ports
+	7,  // 9: simopen.pb.Behaviour.unsolicited:type_name -> simopen.pb.Behaviour.Unsolicited
+	8,  // 10: simopen.pb.Behaviour.bare_syn:type_name -> simopen.pb.Behaviour.Fact
+	8,  // 11: simopen.pb.Behaviour.hairpin:type_name -> simopen.pb.Behaviour.Fact
+	8,  // 12: simopen.pb.Behaviour.persistent:type_name -> simopen.pb.Behaviour.Fact
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_holepunch_proto_init() }
@@ -421,8 +947,8 @@ func file_holepunch_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holepunch_proto_rawDesc), len(file_holepunch_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   2,
+			NumEnums:      9,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -59,6 +59,7 @@ type Behaviour struct {
 	// has no simultaneous open, against RFC 5382 REQ-2.
 	NoSYN bool
 	// Hairpin lets inside hosts reach each other by their external endpoints (RFC 4787, REQ-9).
+	// The filter holds for them too; what it refuses is dropped, whatever Unsolicited says.
 	Hairpin bool
 	// NoUDP drops UDP both ways, as many a company's firewall does.
 	NoUDP bool

@@ -30,12 +30,22 @@
 //
 // A [Behaviour] is written in the words of RFC 4787 and RFC 5382; see [ParseBehaviour].
 // [NAT] is deterministic code on packets. It reads no clock and needs no privileges.
+// [Site.Forward] forwards a port, as a user's rule or UPnP does.
+//
+// A NAT has one session for an inside and a remote endpoint, and what belongs to it leaves by
+// the mapping that the session is of. If the filter lets a SYN in by one mapping while the SYN
+// that went the other way by another has no answer yet, the session is that of the former.
+//
+// Other traffic, in the way of a prediction of ports, comes from a further host at the site.
+// Whatever it sends takes ports, also to an address that nobody has.
 //
 // # Addresses
 //
 // Addresses are given out in the order of creation: the n-th site is 46.0.n.1 outside
 // (or 100.64.n.1 behind another site) and 10.n.0.0/24 inside; hosts at a public site are
-// 46.0.n.1, 46.0.n.2 and so on. The documentation ranges cannot be used, as go-libp2p
+// 46.0.n.1, 46.0.n.2 and so on. A host with [Host.AddAddr] has more than one of them. With
+// [SiteConfig].IPv6 the k-th address has 2a00:46:0:n::k at its side, which is not translated
+// but filtered where there is a NAT. The documentation ranges cannot be used, as go-libp2p
 // does not take them for public. Nothing of it leaves the namespaces.
 //
 // # Privileges

@@ -39,11 +39,34 @@ func (s *Site) nextAddr() (netip.Addr, error) {
 	return netip.AddrFrom4([4]byte{10, s.number, 0, s.hosts}), nil
 }
 
+// addr6 is the IPv6 address that goes with an IPv4 address of a host, invalid at a site without.
+func (s *Site) addr6(addr netip.Addr) netip.Addr {
+	if !s.ipv6 {
+		return netip.Addr{}
+	}
+	a := [16]byte{0: 0x2a, 3: 0x46, 7: s.number, 15: addr.As4()[3]}
+	return netip.AddrFrom16(a)
+}
+
+// attach makes a device be found by an address, from the core as well if there is no NAT on
+// the way.
 func (s *Site) attach(addr netip.Addr, d device) {
 	s.inside[addr] = d
-	if s.public() {
-		s.lab.public[addr] = s
+	if addr.Is4() && !s.public() {
+		return
 	}
+	for ; s.parent != nil; s = s.parent {
+		s.parent.inside[addr] = s
+	}
+	s.lab.public[addr] = s
+}
+
+// gate is what a packet passes between the two sides of a site that is not public.
+func (s *Site) gate(pkt []byte) *NAT {
+	if p, err := Parse(pkt); err == nil && !p.ipv4() && s.firewall != nil {
+		return s.firewall
+	}
+	return s.nat
 }
 
 // fromHost takes what a host at the site sends. It copies the packet.
@@ -81,7 +104,7 @@ func (s *Site) fromInside(now time.Time, pkt []byte) {
 		return
 	}
 	before := s.observed(pkt)
-	v := s.nat.Outbound(now, pkt)
+	v := s.gate(pkt).Outbound(now, pkt)
 	s.emit(now, Inside, Outbound, v, before)
 	switch {
 	case v.Fate != Forwarded:
@@ -130,7 +153,7 @@ func (s *Site) fromOutside(now time.Time, pkt []byte) {
 		return
 	}
 	before := s.observed(pkt)
-	v := s.nat.Inbound(now, pkt)
+	v := s.gate(pkt).Inbound(now, pkt)
 	s.emit(now, Outside, Inbound, v, before)
 	switch v.Fate {
 	case Forwarded:

@@ -161,6 +161,39 @@ func TestIPv6IsRouted(t *testing.T) {
 	})
 }
 
+func TestIPv6BehindAnotherSite(t *testing.T) {
+	inLab(t, func(t *testing.T, l *Lab) {
+		cgn := addStation(t, l, "eim-eif-rst", SiteConfig{IPv6: true})
+		home := addStation(t, l, "eim-eif", SiteConfig{IPv6: true, Delay: 3 * ms, Behind: cgn.site})
+		other := addStation(t, l, "eim-eif", SiteConfig{IPv6: true, Delay: 4 * ms, Behind: cgn.site})
+		server := addStation(t, l, "public", SiteConfig{IPv6: true, Delay: 20 * ms})
+		at := func(s *station) netip.AddrPort { return netip.AddrPortFrom(s.addr6, 4001) }
+		syn := func(from, to *station) { from.site.fromHost(tcpPacket(at(from), at(to), SYN, "")) }
+
+		syn(server, home) // reset by the carrier
+		rest(time.Second)
+		if len(home.got) != 0 || len(server.got) != 1 || server.got[0].pkt.Flags() != RST|ACK {
+			t.Errorf("unsolicited: home has got %v, the server %v", home.got, server.got)
+		}
+		server.got = nil
+		syn(home, server)
+		rest(time.Second)
+		syn(server, home)
+		rest(time.Second)
+		if len(home.got) != 1 || len(server.got) != 1 || server.got[0].pkt.Src() != at(home) {
+			t.Errorf("by request: home has got %v, the server %v", home.got, server.got)
+		}
+		home.got = nil
+		syn(home, other) // stopped by the other's firewall, not the carrier's
+		rest(time.Second)
+		syn(other, home)
+		rest(time.Second)
+		if len(home.got) != 1 || home.got[0].pkt.Src() != at(other) || len(other.got) != 0 {
+			t.Errorf("neighbours: home has got %v, the other %v", home.got, other.got)
+		}
+	})
+}
+
 func TestSetNAT(t *testing.T) {
 	inLab(t, func(t *testing.T, l *Lab) {
 		a := addStation(t, l, "eim-apdf", SiteConfig{})
@@ -186,6 +219,7 @@ func TestSetNAT(t *testing.T) {
 func TestSiteConfig(t *testing.T) {
 	inLab(t, func(t *testing.T, l *Lab) {
 		public := addStation(t, l, "public", SiteConfig{}).site
+		home := addStation(t, l, "eim-eif", SiteConfig{}).site
 		other := newLab(Config{})
 		defer other.Close()
 		for name, cfg := range map[string]SiteConfig{
@@ -194,6 +228,7 @@ func TestSiteConfig(t *testing.T) {
 			"jitter":        {Jitter: -1},
 			"behaviour":     {NAT: Behaviour{Mapping: EIM, Ports: PortOverload}},
 			"behind public": {NAT: Behaviour{Mapping: EIM}, Behind: public},
+			"no IPv6 there": {NAT: Behaviour{Mapping: EIM}, IPv6: true, Behind: home},
 			"other lab":     {NAT: Behaviour{Mapping: EIM}, Behind: addStation(t, other, "eim-eif", SiteConfig{}).site},
 		} {
 			if _, err := l.AddSite(cfg); err == nil {

@@ -11,19 +11,21 @@ import (
 const mtu = 1500
 
 const (
-	// sitePrefix is how much of an IPv4 address the hosts of one site have in common.
-	sitePrefix = 24
-	// maxHosts is how many addresses that leaves for them.
+	// sitePrefix and sitePrefix6 are how much of an address the hosts of one site have in common.
+	sitePrefix  = 24
+	sitePrefix6 = 64
+	// maxHosts is how many IPv4 addresses that leaves for them.
 	maxHosts = 254
 )
 
 // Host is a network namespace at a site.
 type Host struct {
-	name string
-	site *Site
-	addr netip.Addr
-	ns   *namespace
-	tun  *os.File
+	name  string
+	site  *Site
+	addr  netip.Addr
+	addr6 netip.Addr // invalid at a site without IPv6
+	ns    *namespace
+	tun   *os.File
 
 	done chan struct{} // closed when nothing reads the TUN device any more
 }
@@ -35,17 +37,25 @@ func (s *Site) AddHost(name string) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("natlab: host %q: %w", name, err)
 	}
-	ns, tun, err := newNamespace(netip.PrefixFrom(addr, sitePrefix))
+	addrs := []netip.Prefix{netip.PrefixFrom(addr, sitePrefix)}
+	addr6 := s.addr6(addr)
+	if addr6.IsValid() {
+		addrs = append(addrs, netip.PrefixFrom(addr6, sitePrefix6))
+	}
+	ns, tun, err := newNamespace(addrs...)
 	if err != nil {
 		return nil, fmt.Errorf("natlab: host %q: %w", name, err)
 	}
-	h := &Host{name: name, site: s, addr: addr, ns: ns, tun: tun, done: make(chan struct{})}
+	h := &Host{name: name, site: s, addr: addr, addr6: addr6, ns: ns, tun: tun, done: make(chan struct{})}
 	go h.read()
 
 	s.lab.mu.Lock()
 	closed := s.lab.closed
 	if !closed {
 		s.attach(addr, h)
+		if addr6.IsValid() {
+			s.attach(addr6, h)
+		}
 		s.lab.hosts = append(s.lab.hosts, h)
 	}
 	s.lab.mu.Unlock()
@@ -62,8 +72,11 @@ func (h *Host) Name() string { return h.name }
 // Site is the host's site.
 func (h *Host) Site() *Site { return h.site }
 
-// Addr is the address of the host's only interface, private unless the site is public.
+// Addr is the IPv4 address of the host's only interface, private unless the site is public.
 func (h *Host) Addr() netip.Addr { return h.addr }
+
+// Addr6 is the host's global IPv6 address. It is not valid at a site without IPv6.
+func (h *Host) Addr6() netip.Addr { return h.addr6 }
 
 // AddAddr gives the host one more IPv4 address, the next of its site. The host keeps the
 // first one as what it sends from where a socket says nothing else.

@@ -30,7 +30,7 @@ func TestAddAddr(t *testing.T) {
 	for _, addr := range []netip.Addr{server.Addr(), second} {
 		at := netip.AddrPortFrom(addr, 80)
 		go serveRemote(listenOn(t, server, at))
-		if seen, want := dialAndRead(t, client, at), client.Site().External(); seen.Addr() != want {
+		if seen, want := dialAndRead(t, client, netip.AddrPortFrom(client.Addr(), 0), at), client.Site().External(); seen.Addr() != want {
 			t.Errorf("%v sees %v, want %v", at, seen, want)
 		}
 	}

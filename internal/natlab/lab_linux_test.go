@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
@@ -64,14 +66,55 @@ func listenOn(t *testing.T, h *natlab.Host, at netip.AddrPort) net.Listener {
 }
 
 // connect connects from a port of the host, 0 for any.
-func connect(h *natlab.Host, port uint16, to netip.AddrPort, timeout time.Duration) (conn net.Conn, err error) {
-	d := net.Dialer{Timeout: timeout, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(h.Addr(), port))}
+func connect(h *natlab.Host, port uint16, to netip.AddrPort, timeout time.Duration) (net.Conn, error) {
+	return connectFrom(h, netip.AddrPortFrom(h.Addr(), port), to, timeout)
+}
+
+// connectFrom connects from one of the host's endpoints, whatever else uses it.
+func connectFrom(h *natlab.Host, from, to netip.AddrPort, timeout time.Duration) (conn net.Conn, err error) {
+	d := net.Dialer{
+		Timeout:   timeout,
+		LocalAddr: net.TCPAddrFromAddrPort(from),
+		Control: func(_, _ string, c syscall.RawConn) error {
+			return c.Control(func(fd uintptr) {
+				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+			})
+		},
+	}
 	d.SetMultipathTCP(false)
 	err = h.Do(func() (err error) {
-		conn, err = d.Dial("tcp4", to.String())
+		conn, err = d.Dial("tcp", to.String())
 		return err
 	})
 	return conn, err
+}
+
+// openBoth connects two hosts to each other at once, and sees that data passes both ways.
+func openBoth(hosts [2]*natlab.Host, local, remote [2]netip.AddrPort, timeout time.Duration) (conns [2]net.Conn, err error) {
+	errs := make(chan error, 2)
+	for i := range hosts {
+		go func() {
+			var err error
+			conns[i], err = connectFrom(hosts[i], local[i], remote[i], timeout)
+			errs <- err
+		}()
+	}
+	if err := errors.Join(<-errs, <-errs); err != nil {
+		for _, c := range conns {
+			if c != nil {
+				c.Close()
+			}
+		}
+		return conns, err
+	}
+	for i, c := range conns {
+		_, writeErr := c.Write([]byte{'x'})
+		_ = conns[1-i].SetReadDeadline(time.Now().Add(soon))
+		_, readErr := io.ReadFull(conns[1-i], make([]byte, 1))
+		err = errors.Join(err, writeErr, readErr)
+	}
+	return conns, err
 }
 
 // serveRemote sends to each that connects the address it has come from.
@@ -86,10 +129,10 @@ func serveRemote(l net.Listener) {
 	}
 }
 
-// dialAndRead connects from the host to a serveRemote, and returns what that sees.
-func dialAndRead(t *testing.T, h *natlab.Host, to netip.AddrPort) netip.AddrPort {
+// dialAndRead connects from an endpoint of the host to a serveRemote, and returns what that sees.
+func dialAndRead(t *testing.T, h *natlab.Host, from, to netip.AddrPort) netip.AddrPort {
 	t.Helper()
-	conn, err := connect(h, 0, to, soon)
+	conn, err := connectFrom(h, from, to, soon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,33 +281,14 @@ func TestSimultaneousOpen(t *testing.T) {
 			}
 		})
 	}
-	type result struct {
-		conn net.Conn
-		err  error
-	}
-	results := make(chan result, 2)
+	var local, remote [2]netip.AddrPort
 	for i, h := range hosts {
-		go func() {
-			conn, err := connect(h, 4001, netip.AddrPortFrom(hosts[1-i].Site().External(), 4001), soon)
-			results <- result{conn, err}
-		}()
+		local[i] = netip.AddrPortFrom(h.Addr(), 4001)
+		remote[1-i] = netip.AddrPortFrom(h.Site().External(), 4001)
 	}
-	var conns []net.Conn
-	for range hosts {
-		r := <-results
-		if r.err != nil {
-			t.Fatal(r.err)
-		}
-		conns = append(conns, r.conn)
-	}
-	// Data both ways, so that both ends are known to be established.
-	for i, conn := range conns {
-		if _, err := conn.Write([]byte{'x'}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(conns[1-i], make([]byte, 1)); err != nil {
-			t.Fatal(err)
-		}
+	conns, err := openBoth(hosts, local, remote, soon)
+	if err != nil {
+		t.Fatal(err)
 	}
 	if err := lab.Close(); err != nil {
 		t.Fatal(err)
@@ -328,9 +352,9 @@ func TestForwardedPort(t *testing.T) {
 	}
 	client := addHost(t, lab, natlab.SiteConfig{Name: "client", NAT: behaviour(t, "apdm-apdf-random")})
 	at := netip.AddrPortFrom(server.Site().External(), 80)
-	if seen, want := dialAndRead(t, client, at), client.Site().External(); seen.Addr() != want {
+	if seen, want := dialAndRead(t, client, netip.AddrPortFrom(client.Addr(), 0), at), client.Site().External(); seen.Addr() != want {
 		t.Errorf("the server sees %v, want %v", seen, want)
 	}
 	server.Site().ResetNAT()
-	dialAndRead(t, client, at)
+	dialAndRead(t, client, netip.AddrPortFrom(client.Addr(), 0), at)
 }

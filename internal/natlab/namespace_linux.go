@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -22,8 +23,8 @@ type namespace struct {
 	done  chan struct{} // closed when it has ended
 }
 
-// newNamespace makes a namespace whose only link is a TUN device with an address.
-func newNamespace(addr netip.Prefix) (*namespace, *os.File, error) {
+// newNamespace makes a namespace whose only link is a TUN device with these addresses.
+func newNamespace(addrs ...netip.Prefix) (*namespace, *os.File, error) {
 	ns := &namespace{
 		calls: make(chan func()),
 		quit:  make(chan struct{}),
@@ -43,7 +44,7 @@ func newNamespace(addr netip.Prefix) (*namespace, *os.File, error) {
 			return
 		}
 		if tun, err = openTUN(); err == nil {
-			if err = configure(addr); err != nil {
+			if err = configure(addrs); err != nil {
 				tun.Close()
 			}
 		}
@@ -124,7 +125,7 @@ func (ns *namespace) close() {
 }
 
 // configure sets up the links of the calling thread's namespace.
-func configure(addr netip.Prefix) error {
+func configure(addrs []netip.Prefix) error {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return fmt.Errorf("loopback: %w", err)
@@ -136,29 +137,62 @@ func configure(addr netip.Prefix) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", tunName, err)
 	}
-	everywhere := &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)}
 	for _, err := range []error{
 		netlink.LinkSetMTU(tun, mtu),
 		netlink.LinkSetTxQLen(tun, tunQueue),
-		addAddr(addr),
 		netlink.LinkSetUp(tun),
-		netlink.RouteAdd(&netlink.Route{LinkIndex: tun.Attrs().Index, Dst: everywhere}),
 	} {
 		if err != nil {
 			return fmt.Errorf("%s: %w", tunName, err)
 		}
 	}
+	for _, addr := range addrs {
+		if err := addAddr(addr); err != nil {
+			return fmt.Errorf("%s: address %v: %w", tunName, addr, err)
+		}
+		everywhere := &net.IPNet{
+			IP:   make(net.IP, addr.Addr().BitLen()/8),
+			Mask: net.CIDRMask(0, addr.Addr().BitLen()),
+		}
+		if err := netlink.RouteAdd(&netlink.Route{LinkIndex: tun.Attrs().Index, Dst: everywhere}); err != nil {
+			return fmt.Errorf("%s: route from %v: %w", tunName, addr, err)
+		}
+	}
 	return nil
 }
 
-// addAddr gives the TUN device of the calling thread's namespace an address.
+// addAddr gives the TUN device of the calling thread's namespace an address, for use at once.
 func addAddr(addr netip.Prefix) error {
 	tun, err := netlink.LinkByName(tunName)
 	if err != nil {
 		return err
 	}
-	return netlink.AddrAdd(tun, &netlink.Addr{IPNet: &net.IPNet{
+	a := &netlink.Addr{IPNet: &net.IPNet{
 		IP:   addr.Addr().AsSlice(),
 		Mask: net.CIDRMask(addr.Bits(), addr.Addr().BitLen()),
-	}})
+	}}
+	if addr.Addr().Is4() {
+		return netlink.AddrAdd(tun, a)
+	}
+	a.Flags = unix.IFA_F_NODAD // nobody else on the link could have it
+	if err := netlink.AddrAdd(tun, a); err != nil {
+		return err
+	}
+	return awaitLocal(addr.Addr())
+}
+
+// awaitLocal waits until packets for an IPv6 address of the calling thread's namespace are
+// taken in. The kernel sees to that from a work queue, and drops them before.
+func awaitLocal(addr netip.Addr) error {
+	// It takes about a millisecond; the limit is for a machine that is busy.
+	const interval, limit = time.Millisecond, 20 * time.Second
+	for start := time.Now(); ; time.Sleep(interval) {
+		routes, err := netlink.RouteGet(addr.AsSlice())
+		if err == nil && len(routes) == 1 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		if time.Since(start) > limit {
+			return errors.Join(errors.New("it does not come into use"), err)
+		}
+	}
 }

@@ -18,7 +18,7 @@ func addAddr(netip.Prefix) error { return errNotLinux }
 
 type namespace struct{}
 
-func newNamespace(netip.Prefix) (*namespace, *os.File, error) { return nil, nil, errNotLinux }
+func newNamespace(...netip.Prefix) (*namespace, *os.File, error) { return nil, nil, errNotLinux }
 
 func (*namespace) do(func() error) error { return errNotLinux }
 

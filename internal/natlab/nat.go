@@ -18,7 +18,7 @@ const sweepInterval = time.Minute
 // [Behaviour]. It reads no clock, and is not safe for concurrent use.
 type NAT struct {
 	behaviour Behaviour
-	external  netip.Addr
+	external  netip.Addr // not valid in a firewall
 	rng       *rand.Rand
 
 	byFlow   map[flow]*mapping   // as packets from inside look for it
@@ -93,7 +93,7 @@ func (n *NAT) Outbound(now time.Time, pkt []byte) Verdict {
 		s = n.addSession(m, p.Dst())
 	}
 	s.pass(now, p, Outbound)
-	p.setSrc(netip.AddrPortFrom(n.external, m.port.number))
+	p.setSrc(m.port.endpoint)
 	n.afterRST(m, p)
 	if hairpin {
 		v := n.Inbound(now, p.b)
@@ -158,7 +158,7 @@ func (n *NAT) parse(pkt []byte) (p Packet, reason string) {
 // admit finds the mapping through which a packet from outside comes in, or says why there
 // is none.
 func (n *NAT) admit(now time.Time, p Packet) (m *mapping, reason string) {
-	candidates := n.mappings(now, port{p.proto, p.Dst().Port()})
+	candidates := n.mappings(now, port{p.proto, p.Dst()})
 	if n.behaviour.NoSYN && p.bareSYN() {
 		for _, m := range candidates {
 			if m.static {
@@ -167,7 +167,10 @@ func (n *NAT) admit(now time.Time, p Packet) (m *mapping, reason string) {
 		}
 		return nil, "bare SYN"
 	}
-	if len(candidates) == 0 {
+	switch {
+	case len(candidates) == 0 && n.firewall():
+		return nil, "no session"
+	case len(candidates) == 0:
 		return nil, "no mapping"
 	}
 	for _, m := range candidates {

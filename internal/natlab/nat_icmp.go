@@ -1,9 +1,6 @@
 package natlab
 
-import (
-	"net/netip"
-	"time"
-)
+import "time"
 
 // inboundICMP translates an ICMP error about a packet that went out, and that packet in it
 // (RFC 5508, REQ-4). Sessions live on (RFC 5382, REQ-9).
@@ -12,8 +9,8 @@ func (n *NAT) inboundICMP(now time.Time, p Packet) Verdict {
 	if !ok {
 		return drop("protocol")
 	}
-	for _, m := range n.mappings(now, port{q.proto, q.Src().Port()}) {
-		if q.Src().Addr() == n.external && m.session(now, q.Dst()) != nil {
+	for _, m := range n.mappings(now, port{q.proto, q.Src()}) {
+		if m.session(now, q.Dst()) != nil {
 			q.setSrc(m.flow.internal)
 			p.setDst(m.flow.internal)
 			p.setICMPChecksum()
@@ -33,9 +30,8 @@ func (n *NAT) outboundICMP(now time.Time, p Packet) Verdict {
 	if m.session(now, q.Src()) == nil {
 		return drop("no session")
 	}
-	external := netip.AddrPortFrom(n.external, m.port.number)
-	q.setDst(external)
-	p.setSrc(external)
+	q.setDst(m.port.endpoint)
+	p.setSrc(m.port.endpoint)
 	p.setICMPChecksum()
 	return Verdict{Fate: Forwarded, Packet: p.b}
 }

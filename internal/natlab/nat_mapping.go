@@ -14,10 +14,10 @@ type flow struct {
 	remote   netip.AddrPort
 }
 
-// port is an external port.
+// port is an external port, with its address: a firewall has those of all hosts.
 type port struct {
-	proto  uint8
-	number uint16
+	proto    uint8
+	endpoint netip.AddrPort
 }
 
 // tuple is what is known of a session on the inside.
@@ -72,7 +72,7 @@ func (n *NAT) mappings(now time.Time, p port) []*mapping {
 }
 
 func (n *NAT) addMapping(f flow, number uint16) *mapping {
-	m := &mapping{flow: f, port: port{f.proto, number}, sessions: make(map[netip.AddrPort]*session)}
+	m := &mapping{flow: f, port: n.portOf(f, number), sessions: make(map[netip.AddrPort]*session)}
 	n.index(m)
 	return m
 }

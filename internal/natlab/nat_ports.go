@@ -22,9 +22,18 @@ func (n *NAT) allocate(now time.Time, f flow, remote netip.AddrPort) *mapping {
 	return n.addMapping(f, number)
 }
 
+// portOf is the external port with a number for a flow.
+func (n *NAT) portOf(f flow, number uint16) port {
+	addr := n.external
+	if n.firewall() {
+		addr = f.internal.Addr()
+	}
+	return port{f.proto, netip.AddrPortFrom(addr, number)}
+}
+
 func (n *NAT) choosePort(now time.Time, f flow, remote netip.AddrPort) (number uint16, ok bool) {
 	free := func(number uint16) bool {
-		for _, m := range n.mappings(now, port{f.proto, number}) {
+		for _, m := range n.mappings(now, n.portOf(f, number)) {
 			if n.behaviour.Ports != PortOverload || m.flow.remote == remote {
 				return false
 			}

@@ -16,7 +16,7 @@ func (n *NAT) Forward(external uint16, to netip.AddrPort) error {
 	switch {
 	case external == 0 || to.Port() == 0:
 		return fmt.Errorf("port %d to %v: there is no port 0", external, to)
-	case n.byFlow[f] != nil || len(n.byPort[port{protoTCP, external}]) > 0:
+	case n.byFlow[f] != nil || len(n.byPort[n.portOf(f, external)]) > 0:
 		return fmt.Errorf("port %d to %v: one of them is mapped already", external, to)
 	}
 	m := n.addMapping(f, external)

@@ -13,6 +13,8 @@ var (
 	inside1 = ap("10.1.0.1:4001")
 	inside2 = ap("10.1.0.2:4001")
 	remote1 = ap("46.0.2.1:80")
+	inside6 = ap("[2a00:46:0:1::1]:4001")
+	remote6 = ap("[2a00:46:0:2::1]:80")
 	epoch   = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
@@ -30,6 +32,13 @@ func newNATTest(t *testing.T, words string) *natTest {
 		t.Fatal(err)
 	}
 	return &natTest{t, NewNAT(b, natAddr, rand.New(rand.NewPCG(1, 2))), epoch}
+}
+
+func newFirewallTest(t *testing.T, words string) *natTest {
+	t.Helper()
+	n := newNATTest(t, words)
+	n.nat = newFirewall(n.nat.behaviour)
+	return n
 }
 
 // out sends a packet from inside, and returns its external endpoint, or the reason why it has none.
@@ -246,10 +255,18 @@ func FuzzNAT(f *testing.F) {
 	f.Add(tcpPacket(remote1, external, RST, ""))
 	f.Add(unreachableFor(mustParse(tcpPacket(external, remote1, SYN, ""))))
 	f.Add(unreachableFor(mustParse(tcpPacket(remote1, inside1, SYN, ""))))
+	f.Add(tcpPacket(inside6, remote6, SYN, ""))
+	f.Add(unreachableFor(mustParse(tcpPacket(inside6, remote6, SYN, ""))))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, words := range []string{"eim-eif-rst-hairpin", "apdm-apdf-icmp-overload-rstkills"} {
-			n := newNATTest(t, words)
-			n.open(protoTCP, inside1, remote1)
+		for _, words := range []string{"eim-eif-rst-hairpin", "apdm-apdf-icmp-overload-rstkills", "firewall"} {
+			var n *natTest
+			if words == "firewall" {
+				n = newFirewallTest(t, "eim-eif-rst-rstkills")
+				n.open(protoTCP, inside6, remote6)
+			} else {
+				n = newNATTest(t, words)
+				n.open(protoTCP, inside1, remote1)
+			}
 			for _, translate := range []func(time.Time, []byte) Verdict{n.nat.Outbound, n.nat.Inbound} {
 				v := translate(n.now, bytes.Clone(b))
 				if v.Fate == Dropped {

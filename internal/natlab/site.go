@@ -21,8 +21,13 @@ type SiteConfig struct {
 	Jitter time.Duration
 	// Loss is the probability that a packet is lost on the link, 0 to 1.
 	Loss float64
+	// IPv6 gives the hosts global IPv6 addresses as well. IPv6 is not translated. At a public
+	// site all comes in; at one with a NAT a stateful firewall lets in what belongs to a
+	// session that has begun inside, and NAT says how: Unsolicited, RSTKills, NoSYN and NoUDP.
+	IPv6 bool
 	// Behind is the site that this one is in: this site's outside is that one's inside.
-	// Both must have a NAT. If nil, the site is on the core.
+	// Both must have a NAT. IPv6 passes both sites' firewalls, and must be had by both. If nil,
+	// the site is on the core.
 	Behind *Site
 }
 
@@ -34,6 +39,8 @@ func (c *SiteConfig) check() error {
 		return fmt.Errorf("loss %v is not within 0 to 1", c.Loss)
 	case c.Behind != nil && (c.NAT.Mapping == Public || c.Behind.public()):
 		return errors.New("public sites have none behind them, and are behind none")
+	case c.IPv6 && c.Behind != nil && !c.Behind.ipv6:
+		return fmt.Errorf("no IPv6 from site %q, which this one is behind", c.Behind.name)
 	}
 	return c.NAT.check()
 }
@@ -48,6 +55,8 @@ type Site struct {
 	external  netip.Addr // invalid if public
 	behaviour Behaviour  // as last set
 	nat       *NAT       // nil if public
+	ipv6      bool
+	firewall  *NAT // for IPv6; nil if public, or without
 
 	delay, jitter time.Duration
 	loss          float64
@@ -64,6 +73,7 @@ func newSite(l *Lab, number byte, cfg SiteConfig) *Site {
 		name:   cfg.Name,
 		number: number,
 		parent: cfg.Behind,
+		ipv6:   cfg.IPv6,
 		delay:  cfg.Delay,
 		jitter: cfg.Jitter,
 		loss:   cfg.Loss,
@@ -96,7 +106,7 @@ func (s *Site) NAT() Behaviour {
 	return s.behaviour
 }
 
-// SetNAT puts another NAT, without mappings, in the place of the site's. A site cannot
+// SetNAT puts another NAT, without mappings, in the place of the site's, and another firewall. A site cannot
 // become public that way, or cease to be: its hosts keep their addresses.
 func (s *Site) SetNAT(b Behaviour) error {
 	if err := b.check(); err != nil {
@@ -116,6 +126,9 @@ func (s *Site) setNAT(b Behaviour) {
 	if b.Mapping != Public {
 		seed := s.lab.rng.Uint64()
 		s.nat = NewNAT(b, s.external, rand.New(rand.NewPCG(seed, 0)))
+		if s.ipv6 {
+			s.firewall = newFirewall(b)
+		}
 	}
 }
 
@@ -139,12 +152,16 @@ func (s *Site) Forward(external uint16, to netip.AddrPort) error {
 	return nil
 }
 
-// ResetNAT makes the NAT forget all mappings, as when it loses power.
+// ResetNAT makes the NAT forget all mappings, and the IPv6 firewall all sessions, as when the
+// router loses power.
 func (s *Site) ResetNAT() {
 	s.lab.mu.Lock()
 	defer s.lab.mu.Unlock()
 	if s.nat != nil {
 		s.nat.Reset()
+	}
+	if s.firewall != nil {
+		s.firewall.Reset()
 	}
 }
 

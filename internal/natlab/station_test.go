@@ -10,9 +10,10 @@ import (
 // station is a host without a namespace: it keeps what it gets. It is read when the bubble of
 // the test is at rest.
 type station struct {
-	site *Site
-	addr netip.Addr
-	got  []arrival
+	site  *Site
+	addr  netip.Addr
+	addr6 netip.Addr
+	got   []arrival
 }
 
 type arrival struct {
@@ -59,8 +60,11 @@ func joinStation(t *testing.T, site *Site) *station {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &station{site: site, addr: addr}
+	s := &station{site: site, addr: addr, addr6: site.addr6(addr)}
 	site.attach(addr, s)
+	if s.addr6.IsValid() {
+		site.attach(s.addr6, s)
+	}
 	return s
 }
 

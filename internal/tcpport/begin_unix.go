@@ -18,13 +18,15 @@ import (
 // [Port.Connect] does not tell when its SYN leaves; whoever needs something else to
 // happen after that begins so.
 func (p *Port) Begin(remote netip.AddrPort) (io.Closer, error) {
-	family := unix.AF_INET
-	var local, to unix.Sockaddr = &unix.SockaddrInet4{Port: int(p.number)},
-		&unix.SockaddrInet4{Port: int(remote.Port()), Addr: remote.Addr().Unmap().As4()}
-	if remote.Addr().Unmap().Is6() {
-		family = unix.AF_INET6
-		local, to = &unix.SockaddrInet6{Port: int(p.number)},
-			&unix.SockaddrInet6{Port: int(remote.Port()), Addr: remote.Addr().As16()}
+	family := unix.AF_INET6
+	var local, to unix.Sockaddr
+	if ip := remote.Addr().Unmap(); ip.Is4() {
+		family = unix.AF_INET
+		local = &unix.SockaddrInet4{Port: int(p.number)}
+		to = &unix.SockaddrInet4{Port: int(remote.Port()), Addr: ip.As4()}
+	} else {
+		local = &unix.SockaddrInet6{Port: int(p.number)}
+		to = &unix.SockaddrInet6{Port: int(remote.Port()), Addr: ip.As16()}
 	}
 	// Not all of these systems can set close-on-exec as they make a socket.
 	syscall.ForkLock.RLock()
@@ -45,10 +47,7 @@ func (p *Port) Begin(remote netip.AddrPort) (io.Closer, error) {
 		err = os.NewSyscallError("bind", unix.Bind(fd, local))
 	}
 	if err == nil {
-		if err = unix.Connect(fd, to); errors.Is(err, unix.EINPROGRESS) {
-			return begun(fd), nil
-		}
-		if err == nil { // to ourselves
+		if err = unix.Connect(fd, to); err == nil || errors.Is(err, unix.EINPROGRESS) {
 			return begun(fd), nil
 		}
 		err = os.NewSyscallError("connect", err)

@@ -15,6 +15,10 @@ import (
 // SYN was let in first, and the listener has the connection.
 var ErrTupleTaken = errors.New("a connection between the same two ports exists already")
 
+// ErrPortInUse is returned by [OpenNumber] when a program listens on the port
+// already.
+var ErrPortInUse = errors.New("another program listens on this port")
+
 // bindAttempts is how often Open looks for a number that is free for IPv4 and
 // for IPv6. The kernel picks it for IPv4 among some 28,000, so that a second
 // try is rare.
@@ -36,7 +40,7 @@ func Open() (*Port, error) {
 	var err error
 	for range bindAttempts {
 		var p *Port
-		if p, err = open(); err == nil {
+		if p, err = open(0); err == nil {
 			return p, nil
 		}
 		if !isPortInUse(err) {
@@ -46,8 +50,49 @@ func Open() (*Port, error) {
 	return nil, fmt.Errorf("tcpport: bind a shared port: %w", err)
 }
 
-func open() (*Port, error) {
-	l4, err := listen("tcp4", "0.0.0.0:0")
+// OpenNumber is [Open] for a port that a person chose; 0 leaves the choice to the
+// kernel. The error matches [ErrPortInUse] if that is the reason, also when it is
+// in use by a program that would share it: the kernel would give each of the
+// two some of the peers' connections.
+func OpenNumber(number uint16) (*Port, error) {
+	if number == 0 {
+		return Open()
+	}
+	p, err := openAlone(number)
+	if isPortInUse(err) {
+		err = fmt.Errorf("%w: %w", ErrPortInUse, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tcpport: bind port %d: %w", number, err)
+	}
+	return p, nil
+}
+
+// openAlone finds out whether somebody listens by a socket that does not share,
+// and which is closed before the ones that do are made.
+func openAlone(number uint16) (*Port, error) {
+	var alone net.ListenConfig
+	alone.SetMultipathTCP(false)
+	for network, address := range unspecified {
+		l, err := alone.Listen(context.Background(), network, netip.AddrPortFrom(address, number).String())
+		if isPortInUse(err) {
+			return nil, err
+		}
+		if err == nil {
+			l.Close()
+		}
+	}
+	return open(number)
+}
+
+// unspecified is the wildcard address of each family.
+var unspecified = map[string]netip.Addr{
+	"tcp4": netip.IPv4Unspecified(),
+	"tcp6": netip.IPv6Unspecified(),
+}
+
+func open(number uint16) (*Port, error) {
+	l4, err := listen("tcp4", number)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +100,7 @@ func open() (*Port, error) {
 		number:    uint16(l4.Addr().(*net.TCPAddr).Port),
 		listeners: []*net.TCPListener{l4},
 	}
-	l6, err := listen("tcp6", netip.AddrPortFrom(netip.IPv6Unspecified(), p.number).String())
+	l6, err := listen("tcp6", p.number)
 	switch {
 	case err == nil:
 		p.listeners = append(p.listeners, l6)
@@ -72,11 +117,11 @@ func open() (*Port, error) {
 	return p, nil
 }
 
-func listen(network, address string) (*net.TCPListener, error) {
+func listen(network string, number uint16) (*net.TCPListener, error) {
 	lc := net.ListenConfig{Control: share}
 	// A Multipath TCP socket cannot share its port with plain TCP sockets.
 	lc.SetMultipathTCP(false)
-	l, err := lc.Listen(context.Background(), network, address)
+	l, err := lc.Listen(context.Background(), network, netip.AddrPortFrom(unspecified[network], number).String())
 	if err != nil {
 		return nil, err
 	}

@@ -70,7 +70,17 @@ func TestConnectFrom(t *testing.T) {
 // connect to it. Had the silent port heard that SYN, connection or refusal would
 // have come before.
 func TestSilentPort(t *testing.T) {
-	s, err := ListenSilent(loopback)
+	for _, ip := range []netip.Addr{loopback, netip.IPv6Loopback()} {
+		t.Run(ip.String(), func(t *testing.T) { testSilentPort(t, ip) })
+	}
+}
+
+func testSilentPort(t *testing.T, ip netip.Addr) {
+	s, err := ListenSilent(ip)
+	if errors.Is(err, unix.EADDRNOTAVAIL) && ip.Is6() {
+		t.Logf("no IPv6 here: %v", err)
+		return
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +99,7 @@ func TestSilentPort(t *testing.T) {
 	if err != nil || state.State != unix.BPF_TCP_SYN_SENT {
 		t.Errorf("state %v, %v, want SYN-SENT", state, err)
 	}
-	c, err := s.Connect(t.Context(), netip.AddrPortFrom(loopback, p.Number()))
+	c, err := s.Connect(t.Context(), netip.AddrPortFrom(ip, p.Number()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,17 +18,42 @@ const labelWidth = 10
 
 // A Console writes to a person.
 type Console struct {
-	w io.Writer
+	w       io.Writer
+	passing bool // the last line is one that the next replaces
 }
 
 // New returns a Console on w.
-func New(w io.Writer) *Console { return &Console{w} }
+func New(w io.Writer) *Console { return &Console{w: w} }
 
 // Line writes a line of text behind a label. An empty label continues the one
 // before.
 func (c *Console) Line(label, format string, args ...any) {
+	c.Clear()
+	fmt.Fprintln(c.w, line(label, format, args...))
+}
+
+// Passing writes a line, to a person at a terminal, that the next one replaces.
+// Elsewhere it writes nothing.
+func (c *Console) Passing(label, format string, args ...any) {
+	if !c.terminal() {
+		return
+	}
+	c.Clear()
+	fmt.Fprint(c.w, line(label, format, args...))
+	c.passing = true
+}
+
+// Clear takes a passing line off the screen, if there is one.
+func (c *Console) Clear() {
+	if c.passing {
+		fmt.Fprint(c.w, "\r\x1b[K") // back to the left; erase the line (ECMA-48, EL)
+		c.passing = false
+	}
+}
+
+func line(label, format string, args ...any) string {
 	text := fmt.Sprintf("%-*s%s", labelWidth, label, fmt.Sprintf(format, args...))
-	fmt.Fprintln(c.w, strings.TrimRight(text, " "))
+	return strings.TrimRight(text, " ")
 }
 
 // Print writes lines as they are, for what a person copies and pastes.
@@ -52,3 +77,6 @@ func Log(verbose bool) {
 		gologshim.SetDefaultHandler(slog.DiscardHandler)
 	}
 }
+
+// OneLine is an error's text without line breaks.
+func OneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
 // patience is how long a test waits for what a program says, or for its end. It is
@@ -50,13 +52,24 @@ type Process struct {
 // Start starts a command. At the end of the test it is killed if it still runs.
 func Start(t *testing.T, cmd *exec.Cmd) *Process {
 	t.Helper()
+	return start(t, cmd, cmd.Start)
+}
+
+// StartIn is Start in a host of a lab.
+func StartIn(t *testing.T, host *natlab.Host, cmd *exec.Cmd) *Process {
+	t.Helper()
+	return start(t, cmd, func() error { return host.Start(cmd) })
+}
+
+func start(t *testing.T, cmd *exec.Cmd, begin func() error) *Process {
+	t.Helper()
 	p := &Process{t: t, cmd: cmd, lines: make(chan string, 1024), done: make(chan struct{})}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd.Stderr = &p.stderr
-	if err := cmd.Start(); err != nil {
+	if err := begin(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
@@ -130,4 +143,19 @@ type Result struct {
 func Run(t *testing.T, cmd *exec.Cmd) Result {
 	t.Helper()
 	return Start(t, cmd).Wait()
+}
+
+// Find returns the path of a program that the test needs, and that a Debian package
+// has. Without it the test is skipped and says so; with CI=true it fails instead.
+func Find(t *testing.T, name, pkg string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("CI=true, but %v: install Debian's %s", err, pkg)
+	}
+	t.Skipf("%v: install Debian's %s", err, pkg)
+	return ""
 }

@@ -1,0 +1,147 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	tpt "github.com/libp2p/go-libp2p/core/transport"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+)
+
+// initiate is the initiator's part, from the peer's ANSWER on.
+func (a *attempt) initiate(ctx context.Context, theirs holepunch.Terms) (tpt.CapableConn, error) {
+	begin := time.Now()
+	for {
+		if err := a.admit(theirs); err != nil {
+			return nil, a.finish(err)
+		}
+		if a.withoutHairpin() {
+			return nil, a.finish(holepunch.ErrNoHairpin)
+		}
+		if a.sameSite() {
+			// The peer has told us its addresses within the site.
+			if err := a.signal.More(lanCandidates(a.own.port.Number())); err != nil {
+				return nil, err
+			}
+		}
+		conn, err := a.open(ctx)
+		if err == nil || !a.again(ctx, begin, err) {
+			return conn, err
+		}
+		if theirs, err = a.retry(ctx); err != nil {
+			return nil, a.finish(err)
+		}
+	}
+}
+
+// again tells whether another round may help: where a port has to be foretold.
+func (a *attempt) again(ctx context.Context, begin time.Time, err error) bool {
+	return errors.Is(err, holepunch.ErrNoConnection) && ctx.Err() == nil &&
+		a.outcome().Way == holepunch.ByPrediction &&
+		a.round < holepunch.MaxRounds && time.Since(begin) < holepunch.Window
+}
+
+// open is the punch of one round.
+func (a *attempt) open(ctx context.Context) (tpt.CapableConn, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer a.minding(ctx, stop)()
+	defer a.noticing(ctx, stop)()
+	a.t.at(a.peer, fmt.Sprintf("punching from port %d to %v", a.own.port.Number(), toMultiaddrs(a.remote)))
+	trace := a.tracer()
+	trace(offered(a.own.terms.Candidates, a.remote))
+	p := a.punch(trace)
+	if a.outcome().Way == holepunch.ByPrediction {
+		p.Window = foretoldWindow
+	}
+	conn, err := holepunch.Open(ctx, p, a.t.shake(a.peer, a.dir, stop))
+	return conn, a.finish(a.explain(err))
+}
+
+// minding ends the punch through stop when the peer says that it gave up. The
+// peer has no success to tell of: that is ours to decide.
+func (a *attempt) minding(ctx context.Context, stop context.CancelCauseFunc) (end func()) {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		for {
+			select {
+			case n, ok := <-a.news:
+				if !ok {
+					return
+				}
+				if n.Err != nil {
+					stop(n.Err)
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() {
+		stop(nil)
+		<-over
+	}
+}
+
+// noticing ends the punch through stop when there is a direct connection to the
+// peer by other means: it may connect to our listener, see dialBack. The swarm
+// looks for such a connection when a dial fails.
+func (a *attempt) noticing(ctx context.Context, stop context.CancelCauseFunc) (end func()) {
+	over := make(chan struct{})
+	if !slices.ContainsFunc(a.own.terms.Candidates, isListener) {
+		close(over)
+		return func() {}
+	}
+	go func() {
+		defer close(over)
+		if _, err := awaitDirect(ctx, a.h, a.peer); err == nil {
+			stop(errConnectedOtherwise)
+		}
+	}()
+	return func() {
+		stop(nil)
+		<-over
+	}
+}
+
+var errConnectedOtherwise = errors.New("the peer has connected to this host's listener")
+
+// retry begins the next round, with fresh candidates, and returns the peer's.
+func (a *attempt) retry(ctx context.Context) (holepunch.Terms, error) {
+	a.round++
+	port, err := a.t.dialPort()
+	if err != nil {
+		return holepunch.Terms{}, err
+	}
+	a.own.release()
+	if a.own, err = a.t.takeStance(ctx, a.h, port); err != nil {
+		return holepunch.Terms{}, err
+	}
+	if err := a.signal.Retry(a.round, a.own.terms); err != nil {
+		return holepunch.Terms{}, err
+	}
+	silence := time.NewTimer(holepunch.AnswerTimeout)
+	defer silence.Stop()
+	for {
+		select {
+		case n, ok := <-a.news:
+			switch {
+			case !ok:
+				return holepunch.Terms{}, holepunch.ErrSignalLost
+			case n.Err != nil:
+				return holepunch.Terms{}, n.Err
+			case n.Type == pb.Message_ANSWER && n.Round == a.round:
+				return n.Terms, nil
+			}
+		case <-silence.C:
+			return holepunch.Terms{}, holepunch.ErrNoAnswer
+		case <-ctx.Done():
+			return holepunch.Terms{}, context.Cause(ctx)
+		}
+	}
+}

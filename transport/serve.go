@@ -1,0 +1,208 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	tpt "github.com/libp2p/go-libp2p/core/transport"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+)
+
+// A retried round ends by the initiator's RETRY.
+type retried struct{ news holepunch.News }
+
+func (r *retried) Error() string { return "the peer tries again" }
+
+// accept answers the initiator's terms, or refuses them with the reason.
+func (a *attempt) accept(theirs holepunch.Terms) error {
+	if holepunch.SameSite(a.own.terms.Candidates, theirs.Candidates) {
+		a.own.name(lanCandidates(a.own.port.Number())...)
+	}
+	// This expects the initiator before the ANSWER leaves: its SYN may be
+	// quicker than our return from sending it.
+	if err := a.admit(theirs); err != nil {
+		switch {
+		case holepunch.Impossible(a.own.terms, theirs) != nil:
+			a.signal.RefuseImpossible(a.own.terms.Behaviour)
+		case errors.Is(err, holepunch.ErrBusy):
+			a.signal.Refuse(pb.Status_BUSY, words(err))
+		default:
+			a.signal.Refuse(pb.Status_NO_CANDIDATE, words(err))
+		}
+		return err
+	}
+	return a.signal.Answer(a.round, a.own.terms)
+}
+
+// serveRounds is the responder's part from its ANSWER on. A failure is told to the
+// peer, so that its user learns the reason at once.
+func (a *attempt) serveRounds(ctx context.Context, l *listener) error {
+	for {
+		err := a.serve(ctx, l)
+		var again *retried
+		if errors.As(err, &again) {
+			if err = a.restart(ctx, l, again.news); err == nil {
+				continue
+			}
+			return a.finish(err)
+		}
+		if err != nil {
+			a.signal.Done(err, words(err))
+		}
+		return err
+	}
+}
+
+// restart takes a fresh stance for the round that the initiator asks for.
+func (a *attempt) restart(ctx context.Context, l *listener, n holepunch.News) error {
+	a.round = n.Round
+	a.own.release()
+	own, err := a.t.takeStance(ctx, a.h, l.port)
+	if err != nil {
+		a.signal.Refuse(pb.Status_NO_ADDRESS, words(err))
+		return err
+	}
+	a.own = own
+	return a.accept(n.Terms)
+}
+
+// serve is the punch of one round.
+func (a *attempt) serve(ctx context.Context, l *listener) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	trace := a.tracer()
+	trace(offered(a.own.terms.Candidates, a.remote))
+	p := a.punch(trace)
+	secured := make(chan struct{})
+	first := sync.OnceFunc(func() { close(secured) })
+	more := make(chan []holepunch.Candidate)
+	p.More = more
+	defer a.dialBack(ctx, stop)()
+	end := a.obey(ctx, stop, secured, more)
+	defer end()
+	err := holepunch.Serve(ctx, p, a.t.shake(a.peer, a.dir, stop), func(c tpt.CapableConn) {
+		l.deliver(ctx, c)
+		first()
+	})
+	if errors.Is(err, errConnectedThere) && directConn(a.h, a.peer) != nil {
+		err = nil
+	}
+	end()
+	err = a.explain(err) // after obey, which may add to what is known
+	return a.finish(err)
+}
+
+// securedSoon is how long a responder that was told of success goes on until it
+// has the connection, too: the last flight of the handshake may be lost twice.
+const securedSoon = 3 * time.Second
+
+// obey does what the initiator says during a round. It ends the punch through stop:
+// at once if the initiator gave up or tries again, and if it has its connection,
+// when we have it as well. Silence is no reason to stop: with the relayed connection
+// gone, the punch is all that is left.
+func (a *attempt) obey(ctx context.Context, stop context.CancelCauseFunc, secured <-chan struct{}, more chan<- []holepunch.Candidate) (end func()) {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		for {
+			var n holepunch.News
+			var ok bool
+			select {
+			case n, ok = <-a.news:
+			case <-ctx.Done():
+			}
+			if !ok {
+				return
+			}
+			switch {
+			case n.Type == pb.Message_RETRY && n.Round > a.round:
+				stop(&retried{n})
+			case n.Type == pb.Message_CANDIDATES:
+				if cs := a.add(n.Terms.Candidates); len(cs) > 0 {
+					select {
+					case more <- cs:
+					case <-ctx.Done():
+					}
+				}
+			case n.Type == pb.Message_DONE && n.Err != nil:
+				stop(n.Err)
+			case n.Type == pb.Message_DONE:
+				// Where the relayed path is the shorter one, we may not have
+				// the connection yet.
+				select {
+				case <-secured:
+				case <-ctx.Done():
+				case <-time.After(securedSoon):
+				}
+				stop(errConnectedThere)
+			}
+		}
+	}()
+	return func() {
+		stop(nil)
+		<-over
+	}
+}
+
+// errConnectedThere ends the punch of a responder, since the initiator has a direct
+// connection: one to the host's own listener, or one that did not come up here.
+var errConnectedThere = errors.New("the initiator has its connection")
+
+// add admits candidates that come late, those of the initiator's own site, and
+// returns the new ones.
+func (a *attempt) add(cs []holepunch.Candidate) []holepunch.Candidate {
+	room := holepunch.MaxCandidates - len(a.theirs.Candidates)
+	a.theirs.Candidates = append(a.theirs.Candidates, cs[:min(max(room, 0), len(cs))]...)
+	had := len(a.remote)
+	if a.admit(a.theirs) != nil || len(a.remote) <= had {
+		return nil
+	}
+	return a.remote[had:]
+}
+
+// dialBackDelay is the head start of the punch, unless the NATs are known to allow
+// none: it is through by then, or has lost a SYN. Both would make two connections.
+const dialBackDelay = time.Second
+
+// dialBack has the swarm connect to the initiator's listeners. That gives a
+// connection of the host's like any other, which makes us its client and outbound;
+// the initiator notices that it is there.
+func (a *attempt) dialBack(ctx context.Context, stop context.CancelCauseFunc) (end func()) {
+	over := make(chan struct{})
+	var listeners []ma.Multiaddr
+	for _, c := range a.remote {
+		if isListener(c) {
+			listeners = append(listeners, toMultiaddr(c.Addr))
+		}
+	}
+	if len(listeners) == 0 {
+		close(over)
+		return func() {}
+	}
+	delay := dialBackDelay
+	if !a.outcome().Possible() {
+		delay = 0
+	}
+	go func() {
+		defer close(over)
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return
+		}
+		a.h.Peerstore().AddAddrs(a.peer, listeners, addrTTL)
+		if _, err := a.h.Network().DialPeer(network.WithForceDirectDial(ctx, serviceName), a.peer); err == nil {
+			stop(errConnectedThere)
+		}
+	}()
+	return func() {
+		stop(nil)
+		<-over
+	}
+}

@@ -1,0 +1,172 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+// A stance is how the host takes part in one round of an attempt: the port that
+// it punches from, and what it tells the peer of itself.
+type stance struct {
+	port    *tcpport.Port
+	expect  *tcpport.Expectation
+	terms   holepunch.Terms
+	release func() // everything; may be called twice
+}
+
+// takeStance chooses the port and names the candidates.
+//
+// Nearly always that is the warm port, at its reflexive addresses. Behind a NAT
+// that gives every destination a port of its own these are of no use to the
+// peer, unless the filter lets anybody in. Where that port can be foretold it is
+// from a fresh local port, which has no mapping yet: one that the NAT will preserve,
+// or give the next in sequence.
+func (t *Transport) takeStance(ctx context.Context, h host.Host, w *warmPort) (*stance, error) {
+	v, release, err := w.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t.learnNAT()
+	s := &stance{port: w.Port, release: release}
+	s.terms.Behaviour = t.nat.behaviour(ctx, v.mapping)
+	s.terms.Guessing = t.cfg.guess
+	s.terms.Candidates = holepunch.Reflexive(v.addrs...)
+	switch b := s.terms.Behaviour; {
+	case foretells(b):
+		err = t.foretell(ctx, s, v.addrs)
+	case b.Ports == stun.Preserved || b.Ports == stun.PortsUnknown:
+		s.terms.Candidates = preserved(s.terms.Candidates, w.Number())
+	}
+	if err != nil {
+		release()
+		return nil, err
+	}
+	if a, ok := stun.PublicIPv6(); ok && !slices.ContainsFunc(s.terms.Candidates, isIPv6) {
+		s.name(holepunch.Reflexive(netip.AddrPortFrom(a, s.port.Number()))...)
+	}
+	s.name(listeners(h)...)
+	s.expect = s.port.Expect()
+	giveUp := s.release
+	s.release = sync.OnceFunc(func() {
+		s.expect.Close()
+		giveUp()
+	})
+	return s, nil
+}
+
+// foretells tells whether the external port towards a peer has to be foretold,
+// and can be.
+func foretells(b stun.Behaviour) bool {
+	return (b.Mapping == stun.ADM || b.Mapping == stun.APDM) && b.Filtering != stun.EIF &&
+		(b.Ports == stun.Preserved || b.Ports == stun.Sequential)
+}
+
+// foretell takes a fresh port, and names the external ports that it may get. It is
+// for IPv4 only.
+func (t *Transport) foretell(ctx context.Context, s *stance, reflexive []netip.AddrPort) error {
+	fresh, err := tcpport.Open()
+	if err != nil {
+		return err
+	}
+	release := s.release
+	s.release = func() {
+		fresh.Close()
+		release()
+	}
+	var cs []holepunch.Candidate
+	for _, a := range reflexive {
+		if a.Addr().Is4() && s.terms.Behaviour.Ports == stun.Preserved {
+			cs = append(cs, holepunch.Candidate{Kind: pb.Candidate_PREDICTED, Addr: netip.AddrPortFrom(a.Addr(), fresh.Number())})
+		}
+	}
+	if s.terms.Behaviour.Ports == stun.Sequential {
+		last, err := t.lastMapping(ctx)
+		if err != nil {
+			s.release()
+			return err
+		}
+		cs = holepunch.Foretell(last, s.terms.Behaviour.Step)
+	}
+	s.port, s.terms.Candidates = fresh, nil
+	s.name(cs...)
+	return nil
+}
+
+// lastMapping makes a mapping to a STUN server, from a port of its own, and
+// returns its external address: what comes next in sequence is for the peer.
+func (t *Transport) lastMapping(ctx context.Context) (netip.AddrPort, error) {
+	port, err := tcpport.Open()
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	defer port.Close()
+	var errs []error
+	for _, server := range t.cfg.servers { // one by one: each takes a port of the sequence
+		mapped, err := bindingOf(ctx, port, server)
+		if err == nil && mapped.Addr().Is4() {
+			return mapped, nil
+		}
+		errs = append(errs, err)
+	}
+	return netip.AddrPort{}, fmt.Errorf("%w: %w", ErrNoReflexiveAddress, errors.Join(errs...))
+}
+
+func bindingOf(ctx context.Context, port *tcpport.Port, server string) (netip.AddrPort, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout/2)
+	defer cancel()
+	conn, err := stun.Dial(ctx, lingerless{port}, server)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	defer conn.Close()
+	return conn.Binding(ctx)
+}
+
+// preserved adds the port itself to the candidates at each IPv4 address: a NAT
+// that preserves ports may have had to give another one towards a STUN server,
+// where a neighbour used it already, and will not towards the peer.
+// Where that is not known of a NAT, it is one SYN in vain.
+func preserved(cs []holepunch.Candidate, port uint16) []holepunch.Candidate {
+	var more []holepunch.Candidate
+	for _, c := range cs {
+		own := netip.AddrPortFrom(c.Addr.Addr(), port)
+		at := func(o holepunch.Candidate) bool { return o.Addr == own }
+		if own.Addr().Is4() && !slices.ContainsFunc(cs, at) && !slices.ContainsFunc(more, at) {
+			more = append(more, holepunch.Candidate{Kind: pb.Candidate_PREDICTED, Addr: own})
+		}
+	}
+	return append(cs, more...)
+}
+
+// name adds candidates, as far as there is room.
+func (s *stance) name(cs ...holepunch.Candidate) {
+	room := holepunch.MaxCandidates - len(s.terms.Candidates)
+	s.terms.Candidates = append(s.terms.Candidates, cs[:min(room, len(cs))]...)
+}
+
+// maxListeners is how many listeners of the host are named: one for each family.
+const maxListeners = 2
+
+// listeners are the public addresses at which the host accepts plain TCP
+// connections as far as it knows: its own, or ones that a router forwards.
+func listeners(h host.Host) []holepunch.Candidate {
+	var cs []holepunch.Candidate
+	for _, a := range h.Addrs() {
+		if ap, ok := fromMultiaddr(a); ok && manet.IsPublicAddr(a) && len(cs) < maxListeners {
+			cs = append(cs, holepunch.Candidate{Kind: pb.Candidate_LISTENER, Addr: ap})
+		}
+	}
+	return cs
+}
