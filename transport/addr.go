@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"encoding/binary"
 	"net"
 	"net/netip"
 
@@ -51,16 +52,12 @@ func target(a ma.Multiaddr) netip.AddrPort {
 
 // fromMultiaddr reads an address of an IP address and a TCP port and nothing else.
 func fromMultiaddr(a ma.Multiaddr) (netip.AddrPort, bool) {
-	// Of a name manet would ask the resolver.
 	if len(a) != 2 || a[0].Code() != ma.P_IP4 && a[0].Code() != ma.P_IP6 || a[1].Code() != ma.P_TCP {
 		return netip.AddrPort{}, false
 	}
-	n, err := manet.ToNetAddr(a)
-	if err != nil {
-		return netip.AddrPort{}, false
-	}
-	ap := n.(*net.TCPAddr).AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), true
+	// Not by manet, which does not know IPv4-mapped addresses, and looks up names.
+	ip, ok := netip.AddrFromSlice(a[0].RawValue())
+	return netip.AddrPortFrom(ip.Unmap(), binary.BigEndian.Uint16(a[1].RawValue())), ok
 }
 
 func toMultiaddr(a netip.AddrPort) ma.Multiaddr {

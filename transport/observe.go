@@ -235,6 +235,9 @@ func readObserved(r io.Reader) (netip.AddrPort, error) {
 		if err != nil {
 			return netip.AddrPort{}, err
 		}
+		if len(a) == 3 && a[2].Code() == ma.P_P2P {
+			a = a[:2] // js-libp2p says whom it sees there
+		}
 		ap, ok := fromMultiaddr(a)
 		if ip := ap.Addr(); ok && !ip.IsUnspecified() && !ip.IsMulticast() && ap.Port() != 0 {
 			return ap, nil
