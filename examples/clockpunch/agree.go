@@ -25,6 +25,11 @@ const (
 	// retransmission on a path that loses a packet or two.
 	answerTime = 2 * time.Second
 
+	// sealTime is how long the other waits for the seal after it has agreed:
+	// longer than the leader can take, so that it does not turn away from a
+	// connection that the leader takes for good.
+	sealTime = 2 * answerTime
+
 	// partingTime is how long the leader waits for the other to hang up.
 	partingTime = 5 * time.Second
 )
@@ -41,6 +46,10 @@ var errNotChosen = errors.New("the peers agreed on another connection")
 //	  | chosen ------------------> |    on one at a time
 //	  | <------------------ agreed |    on the one that lives
 //	  | sealed ------------------> |
+//
+// What was chosen is brought to its end although the slot may be over: the slots of
+// two clocks end at different times, and one end would be left with half an
+// agreement.
 type agreement struct {
 	own    hello
 	turn   chan struct{} // a token, for who may choose next
@@ -81,10 +90,11 @@ func (p *partner) part(ctx context.Context) {
 	p.Close()
 }
 
-// shake is the handshake of package holepunch: it succeeds on one connection.
-func (a *agreement) shake(ctx context.Context, c *holepunch.Conn) (*partner, error) {
+// shake is the handshake of package holepunch: it succeeds on one connection. Ctx is the
+// program's, and slot ends with the slot.
+func (a *agreement) shake(ctx, slot context.Context, c *holepunch.Conn) (*partner, error) {
 	p := &partner{conn: c}
-	err := during(ctx, c, func() (err error) {
+	err := during(slot, c, func() (err error) {
 		if _, err = c.Write(a.own.append(nil)); err == nil {
 			p.hello, err = readHello(c)
 		}
@@ -96,9 +106,9 @@ func (a *agreement) shake(ctx context.Context, c *holepunch.Conn) (*partner, err
 		err = errSelf
 	case a.own.leads(p.hello):
 		p.led = true
-		err = a.lead(ctx, p)
+		err = a.lead(ctx, slot, p)
 	default:
-		err = during(ctx, c, func() error { return follow(p) })
+		err = follow(ctx, slot, p)
 	}
 	if err != nil {
 		return nil, err
@@ -108,13 +118,13 @@ func (a *agreement) shake(ctx context.Context, c *holepunch.Conn) (*partner, err
 
 // lead chooses p's connection, unless another one is, and waits while another one
 // may be.
-func (a *agreement) lead(ctx context.Context, p *partner) error {
+func (a *agreement) lead(ctx, slot context.Context, p *partner) error {
 	select {
 	case <-a.turn:
 	case <-a.sealed:
 		return errNotChosen
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	case <-slot.Done():
+		return context.Cause(slot)
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
@@ -138,17 +148,21 @@ func (a *agreement) lead(ctx context.Context, p *partner) error {
 }
 
 // follow waits for the leader's choice.
-func follow(p *partner) error {
-	if err := expectByte(p.conn, chosen); err != nil {
+func follow(ctx, slot context.Context, p *partner) error {
+	if err := during(slot, p.conn, func() error { return expectByte(p.conn, chosen) }); err != nil {
 		return err
 	}
-	begun := time.Now()
-	if err := writeByte(p.conn, agreed); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, sealTime)
+	defer cancel()
+	return during(ctx, p.conn, func() error {
+		begun := time.Now()
+		if err := writeByte(p.conn, agreed); err != nil {
+			return err
+		}
+		err := expectByte(p.conn, sealed)
+		p.rtt = time.Since(begun)
 		return err
-	}
-	err := expectByte(p.conn, sealed)
-	p.rtt = time.Since(begun)
-	return err
+	})
 }
 
 // during talks on c until ctx ends.

@@ -65,7 +65,7 @@ func TestAgreeOnOne(t *testing.T) {
 		}
 		for end, side := range map[*holepunch.Conn]*agreement{a: leader, b: other} {
 			wg.Go(func() {
-				p, err := side.shake(ctx, end)
+				p, err := side.shake(ctx, ctx, end)
 				if err != nil {
 					tcpport.Reset(end.TCPConn) // as package holepunch does
 					return
@@ -109,7 +109,7 @@ func TestAgreeOnTheOneThatLives(t *testing.T) {
 
 	dead := make(chan error, 1)
 	go func() {
-		_, err := leader.shake(t.Context(), a1)
+		_, err := leader.shake(t.Context(), t.Context(), a1)
 		dead <- err
 	}()
 	if _, err := b1.Write(other.own.append(nil)); err != nil {
@@ -123,12 +123,12 @@ func TestAgreeOnTheOneThatLives(t *testing.T) {
 	}
 	led := make(chan error, 1)
 	go func() {
-		_, err := leader.shake(t.Context(), a2)
+		_, err := leader.shake(t.Context(), t.Context(), a2)
 		led <- err
 	}()
 	followed := make(chan error, 1)
 	go func() {
-		_, err := other.shake(t.Context(), b2)
+		_, err := other.shake(t.Context(), t.Context(), b2)
 		followed <- err
 	}()
 	tcpport.Reset(b1.TCPConn)
@@ -139,6 +139,45 @@ func TestAgreeOnTheOneThatLives(t *testing.T) {
 		if err := <-end; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// The slot may end while the two agree, and at either end first.
+func TestAgreeBeyondTheSlot(t *testing.T) {
+	leader, other := agreements()
+	for name, test := range map[string]struct {
+		side, peer  *agreement
+		say, before string // the peer's byte before the slot ends, if any, and ours
+		after, last string // the same after it
+	}{
+		"leader": {leader, other, "", string(rune(chosen)), string(rune(agreed)), string(rune(sealed))},
+		"other":  {other, leader, string(rune(chosen)), string(rune(agreed)), string(rune(sealed)), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := connection(t)
+			slot, end := context.WithCancel(t.Context())
+			result := make(chan error, 1)
+			go func() {
+				_, err := test.side.shake(t.Context(), slot, a)
+				result <- err
+			}()
+			exchange := func(say, want string) {
+				t.Helper()
+				if _, err := io.WriteString(b, say); err != nil {
+					t.Fatal(err)
+				}
+				got := make([]byte, len(want))
+				if _, err := io.ReadFull(b, got); err != nil || string(got) != want {
+					t.Fatalf("got %q, %v, want %q", got, err, want)
+				}
+			}
+			exchange(string(test.peer.own.append(nil))+test.say, string(test.side.own.append(nil))+test.before)
+			end()
+			exchange(test.after, test.last)
+			if err := <-result; err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
@@ -162,7 +201,7 @@ func TestShakeRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.CloseWrite()
-			if p, err := test.side.shake(t.Context(), a); !errors.Is(err, test.want) {
+			if p, err := test.side.shake(t.Context(), t.Context(), a); !errors.Is(err, test.want) {
 				t.Errorf("got %+v, %v, want %v", p, err, test.want)
 			}
 		})
@@ -171,7 +210,7 @@ func TestShakeRefuses(t *testing.T) {
 		a, _ := connection(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
-		if p, err := leader.shake(ctx, a); !errors.Is(err, context.DeadlineExceeded) {
+		if p, err := leader.shake(t.Context(), ctx, a); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %+v, %v", p, err)
 		}
 	})

@@ -46,19 +46,19 @@ func (p *puncher) run(ctx context.Context, a *agreement, window time.Duration) (
 		mu  sync.Mutex // guards t
 		met *partner
 	)
-	slot, cancel := context.WithTimeout(ctx, window)
-	defer cancel()
-	err := holepunch.Serve(slot, holepunch.Punch{
+	shake := func(slot context.Context, c *holepunch.Conn) (*partner, error) { return a.shake(ctx, slot, c) }
+	err := holepunch.Serve(ctx, holepunch.Punch{
 		Port:   p.port,
 		Expect: p.expect,
 		Remote: holepunch.Reflexive(p.peer),
+		Window: window,
 		Trace: func(e holepunch.Event) {
 			now := p.clock.now()
 			mu.Lock()
 			defer mu.Unlock()
 			t.add(e, now)
 		},
-	}, a.shake, func(m *partner) {
+	}, shake, func(m *partner) {
 		m.up = p.clock.now()
 		met = m
 	})
