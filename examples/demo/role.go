@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/signal"
 	"time"
@@ -15,6 +17,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/pair"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/rendezvous"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/stunserver"
+	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 // roleEnv makes this program an actor: a [role] in JSON.
@@ -31,6 +35,9 @@ type role struct {
 
 	Listen ma.Multiaddr `json:"listen,omitempty"` // of the relay: where
 	STUN   string       `json:"stun,omitempty"`   // of the relay: where it serves STUN
+	// STUN2 are two addresses and ports of the relay's, instead of STUN: at both it can
+	// tell all that there is to know of a NAT.
+	STUN2 []netip.AddrPort `json:"stun2,omitempty"`
 
 	Pair   *pair.Config `json:"pair,omitempty"`   // of the peers
 	Target peer.ID      `json:"target,omitempty"` // of alice
@@ -87,9 +94,22 @@ func (r role) serve(ctx context.Context, say func(message)) error {
 	if err != nil {
 		return err
 	}
-	say(message{Serving: &pair.Config{Relay: server.Info(), STUN: []string{server.STUNAddr().String()}}})
+	var servers []string
+	var stunFailed <-chan error
+	if r.STUN2 == nil {
+		servers = []string{server.STUNAddr().String()}
+	} else {
+		s, err := stunserver.Start(&stun.ServerConfig{Addresses: [2]netip.AddrPort(r.STUN2)}, stunserver.Endpoints(r.STUN2[0], r.STUN2[1]))
+		if err != nil {
+			return errors.Join(err, server.Shutdown(ctx))
+		}
+		defer s.Close()
+		servers, stunFailed = []string{r.STUN2[0].String(), r.STUN2[1].String()}, s.Failed()
+	}
+	say(message{Serving: &pair.Config{Relay: server.Info(), STUN: servers}})
 	select {
 	case err = <-server.Failed():
+	case err = <-stunFailed:
 	case <-ctx.Done():
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)

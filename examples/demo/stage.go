@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,7 +39,8 @@ type stage struct {
 
 	start     map[string]func(*exec.Cmd) error // starts a process at an actor's place
 	relayAddr string                           // multiaddr at which the relay listens
-	stunAddr  string                           // host:port of the STUN server
+	stunAddr  string                           // host:port of the STUN server on loopback
+	stunAddrs []netip.AddrPort                 // two of the one in a lab
 
 	// In a lab only.
 	relay, alice, bob *natlab.Host
@@ -88,7 +90,12 @@ func (s *stage) build(opts options) error {
 		case relayName:
 			s.relay = host
 			s.relayAddr = fmt.Sprintf("/ip4/%s/tcp/4001", host.Addr())
-			s.stunAddr = fmt.Sprintf("%s:3478", host.Addr())
+			second, err := host.AddAddr()
+			if err != nil {
+				return err
+			}
+			s.stunAddr = ""
+			s.stunAddrs = []netip.AddrPort{netip.AddrPortFrom(host.Addr(), 3478), netip.AddrPortFrom(second, 3479)}
 		case aliceName:
 			s.alice = host
 		case bobName:

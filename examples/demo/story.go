@@ -47,7 +47,7 @@ func (s *story) play(ctx context.Context) (pair.Report, error) {
 	if err != nil {
 		return pair.Report{}, err
 	}
-	relay, err := s.enter(ctx, role{Name: relayName, Listen: listen, STUN: s.stage.stunAddr})
+	relay, err := s.enter(ctx, role{Name: relayName, Listen: listen, STUN: s.stage.stunAddr, STUN2: s.stage.stunAddrs})
 	if err != nil {
 		return pair.Report{}, err
 	}

@@ -29,9 +29,11 @@ func explain(err error) string {
 		return ""
 	case errors.Is(err, context.Canceled) || errors.Is(err, transport.ErrClosed):
 		return "interrupted"
+	case impossible[holepunch.ReasonOf(err)] && errors.As(err, &punch):
+		return oneLine(punch.Err)
 	case errors.Is(err, holepunch.ErrNoConnection) && errors.As(err, &punch):
 		// Also when the other side was the first to say so.
-		return fmt.Sprintf("no connection to %s came up in %s: these NATs may not allow one, as when a SYN is let in by neither, or comes from a port that cannot be predicted",
+		return fmt.Sprintf("no connection to %s came up in %s: as far as is known these NATs allow one; natcheck on both sides may tell more",
 			list(punch.Remote), holepunch.Window)
 	case errors.As(err, &refused):
 		return explainRefusal(refused)
@@ -49,6 +51,14 @@ func explain(err error) string {
 		return "a TCP connection came up, but it could not be secured: " + oneLine(punch.Err)
 	}
 	return oneLine(err)
+}
+
+// impossible are the reasons that two NATs give; the error has their behaviours.
+var impossible = map[holepunch.Reason]bool{
+	holepunch.ErrUnpredictable: true,
+	holepunch.ErrPortFiltered:  true,
+	holepunch.ErrNoBareSYN:     true,
+	holepunch.ErrNoHairpin:     true,
 }
 
 // explainRefusal says what the other side means by its status.

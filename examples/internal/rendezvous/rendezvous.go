@@ -23,36 +23,42 @@ import (
 // Config is where a Server listens, and who it is.
 type Config struct {
 	Listen    []ma.Multiaddr // of the relay's host
-	STUN      string         // host:port of the STUN server
+	STUN      string         // host:port of the STUN server; "" for none
 	Identity  crypto.PrivKey // nil for a throw-away one
 	Unlimited bool           // relay connections without bounds of time and data
 }
 
-// A Server is a relay and a STUN server.
+// A Server is a relay, and a STUN server if it was asked for.
 type Server struct {
 	host     host.Host
 	relay    *relay.Relay
 	stun     *stun.Server
-	listener net.Listener // of stun
+	listener net.Listener // of stun; nil without
 	failed   chan error
 }
 
 // Start starts a Server. Shutdown must be called.
 func Start(cfg Config) (*Server, error) {
-	l, err := net.Listen("tcp", cfg.STUN)
-	if err != nil {
-		return nil, fmt.Errorf("STUN server: %w", err)
+	s := &Server{stun: stun.NewServer(nil), failed: make(chan error, 1)}
+	if cfg.STUN != "" {
+		var err error
+		if s.listener, err = net.Listen("tcp", cfg.STUN); err != nil {
+			return nil, fmt.Errorf("STUN server: %w", err)
+		}
 	}
-	s := &Server{stun: stun.NewServer(nil), listener: l, failed: make(chan error, 1)}
 	if err := s.startRelay(cfg); err != nil {
-		l.Close()
+		if s.listener != nil {
+			s.listener.Close()
+		}
 		return nil, fmt.Errorf("relay: %w", err)
 	}
-	go func() {
-		if err := s.stun.Serve(l); !errors.Is(err, stun.ErrServerClosed) {
-			s.failed <- fmt.Errorf("STUN server: %w", err)
-		}
-	}()
+	if s.listener != nil {
+		go func() {
+			if err := s.stun.Serve(s.listener); !errors.Is(err, stun.ErrServerClosed) {
+				s.failed <- fmt.Errorf("STUN server: %w", err)
+			}
+		}()
+	}
 	return s, nil
 }
 
@@ -88,7 +94,7 @@ func (s *Server) startRelay(cfg Config) (err error) {
 // Info is the relay's peer ID and addresses.
 func (s *Server) Info() peer.AddrInfo { return peer.AddrInfo{ID: s.host.ID(), Addrs: s.host.Addrs()} }
 
-// STUNAddr is where the STUN server listens.
+// STUNAddr is where the STUN server listens, if there is one.
 func (s *Server) STUNAddr() *net.TCPAddr { return s.listener.Addr().(*net.TCPAddr) }
 
 // Failed delivers the error that the server cannot go on after.
