@@ -45,6 +45,7 @@ func TestLab(t *testing.T) {
 	for _, nats := range [][2]string{
 		{"eim-apdf-rst", "eim-apdf-rst"},
 		{"apdm-apdf-random", "eim-eif"},
+		{"apdm-apdf-sequential", "apdm-apdf-rst-sequential2"},
 		{"public", "eim-adf-icmp-rstkills"},
 	} {
 		t.Run(nats[0]+" to "+nats[1], func(t *testing.T) {
@@ -58,7 +59,7 @@ func TestLab(t *testing.T) {
 	t.Run("impossible", func(t *testing.T) {
 		const nat = "apdm-apdf-random"
 		res, r := demoResult(t, exec.Command(exe, "-json", "-a", nat, "-b", nat))
-		if r.Status != 1 || !res.Relayed || res.Direct || res.RelayedRTT <= 0 || !strings.Contains(res.Reason, "these NATs may not allow one") {
+		if r.Status != 1 || !res.Relayed || res.Direct || res.RelayedRTT <= 0 || !strings.Contains(res.Reason, "both NATs give every destination another port, at random") {
 			t.Errorf("status %d, %+v", r.Status, res)
 		}
 	})

@@ -18,7 +18,7 @@ func TestInterrupt(t *testing.T) {
 	exe := program.Build(t, ".")
 	for name, env := range map[string]string{"lab": "", "loopback": "1"} {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.Command(exe, "-a", "apdm-apdf-random", "-b", "apdm-apdf-random", "-bytes", "1000000000000")
+			cmd := exec.Command(exe, "-oneway", "200ms", "-bytes", "1000000000000")
 			cmd.Env = append(os.Environ(), loopbackEnv+"="+env)
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			p := program.Start(t, cmd)
