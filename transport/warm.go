@@ -23,6 +23,12 @@ const (
 	// answered by then has lost a SYN at least.
 	headStart = 1500 * time.Millisecond
 
+	// quorumTime is how long the first answer waits for the others: two tell whether
+	// the mapping depends on the destination, and three outvote one that lies. It is
+	// more than the differences between servers nearby, and little against what an
+	// address that is wrong costs.
+	quorumTime = 100 * time.Millisecond
+
 	// After all have failed, a port that should be warm asks again after retryMin,
 	// doubling up to retryMax. It does so, too, after observers that hang up within
 	// shortLived (coturn --stun-only: 3 s) instead of holding the connection; a dial
@@ -56,6 +62,8 @@ type warmPort struct {
 	asked   map[source]*asked
 	late    bool          // the servers' head start is over
 	turn    *time.Timer   // until then
+	first   time.Time     // when the first answer came of those that are held
+	quorum  *time.Timer   // for a while after that
 	retry   *time.Timer   // until those who failed are asked again; nil unless all have
 	backoff time.Duration // before that
 	view    view
@@ -95,6 +103,8 @@ func newWarmPort(servers []string, peers func(port uint16) []source) (*warmPort,
 		news:  make(chan news),
 		asked: make(map[source]*asked),
 		turn:  time.NewTimer(headStart),
+
+		quorum: time.NewTimer(quorumTime),
 	}
 	for _, s := range servers {
 		w.servers = append(w.servers, stunServer(s))
@@ -162,6 +172,7 @@ func (w *warmPort) run() {
 			w.heard(n)
 		case <-w.turn.C:
 			w.late = true
+		case <-w.quorum.C:
 		case <-retry:
 			w.forgive()
 		case <-w.ctx.Done():
@@ -249,6 +260,10 @@ func (w *warmPort) heard(n news) {
 	a := w.asked[n.of]
 	switch {
 	case n.err == nil:
+		if w.count(isHeld) == 0 {
+			w.first = time.Now()
+			w.quorum.Reset(quorumTime)
+		}
 		a.held, a.since = &n.answer, time.Now()
 	case a.held != nil && time.Since(a.since) >= shortLived:
 		log.Debug("observer has gone, and is asked anew", "observer", n.of, "err", n.err)
@@ -287,6 +302,8 @@ func (w *warmPort) reply() {
 			w.backoff = min(max(2*w.backoff, retryMin), retryMax)
 			w.retry = time.NewTimer(w.backoff)
 		}
+	case w.count(isAsking) > 0 && time.Since(w.first) < quorumTime:
+		return
 	case w.count(isHeld, isIPv4) > 0, w.count(isHeld) > 0 && w.count(isAsking, isIPv4) == 0:
 		r.view = w.view
 	default:
@@ -325,6 +342,7 @@ func (w *warmPort) failure() error {
 // cool lets go of everybody.
 func (w *warmPort) cool() {
 	w.turn.Stop()
+	w.quorum.Stop()
 	w.stopRetry()
 	w.backoff = 0
 	for _, a := range w.asked {
