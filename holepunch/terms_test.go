@@ -1,0 +1,171 @@
+package holepunch
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+func candidates(kind pb.Candidate_Kind, ss ...string) []Candidate {
+	var cs []Candidate
+	for _, a := range addrs(ss...) {
+		cs = append(cs, Candidate{Kind: kind, Addr: a})
+	}
+	return cs
+}
+
+// Two NATs that allow nothing are no obstacle to other ways.
+func TestImpossible(t *testing.T) {
+	v4 := Reflexive(addrs("46.0.1.1:40000")...)
+	elsewhere := Reflexive(addrs("46.0.2.1:40000")...)
+	v6 := Reflexive(addrs("46.0.2.1:40000", "[2a00::2]:40000")...)
+	for name, tc := range map[string]struct {
+		own, theirs Terms
+		want        Reason
+	}{
+		"both random":            {Terms{v4, random, false}, Terms{elsewhere, random, false}, ErrUnpredictable},
+		"a filter by port":       {Terms{v4, portFilter, false}, Terms{elsewhere, random, false}, ErrPortFiltered},
+		"no bare SYN":            {Terms{v4, noBareSYN, true}, Terms{elsewhere, noBareSYN, true}, ErrNoBareSYN},
+		"IPv6 on one side":       {Terms{v4, random, false}, Terms{v6, random, false}, ErrUnpredictable},
+		"IPv6 on both":           {Terms{v6, random, false}, Terms{v6, random, false}, ""},
+		"a listener":             {Terms{v4, random, false}, Terms{candidates(pb.Candidate_LISTENER, "46.0.2.1:4001"), random, false}, ""},
+		"the same site":          {Terms{v4, random, false}, Terms{v4, random, false}, ""},
+		"one willing to guess":   {Terms{v4, portFilter, true}, Terms{elsewhere, random, false}, ErrPortFiltered},
+		"both willing to guess":  {Terms{v4, portFilter, true}, Terms{elsewhere, random, true}, ""},
+		"nothing to guess there": {Terms{v4, random, true}, Terms{elsewhere, random, true}, ErrUnpredictable},
+		"possible":               {Terms{v4, portFilter, false}, Terms{elsewhere, sequential, false}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, err := range []error{Impossible(tc.own, tc.theirs), Impossible(tc.theirs, tc.own)} {
+				if got := ReasonOf(err); got != tc.want || (err == nil) != (tc.want == "") {
+					t.Errorf("got %v, want %q", err, tc.want)
+				}
+			}
+		})
+	}
+}
+
+func TestGuesses(t *testing.T) {
+	easy, hard := Terms{Behaviour: portFilter, Guessing: true}, Terms{Behaviour: random, Guessing: true}
+	if got := Guesses(easy, hard); got != GuessPorts {
+		t.Errorf("the side with the known port: got %d, want GuessPorts", got)
+	}
+	if got := Guesses(hard, easy); got != OfferPorts {
+		t.Errorf("the side with random ports: got %d, want OfferPorts", got)
+	}
+	if got := Guesses(easy, Terms{Behaviour: sequential, Guessing: true}); got != NoGuess {
+		t.Errorf("where ports can be foretold: got %d, want NoGuess", got)
+	}
+}
+
+func TestLANCandidates(t *testing.T) {
+	links := []netip.Prefix{netip.MustParsePrefix("192.168.1.7/24"), netip.MustParsePrefix("fd00::7/64"), netip.MustParsePrefix("46.0.9.9/24")}
+	own := Reflexive(addrs("46.0.1.1:40000")...)
+	neighbour := Reflexive(addrs("46.0.1.1:40001")...)
+	stranger := Reflexive(addrs("46.0.2.1:40001")...)
+	for name, tc := range map[string]struct {
+		peer []Candidate
+		lan  []string
+		want []string
+	}{
+		"neighbours":      {neighbour, []string{"192.168.1.8:40001", "[fd00::8]:40001"}, []string{"192.168.1.8:40001", "[fd00::8]:40001"}},
+		"more than two":   {neighbour, []string{"192.168.1.8:40001", "192.168.1.9:40001", "192.168.1.10:40001"}, []string{"192.168.1.8:40001", "192.168.1.9:40001"}},
+		"another site":    {stranger, []string{"192.168.1.8:40001"}, nil},
+		"another network": {neighbour, []string{"192.168.2.8:40001", "10.0.0.1:40001"}, nil},
+		"ourselves":       {neighbour, []string{"192.168.1.7:40001"}, nil},
+		"low port":        {neighbour, []string{"192.168.1.8:22"}, nil},
+		"public":          {neighbour, []string{"46.0.9.8:40001"}, nil},
+		"loopback":        {neighbour, []string{"127.0.0.1:40001", "[::1]:40001"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := Admissible(own, slices.Concat(tc.peer, candidates(pb.Candidate_LAN, tc.lan...)), links)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := addrsOf(got[1:]); !slices.Equal(got, addrs(tc.want...)) {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestRounds: the signalling of an attempt with a second round and further candidates.
+func TestRounds(t *testing.T) {
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	ctx := t.Context()
+	fresh := Terms{Candidates: Foretell(netip.MustParseAddrPort("46.0.1.1:50000"), 1), Behaviour: sequential}
+	responder := make(chan error, 1)
+	go func() {
+		responder <- func() error {
+			offer, err := Receive(ctx, b)
+			if err != nil {
+				return err
+			}
+			if err := offer.Answer(0, theirs); err != nil {
+				return err
+			}
+			for _, want := range []pb.Message_Type{pb.Message_CANDIDATES, pb.Message_RETRY} {
+				n, err := offer.Next(ctx)
+				if err != nil || n.Type != want {
+					return errors.Join(err, errors.New("got "+n.Type.String()))
+				}
+				if n.Type == pb.Message_RETRY && (n.Round != 1 || !slices.Equal(n.Terms.Candidates, fresh.Candidates) || n.Terms.Behaviour != sequential) {
+					return errors.New("wrong terms of the second round")
+				}
+			}
+			return offer.Answer(1, theirs)
+		}()
+	}()
+	sig, _, err := Offer(ctx, a, ours, netip.AddrPort{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sig.More(candidates(pb.Candidate_LAN, "192.168.1.8:40000")); err != nil {
+		t.Fatal(err)
+	}
+	if err := sig.Retry(1, fresh); err != nil {
+		t.Fatal(err)
+	}
+	n, err := sig.Next(ctx)
+	if err != nil || n.Type != pb.Message_ANSWER || n.Round != 1 || n.Err != nil {
+		t.Errorf("got %+v, %v, want the ANSWER of round 1", n, err)
+	}
+	if err := <-responder; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestImpossibleIsExplained: a responder that knows that there is no way refuses, and the
+// initiator says why in its own words.
+func TestImpossibleIsExplained(t *testing.T) {
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	go func() {
+		if offer, err := Receive(t.Context(), b); err == nil {
+			offer.RefuseImpossible(random)
+		}
+	}()
+	own := Terms{Candidates: ours.Candidates, Behaviour: random}
+	_, _, err := Offer(t.Context(), a, own, netip.AddrPort{})
+	var punch *PunchError
+	if !errors.As(err, &punch) || punch.Op != "offer" || punch.Reason() != ErrUnpredictable || !strings.Contains(err.Error(), "this side: APDM, APDF, random") {
+		t.Errorf("got %v, want an offer's ErrUnpredictable with both behaviours", err)
+	}
+}
+
+// A value of a behaviour that a later version knows is unknown here.
+func TestBehaviourOfALaterVersion(t *testing.T) {
+	got := behaviourFromPB(&pb.Behaviour{Mapping: 9, Filtering: 9, Ports: 9, Unsolicited: -1, BareSyn: 7, Hairpin: pb.Behaviour_NO})
+	if want := (stun.Behaviour{Hairpin: stun.No}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
