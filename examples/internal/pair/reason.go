@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 
+	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
 	"github.com/simopen/go-libp2p-simopen/transport"
@@ -30,7 +31,7 @@ func explain(err error) string {
 	case errors.Is(err, context.Canceled) || errors.Is(err, transport.ErrClosed):
 		return "interrupted"
 	case impossible[holepunch.ReasonOf(err)] && errors.As(err, &punch):
-		return oneLine(punch.Err)
+		return console.OneLine(punch.Err)
 	case errors.Is(err, holepunch.ErrNoConnection) && errors.As(err, &punch):
 		// Also when the other side was the first to say so.
 		return fmt.Sprintf("no connection to %s came up in %s: as far as is known these NATs allow one; natcheck on both sides may tell more",
@@ -40,17 +41,17 @@ func explain(err error) string {
 	case errors.Is(err, transport.ErrPeerUnsupported):
 		return "the other side does not speak " + holepunch.Protocol
 	case errors.Is(err, holepunch.ErrNoAddress):
-		return "this side does not know its address: " + oneLine(err)
+		return "this side does not know its address: " + console.OneLine(err)
 	case errors.Is(err, holepunch.ErrNoAnswer):
 		return "the relayed connection is up, but the other side does not answer"
 	case errors.Is(err, transport.ErrNoRelayedConn) || errors.Is(err, holepunch.ErrSignalLost):
 		return "the relayed connection broke before the peers knew each other's addresses"
 	case errors.Is(err, holepunch.ErrNoCandidate):
-		return "the other side's addresses cannot be connected to: " + oneLine(err)
+		return "the other side's addresses cannot be connected to: " + console.OneLine(err)
 	case errors.Is(err, holepunch.ErrHandshake) && errors.As(err, &punch):
-		return "a TCP connection came up, but it could not be secured: " + oneLine(punch.Err)
+		return "a TCP connection came up, but it could not be secured: " + console.OneLine(punch.Err)
 	}
-	return oneLine(err)
+	return console.OneLine(err)
 }
 
 // impossible are the reasons that two NATs give; the error has their behaviours.
@@ -96,8 +97,6 @@ func cause(err error) error {
 	}
 	return err
 }
-
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 func list[T fmt.Stringer](items []T) string {
 	texts := make([]string, len(items))
