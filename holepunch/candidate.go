@@ -127,7 +127,10 @@ func Admissible(own, peer []Candidate, links []netip.Prefix) ([]Candidate, error
 func admissible(c Candidate, own []Candidate) error {
 	a := c.Addr.Addr()
 	weAre := func(is func(netip.Addr) bool) bool {
-		return slices.ContainsFunc(own, func(o Candidate) bool { return is(o.Addr.Addr()) })
+		return slices.ContainsFunc(own, func(o Candidate) bool {
+			// What we told of our site says nothing of those who see us.
+			return o.Kind == pb.Candidate_REFLEXIVE && is(o.Addr.Addr())
+		})
 	}
 	switch {
 	case c.Addr.Port() < minPort:

@@ -46,7 +46,7 @@ func (p *punch[C]) connect(ctx context.Context, to Candidate) {
 	if !throughNAT(to) {
 		begin = begin.Add(-quickPhase)
 	}
-	for n := 0; p.Budget.spend(ctx) == nil; n++ {
+	for n := 0; p.Budget.Spend(ctx) == nil; n++ {
 		p.trace(Event{Kind: Connecting, Remote: remote})
 		p.attempts.Add(1)
 		c, err := p.Port.Connect(ctx, remote)

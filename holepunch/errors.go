@@ -78,7 +78,7 @@ const (
 // is in Err: match it with [errors.Is] against this package's sentinels and
 // the context's errors, or with [errors.As] against [*RemoteError].
 type PunchError struct {
-	Op       string           // the stage: "offer", "request", "receive", "answer", "admit", "retry", "candidates" or "open"
+	Op       string           // the stage: "offer", "request", "receive", "answer", "admit", "retry" or "open"
 	Local    uint16           // local port of the punch; 0 during signalling
 	Remote   []netip.AddrPort // candidates of the peer that were tried, or to be tried
 	Attempts int              // connects that were begun, in all; the kernel repeats the SYN of one

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -32,6 +33,7 @@ type Limiter struct {
 
 	mu       sync.Mutex
 	guessing bool // there is one attempt that guesses ports
+	guessed  time.Time
 	attempts int
 	peers    map[string]*peerLimit
 }
@@ -71,23 +73,30 @@ func (l *Limiter) Begin(peer string) (*Budget, error) {
 	return &Budget{limiter: l, peer: p}, nil
 }
 
-// BeginGuess admits an attempt that guesses ports, one at a time for a host, or
-// returns an error that matches [ErrBusy]. The function returned gives the place
-// back.
+// guessPause is between two attempts of a host that guess ports. Whom the SYNs go
+// to is the peer's choice.
+const guessPause = time.Minute
+
+// BeginGuess admits an attempt that guesses ports, one at a time for a host and
+// one a minute, or returns an error that matches [ErrBusy]. The function returned
+// gives the place back.
 func (l *Limiter) BeginGuess() (end func(), err error) {
 	if l == nil {
 		return func() {}, nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.guessing {
+	switch {
+	case l.guessing:
 		return nil, fmt.Errorf("%w: ports of another peer are being guessed", ErrBusy)
+	case time.Since(l.guessed) < guessPause:
+		return nil, fmt.Errorf("%w: ports were guessed less than %v ago", ErrBusy, guessPause)
 	}
 	l.guessing = true
 	return func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.guessing = false
+		l.guessing, l.guessed = false, time.Now()
 	}, nil
 }
 
@@ -106,8 +115,8 @@ type Budget struct {
 	peer    *peerLimit
 }
 
-// spend waits until a SYN may be sent.
-func (b *Budget) spend(ctx context.Context) error {
+// Spend waits until a SYN may be sent.
+func (b *Budget) Spend(ctx context.Context) error {
 	if b == nil {
 		return nil
 	}

@@ -40,7 +40,7 @@ func testLimiter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = b.spend(ctx)
+		err = b.Spend(ctx)
 		b.End()
 		if err != nil {
 			break

@@ -32,6 +32,7 @@ const (
 type Stream interface {
 	io.ReadWriter
 	SetDeadline(time.Time) error
+	SetReadDeadline(time.Time) error
 	SetWriteDeadline(time.Time) error
 }
 
@@ -92,7 +93,7 @@ func (s *Signal) exchange(ctx context.Context, m *message, want pb.Message_Type)
 		ctx, cancel = context.WithTimeoutCause(ctx, AnswerTimeout, errSilent)
 		defer cancel()
 	}
-	defer interrupt(ctx, s.stream)()
+	defer interrupt(ctx, s.stream.SetDeadline)()
 	if err := s.write(m); err != nil {
 		return nil, interrupted(ctx, fmt.Errorf("%w: %w", ErrSignalLost, err))
 	}
@@ -132,7 +133,7 @@ func Receive(ctx context.Context, s Stream) (*Received, error) {
 	sig := newSignal(s)
 	ctx, cancel := context.WithTimeoutCause(ctx, AnswerTimeout, errSilent)
 	defer cancel()
-	stop := interrupt(ctx, s)
+	stop := interrupt(ctx, s.SetDeadline)
 	m, err := read(sig.r)
 	stop()
 	err = interrupted(ctx, err)
@@ -169,9 +170,9 @@ func (s *Signal) Retry(round int, own Terms) error {
 	return s.tell("retry", &message{typ: pb.Message_RETRY, round: round, terms: own})
 }
 
-// More adds candidates to those of the round under way.
-func (s *Signal) More(cs []Candidate) error {
-	return s.tell("candidates", &message{typ: pb.Message_CANDIDATES, terms: Terms{Candidates: cs}})
+// More adds candidates to those of the round under way. It is best effort.
+func (s *Signal) More(cs []Candidate) {
+	s.last(&message{typ: pb.Message_CANDIDATES, terms: Terms{Candidates: cs}})
 }
 
 func (s *Signal) tell(op string, m *message) error {
@@ -239,7 +240,7 @@ type News struct {
 // returns an error that matches [ErrSignalLost]: the relay may have died, and the
 // punch need not end for that.
 func (s *Signal) Next(ctx context.Context) (News, error) {
-	defer interrupt(ctx, s.stream)()
+	defer interrupt(ctx, s.stream.SetReadDeadline)()
 	for {
 		m, err := read(s.r)
 		if err != nil {
@@ -270,19 +271,19 @@ func (s *Signal) write(m *message) error {
 	return s.w.WriteMsg(m.marshal())
 }
 
-// interrupt makes reads and writes on s fail when ctx ends, until the function
+// interrupt makes what a deadline is set for fail when ctx ends, until the function
 // that it returns is called.
-func interrupt(ctx context.Context, s Stream) func() {
+func interrupt(ctx context.Context, setDeadline func(time.Time) error) func() {
 	done := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		s.SetDeadline(time.Unix(1, 0))
+		setDeadline(time.Unix(1, 0))
 		close(done)
 	})
 	return func() {
 		if !stop() {
 			<-done
 		}
-		s.SetDeadline(time.Time{})
+		setDeadline(time.Time{})
 	}
 }
 

@@ -20,15 +20,17 @@ type Terms struct {
 // no obstacle to IPv6, to a listener that anybody can reach, or within a site.
 func Impossible(own, theirs Terms) error {
 	outcome := Predict(own.Behaviour, theirs.Behaviour)
-	switch {
-	case outcome.Possible(),
-		has(own, ipv6) && has(theirs, ipv6),
-		has(own, listener) || has(theirs, listener),
-		SameSite(own.Candidates, theirs.Candidates),
-		Guesses(own, theirs) != NoGuess:
+	if outcome.Possible() || otherWay(own, theirs) || Guesses(own, theirs) != NoGuess {
 		return nil
 	}
 	return fmt.Errorf("%w (this side: %s; the other: %s)", outcome.Reason, own.Behaviour, theirs.Behaviour)
+}
+
+// otherWay tells whether there may be one that the NATs have no say in.
+func otherWay(own, theirs Terms) bool {
+	return has(own, ipv6) && has(theirs, ipv6) ||
+		has(own, listener) || has(theirs, listener) ||
+		SameSite(own.Candidates, theirs.Candidates)
 }
 
 // Guesses is our part in guessing ports, if both are willing and nothing else can
@@ -36,7 +38,7 @@ func Impossible(own, theirs Terms) error {
 func Guesses(own, theirs Terms) Guess {
 	willing := own.Guessing && theirs.Guessing
 	switch {
-	case !willing || Predict(own.Behaviour, theirs.Behaviour).Reason != ErrPortFiltered:
+	case !willing || otherWay(own, theirs) || Predict(own.Behaviour, theirs.Behaviour).Reason != ErrPortFiltered:
 		return NoGuess
 	case foresight(own.Behaviour) == none:
 		return OfferPorts

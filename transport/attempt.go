@@ -39,7 +39,8 @@ type attempt struct {
 	theirs holepunch.Terms
 	remote []holepunch.Candidate // theirs that may be dialled, see admit
 
-	endGuess func() // gives the host's place for guessing ports back; nil without
+	guess    holepunch.Guess // in the first round
+	endGuess func()          // gives the host's place for guessing ports back; nil without
 }
 
 // release gives back what the attempt holds.
@@ -95,11 +96,12 @@ func (a *attempt) admit(theirs holepunch.Terms) error {
 
 func (a *attempt) admissible() ([]holepunch.Candidate, error) {
 	own, theirs := a.own.terms, a.theirs
-	if err := holepunch.Impossible(own, theirs); err != nil {
-		return nil, err
-	}
 	remote, err := holepunch.Admissible(own.Candidates, theirs.Candidates, links())
 	if err != nil {
+		return nil, err
+	}
+	theirs.Candidates = remote // no others are a way
+	if err := holepunch.Impossible(own, theirs); err != nil {
 		return nil, err
 	}
 	if remote, err = a.t.ungated(a.peer, remote); err != nil {
@@ -109,8 +111,10 @@ func (a *attempt) admissible() ([]holepunch.Candidate, error) {
 	if a.dir == network.DirOutbound && a.sameSite() && own.Behaviour.Hairpin == stun.No && !slices.ContainsFunc(remote, needsNoHairpin) {
 		return nil, holepunch.ErrNoHairpin
 	}
-	if holepunch.Guesses(own, theirs) != holepunch.NoGuess && a.endGuess == nil {
-		a.endGuess, err = a.t.limiter.BeginGuess()
+	if a.round == 0 && a.endGuess == nil {
+		if a.guess = holepunch.Guesses(own, theirs); a.guess != holepunch.NoGuess {
+			a.endGuess, err = a.t.limiter.BeginGuess()
+		}
 	}
 	return remote, err
 }
@@ -143,7 +147,7 @@ func (a *attempt) punch(trace func(Event)) holepunch.Punch {
 		Port:   a.own.port,
 		Expect: a.own.expect,
 		Remote: a.remote,
-		Guess:  holepunch.Guesses(a.own.terms, a.theirs),
+		Guess:  a.guess,
 		Budget: a.budget,
 		Trace:  punchTrace(trace),
 	}
@@ -163,8 +167,20 @@ func (a *attempt) finish(err error) error {
 	return err
 }
 
+// foretold tells whether a side has named ports that are foretold: then the round is a
+// short one, and another may help. Otherwise it would but close what is coming up.
+func (a *attempt) foretold() bool {
+	return foretells(a.own.terms.Behaviour) || foretells(a.theirs.Behaviour)
+}
+
 // explain adds what is known of the two sides to a failure.
 func (a *attempt) explain(err error) error {
+	var remote *holepunch.RemoteError
+	if errors.As(err, &remote) && remote.Status == pb.Status_IMPOSSIBLE {
+		if reason := holepunch.Impossible(a.own.terms, a.theirs); reason != nil {
+			return reason
+		}
+	}
 	if errors.Is(err, holepunch.ErrNoConnection) && a.sameSite() && a.own.terms.Behaviour.Hairpin != stun.Yes {
 		return fmt.Errorf("%w: %w", holepunch.ErrNoHairpin, err)
 	}

@@ -57,7 +57,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	}
 	t.at(p, "asking who sees our address")
 	// From here on the peer's SYN may come.
-	own, err := t.takeStance(ctx, h, port)
+	own, err := t.takeStance(ctx, h, port, budget)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,13 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	// In this order, backwards: the listening ends, DONE is written, the
 	// stream is closed.
 	defer signal.stream.Close()
-	defer func() { signal.Done(err, words(err)) }()
+	defer func() {
+		if errors.Is(err, errConnectedOtherwise) {
+			signal.Done(nil, "")
+			return
+		}
+		signal.Done(err, words(err))
+	}()
 	defer a.hear(ctx)()
 	return a.initiate(ctx, theirs)
 }

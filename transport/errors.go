@@ -71,6 +71,10 @@ func words(err error) string {
 		ErrGated,
 		network.ErrResourceLimitExceeded,
 		ErrNoRelayedConn,
+		holepunch.ErrUnpredictable,
+		holepunch.ErrPortFiltered,
+		holepunch.ErrNoBareSYN,
+		holepunch.ErrNoHairpin,
 		holepunch.ErrNoCandidate,
 		holepunch.ErrBusy,
 		holepunch.ErrHandshake,
@@ -81,4 +85,10 @@ func words(err error) string {
 		}
 	}
 	return ""
+}
+
+// isImpossible tells a failure that the two NATs are the reason of, before any SYN.
+func isImpossible(err error) bool {
+	return errors.Is(err, holepunch.ErrUnpredictable) || errors.Is(err, holepunch.ErrPortFiltered) ||
+		errors.Is(err, holepunch.ErrNoBareSYN)
 }

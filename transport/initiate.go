@@ -22,24 +22,25 @@ func (a *attempt) initiate(ctx context.Context, theirs holepunch.Terms) (tpt.Cap
 		}
 		if a.sameSite() {
 			// The peer has told us its addresses within the site.
-			if err := a.signal.More(lanCandidates(a.own.port.Number())); err != nil {
-				return nil, err
-			}
+			a.signal.More(lanCandidates(a.own.port.Number()))
 		}
 		conn, err := a.open(ctx)
 		if err == nil || !a.again(ctx, begin, err) {
 			return conn, err
 		}
-		if theirs, err = a.retry(ctx); err != nil {
-			return nil, a.finish(err)
+		var failed error
+		if theirs, failed = a.retry(ctx); failed != nil {
+			return nil, a.finish(fmt.Errorf("%w (and %w)", err, failed))
 		}
 	}
 }
 
-// again tells whether another round may help: where a port has to be foretold.
+// again tells whether another round may help: where a port has to be foretold, and
+// the peer has not given up.
 func (a *attempt) again(ctx context.Context, begin time.Time, err error) bool {
-	return errors.Is(err, holepunch.ErrNoConnection) && ctx.Err() == nil &&
-		a.outcome().Way == holepunch.ByPrediction &&
+	var remote *holepunch.RemoteError
+	return errors.Is(err, holepunch.ErrNoConnection) && !errors.As(err, &remote) && ctx.Err() == nil &&
+		a.foretold() &&
 		a.round < holepunch.MaxRounds && time.Since(begin) < holepunch.Window
 }
 
@@ -52,7 +53,7 @@ func (a *attempt) open(ctx context.Context) (tpt.CapableConn, error) {
 	trace := a.tracer()
 	trace(offered(a.own.terms.Candidates, a.remote))
 	p := a.punch(trace)
-	if a.outcome().Way == holepunch.ByPrediction {
+	if a.foretold() {
 		p.Window = foretoldWindow
 	}
 	conn, err := holepunch.Open(ctx, p, a.t.shake(a.peer, a.dir, stop))
@@ -62,9 +63,7 @@ func (a *attempt) open(ctx context.Context) (tpt.CapableConn, error) {
 // minding ends the punch through stop when the peer says that it gave up. The
 // peer has no success to tell of: that is ours to decide.
 func (a *attempt) minding(ctx context.Context, stop context.CancelCauseFunc) (end func()) {
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
+	return aside(stop, func() {
 		for {
 			select {
 			case n, ok := <-a.news:
@@ -78,32 +77,21 @@ func (a *attempt) minding(ctx context.Context, stop context.CancelCauseFunc) (en
 				return
 			}
 		}
-	}()
-	return func() {
-		stop(nil)
-		<-over
-	}
+	})
 }
 
 // noticing ends the punch through stop when there is a direct connection to the
 // peer by other means: it may connect to our listener, see dialBack. The swarm
 // looks for such a connection when a dial fails.
 func (a *attempt) noticing(ctx context.Context, stop context.CancelCauseFunc) (end func()) {
-	over := make(chan struct{})
 	if !slices.ContainsFunc(a.own.terms.Candidates, isListener) {
-		close(over)
 		return func() {}
 	}
-	go func() {
-		defer close(over)
+	return aside(stop, func() {
 		if _, err := awaitDirect(ctx, a.h, a.peer); err == nil {
 			stop(errConnectedOtherwise)
 		}
-	}()
-	return func() {
-		stop(nil)
-		<-over
-	}
+	})
 }
 
 var errConnectedOtherwise = errors.New("the peer has connected to this host's listener")
@@ -116,7 +104,7 @@ func (a *attempt) retry(ctx context.Context) (holepunch.Terms, error) {
 		return holepunch.Terms{}, err
 	}
 	a.own.release()
-	own, err := a.t.takeStance(ctx, a.h, port)
+	own, err := a.t.takeStance(ctx, a.h, port, a.budget)
 	if err != nil {
 		return holepunch.Terms{}, err
 	}

@@ -186,10 +186,10 @@ func (h *labHost) learn(ctx context.Context, _ command) any {
 	t := find(h)
 	for {
 		t.nat.mu.Lock()
-		known, since, seeking := t.nat.known, t.nat.since, t.nat.seeking
+		known, next, seeking := t.nat.known, t.nat.next, t.nat.seeking
 		t.nat.mu.Unlock()
 		switch {
-		case !since.IsZero():
+		case !next.IsZero() && seeking == nil:
 			return known
 		case seeking == nil:
 			select { // nobody tells of the beginning

@@ -24,15 +24,20 @@ func links() []netip.Prefix {
 	return ps
 }
 
-// lanCandidates are where a port can be reached within the host's own networks. They
-// are disclosed only to a peer that has the same public address, see
-// [holepunch.SameSite].
+// lanCandidates is where a port can be reached within the host's own network: at the
+// private address from which it sends to others. A host may have more, of virtual
+// networks and the like, which are nobody's business. The one is disclosed to
+// whoever claims to have the same public address, see [holepunch.SameSite].
 func lanCandidates(port uint16) []holepunch.Candidate {
-	var cs []holepunch.Candidate
-	for _, p := range links() {
-		if a := p.Addr(); a.IsPrivate() {
-			cs = append(cs, holepunch.Candidate{Kind: pb.Candidate_LAN, Addr: netip.AddrPortFrom(a, port)})
-		}
+	// Nothing is sent: it asks for the route. The address is one for documentation.
+	c, err := net.Dial("udp4", "192.0.2.1:9")
+	if err != nil {
+		return nil
 	}
-	return cs
+	defer c.Close()
+	a := c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+	if !a.IsPrivate() {
+		return nil
+	}
+	return []holepunch.Candidate{{Kind: pb.Candidate_LAN, Addr: netip.AddrPortFrom(a, port)}}
 }

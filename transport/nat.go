@@ -2,6 +2,8 @@ package transport
 
 import (
 	"context"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,9 +12,10 @@ import (
 
 const (
 	// natStale is how old knowledge of the NAT may become until it is sought
-	// anew: a host that moves to another network makes new warm ports sooner than
-	// that, and a router is seldom exchanged.
+	// anew: a router is seldom exchanged, and a host that moves to another network
+	// has another address there. After a failure it is natRetry.
 	natStale = 30 * time.Minute
+	natRetry = time.Minute
 
 	// natPatience is how long an attempt waits for knowledge that is being
 	// sought, where the warm port has shown already that it matters. The peer
@@ -20,13 +23,14 @@ const (
 	natPatience = 3 * time.Second
 )
 
-// nat is what the host knows of its NATs' behaviour. It is sought in the
-// background, while a port is warm, and never holds up an attempt that can do
-// without.
+// nat is what the host knows of its NATs' behaviour. It is sought in the background
+// while a port is warm, and an attempt waits for it only where the warm port has shown
+// already that it matters.
 type nat struct {
 	mu      sync.Mutex
 	known   stun.Behaviour
-	since   time.Time
+	addrs   []netip.Addr  // external ones, of the network that it is known of
+	next    time.Time     // when to seek again
 	seeking chan struct{} // closed when the search ends; nil if there is none
 }
 
@@ -50,7 +54,7 @@ func (t *Transport) learnNAT() {
 			return
 		}
 		log.Debug("NAT behaviour", "is", r.Behaviour)
-		t.nat.end(&r.Behaviour)
+		t.nat.end(r)
 	}()
 }
 
@@ -58,36 +62,54 @@ func (t *Transport) learnNAT() {
 func (n *nat) begin() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.seeking != nil || !n.since.IsZero() && time.Since(n.since) < natStale {
+	if n.seeking != nil || time.Now().Before(n.next) {
 		return false
 	}
 	n.seeking = make(chan struct{})
 	return true
 }
 
-func (n *nat) end(b *stun.Behaviour) {
+func (n *nat) end(r *stun.Report) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if b != nil {
-		n.known, n.since = *b, time.Now()
+	n.next = time.Now().Add(natRetry)
+	if r != nil {
+		n.known, n.addrs, n.next = r.Behaviour, r.Addrs, time.Now().Add(natStale)
 	}
 	close(n.seeking)
 	n.seeking = nil
 }
 
-// behaviour is what is known, completed by the mapping behaviour that the
-// observers of the warm port agree on.
-func (n *nat) behaviour(ctx context.Context, mapping stun.Mapping) stun.Behaviour {
-	if mapping == stun.ADM || mapping == stun.APDM {
+// behaviour is what is known, completed by what the observers of the warm port see.
+// Where they contradict it for the better, or see the host at other addresses, the
+// host has moved to another network: nothing is known of that one yet.
+func (n *nat) behaviour(ctx context.Context, v view) stun.Behaviour {
+	if v.mapping == stun.ADM || v.mapping == stun.APDM {
 		n.settled(ctx)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	worse := n.known.Mapping == stun.ADM || n.known.Mapping == stun.APDM
+	if worse && v.mapping == stun.EIM || n.moved(v) {
+		n.known, n.addrs, n.next = stun.Behaviour{}, nil, time.Time{}
+	}
 	b := n.known
 	if b.Mapping == stun.MappingUnknown {
-		b.Mapping = mapping
+		b.Mapping = v.mapping
 	}
 	return b
+}
+
+// moved tells whether the warm port's IPv4 addresses are none of those known.
+func (n *nat) moved(v view) bool {
+	others := false
+	for _, a := range v.addrs {
+		if slices.Contains(n.addrs, a.Addr()) {
+			return false
+		}
+		others = others || a.Addr().Is4()
+	}
+	return others && slices.ContainsFunc(n.addrs, netip.Addr.Is4)
 }
 
 // settled waits until no search is under way, for natPatience at most.

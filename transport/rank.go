@@ -2,12 +2,16 @@ package transport
 
 import (
 	"context"
+	"errors"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/fx"
@@ -40,8 +44,54 @@ func (r *ranker) before(next network.DialRanker) network.DialRanker {
 			r.asked.Store(true)
 			return []network.AddrDelay{{Addr: simopenAddr}}
 		}
+		if only := marked(addrs); len(only) > 0 {
+			return only
+		}
 		return next(addrs)
 	}
+}
+
+// marked are the addresses that stand in addrs with /simopen after them as well, see
+// dialOnly.
+func marked(addrs []ma.Multiaddr) (only []network.AddrDelay) {
+	for _, a := range addrs {
+		if slices.ContainsFunc(addrs, mark(a).Equal) {
+			only = append(only, network.AddrDelay{Addr: a})
+		}
+	}
+	return only
+}
+
+func mark(a ma.Multiaddr) ma.Multiaddr { return a.Encapsulate(simopenAddr) }
+
+// dialOnly has the swarm dial p at these addresses, and at none of the others that it
+// knows of p: it takes the addresses of a dial from the peerstore, so those that are
+// meant are marked there. Without the ranker nothing is dialled.
+func (t *Transport) dialOnly(ctx context.Context, h host.Host, p peer.ID, addrs []netip.AddrPort) error {
+	if !t.ranked.asked.Load() {
+		t.tryRanker(ctx, h)
+	}
+	if t.ranked.missing.Load() {
+		return errors.New("the host has a dial ranker of its own")
+	}
+	for _, a := range addrs {
+		m := toMultiaddr(a)
+		h.Peerstore().AddAddrs(p, []ma.Multiaddr{m, mark(m)}, addrTTL)
+		defer h.Peerstore().SetAddr(p, mark(m), 0)
+	}
+	_, err := h.Network().DialPeer(network.WithForceDirectDial(ctx, serviceName), p)
+	return err
+}
+
+// nobody is a peer ID that no peer has: it holds a text instead of a key.
+const nobody = peer.ID("\x00\x07simopen")
+
+// tryRanker dials nobody at /simopen, which fails at once, and after which dials has
+// found out whether the ranker is asked.
+func (t *Transport) tryRanker(ctx context.Context, h host.Host) {
+	h.Peerstore().AddAddr(nobody, simopenAddr, addrTTL)
+	defer h.Peerstore().ClearAddrs(nobody)
+	h.Network().DialPeer(t.ranked.context(ctx), nobody)
 }
 
 // dials is told of every dial, and notices when the swarm has not asked us.

@@ -87,7 +87,10 @@ func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID
 		offer.Refuse(pb.Status_NO_ADDRESS, "not listening")
 		return errors.New("no listener")
 	}
-	own, err := t.takeStance(ctx, h, l.port)
+	// However often the peer tries again, it has the time of one dial.
+	ctx, cancel := context.WithTimeout(ctx, directTimeout+securedSoon)
+	defer cancel()
+	own, err := t.takeStance(ctx, h, l.port, budget)
 	if err != nil {
 		offer.Refuse(pb.Status_NO_ADDRESS, words(err))
 		return err

@@ -3,12 +3,12 @@ package transport
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/network"
 	tpt "github.com/libp2p/go-libp2p/core/transport"
-	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
@@ -28,7 +28,7 @@ func (a *attempt) accept(theirs holepunch.Terms) error {
 	// quicker than our return from sending it.
 	if err := a.admit(theirs); err != nil {
 		switch {
-		case holepunch.Impossible(a.own.terms, theirs) != nil:
+		case isImpossible(err):
 			a.signal.RefuseImpossible(a.own.terms.Behaviour)
 		case errors.Is(err, holepunch.ErrBusy):
 			a.signal.Refuse(pb.Status_BUSY, words(err))
@@ -63,7 +63,7 @@ func (a *attempt) serveRounds(ctx context.Context, l *listener) error {
 func (a *attempt) restart(ctx context.Context, l *listener, n holepunch.News) error {
 	a.round = n.Round
 	a.own.release()
-	own, err := a.t.takeStance(ctx, a.h, l.port)
+	own, err := a.t.takeStance(ctx, a.h, l.port, a.budget)
 	if err != nil {
 		a.signal.Refuse(pb.Status_NO_ADDRESS, words(err))
 		return err
@@ -107,9 +107,7 @@ const securedSoon = 3 * time.Second
 // when we have it as well. Silence is no reason to stop: with the relayed connection
 // gone, the punch is all that is left.
 func (a *attempt) obey(ctx context.Context, stop context.CancelCauseFunc, secured <-chan struct{}, more chan<- []holepunch.Candidate) (end func()) {
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
+	return aside(stop, func() {
 		for {
 			var n holepunch.News
 			var ok bool
@@ -123,6 +121,7 @@ func (a *attempt) obey(ctx context.Context, stop context.CancelCauseFunc, secure
 			switch {
 			case n.Type == pb.Message_RETRY && n.Round > a.round:
 				stop(&retried{n})
+				return // what follows is of the next round
 			case n.Type == pb.Message_CANDIDATES:
 				if cs := a.add(n.Terms.Candidates); len(cs) > 0 {
 					select {
@@ -143,63 +142,75 @@ func (a *attempt) obey(ctx context.Context, stop context.CancelCauseFunc, secure
 				stop(errConnectedThere)
 			}
 		}
-	}()
-	return func() {
-		stop(nil)
-		<-over
-	}
+	})
 }
 
 // errConnectedThere ends the punch of a responder, since the initiator has a direct
 // connection: one to the host's own listener, or one that did not come up here.
 var errConnectedThere = errors.New("the initiator has its connection")
 
-// add admits candidates that come late, those of the initiator's own site, and
-// returns the new ones.
+// add admits candidates that come late, which are those of the initiator's own site,
+// and returns the new ones.
 func (a *attempt) add(cs []holepunch.Candidate) []holepunch.Candidate {
+	lan := slices.DeleteFunc(slices.Clone(cs), func(c holepunch.Candidate) bool { return c.Kind != pb.Candidate_LAN })
 	room := holepunch.MaxCandidates - len(a.theirs.Candidates)
-	a.theirs.Candidates = append(a.theirs.Candidates, cs[:min(max(room, 0), len(cs))]...)
-	had := len(a.remote)
-	if a.admit(a.theirs) != nil || len(a.remote) <= had {
+	lan = lan[:min(max(room, 0), len(lan))]
+	if len(lan) == 0 {
 		return nil
 	}
-	return a.remote[had:]
+	had := a.remote
+	a.theirs.Candidates = append(a.theirs.Candidates, lan...)
+	if a.admit(a.theirs) != nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(a.remote), func(c holepunch.Candidate) bool { return slices.Contains(had, c) })
 }
 
 // dialBackDelay is the head start of the punch, unless the NATs are known to allow
 // none: it is through by then, or has lost a SYN. Both would make two connections.
 const dialBackDelay = time.Second
 
-// dialBack has the swarm connect to the initiator's listeners. That gives a
-// connection of the host's like any other, which makes us its client and outbound;
-// the initiator notices that it is there.
+// dialBack has the swarm connect to the initiator's listeners, and to nothing else. That
+// gives a connection of the host's like any other, which makes us its client and
+// outbound; the initiator notices that it is there. It is done once in an attempt.
 func (a *attempt) dialBack(ctx context.Context, stop context.CancelCauseFunc) (end func()) {
-	over := make(chan struct{})
-	var listeners []ma.Multiaddr
+	var listeners []netip.AddrPort
 	for _, c := range a.remote {
-		if isListener(c) {
-			listeners = append(listeners, toMultiaddr(c.Addr))
+		if isListener(c) && len(listeners) < maxListeners {
+			listeners = append(listeners, c.Addr)
 		}
 	}
-	if len(listeners) == 0 {
-		close(over)
+	if len(listeners) == 0 || a.round > 0 {
 		return func() {}
 	}
 	delay := dialBackDelay
 	if !a.outcome().Possible() {
 		delay = 0
 	}
-	go func() {
-		defer close(over)
+	return aside(stop, func() {
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
 			return
 		}
-		a.h.Peerstore().AddAddrs(a.peer, listeners, addrTTL)
-		if _, err := a.h.Network().DialPeer(network.WithForceDirectDial(ctx, serviceName), a.peer); err == nil {
+		for range listeners {
+			if a.budget.Spend(ctx) != nil {
+				return
+			}
+		}
+		if err := a.t.dialOnly(ctx, a.h, a.peer, listeners); err == nil {
 			stop(errConnectedThere)
 		}
+	})
+}
+
+// aside runs f in a goroutine. The function returned ends the context that f heeds,
+// and waits for f.
+func aside(stop context.CancelCauseFunc, f func()) (end func()) {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		f()
 	}()
 	return func() {
 		stop(nil)

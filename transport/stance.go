@@ -33,21 +33,25 @@ type stance struct {
 // peer, unless the filter lets anybody in. Where that port can be foretold it is
 // from a fresh local port, which has no mapping yet: one that the NAT will preserve,
 // or give the next in sequence.
-func (t *Transport) takeStance(ctx context.Context, h host.Host, w *warmPort) (*stance, error) {
+//
+// It takes askTimeout at most, for the peer is waiting.
+func (t *Transport) takeStance(ctx context.Context, h host.Host, w *warmPort, budget *holepunch.Budget) (*stance, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	v, release, err := w.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	t.learnNAT()
 	s := &stance{port: w.Port, release: release}
-	s.terms.Behaviour = t.nat.behaviour(ctx, v.mapping)
+	s.terms.Behaviour = t.nat.behaviour(ctx, v)
+	t.learnNAT() // for the next time, if that is not known
 	s.terms.Guessing = t.cfg.guess
-	s.terms.Candidates = holepunch.Reflexive(v.addrs...)
+	s.name(holepunch.Reflexive(v.addrs...)...)
 	switch b := s.terms.Behaviour; {
-	case foretells(b):
-		err = t.foretell(ctx, s, v.addrs)
+	case foretells(b) && slices.ContainsFunc(v.addrs, func(a netip.AddrPort) bool { return a.Addr().Is4() }):
+		err = t.foretell(ctx, s, v.addrs, budget)
 	case b.Ports == stun.Preserved || b.Ports == stun.PortsUnknown:
-		s.terms.Candidates = preserved(s.terms.Candidates, w.Number())
+		s.name(preserved(s.terms.Candidates, w.Number())...)
 	}
 	if err != nil {
 		release()
@@ -75,7 +79,7 @@ func foretells(b stun.Behaviour) bool {
 
 // foretell takes a fresh port, and names the external ports that it may get. It is
 // for IPv4 only.
-func (t *Transport) foretell(ctx context.Context, s *stance, reflexive []netip.AddrPort) error {
+func (t *Transport) foretell(ctx context.Context, s *stance, reflexive []netip.AddrPort, budget *holepunch.Budget) error {
 	fresh, err := tcpport.Open()
 	if err != nil {
 		return err
@@ -92,7 +96,7 @@ func (t *Transport) foretell(ctx context.Context, s *stance, reflexive []netip.A
 		}
 	}
 	if s.terms.Behaviour.Ports == stun.Sequential {
-		last, err := t.lastMapping(ctx)
+		last, err := t.lastMapping(ctx, reflexive, budget)
 		if err != nil {
 			s.release()
 			return err
@@ -105,8 +109,9 @@ func (t *Transport) foretell(ctx context.Context, s *stance, reflexive []netip.A
 }
 
 // lastMapping makes a mapping to a STUN server, from a port of its own, and
-// returns its external address: what comes next in sequence is for the peer.
-func (t *Transport) lastMapping(ctx context.Context) (netip.AddrPort, error) {
+// returns its external address: what comes next in sequence is for the peer. A server
+// that sees another IP address than the port has is not believed.
+func (t *Transport) lastMapping(ctx context.Context, reflexive []netip.AddrPort, budget *holepunch.Budget) (netip.AddrPort, error) {
 	port, err := tcpport.Open()
 	if err != nil {
 		return netip.AddrPort{}, err
@@ -114,9 +119,16 @@ func (t *Transport) lastMapping(ctx context.Context) (netip.AddrPort, error) {
 	defer port.Close()
 	var errs []error
 	for _, server := range t.cfg.servers { // one by one: each takes a port of the sequence
+		if err := budget.Spend(ctx); err != nil {
+			return netip.AddrPort{}, err
+		}
 		mapped, err := bindingOf(ctx, port, server)
-		if err == nil && mapped.Addr().Is4() {
+		ours := slices.ContainsFunc(reflexive, func(a netip.AddrPort) bool { return a.Addr() == mapped.Addr() })
+		switch {
+		case err == nil && ours && mapped.Addr().Is4():
 			return mapped, nil
+		case err == nil:
+			err = fmt.Errorf("%w: %s sees %s", stun.ErrDissent, server, mapped.Addr())
 		}
 		errs = append(errs, err)
 	}
@@ -134,7 +146,7 @@ func bindingOf(ctx context.Context, port *tcpport.Port, server string) (netip.Ad
 	return conn.Binding(ctx)
 }
 
-// preserved adds the port itself to the candidates at each IPv4 address: a NAT
+// preserved is the port itself at each IPv4 address of the candidates: a NAT
 // that preserves ports may have had to give another one towards a STUN server,
 // where a neighbour used it already, and will not towards the peer.
 // Where that is not known of a NAT, it is one SYN in vain.
@@ -147,13 +159,13 @@ func preserved(cs []holepunch.Candidate, port uint16) []holepunch.Candidate {
 			more = append(more, holepunch.Candidate{Kind: pb.Candidate_PREDICTED, Addr: own})
 		}
 	}
-	return append(cs, more...)
+	return more
 }
 
 // name adds candidates, as far as there is room.
 func (s *stance) name(cs ...holepunch.Candidate) {
 	room := holepunch.MaxCandidates - len(s.terms.Candidates)
-	s.terms.Candidates = append(s.terms.Candidates, cs[:min(room, len(cs))]...)
+	s.terms.Candidates = append(s.terms.Candidates, cs[:min(max(room, 0), len(cs))]...)
 }
 
 // maxListeners is how many listeners of the host are named: one for each family.
@@ -164,7 +176,8 @@ const maxListeners = 2
 func listeners(h host.Host) []holepunch.Candidate {
 	var cs []holepunch.Candidate
 	for _, a := range h.Addrs() {
-		if ap, ok := fromMultiaddr(a); ok && manet.IsPublicAddr(a) && len(cs) < maxListeners {
+		// Peers refuse lower ports.
+		if ap, ok := fromMultiaddr(a); ok && ap.Port() >= 1024 && manet.IsPublicAddr(a) && len(cs) < maxListeners {
 			cs = append(cs, holepunch.Candidate{Kind: pb.Candidate_LISTENER, Addr: ap})
 		}
 	}
