@@ -26,6 +26,13 @@ const (
 	// path, so that the choice is nearly always the only one.
 	stagger = 500 * time.Millisecond
 
+	// shakeTimeout is how long a handshake may take. A NAT may drop the mapping of a
+	// connection that is just up, when a late RST passes it: both ends have the
+	// connection, and neither hears of the other. Then another is made within
+	// the window. A handshake takes two or three round trips, or a second more for
+	// each packet that is lost.
+	shakeTimeout = 5 * time.Second
+
 	// grace is how long a responder serves connections after one of them was
 	// secured. The initiator closes those that it does not want; should that
 	// RST be lost, they end here.
@@ -264,6 +271,8 @@ func (p *punch[C]) start(ctx context.Context, i int) {
 	p.patient = true
 	p.nextTurn.Reset(stagger)
 	p.workers.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, shakeTimeout)
+		defer cancel()
 		value, err := p.shake(ctx, c)
 		p.shaken <- result[C]{c, value, err}
 	})
