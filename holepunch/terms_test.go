@@ -95,6 +95,19 @@ func TestLANCandidates(t *testing.T) {
 	}
 }
 
+// That we tell a peer of our site where we are there is no reason to connect to private
+// addresses that it gives out as public.
+func TestOwnLANAddressAdmitsNothing(t *testing.T) {
+	own := append(Reflexive(addrs("46.0.1.1:40000")...), candidates(pb.Candidate_LAN, "192.168.1.7:40000")...)
+	for _, kind := range []pb.Candidate_Kind{pb.Candidate_REFLEXIVE, pb.Candidate_PREDICTED, pb.Candidate_LISTENER} {
+		peer := candidates(kind, "46.0.1.1:40001", "10.9.9.9:8080", "192.168.1.9:9200")
+		got, err := Admissible(own, peer, []netip.Prefix{netip.MustParsePrefix("192.168.1.7/24")})
+		if err != nil || !slices.Equal(addrsOf(got), addrs("46.0.1.1:40001")) {
+			t.Errorf("%s: got %v, %v, want the public one alone", kind, got, err)
+		}
+	}
+}
+
 // TestRounds: the signalling of an attempt with a second round and further candidates.
 func TestRounds(t *testing.T) {
 	a, b := net.Pipe()
