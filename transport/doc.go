@@ -24,6 +24,14 @@
 // Inside the swarm the transport is dialled at /simopen, or at a listener's
 // /ip4/A/tcp/P/simopen. Neither leaves the host: what it advertises is as before.
 //
+// # NATs
+//
+// In the background the host finds out how its NATs behave, as far as its STUN servers
+// can tell ([stun.Discover]), and both sides tell each other. Where a port has to be
+// foretold it is, in several rounds if need be; where nothing can work, both fail
+// at once, with the reason ([holepunch.Predict], [holepunch.ReasonOf]).
+// [WithPortGuessing] is for what nothing else gets through. docs/nat.md has it all.
+//
 // # Debugging
 //
 // [WithTracer] reports every step of every punch; the logger is "simopen"

@@ -49,7 +49,8 @@ var (
 )
 
 // An Error is the failure to get a direct connection to a peer, or an address from
-// it. The relayed connection is as it was.
+// it. The relayed connection is as it was. [holepunch.ReasonOf] tells why; the chain has
+// a [*holepunch.PunchError] if the attempt got as far as signalling.
 type Error struct {
 	Op   string // "dial", "respond", "direct connect" or "observe", which asks a relay for our address
 	Peer peer.ID

@@ -27,8 +27,10 @@ func newConfig(opts []Option) (config, error) {
 
 // WithSTUNServers sets the STUN servers that tell the host its reflexive
 // addresses, over TCP: each a stun: URI (RFC 7064) or host:port. All are asked
-// side by side and the first answer is used, so that two make one that fails
-// harmless.
+// side by side, so that two make one that fails harmless, and of three one that lies.
+// Two at different addresses tell besides whether ports have to be foretold, and how; one
+// that connects back, as [stun.Server] with two addresses does, whom the NAT lets in,
+// and so what cannot work. See docs/nat.md.
 //
 // Without a server, or when none answers, up to three of the relays that the host is
 // connected to are asked, by identify, over a TCP connection with a throw-away
