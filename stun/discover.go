@@ -82,7 +82,7 @@ func Discover(ctx context.Context, servers []string) (*Report, error) {
 			}
 		}
 		r.NAT = Known(best.sighting().translated())
-		try(ctx, best, &o)
+		try(ctx, best, r.Addrs, &o)
 	}
 	// Who has not answered yet may, and else it should be known over what.
 	s.wait()

@@ -17,8 +17,9 @@ var (
 	ErrFamily = errors.New("the server claims to see an address of the other family")
 
 	// ErrPrivateMapped means that a server in public claims to see a private
-	// address, which cannot have reached it.
-	ErrPrivateMapped = errors.New("the server claims to see a private address, though it is in public")
+	// address, or one on another host a loopback address, which cannot have reached
+	// it.
+	ErrPrivateMapped = errors.New("the server claims to see a private address, which cannot have reached it")
 
 	// ErrSameServer means that a server is at an address which was asked already
 	// under another name.
@@ -32,7 +33,7 @@ func CheckMapped(server, mapped netip.Addr) error {
 	switch {
 	case server.Is4() != mapped.Is4() && !nat64.Contains(server):
 		return fmt.Errorf("%w: %s from %s", ErrFamily, mapped, server)
-	case public(server) && !public(mapped):
+	case public(server) && !public(mapped), mapped.IsLoopback() && !server.IsLoopback():
 		return fmt.Errorf("%w: %s from %s", ErrPrivateMapped, mapped, server)
 	}
 	return nil

@@ -190,9 +190,11 @@ func (s *scout) askAlternates(c *contact) {
 }
 
 // admissibleOther reports whether a server at addr may send us to other. A server in
-// public must not make us look into private networks.
+// public must not make us look into private networks, nor one elsewhere at this host, and
+// none at services.
 func admissibleOther(addr, other netip.AddrPort) bool {
-	return other.IsValid() && other.Addr() != addr.Addr() && other.Addr().Is4() == addr.Addr().Is4() &&
+	return other.IsValid() && other.Port() >= minMapped &&
+		(!other.Addr().IsLoopback() || addr.Addr().IsLoopback()) && other.Addr() != addr.Addr() && other.Addr().Is4() == addr.Addr().Is4() &&
 		(public(other.Addr()) || !public(addr.Addr()))
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,10 @@ const (
 
 	// freshTime is how long one of them may take: the SYN again after 1 s.
 	freshTime = 2 * time.Second
+
+	// minMapped is the lowest external port that is believed: NATs give none below
+	// 1024 (RFC 4787, REQ-3), and services listen there.
+	minMapped = 1024
 
 	// hairpinTime is how long two ports try to meet: SYNs at 0 and 1 s, and
 	// the way to a carrier's NAT.
@@ -61,8 +66,9 @@ func (t *trial) close() {
 }
 
 // try makes fresh mappings towards a server, and a test with each. The tests wait for
-// silence, so they run side by side.
-func try(ctx context.Context, server *contact, o *observations) {
+// silence, so they run side by side. What the server says of a mapping counts only at the
+// external addresses that are known: it could have us connect to anybody.
+func try(ctx context.Context, server *contact, external []netip.Addr, o *observations) {
 	var trials []*trial
 	for failures := 0; len(trials) < freshPorts && failures < 2; {
 		t, err := newTrial(ctx, server.addr)
@@ -75,7 +81,12 @@ func try(ctx context.Context, server *contact, o *observations) {
 	}
 	var asking sync.WaitGroup
 	for _, t := range trials {
-		asking.Go(func() { t.mapped, _ = t.conn.Binding(ctx) })
+		asking.Go(func() {
+			mapped, err := t.conn.Binding(ctx)
+			if err == nil && slices.Contains(external, mapped.Addr()) && mapped.Port() >= minMapped {
+				t.mapped = mapped
+			}
+		})
 	}
 	asking.Wait()
 	for _, t := range trials {

@@ -84,14 +84,20 @@ func directConns(h host.Host, p peer.ID, port uint16) []network.Conn {
 	})
 }
 
+// minAddrPort is the lowest port that a peer's word is taken for.
+const minAddrPort = 1024
+
 // relayAddrs returns the addresses at which a relay is asked: where it was
-// connected to, or else one that it says it listens at. That must be public, or of
-// a host that we are connected to: the relay could name anybody's.
+// connected to, or else one that it says it listens at, of a host that was connected
+// to. The relay could name anybody's, and one that has connected to us may be anywhere.
 func relayAddrs(h host.Host, p peer.ID, conns []network.Conn) []netip.AddrPort {
 	var addrs []netip.AddrPort
 	var ips []netip.Addr
 	for _, c := range conns {
-		if a, ok := fromMultiaddr(c.RemoteMultiaddr()); ok && c.Stat().Direction == network.DirOutbound {
+		if c.Stat().Direction != network.DirOutbound {
+			continue
+		}
+		if a, ok := fromMultiaddr(c.RemoteMultiaddr()); ok {
 			addrs = append(addrs, a)
 		}
 		if ip, err := manet.ToIP(c.RemoteMultiaddr()); err == nil {
@@ -100,7 +106,7 @@ func relayAddrs(h host.Host, p peer.ID, conns []network.Conn) []netip.AddrPort {
 		}
 	}
 	for _, m := range h.Peerstore().Addrs(p) {
-		if a, ok := fromMultiaddr(m); ok && (manet.IsPublicAddr(m) || slices.Contains(ips, a.Addr())) {
+		if a, ok := fromMultiaddr(m); ok && a.Port() >= minAddrPort && slices.Contains(ips, a.Addr()) {
 			addrs = append(addrs, a)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	manet "github.com/multiformats/go-multiaddr/net"
+
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
@@ -145,6 +147,12 @@ type view struct {
 
 // newView makes a view of the answers, and reports dissent between them.
 func newView(answers []answer) (view, error) {
+	// An observer within the host's own network says nothing of where others see it.
+	answers = slices.DeleteFunc(slices.Clone(answers), func(a answer) bool {
+		return !public(a) && slices.ContainsFunc(answers, func(b answer) bool {
+			return public(b) && b.mapped.Addr().Is4() == a.mapped.Addr().Is4()
+		})
+	})
 	var seen []stun.Observed
 	for _, a := range answers {
 		seen = append(seen, stun.Observed{Observer: a.of.String(), Mapped: a.mapped})
@@ -157,6 +165,8 @@ func newView(answers []answer) (view, error) {
 	v.mapping = mapping(answers)
 	return v, errors.Join(dissent...)
 }
+
+func public(a answer) bool { return manet.IsPublicAddr(toMultiaddr(a.mapped)) }
 
 // mapping says how NATs map a port of which several observers say where they see
 // it: all in one family. It is endpoint-independent if observers at different
