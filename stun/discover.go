@@ -18,7 +18,7 @@ type Report struct {
 	NAT   Fact         // there is one
 	Addrs []netip.Addr // the external addresses
 	IPv6  bool         // the host has a public IPv6 address, and a route
-	UDP   bool         // a server was reached over UDP
+	UDP   bool         // a server answered over UDP
 	// Servers are in the order in which they were given.
 	Servers []ServerReport
 }
@@ -89,7 +89,7 @@ func Discover(ctx context.Context, servers []string) (*Report, error) {
 	judge(s.reports, s.contacts) // of those, too
 	r.Behaviour = conclude(o)
 	_, r.IPv6 = PublicIPv6()
-	r.UDP = slices.ContainsFunc(s.udp, func(f udpFate) bool { return f != udpSilent })
+	r.UDP = slices.Contains(s.udp, udpAnswered)
 	r.Servers = s.reports
 	if best != nil {
 		return r, nil

@@ -15,8 +15,7 @@ import (
 type udpFate uint8
 
 const (
-	udpSilent      udpFate = iota
-	udpUnreachable         // the server's host has no such port, and its ICMP error came back
+	udpSilent udpFate = iota
 	udpAnswered
 )
 
@@ -46,7 +45,7 @@ func askUDP(ctx context.Context, server netip.AddrPort) udpFate {
 		for {
 			n, err := conn.Read(b)
 			if errors.Is(err, syscall.ECONNREFUSED) { // never on Windows
-				return udpUnreachable
+				return udpSilent // it may come from the server's host, or from a firewall
 			}
 			if err != nil {
 				break

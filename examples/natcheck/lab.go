@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/stunserver"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 	"github.com/simopen/go-libp2p-simopen/stun"
@@ -79,16 +80,33 @@ func runInLab(ctx context.Context, nat natlab.Behaviour, json bool, noLab error)
 	cmd := exec.CommandContext(ctx, exe, args...)
 	cmd.Env = append(os.Environ(), checkEnv+"=1")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if !json {
+		introduce(console.New(os.Stdout), nat)
+	}
 	if err = home.Start(cmd); err == nil {
 		_ = cmd.Wait() // the state says it all
 	}
 	switch {
-	case ctx.Err() != nil:
-		return 1, errInterrupted
-	case err != nil:
+	case err != nil && ctx.Err() == nil:
 		return 1, fmt.Errorf("start the check: %w", err)
+	case err != nil || !cmd.ProcessState.Exited():
+		return 1, errInterrupted
 	}
 	return cmd.ProcessState.ExitCode(), nil
+}
+
+// introduce says whose answer follows: with some NATs it is not what was asked for.
+func introduce(out *console.Console, nat natlab.Behaviour) {
+	if nat.Mapping == natlab.Public {
+		out.Print("Emulated network without NAT: public.")
+	} else {
+		out.Print("Emulated NAT: " + nat.String() + ".")
+	}
+	if nat.Ports == natlab.PortOverload {
+		out.Paragraph("", "Overload keeps a port's number until a neighbour has it towards the same destination: "+
+			"one host alone sees EIM.")
+	}
+	out.Print("")
 }
 
 // build puts a host with two addresses into the public, and one behind a NAT.

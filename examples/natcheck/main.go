@@ -42,8 +42,13 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	status, err := run(ctx, opts, noLab)
 	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "natcheck:", err)
+	switch {
+	case err == nil:
+	case opts.json:
+		_ = json.NewEncoder(os.Stdout).Encode(failure(err)) // the status says it, too
+		status = 1
+	default:
+		fmt.Fprintln(os.Stderr, "natcheck:", console.OneLine(err))
 		status = 1
 	}
 	os.Exit(status)
@@ -59,15 +64,16 @@ func parse(args []string) options {
 	var o options
 	flags := flag.NewFlagSet("natcheck", flag.ContinueOnError)
 	flags.BoolVar(&o.json, "json", false, "print the result as one JSON object, and nothing else")
-	flags.Func("lab", "check an emulated `NAT`: public, or MAPPING-FILTERING[-UNSOLICITED][-PORTS][-EXTRA...]\n"+
-		"as in eim-apdf-rst; see package natlab for all words", func(s string) error {
+	flags.Func("lab", "check an emulated `NAT` on this machine, with a server of its own:\n"+console.NATWords, func(s string) error {
 		b, err := natlab.ParseBehaviour(s)
 		o.lab = &b
-		return err
+		return errors.Unwrap(err) // the rest is in the line already
 	})
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), "Usage:\n  natcheck [-json] server...\n  natcheck [-json] -lab NAT\n\n"+
-			"A server is stun:host[:port] or host[:port], and speaks STUN over TCP.\n\n")
+			"A server is stun:host[:port] or host[:port], speaks STUN over TCP, and has a public address.\n"+
+			"How the NAT maps ports takes servers at two addresses: name two, or one that runs\n"+
+			"examples/stunserver with -other, which tells the filtering as well.\n\n")
 		flags.PrintDefaults()
 	}
 	console.Parse(flags, args, func() error {

@@ -18,7 +18,7 @@ var form = regexp.MustCompile(`^\{"mapping":"(?:EIM|ADM|APDM|unknown)","filterin
 	`"ports":"(?:preserved|sequential|random|unknown)","step":-?\d+,"unsolicited":"(?:drop|rst|icmp|unknown)",` +
 	`"hairpin":(?:true|false|null),"ipv6":(?:true|false),"udp":(?:true|false),` +
 	`"bare_syn":(?:true|false|null),"persistent":(?:true|false|null),"nat":(?:true|false|null),` +
-	`"addresses":\[.*\],"peers":\[.*\],"problems":\[.*\]\}\n$`)
+	`"addresses":\[.*\],"peers":\[.*\],"problems":\[.*\],"reason":".*"\}\n$`)
 
 func TestLab(t *testing.T) {
 	labtest.Require(t)
@@ -41,9 +41,11 @@ func TestLab(t *testing.T) {
 	t.Run("in words", func(t *testing.T) {
 		r := program.Run(t, exec.Command(exe, "-lab=apdm-apdf-rst-sequential2"))
 		for _, want := range []string{
-			"Your NAT gives every destination another port (APDM), two apart.\n",
-			"others get a reset (RST).\n",
-			"\nin public ",
+			"Emulated NAT: apdm-apdf-rst-sequential2.\n\nYour NAT gives every destination another port (APDM), two apart.\n",
+			"reset (RST).\n",
+			"(APDM, APDF)       cannot (1)\n",
+			"\n(1)       One NAT gives every destination another port, at random, ",
+			"\nwith a public address ",
 		} {
 			if !strings.Contains(r.Stdout, want) {
 				t.Errorf("%q is missing", want)
@@ -62,7 +64,7 @@ func TestRealNetwork(t *testing.T) {
 	r := program.Run(t, exec.Command(exe, "-json", "stun:"+addr+"?transport=tcp", "turn.invalid"))
 	const want = `{"mapping":"EIM","filtering":"unknown","ports":"preserved","step":0,`
 	if r.Status != 0 || r.Stderr != "" || !form.MatchString(r.Stdout) || !strings.HasPrefix(r.Stdout, want) ||
-		!strings.Contains(r.Stdout, `{"server":"turn.invalid","error":"stun: `) {
+		!strings.Contains(r.Stdout, `"nat":null,"addresses":["127.0.0.1"],"peers":[],"problems":[{"server":"turn.invalid","error":"stun: `) {
 		t.Errorf("status %d, stderr %q, stdout\n%s\nwant\n%s", r.Status, r.Stderr, r.Stdout, want)
 	}
 	server.Interrupt()
@@ -72,11 +74,12 @@ func TestRealNetwork(t *testing.T) {
 
 	// And now it is gone.
 	r = program.Run(t, exec.Command(exe, "-json", addr))
-	if r.Status != 1 || r.Stderr != "" || !form.MatchString(r.Stdout) || !strings.HasPrefix(r.Stdout, `{"mapping":"unknown",`) {
+	if r.Status != 1 || r.Stderr != "" || !form.MatchString(r.Stdout) || !strings.HasPrefix(r.Stdout, `{"mapping":"unknown",`) ||
+		!strings.Contains(r.Stdout, `"udp":false`) || !strings.Contains(r.Stdout, `"reason":"no server could be asked`) {
 		t.Errorf("status %d, stderr %q, stdout\n%s", r.Status, r.Stderr, r.Stdout)
 	}
 	r = program.Run(t, exec.Command(exe, addr))
-	if r.Status != 1 || !strings.Contains(r.Stdout, "nothing is known of the NAT") || !strings.Contains(r.Stdout, addr) {
+	if r.Status != 1 || !strings.Contains(r.Stdout, "nothing is known of the NAT") || !strings.Contains(r.Stdout, addr+" refuses TCP connections") {
 		t.Errorf("status %d, stderr %q, stdout\n%s", r.Status, r.Stderr, r.Stdout)
 	}
 }
@@ -96,7 +99,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"-what"}, "not defined"},
 	} {
 		r := program.Run(t, exec.Command(exe, test.args...))
-		if r.Status != 2 || r.Stdout != "" || !strings.Contains(r.Stderr, test.stderr) {
+		if r.Status != 2 || r.Stdout != "" || !strings.Contains(r.Stderr, test.stderr) || strings.Count(r.Stderr, "\n") != 2 {
 			t.Errorf("%v: status %d, stdout %q, stderr %q", test.args, r.Status, r.Stdout, r.Stderr)
 		}
 	}

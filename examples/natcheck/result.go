@@ -3,7 +3,9 @@ package main
 import (
 	"net/netip"
 
-	"github.com/simopen/go-libp2p-simopen/holepunch"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
@@ -24,13 +26,7 @@ type result struct {
 	Addresses  []netip.Addr `json:"addresses"`
 	Peers      []reach      `json:"peers"`
 	Problems   []problem    `json:"problems"`
-}
-
-// reach is whether peers at a place can be reached.
-type reach struct {
-	Peer     string `json:"peer"`
-	Possible bool   `json:"possible"`
-	Outcome  string `json:"outcome"`
+	Reason     string       `json:"reason"` // why nothing could be found out, or ""
 }
 
 // problem is what is wrong with a server.
@@ -48,10 +44,13 @@ func newResult(r *stun.Report) result {
 		Peers:     []reach{},
 		Problems:  []problem{},
 	}
-	for _, k := range kinds {
-		if outcome, ok := k.outcome(r.Behaviour); ok {
-			res.Peers = append(res.Peers, reach{k.name, outcome.Possible(), outcome.String()})
-		}
+	switch {
+	case len(r.Addrs) == 0:
+		res.Reason = "no server could be asked over TCP, so nothing is known of the NAT"
+	case within(r):
+		res.NAT = stun.Unknown // of one to the Internet
+	default:
+		res.Peers = reaches(r.Behaviour)
 	}
 	for _, s := range r.Servers {
 		if s.Err != nil {
@@ -61,31 +60,21 @@ func newResult(r *stun.Report) result {
 	return res
 }
 
-// A kind is of peers; the name completes "a peer".
-type kind struct {
-	name      string
-	behaviour stun.Behaviour
+// failure is what -json prints of a check that came to nothing.
+func failure(err error) result {
+	res := newResult(new(stun.Report))
+	res.Reason = console.OneLine(err)
+	return res
 }
 
-// kinds are those that a person meets, the easiest first.
-var kinds = []kind{
-	{"in public", stun.Behaviour{
-		Mapping: stun.EIM, Filtering: stun.EIF, Ports: stun.Preserved, BareSYN: stun.Yes}},
-	{"behind a home router (EIM, APDF)", stun.Behaviour{
-		Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.Drop, BareSYN: stun.Yes}},
-	{"behind ports in sequence (APDM, APDF)", stun.Behaviour{
-		Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Sequential, Step: 1, BareSYN: stun.Yes}},
-	{"behind ports at random (APDM, APDF)", stun.Behaviour{
-		Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Random, BareSYN: stun.Yes}},
-	{"behind a firewall that lets no SYN in", stun.Behaviour{
-		Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.Drop, BareSYN: stun.No}},
-}
-
-// outcome is what can be expected with a peer of the kind. It is not known without a
-// mapping.
-func (k kind) outcome(own stun.Behaviour) (o holepunch.Outcome, ok bool) {
-	if own.Mapping == stun.MappingUnknown {
-		return o, false
+// within reports whether the servers are in this host's own network: they saw none but
+// private addresses of it. The NAT to the Internet has not been passed then.
+func within(r *stun.Report) bool {
+	for _, a := range r.Addrs {
+		m, err := manet.FromIP(a.AsSlice())
+		if err != nil || !manet.IsPrivateAddr(m) {
+			return false
+		}
 	}
-	return holepunch.Predict(own, k.behaviour), true
+	return len(r.Addrs) > 0
 }

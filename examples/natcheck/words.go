@@ -4,53 +4,63 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 // tell prints a report for a person.
 func tell(out *console.Console, r *stun.Report) {
-	if len(r.Addrs) > 0 {
-		out.Print(sentences(r)...)
+	peers := newResult(r).Peers
+	switch {
+	case len(r.Addrs) == 0:
+		out.Paragraph("", "No server could be asked over TCP, so nothing is known of the NAT."+udpWords(r))
+	case within(r):
+		out.Paragraph("", "The server is in your own network: this says nothing of the NAT to the Internet.")
+		out.Paragraph("", "Take a server with a public address.")
+		out.Print("")
+		addresses(out, r)
+	default:
+		for _, s := range sentences(r, peers) {
+			out.Paragraph("", s)
+		}
 		out.Print("")
 		facts(out, r)
-	} else {
-		out.Print("No server could be asked over TCP, so nothing is known of the NAT." + udpWords(r))
-	}
-	if peers := newResult(r).Peers; len(peers) > 0 {
 		table(out, peers)
 	}
 	problems(out, r)
 }
 
 // sentences say what the NAT does.
-func sentences(r *stun.Report) []string {
-	s := []string{mappingWords(r)}
-	if w := filteringWords(r); w != "" {
-		s = append(s, w)
-	}
+func sentences(r *stun.Report, peers []reach) []string {
+	s := []string{mappingWords(r), filteringWords(r)}
 	if r.BareSYN == stun.No {
 		s = append(s, "It lets no SYN in, not even from where one was sent to: a simultaneous open fails.")
 	}
-	var with, without []string
-	for _, k := range kinds {
-		if o, ok := k.outcome(r.Behaviour); ok && o.Possible() {
-			with = append(with, k.name)
-		} else if ok {
-			without = append(without, k.name)
-		}
+	return append(s, verdict(peers))
+}
+
+// verdict sums up the table.
+func verdict(peers []reach) string {
+	count := make(map[stun.Fact]int)
+	for _, p := range peers {
+		count[p.Possible]++
 	}
-	switch {
-	case len(with) > 0 && len(without) > 0:
-		s = append(s, "Direct TCP works with peers "+list(with)+";", "not with peers "+list(without)+".")
-	case len(with) > 0:
-		s = append(s, "Direct TCP works with all of the peers below.")
-	case len(without) > 0:
-		s = append(s, "Direct TCP works with none of the peers below.")
+	all := len(peers)
+	if count[stun.Yes] == all {
+		return "Direct TCP works with all of the peers below."
 	}
-	return s
+	if count[stun.No] == all {
+		return "Direct TCP works with none of the peers below."
+	}
+	text := fmt.Sprintf("Direct TCP works with %d of the %d kinds of peers below", count[stun.Yes], all)
+	if n := count[stun.Unknown]; n > 0 {
+		text += fmt.Sprintf(", and may work with %d more", n)
+	}
+	return text + "."
 }
 
 func mappingWords(r *stun.Report) string {
@@ -122,20 +132,30 @@ func filteringWords(r *stun.Report) string {
 
 // facts are the same for who knows the terms, and the rest.
 func facts(out *console.Console, r *stun.Report) {
-	addrs := make([]string, len(r.Addrs))
-	for i, a := range r.Addrs {
-		addrs[i] = a.String()
-	}
-	out.Line("address", "%s", strings.Join(addrs, ", "))
+	addresses(out, r)
 	ports := r.Ports.String()
 	if r.Ports == stun.Sequential {
 		ports += ", " + apart(r.Step)
 	}
 	out.Line("mapping", "%s, ports %s", r.Mapping, ports)
 	out.Line("filtering", "%s, answer to others: %s", r.Filtering, r.Unsolicited)
-	out.Line("hairpin", "%s", r.Hairpin)
-	out.Line("UDP", "%s", map[bool]string{true: "gets out", false: "no answer from any server; it may be blocked"}[r.UDP])
+	if r.NAT != stun.No {
+		out.Line("hairpin", "%s", map[stun.Fact]string{
+			stun.Yes:     "yes: hosts behind this NAT reach each other by its address",
+			stun.No:      "no: hosts behind this NAT do not reach each other by its address",
+			stun.Unknown: "unknown: whether hosts behind this NAT reach each other by its address",
+		}[r.Hairpin])
+	}
+	out.Line("UDP", "%s", map[bool]string{true: "gets out", false: "no answer (blocked, or the server has none)"}[r.UDP])
 	out.Line("IPv6", "%s", map[bool]string{true: "yes", false: "no public address"}[r.IPv6])
+}
+
+func addresses(out *console.Console, r *stun.Report) {
+	addrs := make([]string, len(r.Addrs))
+	for i, a := range r.Addrs {
+		addrs[i] = a.String()
+	}
+	out.Line("address", "%s", strings.Join(addrs, ", "))
 }
 
 func udpWords(r *stun.Report) string {
@@ -152,9 +172,27 @@ func table(out *console.Console, peers []reach) {
 		width = max(width, len(p.Peer))
 	}
 	out.Print("", fmt.Sprintf("%-*s  %s", width, heading, "direct TCP"))
+	var reasons []holepunch.Reason
 	for _, p := range peers {
-		out.Print(fmt.Sprintf("%-*s  %s", width, p.Peer, p.Outcome))
+		cell := p.Outcome
+		if p.reason != "" {
+			if !slices.Contains(reasons, p.reason) {
+				reasons = append(reasons, p.reason)
+			}
+			cell = fmt.Sprintf("cannot (%d)", 1+slices.Index(reasons, p.reason))
+		}
+		out.Print(fmt.Sprintf("%-*s  %s", width, p.Peer, cell))
 	}
+	if len(reasons) == 0 {
+		return
+	}
+	out.Print("")
+	for i, reason := range reasons {
+		text := string(reason)
+		out.Paragraph(fmt.Sprintf("(%d)", i+1), strings.ToUpper(text[:1])+text[1:]+".")
+		out.Paragraph(" ", "What helps: "+remedies[reason])
+	}
+	out.Print("", `More in docs/nat.md, "Reasons and advice".`)
 }
 
 // problems tell what is wrong with servers, and what it means.
@@ -168,23 +206,27 @@ func problems(out *console.Console, r *stun.Report) {
 			out.Print("")
 			first = false
 		}
-		out.Line("problem", "%s: %s", s.Server, plain(s.Err))
+		text := plain(s.Err)
+		if !strings.HasPrefix(text, s.Server) {
+			text = s.Server + ": " + text
+		}
+		out.Paragraph("problem", text)
 		if a := advice(s.Err); a != "" {
-			out.Line("", "%s", a)
+			out.Paragraph(" ", a)
 		}
 	}
 }
 
-// plain leaves out of an error what the line says already.
+// plain is an error for a person.
 func plain(err error) string {
-	if e := (*net.OpError)(nil); errors.As(err, &e) {
-		text := e.Err.Error()
-		if errors.Is(err, stun.ErrNoTCP) {
-			return fmt.Sprintf("%v: %s", stun.ErrNoTCP, text)
-		}
-		return text
+	var failed *stun.Error
+	if e := (*net.OpError)(nil); errors.Is(err, stun.ErrNoTCP) && errors.As(err, &e) {
+		return fmt.Sprintf("%v: %s", stun.ErrNoTCP, e.Err)
 	}
-	return err.Error()
+	if !errors.As(err, &failed) {
+		return console.OneLine(err)
+	}
+	return console.ExplainSTUN(failed)
 }
 
 func advice(err error) string {
@@ -198,15 +240,6 @@ func advice(err error) string {
 		return "It was left out. It lies, or the NAT uses another address for it."
 	case dissent != nil:
 		return "Either one of them lies, or your carrier's NAT uses several addresses. A third server would tell."
-	case errors.Is(err, stun.ErrDisconnected), errors.Is(err, stun.ErrMalformed):
-		return "It is probably no STUN server."
 	}
 	return ""
-}
-
-func list(names []string) string {
-	if len(names) == 1 {
-		return names[0]
-	}
-	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }

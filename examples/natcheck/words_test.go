@@ -17,6 +17,9 @@ func said(r *stun.Report) string {
 	return b.String()
 }
 
+// flat leaves out where lines break.
+func flat(s string) string { return strings.Join(strings.Fields(s), " ") }
+
 func TestTell(t *testing.T) {
 	addrs := []netip.Addr{netip.MustParseAddr("46.0.2.1")}
 	for want, r := range map[string]*stun.Report{
@@ -41,10 +44,28 @@ func TestTell(t *testing.T) {
 		"A third server would tell.":                        {Servers: []stun.ServerReport{{Server: "a", Err: &stun.DissentError{}}}},
 		"It was left out. It lies, or the NAT uses":         {Servers: []stun.ServerReport{{Server: "a", Err: &stun.DissentError{Majority: addrs[0]}}}},
 		"It was left out. It lies, or something in between": {Servers: []stun.ServerReport{{Server: "a", Err: stun.ErrFamily}}},
-		"It is probably no STUN server.":                    {Servers: []stun.ServerReport{{Server: "a", Err: &stun.Error{Err: stun.ErrDisconnected}}}},
+		"problem   a: 192.0.2.1:3478 has closed the connection instead of answering: is it a STUN server,": {Servers: []stun.ServerReport{{Server: "a",
+			Err: &stun.Error{Server: "192.0.2.1:3478", Err: stun.ErrDisconnected}}}},
+		"in your own network: this says nothing of the NAT to the Internet. Take a server": {Addrs: []netip.Addr{netip.MustParseAddr("192.168.1.7")},
+			NAT: stun.No, Behaviour: stun.Behaviour{Mapping: stun.EIM}},
+		"ports in sequence (APDM, APDF) works, perhaps by foretelling ports behind a NAT with random ports (APDM, APDF) may work (filtering not known)": {
+			Addrs: addrs, NAT: stun.Yes, Behaviour: stun.Behaviour{Mapping: stun.EIM}},
+		"a home router (EIM, APDF) may work (mapping, filtering not known)": {Addrs: addrs, NAT: stun.Yes},
+		"Direct TCP works with 4 of the 5 kinds of peers below, and may work with 1 more.": {Addrs: addrs, NAT: stun.Yes,
+			Behaviour: stun.Behaviour{Mapping: stun.EIM}},
+		"random ports (APDM, APDF) may work (ports, filtering not known)": {Addrs: addrs, NAT: stun.Yes,
+			Behaviour: stun.Behaviour{Mapping: stun.APDM}},
+		"cannot (1) behind a NAT with random ports (APDM, APDF) cannot (2) behind a firewall that lets no SYN in cannot (3) (1) One NAT": {Addrs: addrs, NAT: stun.Yes,
+			Behaviour: stun.Behaviour{Mapping: stun.APDM, Ports: stun.Random, Filtering: stun.APDF, BareSYN: stun.No}},
 	} {
-		if got := said(r); !strings.Contains(got, want) {
+		got := said(r)
+		if !strings.Contains(flat(got), flat(want)) {
 			t.Errorf("%q is not in\n%s", want, got)
+		}
+		for line := range strings.Lines(got) {
+			if len(line) > 100 {
+				t.Errorf("%q has more than 100 columns", line)
+			}
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 )
 
@@ -11,14 +12,25 @@ import (
 // does not return if they are wrong, or ask for help: it says so and ends the
 // program, with status 2 or 0.
 func Parse(flags *flag.FlagSet, args []string, check func() error) {
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
+	// By itself a FlagSet prints all of its help after any error, which is lost above it.
+	out, usage := flags.Output(), flags.Usage
+	flags.SetOutput(io.Discard)
+	flags.Usage = func() {}
+	err := flags.Parse(args)
+	flags.SetOutput(out)
+	switch {
+	case errors.Is(err, flag.ErrHelp) && usage != nil:
+		usage()
 		os.Exit(0)
-	case err != nil:
-		os.Exit(2) // flags has said it
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(out, "Usage of %s:\n", flags.Name())
+		flags.PrintDefaults()
+		os.Exit(0)
+	case err == nil:
+		err = check()
 	}
-	if err := check(); err != nil {
-		fmt.Fprintf(flags.Output(), "%s: %v\nRun with -help for all flags.\n", flags.Name(), err)
+	if err != nil {
+		fmt.Fprintf(out, "%s: %v\nRun with -help for all flags.\n", flags.Name(), err)
 		os.Exit(2)
 	}
 }

@@ -1,0 +1,9 @@
+package console
+
+// NATWords explains, for a flag's help, how an emulated NAT is named.
+const NATWords = `public, or MAPPING-FILTERING[-UNSOLICITED][-PORTS][-EXTRA...], as in eim-apdf-rst
+MAPPING      one outer port (eim), one for each remote address (adm) or each endpoint (apdm)
+FILTERING    lets in anybody (eif), addresses (adf) or endpoints (apdf) that were sent to
+UNSOLICITED  answer to others: none (drop, the default), rst, icmp
+PORTS        preserve (the default), overload (as Linux does), sequential, sequential2, random
+EXTRA        rstkills (a RST ends a mapping), nosyn (lets no SYN in), hairpin, noudp`
