@@ -4,13 +4,16 @@
 // local port whose NAT mapping it told the other.
 //
 //	initiator            relay            responder
-//	    | OFFER {attempt, candidates}         |
+//	    | OFFER {attempt, candidates,         |
+//	    |        NAT behaviour}               |
 //	    |------------------->---------------->|
-//	    |        ANSWER {attempt, candidates} |  starts to punch
+//	    | ANSWER {attempt, candidates,        |
+//	    |         NAT behaviour}              |  starts to punch
 //	    |<-------------------<----------------|
 //	    |  starts to punch                    |
 //	    | SYN ---------> NAT   NAT <----- SYN |
 //	    | SYN+ACK ---------------------> ...  |
+//	    | ... RETRY and ANSWER, with fresh candidates, where ports are foretold
 //	    |<=== direct connection, secured ====>|
 //	    | DONE {status}                       |
 //	    |------------------->---------------->|
@@ -21,7 +24,9 @@
 //
 // [Offer] and [Receive] are the signalling, [Open] and [Serve] the simultaneous
 // open of the initiator and of the responder, [Admissible] and [Limiter] the
-// rules that keep a stranger from using a host to scan others. Addresses are
+// rules that keep a stranger from using a host to scan others. [Predict] says what two
+// NATs allow, [Foretell] which ports come next, and a [Reason] why there is no
+// connection. Addresses are
 // [netip.AddrPort] throughout; docs/protocol.md has the wire format.
 //
 // Package transport is how to use it: [Open] and [Serve] take a port of an internal

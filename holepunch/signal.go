@@ -52,23 +52,23 @@ func newSignal(s Stream) *Signal {
 // Offer begins an attempt as initiator: it sends an OFFER with our terms and
 // returns the terms of the peer's ANSWER. The target is the peer's address that
 // was dialled, or invalid if none in particular. What fails is a [*PunchError]; a
-// peer that refuses is a [*RemoteError] in it, or what [Impossible] says of the
-// behaviours.
+// peer that refuses is a [*RemoteError] in it, or the reason that the two behaviours
+// are.
 func Offer(ctx context.Context, s Stream, own Terms, target netip.AddrPort) (*Signal, Terms, error) {
 	sig := newSignal(s)
 	rand.Read(sig.attempt[:])
 	answer, err := sig.exchange(ctx, &message{typ: pb.Message_OFFER, terms: own, target: target}, pb.Message_ANSWER)
 	if err != nil {
-		return nil, Terms{}, &PunchError{Op: "offer", Err: explained(err, own)}
+		return nil, Terms{}, &PunchError{Op: "offer", Err: explained(err, own.Behaviour)}
 	}
 	return sig, answer.terms, nil
 }
 
 // explained gives the reason why a peer says that it is impossible.
-func explained(err error, own Terms) error {
+func explained(err error, own stun.Behaviour) error {
 	var remote *RemoteError
 	if errors.As(err, &remote) && remote.Status == pb.Status_IMPOSSIBLE {
-		if reason := Impossible(own, Terms{Behaviour: remote.Behaviour}); reason != nil {
+		if reason := noWay(own, remote.Behaviour); reason != nil {
 			return reason
 		}
 	}

@@ -19,11 +19,19 @@ type Terms struct {
 // with the reason and the behaviours that it rests on. NATs that allow none are
 // no obstacle to IPv6, to a listener that anybody can reach, or within a site.
 func Impossible(own, theirs Terms) error {
-	outcome := Predict(own.Behaviour, theirs.Behaviour)
-	if outcome.Possible() || otherWay(own, theirs) || Guesses(own, theirs) != NoGuess {
+	if otherWay(own, theirs) || Guesses(own, theirs) != NoGuess {
 		return nil
 	}
-	return fmt.Errorf("%w (this side: %s; the other: %s)", outcome.Reason, own.Behaviour, theirs.Behaviour)
+	return noWay(own.Behaviour, theirs.Behaviour)
+}
+
+// noWay returns why two NATs allow no connection, or nil.
+func noWay(own, theirs stun.Behaviour) error {
+	outcome := Predict(own, theirs)
+	if outcome.Possible() {
+		return nil
+	}
+	return fmt.Errorf("%w (this side: %s; the other: %s)", outcome.Reason, own, theirs)
 }
 
 // otherWay tells whether there may be one that the NATs have no say in.
@@ -33,17 +41,20 @@ func otherWay(own, theirs Terms) bool {
 		SameSite(own.Candidates, theirs.Candidates)
 }
 
-// Guesses is our part in guessing ports, if both are willing and nothing else can
-// help.
+// Guesses is our part in guessing ports, if both are willing, nothing else can
+// help, and one side has the same port towards all that are tried.
 func Guesses(own, theirs Terms) Guess {
-	willing := own.Guessing && theirs.Guessing
+	ours, other := foresight(own.Behaviour), foresight(theirs.Behaviour)
 	switch {
-	case !willing || otherWay(own, theirs) || Predict(own.Behaviour, theirs.Behaviour).Reason != ErrPortFiltered:
+	case !own.Guessing || !theirs.Guessing || otherWay(own, theirs),
+		Predict(own.Behaviour, theirs.Behaviour).Reason != ErrPortFiltered:
 		return NoGuess
-	case foresight(own.Behaviour) == none:
+	case ours == none && other == exact:
 		return OfferPorts
-	default:
+	case ours == exact && other == none:
 		return GuessPorts
+	default:
+		return NoGuess
 	}
 }
 

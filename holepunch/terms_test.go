@@ -59,6 +59,9 @@ func TestGuesses(t *testing.T) {
 	if got := Guesses(hard, easy); got != OfferPorts {
 		t.Errorf("the side with random ports: got %d, want OfferPorts", got)
 	}
+	if got := Guesses(Terms{Behaviour: sequential, Guessing: true}, hard); got != NoGuess {
+		t.Errorf("where each try would come from another port: got %d, want NoGuess", got)
+	}
 	if got := Guesses(easy, Terms{Behaviour: sequential, Guessing: true}); got != NoGuess {
 		t.Errorf("where ports can be foretold: got %d, want NoGuess", got)
 	}

@@ -147,9 +147,11 @@ func (a *attempt) punch(trace func(Event)) holepunch.Punch {
 		Port:   a.own.port,
 		Expect: a.own.expect,
 		Remote: a.remote,
-		Guess:  a.guess,
 		Budget: a.budget,
 		Trace:  punchTrace(trace),
+	}
+	if a.round == 0 {
+		p.Guess = a.guess
 	}
 	if a.dir == network.DirInbound {
 		// A host's listener would take us for the client of the security
