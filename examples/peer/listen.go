@@ -58,9 +58,9 @@ func (v listenView) ready(e pair.Event) {
 	v.out.Line("peer", "%s", e.Peer)
 	v.out.Line("relay", "reserved at %s", v.cfg.Relay.Addrs[0])
 	if e.Err != "" {
-		v.out.Line("warning", "no STUN server answers, so the relay is asked instead: %s", e.Err)
+		show.NoSTUN(v.out, e)
 	}
-	v.out.Print("", "On the other machine:", "", "  "+dialCommand(v.cfg, e.Peer), "")
+	v.out.Print("", "On the other machine:", "", "  "+dialCommand(v.cfg.Relay, e.STUN, e.Peer), "")
 }
 
 func (v listenView) text(e pair.Event) string {
@@ -84,10 +84,11 @@ func (v listenView) text(e pair.Event) string {
 	return ""
 }
 
-// dialCommand is the command line for the other machine.
-func dialCommand(cfg pair.Config, self peer.ID) string {
-	words := []string{programName(), "dial", "-relay", fmt.Sprintf("%s/p2p/%s", cfg.Relay.Addrs[0], cfg.Relay.ID)}
-	for _, s := range cfg.STUN {
+// dialCommand is the command line for the other machine. It names the STUN servers that
+// answer.
+func dialCommand(relay peer.AddrInfo, servers []string, self peer.ID) string {
+	words := []string{programName(), "dial", "-relay", fmt.Sprintf("%s/p2p/%s", relay.Addrs[0], relay.ID)}
+	for _, s := range servers {
 		words = append(words, "-stun", s)
 	}
 	return strings.Join(append(words, self.String()), " ")

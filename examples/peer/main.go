@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
@@ -24,6 +25,7 @@ import (
 const usage = `usage:
   peer listen -relay MULTIADDR [-stun HOST:PORT]...
   peer dial -relay MULTIADDR [-stun HOST:PORT]... [-bytes N] [-json] PEERID
+Each command has -help.
 `
 
 func main() {
@@ -31,8 +33,15 @@ func main() {
 		"listen": listen,
 		"dial":   dial,
 	}
-	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
+	switch {
+	case len(os.Args) < 2:
 		fmt.Fprint(os.Stderr, usage)
+		os.Exit(2)
+	case slices.Contains([]string{"-h", "-help", "--help", "help"}, os.Args[1]):
+		fmt.Print(usage)
+		return
+	case commands[os.Args[1]] == nil:
+		fmt.Fprintf(os.Stderr, "peer: there is no command %q\n%s", os.Args[1], usage)
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

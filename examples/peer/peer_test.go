@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"net"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -89,6 +90,33 @@ func TestPeers(t *testing.T) {
 		}
 	})
 
+	t.Run("interrupted before a STUN server answers", func(t *testing.T) {
+		silent, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer silent.Close()
+		p := program.Start(t, exec.Command(exe, "listen", flags[0], flags[1], "-stun", silent.Addr().String()))
+		c, err := silent.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		p.Interrupt()
+		if r := p.Wait(); r.Status != 0 || r.Stdout != "" || r.Stderr != "" {
+			t.Errorf("status %d, stdout %q, stderr %q", r.Status, r.Stdout, r.Stderr)
+		}
+	})
+	t.Run("a STUN server that is not there is not recommended", func(t *testing.T) {
+		p := program.Start(t, exec.Command(exe, "listen", flags[0], flags[1], "-stun", "127.0.0.1:1"))
+		p.Line("127.0.0.1:1 refuses TCP connections")
+		if command := p.Line(" dial "); strings.Contains(command, "-stun") {
+			t.Error(command)
+		}
+		p.Interrupt()
+		p.Wait()
+	})
+
 	listener.Interrupt()
 	if r := listener.Wait(); r.Status != 0 || r.Stderr != "" {
 		t.Errorf("listener: status %d, stderr %q", r.Status, r.Stderr)
@@ -135,6 +163,12 @@ func TestListenerFollowsRelay(t *testing.T) {
 func TestUsage(t *testing.T) {
 	exe := program.Build(t, ".")
 	const relay = "/ip4/127.0.0.1/tcp/4001/p2p/" + someID
+	if r := program.Run(t, exec.Command(exe, "-h")); r.Status != 0 || !strings.Contains(r.Stdout, "peer dial") || r.Stderr != "" {
+		t.Errorf("-h: status %d, stdout %q, stderr %q", r.Status, r.Stdout, r.Stderr)
+	}
+	if r := program.Run(t, exec.Command(exe, "talk")); !strings.HasPrefix(r.Stderr, `peer: there is no command "talk"`) {
+		t.Errorf("stderr %q", r.Stderr)
+	}
 	for _, args := range [][]string{
 		{},
 		{"talk"},

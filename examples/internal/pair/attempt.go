@@ -1,7 +1,9 @@
 package pair
 
 import (
+	"errors"
 	"sync"
+	"syscall"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
@@ -20,8 +22,8 @@ type attempts struct {
 }
 
 type attempt struct {
-	connects, refused int
-	connected         map[string]bool // remote addresses: by our connect, or else by our listener
+	connects, refused, silent int
+	connected                 map[string]bool // remote addresses: by our connect, or else by our listener
 }
 
 func newAttempts(tell func(Event)) *attempts {
@@ -45,11 +47,15 @@ func (as *attempts) trace(e transport.Event) {
 	case holepunch.Connecting:
 		a.connects++
 	case holepunch.ConnectFailed:
-		a.refused++
+		if errors.Is(e.Err, syscall.ECONNREFUSED) {
+			a.refused++
+		} else {
+			a.silent++
+		}
 	case holepunch.Connected, holepunch.Accepted:
 		a.connected[e.Remote.String()] = e.Kind == holepunch.Connected
 	case transport.Finished:
-		as.tell(Event{Kind: Punched, Peer: e.Peer, Connects: a.connects, Refused: a.refused, Err: explain(e.Err)})
+		as.tell(Event{Kind: Punched, Peer: e.Peer, Connects: a.connects, Refused: a.refused, Silent: a.silent, Err: explain(e.Err)})
 	}
 }
 

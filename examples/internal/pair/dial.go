@@ -47,8 +47,7 @@ func (d *dialler) run(ctx context.Context, cfg Config, bytes int64, report func(
 	}
 	// Without a STUN server the relay is asked. If that fails, so will the punch, and
 	// say so; the peers can meet over the relay.
-	_ = awaitWarm(ctx, cfg.STUN)
-	d.tell(Event{Kind: Ready, Peer: d.ID()})
+	d.ready(ctx)
 
 	relayed, err := d.connectRelayed(ctx)
 	if err != nil {

@@ -56,11 +56,6 @@ func Listen(ctx context.Context, cfg Config, report func(Event)) error {
 	}
 }
 
-// ready tells that peers may come.
-func (n *node) ready(ctx context.Context) {
-	n.tell(Event{Kind: Ready, Peer: n.ID(), Err: explain(awaitWarm(ctx, n.cfg.STUN))})
-}
-
 // reserve makes or renews the reservation, and returns how soon to do so again.
 func (n *node) reserve(ctx context.Context) (renew time.Duration, err error) {
 	if err := n.reachRelay(ctx); err != nil {

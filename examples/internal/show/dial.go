@@ -25,6 +25,10 @@ type Dialler struct {
 // Event shows one event.
 func (d *Dialler) Event(e pair.Event) {
 	switch e.Kind {
+	case pair.Ready:
+		if e.Err != "" {
+			NoSTUN(d.Out, e)
+		}
 	case pair.Relayed:
 		d.Out.Line("relayed", "%s is connected to %s through the relay", d.Self, d.Other)
 	case pair.Offered:
@@ -53,6 +57,12 @@ func (d *Dialler) Event(e pair.Event) {
 	}
 }
 
+// NoSTUN tells that no STUN server answers, and what follows.
+func NoSTUN(out *console.Console, ready pair.Event) {
+	out.Paragraph("warning", ready.Err)
+	out.Paragraph(" ", "No STUN server has told this side's address; the relay will, if it speaks TCP.")
+}
+
 // Clear takes the progress bar away, if there is one.
 func (d *Dialler) Clear() {
 	if d.bar != nil {
@@ -69,6 +79,9 @@ func Punch(e pair.Event) string {
 	}
 	if e.Refused > 0 {
 		text += fmt.Sprintf(", %d refused", e.Refused)
+	}
+	if e.Silent > 0 {
+		text += fmt.Sprintf(", %d without an answer", e.Silent)
 	}
 	return text
 }
