@@ -71,6 +71,8 @@ func parse(args []string) options {
 	flags.BoolVar(&o.json, "json", false, "print the result as one JSON object, and nothing else")
 	console.Parse(flags, args, func() (err error) {
 		switch {
+		case o.port == 0 && flags.NArg() == 0:
+			return errors.New("want -port, which the other side must know beforehand, and the other side's address, as in -port 44444 46.0.3.1:55555")
 		case o.port == 0:
 			return errors.New("-port is missing: the other side must know it beforehand")
 		case flags.NArg() != 1:
@@ -94,7 +96,7 @@ func parsePeer(s string) (netip.AddrPort, error) {
 	a, err := netip.ParseAddrPort(s)
 	switch {
 	case err != nil:
-		return a, fmt.Errorf("%q is no address with a port: want one as in 46.0.3.1:55555 or [2001:db8::1]:55555", s)
+		return a, fmt.Errorf("%q is no IP address with a port, and names are not looked up: want one as in 46.0.3.1:55555 or [2001:db8::1]:55555", s)
 	case a.Port() == 0 || a.Addr().IsUnspecified() || a.Addr().IsMulticast():
 		return a, fmt.Errorf("%s is no address that can be connected to", a)
 	}

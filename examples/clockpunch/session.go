@@ -52,6 +52,9 @@ func (s *session) meet(ctx context.Context) error {
 		return fmt.Errorf("%s", console.ExplainPort(s.opts.port, err))
 	}
 	defer port.Close()
+	if isSelf(s.opts.peer, port.Number()) {
+		return errors.New(selfWords(s.opts.peer))
+	}
 	// A peer whose clock is fast connects before our slot. From now on its
 	// connection waits instead of being reset.
 	expect := port.Expect()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -12,6 +13,22 @@ import (
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
+
+// isSelf reports whether an endpoint is our port at one of this host's addresses. At the
+// NAT's address outside it is found out by the first hello.
+func isSelf(peer netip.AddrPort, port uint16) bool {
+	if peer.Port() != port {
+		return false
+	}
+	if peer.Addr().IsLoopback() {
+		return true
+	}
+	addrs, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(addrs, func(a net.Addr) bool {
+		prefix, err := netip.ParsePrefix(a.String())
+		return err == nil && prefix.Addr().Unmap() == peer.Addr().WithZone("")
+	})
+}
 
 // A puncher holds what lasts from slot to slot.
 type puncher struct {

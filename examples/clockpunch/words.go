@@ -27,7 +27,7 @@ func explain(err error, t tally, peer netip.AddrPort) string {
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
 	case errors.Is(t.unsecured, errSelf):
-		return fmt.Sprintf("%s leads back to this program: name the other side's address", peer)
+		return selfWords(peer)
 	case errors.Is(t.unsecured, errStranger):
 		return fmt.Sprintf("something else than clockpunch answers at %s", peer)
 	case errors.Is(t.unsecured, context.DeadlineExceeded):
@@ -41,6 +41,10 @@ func explain(err error, t tally, peer netip.AddrPort) string {
 	default:
 		return fmt.Sprintf("nothing comes from %s: nobody is there, or its NAT drops what this side sends", peer)
 	}
+}
+
+func selfWords(peer netip.AddrPort) string {
+	return fmt.Sprintf("%s leads back to this program: name the other side's address", peer)
 }
 
 // cause is the kernel's part of an error of package net.
