@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,7 +31,7 @@ const patience = 5 * time.Second
 
 func main() {
 	if err := run(parse(os.Args[1:])); err != nil {
-		fmt.Fprintln(os.Stderr, "stunserver:", err)
+		fmt.Fprintln(os.Stderr, "stunserver:", console.ExplainListen(err, "-listen or -other"))
 		os.Exit(1)
 	}
 }
@@ -42,7 +43,14 @@ type options struct {
 func parse(args []string) options {
 	var o options
 	flags := flag.NewFlagSet("stunserver", flag.ContinueOnError)
-	flags.TextVar(&o.listen, "listen", netip.AddrPortFrom(netip.IPv6Unspecified(), 3478), "serve at `address:port`")
+	o.listen = netip.AddrPortFrom(netip.IPv6Unspecified(), 3478)
+	flags.Func("listen", "serve at `address:port`, or at :port of all addresses (default :3478)", func(s string) (err error) {
+		if strings.HasPrefix(s, ":") {
+			s = "[::]" + s
+		}
+		o.listen, err = netip.ParseAddrPort(s)
+		return err
+	})
 	flags.TextVar(&o.other, "other", netip.AddrPort{}, "serve at another `address:port` of this host, too, and let clients know.\n"+
 		"Address and port must both differ")
 	console.Parse(flags, args, func() error {

@@ -45,10 +45,11 @@ func TestRefusesToStart(t *testing.T) {
 		{[]string{"-other", "127.0.0.1:3479"}, 2, "must name the addresses"},
 		{[]string{"-listen", "127.0.0.1:3478", "-other", "127.0.0.1:3479"}, 2, "another address and another port"},
 		{[]string{"-listen", "127.0.0.1:3478", "-other", "127.0.0.2:3478"}, 2, "another address and another port"},
+		{[]string{"-listen", ":3478", "-other", "127.0.0.2:3479"}, 2, "must name the addresses"},
 		{[]string{"-listen", "127.0.0.1:3478", "-other", "[::1]:3479"}, 2, "one family"},
 		{[]string{"-listen", "127.0.0.1:0", "-other", "127.0.0.2:3479"}, 2, "must be given"},
 		{[]string{"extra"}, 2, "extra"},
-		{[]string{"-listen", taken.Addr().String()}, 1, "address already in use"},
+		{[]string{"-listen", taken.Addr().String()}, 1, "address already in use: another program has this port"},
 	} {
 		r := program.Run(t, exec.Command(exe, test.args...))
 		if r.Status != test.status || r.Stdout != "" || !strings.Contains(r.Stderr, test.stderr) {

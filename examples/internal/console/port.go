@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"syscall"
 
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
@@ -15,6 +16,16 @@ func ParsePort(s string) (uint16, error) {
 		return 0, errors.New("want a number from 1 to 65535")
 	}
 	return uint16(n), nil
+}
+
+// ExplainListen says in one line why a server could not listen, and what to do;
+// flags are those that choose the port.
+func ExplainListen(err error, flags string) string {
+	text := OneLine(err)
+	if errors.Is(err, syscall.EADDRINUSE) { // never on Windows
+		text += ": another program has this port; end that one, or choose another port with " + flags
+	}
+	return text
 }
 
 // ExplainPort says in one line why a port could not be opened, and what to do.
