@@ -29,9 +29,8 @@ func parse(args []string) options {
 	usual := natlab.Behaviour{Mapping: natlab.EIM, Filtering: natlab.APDF, Unsolicited: natlab.UnsolicitedRST}
 	var o options
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
-	flags.TextVar(&o.a, "a", usual, "`NAT` of alice, who dials: public, or MAPPING-FILTERING[-UNSOLICITED][-PORTS][-EXTRA...]\n"+
-		"as in eim-apdf-rst; see package natlab for all words")
-	flags.TextVar(&o.b, "b", usual, "`NAT` of bob, who listens")
+	flags.TextVar(&o.a, "a", usual, "`NAT` of alice, who dials:\n"+console.NATWords)
+	flags.TextVar(&o.b, "b", usual, "`NAT` of bob, who listens, in the same words")
 	flags.DurationVar(&o.oneWay, "oneway", 20*time.Millisecond, "one-way delay between each peer and the core")
 	flags.DurationVar(&o.relayOneWay, "relay-oneway", 10*time.Millisecond, "one-way delay between the relay and the core")
 	flags.DurationVar(&o.jitter, "jitter", 0, "random delay that may come on top, at each peer")
