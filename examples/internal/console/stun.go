@@ -21,7 +21,7 @@ func ExplainSTUN(failed *stun.Error) string {
 	)
 	switch {
 	case errors.As(failed, &name):
-		return fmt.Sprintf("%s: there is no such host, or no DNS: %s", server, OneLine(name))
+		return fmt.Sprintf("%s: there is no such host, or no DNS: %s", server, name.Err)
 	case errors.Is(failed, tcpport.ErrTupleTaken):
 		return fmt.Sprintf("this port has just been used to ask %s, and the kernel remembers that connection: wait a minute, or take another -port", server)
 	case errors.Is(failed, syscall.ECONNREFUSED):
