@@ -13,6 +13,7 @@ import (
 var (
 	NewConn        = newConn
 	DefaultTimeout = defaultTimeout
+	Credible       = credible
 )
 
 const MaxMessage = maxMessage

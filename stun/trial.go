@@ -65,6 +65,15 @@ func (t *trial) close() {
 	_ = t.port.Close()
 }
 
+// credible reports whether a server can see a local port at a mapped address, by all
+// that is known. The port is the local one where the address is the host's own.
+func credible(server netip.Addr, local, mapped netip.AddrPort, external []netip.Addr) bool {
+	a := mapped.Addr()
+	own := a == local.Addr() || a.IsLoopback()
+	return CheckMapped(server, a) == nil && slices.Contains(external, a) && mapped.Port() >= minMapped &&
+		(!own || mapped == local)
+}
+
 // try makes fresh mappings towards a server, and a test with each. The tests wait for
 // silence, so they run side by side. What the server says of a mapping counts only at the
 // external addresses that are known: it could have us connect to anybody.
@@ -83,7 +92,7 @@ func try(ctx context.Context, server *contact, external []netip.Addr, o *observa
 	for _, t := range trials {
 		asking.Go(func() {
 			mapped, err := t.conn.Binding(ctx)
-			if err == nil && slices.Contains(external, mapped.Addr()) && mapped.Port() >= minMapped {
+			if err == nil && credible(server.addr.Addr(), t.conn.LocalAddr(), mapped, external) {
 				t.mapped = mapped
 			}
 		})
