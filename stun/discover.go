@@ -19,6 +19,9 @@ type Report struct {
 	Addrs []netip.Addr // the external addresses
 	IPv6  bool         // the host has a public IPv6 address, and a route
 	UDP   bool         // a server answered over UDP
+	// Complete is false if no server answered, or ctx ended before the tests did: more
+	// may be found out another time.
+	Complete bool
 	// Servers are in the order in which they were given.
 	Servers []ServerReport
 }
@@ -83,6 +86,7 @@ func Discover(ctx context.Context, servers []string) (*Report, error) {
 		}
 		r.NAT = Known(best.sighting().translated())
 		try(ctx, best, r.Addrs, &o)
+		r.Complete = ctx.Err() == nil
 	}
 	// Who has not answered yet may, and else it should be known over what.
 	s.wait()

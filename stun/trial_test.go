@@ -1,6 +1,7 @@
 package stun_test
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/netip"
@@ -103,8 +104,8 @@ func TestTrialsOnLoopback(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Hairpin != stun.Yes || r.Ports != stun.Preserved || r.Persistent != stun.Yes {
-		t.Errorf("got %+v", r.Behaviour)
+	if r.Hairpin != stun.Yes || r.Ports != stun.Preserved || r.Persistent != stun.Yes || !r.Complete {
+		t.Errorf("got %+v", r)
 	}
 }
 
@@ -132,5 +133,25 @@ func TestCredible(t *testing.T) {
 		if got := stun.Credible(netip.MustParseAddr(tt.server), local, mapped, agreed); got != tt.want {
 			t.Errorf("%s sees %s at %s: %v, want %v", tt.server, local, mapped, got, tt.want)
 		}
+	}
+}
+
+// TestDiscoverCutOff ends the context as soon as the first trial is asked: what is known
+// by then is reported, as incomplete.
+func TestDiscoverCutOff(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, err := stun.Discover(ctx, []string{servePlain(t, func(n int, remote netip.AddrPort) netip.AddrPort {
+		if n == 0 {
+			return remote
+		}
+		cancel()
+		return netip.AddrPort{}
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Complete || len(r.Addrs) != 1 || r.Ports != stun.PortsUnknown {
+		t.Errorf("got %+v", r)
 	}
 }
