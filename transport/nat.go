@@ -13,7 +13,7 @@ import (
 const (
 	// natStale is how old knowledge of the NAT may become until it is sought
 	// anew: a router is seldom exchanged, and a host that moves to another network
-	// has another address there. After a failure it is natRetry.
+	// has another address there. After a search that failed or was cut off it is natRetry.
 	natStale = 30 * time.Minute
 	natRetry = time.Minute
 
@@ -74,7 +74,10 @@ func (n *nat) end(r *stun.Report) {
 	defer n.mu.Unlock()
 	n.next = time.Now().Add(natRetry)
 	if r != nil {
-		n.known, n.addrs, n.next = r.Behaviour, r.Addrs, time.Now().Add(natStale)
+		n.known, n.addrs = r.Behaviour, r.Addrs
+	}
+	if r != nil && r.Complete {
+		n.next = time.Now().Add(natStale)
 	}
 	close(n.seeking)
 	n.seeking = nil

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -26,6 +27,10 @@ type stance struct {
 	release func() // everything; may be called twice
 }
 
+// stanceTimeout is how long it may take to know what to tell the peer, which waits for 5 s
+// (holepunch.AnswerTimeout).
+const stanceTimeout = 4500 * time.Millisecond
+
 // takeStance chooses the port and names the candidates.
 //
 // Nearly always that is the warm port, at its reflexive addresses. Behind a NAT
@@ -34,14 +39,15 @@ type stance struct {
 // from a fresh local port, which has no mapping yet: one that the NAT will preserve,
 // or give the next in sequence.
 //
-// It takes askTimeout at most, for the peer is waiting.
+// It takes stanceTimeout at most, for the peer is waiting.
 func (t *Transport) takeStance(ctx context.Context, h host.Host, w *warmPort, budget *holepunch.Budget) (*stance, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	rest, cancel := context.WithTimeout(ctx, stanceTimeout)
 	defer cancel()
-	v, release, err := w.acquire(ctx)
+	v, release, err := w.acquire(ctx) // which ends by itself, and says why, after askTimeout
 	if err != nil {
 		return nil, err
 	}
+	ctx = rest
 	s := &stance{port: w.Port, release: release}
 	s.terms.Behaviour = t.nat.behaviour(ctx, v)
 	t.learnNAT() // for the next time, if that is not known
