@@ -29,6 +29,10 @@ const (
 // A Limiter bounds the attempts of a host and the SYNs that they send, by peer
 // and in all. A nil Limiter bounds nothing.
 type Limiter struct {
+	// GuessPause is between two attempts that guess ports, a minute by default: whom
+	// the SYNs go to is the peer's choice. It is not to be changed in use.
+	GuessPause time.Duration
+
 	host *rate.Limiter
 
 	mu       sync.Mutex
@@ -45,7 +49,7 @@ type peerLimit struct {
 
 // NewLimiter returns a Limiter for one host.
 func NewLimiter() *Limiter {
-	return &Limiter{host: rate.NewLimiter(hostRate, hostBurst), peers: make(map[string]*peerLimit)}
+	return &Limiter{GuessPause: time.Minute, host: rate.NewLimiter(hostRate, hostBurst), peers: make(map[string]*peerLimit)}
 }
 
 // Begin admits an attempt with a peer, or returns an error that matches
@@ -73,12 +77,8 @@ func (l *Limiter) Begin(peer string) (*Budget, error) {
 	return &Budget{limiter: l, peer: p}, nil
 }
 
-// guessPause is between two attempts of a host that guess ports. Whom the SYNs go
-// to is the peer's choice.
-const guessPause = time.Minute
-
 // BeginGuess admits an attempt that guesses ports, one at a time for a host and
-// one a minute, or returns an error that matches [ErrBusy]. The function returned
+// GuessPause after the one before, or returns an error that matches [ErrBusy]. The function returned
 // gives the place back.
 func (l *Limiter) BeginGuess() (end func(), err error) {
 	if l == nil {
@@ -89,8 +89,8 @@ func (l *Limiter) BeginGuess() (end func(), err error) {
 	switch {
 	case l.guessing:
 		return nil, fmt.Errorf("%w: ports of another peer are being guessed", ErrBusy)
-	case time.Since(l.guessed) < guessPause:
-		return nil, fmt.Errorf("%w: ports were guessed less than %v ago", ErrBusy, guessPause)
+	case time.Since(l.guessed) < l.GuessPause:
+		return nil, fmt.Errorf("%w: ports were guessed less than %v ago", ErrBusy, l.GuessPause)
 	}
 	l.guessing = true
 	return func() {

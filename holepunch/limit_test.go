@@ -60,3 +60,23 @@ func testLimiter(t *testing.T) {
 		t.Error("a peer's debt is forgotten")
 	}
 }
+
+// Ports are guessed for one peer at a time, and seldom.
+func TestBeginGuess(t *testing.T) {
+	l := NewLimiter()
+	end, err := l.BeginGuess()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.BeginGuess(); !errors.Is(err, ErrBusy) {
+		t.Errorf("a second one at the same time: %v, want ErrBusy", err)
+	}
+	end()
+	if _, err := l.BeginGuess(); !errors.Is(err, ErrBusy) {
+		t.Errorf("another at once: %v, want ErrBusy", err)
+	}
+	l.GuessPause = 0
+	if _, err := l.BeginGuess(); err != nil {
+		t.Errorf("another after the pause: %v", err)
+	}
+}
