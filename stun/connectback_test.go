@@ -85,7 +85,7 @@ func FuzzOptional(f *testing.F) {
 	f.Add([]byte{0, 2, 0, 0}, []byte{})
 	f.Fuzz(func(t *testing.T, other, back []byte) {
 		if len(other)+len(back) > maxMessage/2 {
-			t.Skip()
+			return // more than a message has room for
 		}
 		a, err := decodeAnswer(pion.MustBuild(pion.BindingSuccess, xorAddr("192.0.2.1", 1),
 			raw(pion.AttrOtherAddress, other...), raw(attrConnectBack, back...)))
