@@ -34,6 +34,11 @@ const (
 	// takenRetry is how often a 4-tuple that belongs to another connection is
 	// tried again. That costs a system call, and a SYN of the budget.
 	takenRetry = 100 * time.Millisecond
+
+	// passiveWait is how long a passive side waits before it connects all the
+	// same, in case that what is known of its NAT is out of date. A SYN that is lost twice
+	// is there by then.
+	passiveWait = 4 * time.Second
 )
 
 // connect keeps one candidate's connection coming up: one socket at a time,
@@ -42,6 +47,9 @@ const (
 // apart that failed in every trial.
 func (p *punch[C]) connect(ctx context.Context, to Candidate) {
 	remote := to.Addr
+	if p.Passive && throughNAT(to) && !sleep(ctx, passiveWait) {
+		return
+	}
 	begin := time.Now()
 	if !throughNAT(to) {
 		begin = begin.Add(-quickPhase)
@@ -83,8 +91,8 @@ func (p *punch[C]) connect(ctx context.Context, to Candidate) {
 	}
 }
 
-// throughNAT tells whether SYNs have to cross to get to a candidate. The others
-// listen already, and have no use for quick repetition.
+// throughNAT tells whether SYNs have to cross NATs to get to a candidate. Of the others, those
+// that listen have no use for quick repetition.
 func throughNAT(c Candidate) bool {
 	return c.Kind != pb.Candidate_LISTENER && c.Kind != pb.Candidate_LAN
 }

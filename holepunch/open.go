@@ -60,14 +60,15 @@ const (
 
 // A Punch is one peer's part in a simultaneous open.
 type Punch struct {
-	Port   *tcpport.Port
-	Expect *tcpport.Expectation // told [tcpport.Expectation.From] already
-	Remote []Candidate          // of the peer, from [Admissible]
-	More   <-chan []Candidate   // further ones; nil for none
-	Window time.Duration        // how long connects are begun; 0 means [Window]
-	Guess  Guess                // NoGuess, unless both peers are willing
-	Budget *Budget              // nil for no bound
-	Trace  func(Event)          // nil for none; called from several goroutines
+	Port    *tcpport.Port
+	Expect  *tcpport.Expectation // told [tcpport.Expectation.From] already
+	Remote  []Candidate          // of the peer, from [Admissible]
+	More    <-chan []Candidate   // further ones; nil for none
+	Window  time.Duration        // how long connects are begun; 0 means [Window]
+	Guess   Guess                // NoGuess, unless both peers are willing
+	Passive bool                 // the peer is to connect; see [Passive]
+	Budget  *Budget              // nil for no bound
+	Trace   func(Event)          // nil for none; called from several goroutines
 }
 
 // A handshake turns a connection into what the caller wants of it, and fails

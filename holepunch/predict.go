@@ -81,6 +81,15 @@ func Predict(a, b stun.Behaviour) Outcome {
 	}
 }
 
+// Passive tells whether a host should leave it to its peer to connect: where its own
+// NAT lets anybody in, and its own SYNs would come from a port that the peer does not
+// know. They could only be refused; and with the refusal the NAT has a session with the
+// peer's endpoint at another port than the one that the peer connects to, and may
+// drop the peer's SYN as none of it.
+func Passive(own, theirs stun.Behaviour) bool {
+	return listening(own) == exact && foresight(own) != exact && foresight(theirs) != none
+}
+
 // How well an external port can be told before it is used.
 const (
 	none   = iota

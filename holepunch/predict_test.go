@@ -59,6 +59,27 @@ func TestPredict(t *testing.T) {
 	}
 }
 
+func TestPassive(t *testing.T) {
+	for name, tc := range map[string]struct {
+		own, theirs stun.Behaviour
+		want        bool
+	}{
+		"lets anybody in at another port": {randomEIF, portFilter, true},
+		"towards a foretold port":         {randomEIF, sequential, true},
+		"towards one that is not known":   {randomEIF, random, false},
+		"both let anybody in":             {randomEIF, randomEIF, false},
+		"known port":                      {fullCone, portFilter, false},
+		"filter":                          {random, portFilter, false},
+		"nothing known":                   {nothing, nothing, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Passive(tc.own, tc.theirs); got != tc.want {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
 // To learn more never makes a way out of none: what is unknown is taken for the
 // better.
 func TestPredictKnowingLessIsNeverWorse(t *testing.T) {

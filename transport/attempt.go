@@ -144,11 +144,12 @@ func (a *attempt) outcome() holepunch.Outcome {
 // punch is the round's, as holepunch wants it.
 func (a *attempt) punch(trace func(Event)) holepunch.Punch {
 	p := holepunch.Punch{
-		Port:   a.own.port,
-		Expect: a.own.expect,
-		Remote: a.remote,
-		Budget: a.budget,
-		Trace:  punchTrace(trace),
+		Port:    a.own.port,
+		Expect:  a.own.expect,
+		Remote:  a.remote,
+		Passive: holepunch.Passive(a.own.terms.Behaviour, a.theirs.Behaviour),
+		Budget:  a.budget,
+		Trace:   punchTrace(trace),
 	}
 	if a.round == 0 {
 		p.Guess = a.guess

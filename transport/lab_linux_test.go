@@ -30,8 +30,9 @@ const (
 // in it.
 type hostLab struct {
 	*natlab.Lab
-	relay peer.AddrInfo
-	stun  []string
+	relay     peer.AddrInfo
+	relaySite *natlab.Site
+	stun      []string
 }
 
 // newHostLab makes a lab with a relay as cfg says.
@@ -42,6 +43,7 @@ func newHostLab(t testing.TB, cfg relayConfig) *hostLab {
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.relaySite = site
 	host := addHost(t, site, "relay")
 	cfg.Addrs[0] = host.Addr()
 	if cfg.Addrs[1], err = host.AddAddr(); err != nil {
