@@ -1,0 +1,48 @@
+// Package result is what a comparison came to: its runs, and the figures drawn from them.
+package result
+
+// An Impl is what made a connection direct, or tried to.
+type Impl string
+
+const (
+	Simopen   Impl = "simopen"
+	DCUtR     Impl = "dcutr"
+	DCUtRQUIC Impl = "dcutr-quic"
+)
+
+// A Run is one attempt of one implementation. It is a line of the comparison's JSON.
+type Run struct {
+	Scenario string  `json:"scenario"`         // "matrix", or the name of one
+	A        string  `json:"a"`                // the dialler's NAT, as natlab.ParseBehaviour reads it
+	B        string  `json:"b"`                // the listener's
+	Impl     Impl    `json:"impl"`             //
+	Run      int     `json:"run"`              // counted from 1, for each implementation and pair
+	OK       bool    `json:"ok"`               // the connection became direct
+	Millis   float64 `json:"ms"`               // from the relayed connection to the direct one at the dialler, or until it was given up
+	Reason   string  `json:"reason,omitempty"` // why it did not become direct
+}
+
+// A Summary is the last line of the comparison's JSON. Ratios are simopen over another
+// implementation; one that was not measured is nil.
+type Summary struct {
+	CleanRatio     *float64   `json:"clean_ratio"`      // of medians: the scenario "clean", DCUtR over TCP
+	QUICCleanRatio *float64   `json:"quic_clean_ratio"` // the same, DCUtR over QUIC
+	RSTAsymRatio   *float64   `json:"rst_asym_ratio"`   // of medians: RST NATs and an asymmetric relay path
+	Loss5P50Ratio  *float64   `json:"loss5_p50_ratio"`  // 5 % loss a site
+	Loss5P90Ratio  *float64   `json:"loss5_p90_ratio"`  //
+	Success        Success    `json:"success"`          // of the matrix
+	Population     Population `json:"population"`       // the same, weighted by how often each NAT is met
+}
+
+// Success counts the pairs of the matrix that became direct in every run.
+type Success struct {
+	Punchable int `json:"punchable"` // pairs that can work at all
+	Simopen   int `json:"simopen"`
+	DCUtR     int `json:"dcutr"`
+}
+
+// Population is the share of pairs, 0 to 1, that become direct.
+type Population struct {
+	Simopen *float64 `json:"simopen"`
+	DCUtR   *float64 `json:"dcutr"`
+}
