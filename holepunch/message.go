@@ -22,6 +22,11 @@ const (
 	// some 250.
 	maxMessage = 4096
 
+	// maxSecurity bounds how many security protocols are read, and maxProtocol the
+	// length of each, in bytes; more are left out. Libp2p has two.
+	maxSecurity = 8
+	maxProtocol = 64
+
 	// maxDetail bounds the words that go with a status, in bytes.
 	maxDetail = 256
 )
@@ -48,6 +53,7 @@ func (m *message) marshal() *pb.Message {
 		Detail:    clip(m.detail),
 		Behaviour: behaviourToPB(m.terms.Behaviour),
 		Round:     uint32(m.round),
+		Security:  m.terms.Security,
 	}
 	if m.terms.Guessing {
 		p.Features = append(p.Features, pb.Feature_GUESSING)
@@ -79,6 +85,11 @@ func unmarshal(p *pb.Message) (*message, error) {
 	m.round = int(p.Round)
 	m.terms.Behaviour = behaviourFromPB(p.Behaviour)
 	m.terms.Guessing = slices.Contains(p.Features, pb.Feature_GUESSING)
+	for _, id := range p.Security {
+		if len(id) > 0 && len(id) <= maxProtocol && len(m.terms.Security) < maxSecurity {
+			m.terms.Security = append(m.terms.Security, id)
+		}
+	}
 	for _, c := range p.Candidates {
 		if a, ok := fromBytes(c.GetAddr()); ok && c.Kind >= pb.Candidate_REFLEXIVE && c.Kind <= pb.Candidate_LAN {
 			m.terms.Candidates = append(m.terms.Candidates, Candidate{Kind: c.Kind, Addr: a})

@@ -27,7 +27,7 @@ import (
 
 var (
 	ours   = Terms{Candidates: Reflexive(addrs("46.0.1.1:40000", "[2a00::1]:40000")...)}
-	theirs = Terms{Candidates: Reflexive(addrs("46.0.2.1:50000")...)}
+	theirs = Terms{Candidates: Reflexive(addrs("46.0.2.1:50000")...), Security: []string{"/noise", "/tls/1.0.0"}}
 )
 
 func TestOfferAndAnswer(t *testing.T) {

@@ -13,6 +13,7 @@ type Terms struct {
 	Candidates []Candidate
 	Behaviour  stun.Behaviour // of its NAT, as far as it is known
 	Guessing   bool           // it is willing to guess ports
+	Security   []string       // of a responder: the security protocols that it negotiates
 }
 
 // Impossible returns nil if the two sides may get a connection, or else an error

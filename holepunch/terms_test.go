@@ -29,17 +29,17 @@ func TestImpossible(t *testing.T) {
 		own, theirs Terms
 		want        Reason
 	}{
-		"both random":            {Terms{v4, random, false}, Terms{elsewhere, random, false}, ErrUnpredictable},
-		"a filter by port":       {Terms{v4, portFilter, false}, Terms{elsewhere, random, false}, ErrPortFiltered},
-		"no bare SYN":            {Terms{v4, noBareSYN, true}, Terms{elsewhere, noBareSYN, true}, ErrNoBareSYN},
-		"IPv6 on one side":       {Terms{v4, random, false}, Terms{v6, random, false}, ErrUnpredictable},
-		"IPv6 on both":           {Terms{v6, random, false}, Terms{v6, random, false}, ""},
-		"a listener":             {Terms{v4, random, false}, Terms{candidates(pb.Candidate_LISTENER, "46.0.2.1:4001"), random, false}, ""},
-		"the same site":          {Terms{v4, random, false}, Terms{v4, random, false}, ""},
-		"one willing to guess":   {Terms{v4, portFilter, true}, Terms{elsewhere, random, false}, ErrPortFiltered},
-		"both willing to guess":  {Terms{v4, portFilter, true}, Terms{elsewhere, random, true}, ""},
-		"nothing to guess there": {Terms{v4, random, true}, Terms{elsewhere, random, true}, ErrUnpredictable},
-		"possible":               {Terms{v4, portFilter, false}, Terms{elsewhere, sequential, false}, ""},
+		"both random":            {Terms{Candidates: v4, Behaviour: random}, Terms{Candidates: elsewhere, Behaviour: random}, ErrUnpredictable},
+		"a filter by port":       {Terms{Candidates: v4, Behaviour: portFilter}, Terms{Candidates: elsewhere, Behaviour: random}, ErrPortFiltered},
+		"no bare SYN":            {Terms{Candidates: v4, Behaviour: noBareSYN, Guessing: true}, Terms{Candidates: elsewhere, Behaviour: noBareSYN, Guessing: true}, ErrNoBareSYN},
+		"IPv6 on one side":       {Terms{Candidates: v4, Behaviour: random}, Terms{Candidates: v6, Behaviour: random}, ErrUnpredictable},
+		"IPv6 on both":           {Terms{Candidates: v6, Behaviour: random}, Terms{Candidates: v6, Behaviour: random}, ""},
+		"a listener":             {Terms{Candidates: v4, Behaviour: random}, Terms{Candidates: candidates(pb.Candidate_LISTENER, "46.0.2.1:4001"), Behaviour: random}, ""},
+		"the same site":          {Terms{Candidates: v4, Behaviour: random}, Terms{Candidates: v4, Behaviour: random}, ""},
+		"one willing to guess":   {Terms{Candidates: v4, Behaviour: portFilter, Guessing: true}, Terms{Candidates: elsewhere, Behaviour: random}, ErrPortFiltered},
+		"both willing to guess":  {Terms{Candidates: v4, Behaviour: portFilter, Guessing: true}, Terms{Candidates: elsewhere, Behaviour: random, Guessing: true}, ""},
+		"nothing to guess there": {Terms{Candidates: v4, Behaviour: random, Guessing: true}, Terms{Candidates: elsewhere, Behaviour: random, Guessing: true}, ErrUnpredictable},
+		"possible":               {Terms{Candidates: v4, Behaviour: portFilter}, Terms{Candidates: elsewhere, Behaviour: sequential}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, err := range []error{Impossible(tc.own, tc.theirs), Impossible(tc.theirs, tc.own)} {

@@ -56,7 +56,7 @@ func (a *attempt) open(ctx context.Context) (tpt.CapableConn, error) {
 	if a.foretold() {
 		p.Window = foretoldWindow
 	}
-	conn, err := holepunch.Open(ctx, p, a.t.shake(a.peer, a.dir, stop))
+	conn, err := holepunch.Open(ctx, p, a.t.shake(a.peer, a.dir, a.t.agreed(a.theirs.Security), stop))
 	return conn, a.finish(a.explain(err))
 }
 

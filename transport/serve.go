@@ -37,7 +37,9 @@ func (a *attempt) accept(theirs holepunch.Terms) error {
 		}
 		return err
 	}
-	return a.signal.Answer(a.round, a.own.terms)
+	answer := a.own.terms
+	answer.Security = a.t.security()
+	return a.signal.Answer(a.round, answer)
 }
 
 // serveRounds is the responder's part from its ANSWER on. A failure is told to the
@@ -86,7 +88,7 @@ func (a *attempt) serve(ctx context.Context, l *listener) error {
 	defer a.dialBack(ctx, stop)()
 	end := a.obey(ctx, stop, secured, more)
 	defer end()
-	err := holepunch.Serve(ctx, p, a.t.shake(a.peer, a.dir, stop), func(c tpt.CapableConn) {
+	err := holepunch.Serve(ctx, p, a.t.shake(a.peer, a.dir, nil, stop), func(c tpt.CapableConn) {
 		l.deliver(ctx, c)
 		first()
 	})

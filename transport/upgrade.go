@@ -7,6 +7,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/sec"
 	tpt "github.com/libp2p/go-libp2p/core/transport"
 	manet "github.com/multiformats/go-multiaddr/net"
 
@@ -18,7 +19,9 @@ import (
 // asks them. What the host refuses of the peer ends the punch through stop, for
 // another connection would be refused as well. Of a stranger it means nothing,
 // and strangers are not accounted to the peer.
-func (t *Transport) shake(p peer.ID, dir network.Direction, stop context.CancelCauseFunc) func(context.Context, *holepunch.Conn) (tpt.CapableConn, error) {
+//
+// With agreed, the security protocol is not negotiated any more; see agreed.go.
+func (t *Transport) shake(p peer.ID, dir network.Direction, agreed sec.SecureTransport, stop context.CancelCauseFunc) func(context.Context, *holepunch.Conn) (tpt.CapableConn, error) {
 	refused := func(c *holepunch.Conn, err error) (tpt.CapableConn, error) {
 		if c.Candidate {
 			stop(err)
@@ -37,7 +40,12 @@ func (t *Transport) shake(p peer.ID, dir network.Direction, stop context.CancelC
 		if err != nil {
 			return refused(c, err)
 		}
-		conn, err := t.upgrader.Upgrade(ctx, t, maconn, dir, p, scope)
+		var conn tpt.CapableConn
+		if agreed != nil {
+			conn, err = t.upgradeAs(ctx, agreed, maconn, p, scope)
+		} else {
+			conn, err = t.upgrader.Upgrade(ctx, t, maconn, dir, p, scope)
+		}
 		if err != nil {
 			scope.Done()
 			return nil, err

@@ -541,7 +541,11 @@ type Message struct {
 	// In RETRY, and in the ANSWER to it: the round, from 1. The OFFER is round 0.
 	Round uint32 `protobuf:"varint,8,opt,name=round,proto3" json:"round,omitempty"`
 	// In OFFER and ANSWER: what the sender is willing to do.
-	Features      []Feature `protobuf:"varint,9,rep,packed,name=features,proto3,enum=simopen.pb.Feature" json:"features,omitempty"`
+	Features []Feature `protobuf:"varint,9,rep,packed,name=features,proto3,enum=simopen.pb.Feature" json:"features,omitempty"`
+	// In ANSWER: the security protocols that the sender negotiates on its connections, as
+	// multistream-select would name them. The initiator may propose one of them
+	// and begin its handshake in the same flight.
+	Security      []string `protobuf:"bytes,10,rep,name=security,proto3" json:"security,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -635,6 +639,13 @@ func (x *Message) GetRound() uint32 {
 func (x *Message) GetFeatures() []Feature {
 	if x != nil {
 		return x.Features
+	}
+	return nil
+}
+
+func (x *Message) GetSecurity() []string {
+	if x != nil {
+		return x.Security
 	}
 	return nil
 }
@@ -802,7 +813,7 @@ var File_holepunch_proto protoreflect.FileDescriptor
 const file_holepunch_proto_rawDesc = "" +
 	"\n" +
 	"\x0fholepunch.proto\x12\n" +
-	"simopen.pb\"\xc7\x03\n" +
+	"simopen.pb\"\xe3\x03\n" +
 	"\aMessage\x12,\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x18.simopen.pb.Message.TypeR\x04type\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\fR\aattempt\x125\n" +
@@ -814,7 +825,9 @@ const file_holepunch_proto_rawDesc = "" +
 	"\x06detail\x18\x06 \x01(\tR\x06detail\x123\n" +
 	"\tbehaviour\x18\a \x01(\v2\x15.simopen.pb.BehaviourR\tbehaviour\x12\x14\n" +
 	"\x05round\x18\b \x01(\rR\x05round\x12/\n" +
-	"\bfeatures\x18\t \x03(\x0e2\x13.simopen.pb.FeatureR\bfeatures\"e\n" +
+	"\bfeatures\x18\t \x03(\x0e2\x13.simopen.pb.FeatureR\bfeatures\x12\x1a\n" +
+	"\bsecurity\x18\n" +
+	" \x03(\tR\bsecurity\"e\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05OFFER\x10\x01\x12\n" +
