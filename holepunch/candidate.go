@@ -27,9 +27,15 @@ const minPort = 1024
 // A Candidate is an address at which a peer may be reached, nearly always
 // through its punching port.
 type Candidate struct {
-	Kind pb.Candidate_Kind
-	Addr netip.AddrPort
+	Kind  pb.Candidate_Kind
+	Addr  netip.AddrPort
+	Local int // of a reflexive address: which of the peer's ports it leads to, from 0 to MaxLocals-1
 }
+
+// MaxLocals is how many ports a peer punches from at most. With 5 % of the packets lost at each
+// of two sites, the first SYNs of one port get through in 81 % of the cases, and of
+// one of two in 96 %; a lost SYN costs a second. Of three ports the third gained nothing.
+const MaxLocals = 2
 
 // Reflexive makes candidates of addresses that STUN servers saw, the first
 // [MaxCandidates] of them.

@@ -37,6 +37,8 @@ func newConn(c *net.TCPConn, accepted bool) *Conn {
 	return conn
 }
 
+func (c *Conn) local() uint16 { return uint16(c.LocalAddr().(*net.TCPAddr).Port) }
+
 // Remote is the address of the other end.
 func (c *Conn) Remote() netip.AddrPort {
 	a := c.RemoteAddr().(*net.TCPAddr).AddrPort()

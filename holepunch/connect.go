@@ -41,11 +41,11 @@ const (
 	passiveWait = 4 * time.Second
 )
 
-// connect keeps one candidate's connection coming up: one socket at a time,
+// connect keeps one candidate's connection from one port coming up: one socket at a time,
 // held until it fails by itself or the punch ends. A pending connect that is
 // closed and opened anew answers the peer's SYN+ACK with a RST; with NATs 100 ms
 // apart that failed in every trial.
-func (p *punch[C]) connect(ctx context.Context, to Candidate) {
+func (p *punch[C]) connect(ctx context.Context, port *tcpport.Port, to Candidate) {
 	remote := to.Addr
 	if p.Passive && throughNAT(to) && !sleep(ctx, passiveWait) {
 		return
@@ -55,9 +55,9 @@ func (p *punch[C]) connect(ctx context.Context, to Candidate) {
 		begin = begin.Add(-quickPhase)
 	}
 	for n := 0; p.Budget.Spend(ctx) == nil; n++ {
-		p.trace(Event{Kind: Connecting, Remote: remote})
+		p.trace(Event{Kind: Connecting, Local: port.Number(), Remote: remote})
 		p.attempts.Add(1)
-		c, err := p.Port.Connect(ctx, remote)
+		c, err := port.Connect(ctx, remote)
 		pause := jitter(n, begin)
 		switch {
 		case err == nil:
@@ -80,7 +80,7 @@ func (p *punch[C]) connect(ctx context.Context, to Candidate) {
 			p.attempts.Add(-1)
 			p.lastErr.CompareAndSwap(nil, &tcpport.ErrTupleTaken)
 		default:
-			p.trace(Event{Kind: ConnectFailed, Remote: remote, Err: err})
+			p.trace(Event{Kind: ConnectFailed, Local: port.Number(), Remote: remote, Err: err})
 			if e := net.Error(nil); !errors.As(err, &e) || !e.Timeout() {
 				p.lastErr.Store(&err) // more telling than silence, or the end of ctx
 			}

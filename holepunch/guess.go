@@ -79,7 +79,7 @@ func (p *punch[C]) guessPorts(ctx context.Context, at netip.Addr) {
 			hold, cancel := context.WithTimeout(ctx, guessHold)
 			defer cancel()
 			p.attempts.Add(1)
-			if c, err := p.Port.Connect(hold, remote); err == nil {
+			if c, err := p.Locals[0].Port.Connect(hold, remote); err == nil {
 				p.bring(ctx, newConn(c, false))
 			}
 		})
@@ -127,9 +127,7 @@ func (p *punch[C]) offerPort(ctx context.Context, port *tcpport.Port, remote net
 			if !ok {
 				return
 			}
-			conn := newConn(c, true)
-			conn.Candidate = conn.Remote() == remote
-			p.bring(ctx, conn)
+			p.bring(ctx, newConn(c, true))
 		case <-ctx.Done():
 			return
 		}

@@ -77,7 +77,7 @@ func punchRole(c *labtest.Child) error {
 
 	var r punchResult
 	var mu sync.Mutex
-	p := Punch{Port: port, Expect: expect, Remote: Reflexive(start.Remote), Trace: func(e Event) {
+	p := Punch{Locals: []Local{{port, expect}}, Remote: Reflexive(start.Remote), Trace: func(e Event) {
 		mu.Lock()
 		defer mu.Unlock()
 		r.Steps = append(r.Steps, e.Kind)

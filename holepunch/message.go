@@ -59,7 +59,7 @@ func (m *message) marshal() *pb.Message {
 		p.Features = append(p.Features, pb.Feature_GUESSING)
 	}
 	for _, c := range m.terms.Candidates {
-		p.Candidates = append(p.Candidates, &pb.Candidate{Kind: c.Kind, Addr: toBytes(c.Addr)})
+		p.Candidates = append(p.Candidates, &pb.Candidate{Kind: c.Kind, Addr: toBytes(c.Addr), Local: uint32(c.Local)})
 	}
 	if m.target.IsValid() {
 		p.Target = toBytes(m.target)
@@ -91,8 +91,9 @@ func unmarshal(p *pb.Message) (*message, error) {
 		}
 	}
 	for _, c := range p.Candidates {
-		if a, ok := fromBytes(c.GetAddr()); ok && c.Kind >= pb.Candidate_REFLEXIVE && c.Kind <= pb.Candidate_LAN {
-			m.terms.Candidates = append(m.terms.Candidates, Candidate{Kind: c.Kind, Addr: a})
+		a, ok := fromBytes(c.GetAddr())
+		if ok && c.Kind >= pb.Candidate_REFLEXIVE && c.Kind <= pb.Candidate_LAN && c.Local < MaxLocals {
+			m.terms.Candidates = append(m.terms.Candidates, Candidate{Kind: c.Kind, Addr: a, Local: int(c.Local)})
 		}
 	}
 	m.target, _ = fromBytes(p.Target)

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
@@ -22,21 +23,18 @@ const (
 	Window = 10 * time.Second
 
 	// stagger is how long an initiator gives the connection that it chose
-	// before it tries another one beside it. Longer than a handshake on a good
-	// path, so that the choice is nearly always the only one.
+	// before it tries another one beside it: at least, and as long as it took to get one. Longer
+	// than a handshake on a good path, so that the choice is nearly always the only one; and
+	// where machine or path are slow, a second handshake would not make them faster.
 	stagger = 500 * time.Millisecond
 
 	// shakeTimeout is how long a handshake may take. A NAT may drop the mapping of a
 	// connection that is just up, when a late RST passes it: both ends have the
 	// connection, and neither hears of the other. Then another is made within
 	// the window. A handshake takes two or three round trips, or a second more for
-	// each packet that is lost.
+	// each packet that is lost. A responder gives it twice that: the initiator begins when it
+	// will, and is the one to choose.
 	shakeTimeout = 5 * time.Second
-
-	// grace is how long a responder serves connections after one of them was
-	// secured. The initiator closes those that it does not want; should that
-	// RST be lost, they end here.
-	grace = 3 * time.Second
 
 	// maxStrangers bounds the handshakes with ends that are no candidate.
 	maxStrangers = 8
@@ -60,15 +58,22 @@ const (
 
 // A Punch is one peer's part in a simultaneous open.
 type Punch struct {
-	Port    *tcpport.Port
-	Expect  *tcpport.Expectation // told [tcpport.Expectation.From] already
-	Remote  []Candidate          // of the peer, from [Admissible]
-	More    <-chan []Candidate   // further ones; nil for none
-	Window  time.Duration        // how long connects are begun; 0 means [Window]
-	Guess   Guess                // NoGuess, unless both peers are willing
-	Passive bool                 // the peer is to connect; see [Passive]
-	Budget  *Budget              // nil for no bound
-	Trace   func(Event)          // nil for none; called from several goroutines
+	Locals  []Local            // one at least
+	Remote  []Candidate        // of the peer, from [Admissible]
+	More    <-chan []Candidate // further ones; nil for none
+	Window  time.Duration      // how long connects are begun; 0 means [Window]
+	Guess   Guess              // NoGuess, unless both peers are willing
+	Passive bool               // the peer is to connect; see [Passive]
+	Budget  *Budget            // nil for no bound
+	Trace   func(Event)        // nil for none; called from several goroutines
+}
+
+// A Local is a port that a punch is made from. All that has to do with
+// NATs goes for the first. Those after it are raced with it: each connects to the
+// reflexive addresses of one of the peer's ports, so that a lost SYN of one pair delays nothing.
+type Local struct {
+	Port   *tcpport.Port
+	Expect *tcpport.Expectation // told [tcpport.Expectation.From] already
 }
 
 // A handshake turns a connection into what the caller wants of it, and fails
@@ -91,7 +96,7 @@ func Open[C io.Closer](ctx context.Context, p Punch, shake func(context.Context,
 // connection, so every one that comes up is served a handshake, and deliver
 // gets each that was secured: one nearly always, for the initiator resets the
 // others. Serve returns when one was delivered and no other handshake is under
-// way, or with a [*PunchError].
+// way, which takes 10 s at most, or with a [*PunchError].
 func Serve[C io.Closer](ctx context.Context, p Punch, shake func(context.Context, *Conn) (C, error), deliver func(C)) error {
 	return run(ctx, p, shake, deliver, false)
 }
@@ -104,23 +109,23 @@ type punch[C io.Closer] struct {
 	shake     handshake[C]
 	deliver   func(C)
 
-	up       chan *Conn     // from connect
+	up       chan *Conn     // from connect and accept
 	shaken   chan result[C] // from the handshakes that start began
 	workers  sync.WaitGroup
 	attempts atomic.Int64          // connects tried; shared
 	lastErr  atomic.Pointer[error] // of connect; shared
 
+	begin       time.Time
 	stopConnect context.CancelFunc
 	stopShake   context.CancelFunc
 
-	queue      []*Conn            // up, and not yet in their handshake
-	shaking    map[*Conn]struct{} // in their handshake
-	patient    bool               // the stagger has not run out
-	won        bool
-	failures   int   // of handshakes with candidates
-	lastShake  error // why the last connection was given up
-	nextTurn   *time.Timer
-	graceTimer <-chan time.Time
+	queue     []*Conn            // up, and not yet in their handshake
+	shaking   map[*Conn]struct{} // in their handshake
+	patient   bool               // the stagger has not run out
+	won       bool
+	failures  int   // of handshakes with candidates
+	lastShake error // why the last connection was given up
+	nextTurn  *time.Timer
 }
 
 type result[C io.Closer] struct {
@@ -140,6 +145,7 @@ func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliv
 		deliver:   deliver,
 		up:        make(chan *Conn),
 		shaken:    make(chan result[C]),
+		begin:     time.Now(),
 		shaking:   make(map[*Conn]struct{}),
 		nextTurn:  time.NewTimer(stagger),
 		patient:   true,
@@ -147,8 +153,11 @@ func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliv
 	defer p.nextTurn.Stop()
 
 	connectCtx, stopConnect := context.WithTimeout(ctx, p.Window)
-	shakeCtx, stopShake := context.WithTimeout(ctx, p.Window+grace)
+	shakeCtx, stopShake := context.WithTimeout(ctx, p.Window+p.shakeTimeout())
 	p.stopConnect, p.stopShake = stopConnect, stopShake
+	for _, l := range p.Locals {
+		p.workers.Go(func() { p.accept(shakeCtx, l) })
+	}
 	p.launch(connectCtx, p.Remote)
 	if p.Guess != NoGuess {
 		p.workers.Go(func() { p.guess(connectCtx) })
@@ -162,7 +171,7 @@ func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliv
 	}
 	return &PunchError{
 		Op:       "open",
-		Local:    p.Port.Number(),
+		Local:    p.Locals[0].Port.Number(),
 		Remote:   addrsOf(p.Remote),
 		Attempts: int(p.attempts.Load()),
 		Err:      reason,
@@ -171,19 +180,64 @@ func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliv
 
 // launch begins to connect to candidates, one after another.
 func (p *punch[C]) launch(ctx context.Context, cs []Candidate) {
+	type pair struct {
+		local Local
+		to    Candidate
+	}
+	var pairs []pair
+	for _, c := range cs {
+		for _, l := range p.connecting(c) {
+			pairs = append(pairs, pair{l, c})
+		}
+	}
 	p.workers.Go(func() {
-		for i, c := range cs {
+		for i, pair := range pairs {
 			if i > 0 && !sleep(ctx, launchPause) {
 				return
 			}
-			p.workers.Go(func() { p.connect(ctx, c) })
+			p.workers.Go(func() { p.connect(ctx, pair.local.Port, pair.to) })
 		}
 	})
 }
 
+// connecting are our ports that connect to a candidate. The ports of both sides are
+// paired in their order, and the last of the side that has fewer with all that are left.
+func (p *punch[C]) connecting(to Candidate) []Local {
+	if to.Kind != pb.Candidate_REFLEXIVE {
+		return p.Locals[:1]
+	}
+	last := 0 // of theirs
+	for _, c := range p.Remote {
+		last = max(last, c.Local)
+	}
+	var ls []Local
+	for i, l := range p.Locals {
+		if min(i, last) == min(to.Local, len(p.Locals)-1) {
+			ls = append(ls, l)
+		}
+	}
+	return ls
+}
+
+// accept hands a port's accepted connections to the loop.
+func (p *punch[C]) accept(ctx context.Context, l Local) {
+	for {
+		select {
+		case c, ok := <-l.Expect.Conns():
+			if !ok { // the port was closed
+				return
+			}
+			if !p.bring(ctx, newConn(c, true)) {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // loop owns the punch until it is over.
 func (p *punch[C]) loop(connectCtx, shakeCtx context.Context) {
-	accepted := p.Expect.Conns()
 	windowEnd := connectCtx.Done()
 	for {
 		select {
@@ -191,18 +245,10 @@ func (p *punch[C]) loop(connectCtx, shakeCtx context.Context) {
 			kind := Connected
 			if c.Accepted {
 				kind = Accepted
+				c.Candidate = slices.Contains(addrsOf(p.Remote), c.Remote())
 			}
-			p.trace(Event{Kind: kind, Remote: c.Remote()})
+			p.trace(Event{Kind: kind, Local: c.local(), Remote: c.Remote()})
 			p.enqueue(c)
-		case c, ok := <-accepted:
-			if !ok { // the port was closed
-				accepted = nil
-				continue
-			}
-			conn := newConn(c, true)
-			conn.Candidate = slices.Contains(addrsOf(p.Remote), conn.Remote())
-			p.trace(Event{Kind: Accepted, Remote: conn.Remote()})
-			p.enqueue(conn)
 		case r := <-p.shaken:
 			p.finish(r)
 		case cs := <-p.More:
@@ -210,8 +256,6 @@ func (p *punch[C]) loop(connectCtx, shakeCtx context.Context) {
 			p.launch(connectCtx, cs)
 		case <-p.nextTurn.C:
 			p.patient = false
-		case <-p.graceTimer:
-			return
 		case <-windowEnd:
 			windowEnd = nil
 		case <-shakeCtx.Done():
@@ -235,8 +279,13 @@ func (p *punch[C]) enqueue(c *Conn) {
 	p.queue = append(p.queue, c)
 }
 
-// turns starts the handshakes whose turn it is.
+// turns starts the handshakes whose turn it is. When a responder has a secured
+// connection, the initiator has its own, be it the same or one whose handshake is under way
+// here: no other is of use to it.
 func (p *punch[C]) turns(ctx context.Context) {
+	if p.won {
+		return
+	}
 	for i := 0; i < len(p.queue); {
 		if p.hasTurn(p.queue[i]) {
 			p.start(ctx, i)
@@ -270,13 +319,20 @@ func (p *punch[C]) start(ctx context.Context, i int) {
 	p.queue = append(p.queue[:i], p.queue[i+1:]...)
 	p.shaking[c] = struct{}{}
 	p.patient = true
-	p.nextTurn.Reset(stagger)
+	p.nextTurn.Reset(max(stagger, time.Since(p.begin)))
 	p.workers.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, shakeTimeout)
+		ctx, cancel := context.WithTimeout(ctx, p.shakeTimeout())
 		defer cancel()
 		value, err := p.shake(ctx, c)
 		p.shaken <- result[C]{c, value, err}
 	})
+}
+
+func (p *punch[C]) shakeTimeout() time.Duration {
+	if p.initiator {
+		return shakeTimeout
+	}
+	return 2 * shakeTimeout
 }
 
 // finish takes what a handshake came to.
@@ -293,17 +349,16 @@ func (p *punch[C]) finish(r result[C]) {
 		r.value.Close()
 		return
 	}
-	p.trace(Event{Kind: Secured, Remote: r.conn.Remote()})
+	p.trace(Event{Kind: Secured, Local: r.conn.local(), Remote: r.conn.Remote()})
 	p.deliver(r.value)
 	if !p.won {
 		p.won = true
 		p.stopConnect()
-		p.graceTimer = time.After(grace)
 	}
 }
 
 func (p *punch[C]) giveUp(c *Conn, err error) {
-	p.trace(Event{Kind: Unsecured, Remote: c.Remote(), Err: err})
+	p.trace(Event{Kind: Unsecured, Local: c.local(), Remote: c.Remote(), Err: err})
 	p.lastShake = err
 	tcpport.Reset(c.TCPConn)
 	if c.failed != nil {
@@ -359,7 +414,6 @@ func (p *punch[C]) reason(ctx context.Context) error {
 
 func (p *punch[C]) trace(e Event) {
 	if p.Trace != nil {
-		e.Local = p.Port.Number()
 		p.Trace(e)
 	}
 }

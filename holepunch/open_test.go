@@ -42,7 +42,7 @@ func newSide(t *testing.T) *side {
 
 func (s *side) punch(peer *side) Punch {
 	s.expect.From([]netip.AddrPort{peer.addr})
-	return Punch{Port: s.port, Expect: s.expect, Remote: Reflexive(peer.addr)}
+	return Punch{Locals: []Local{{s.port, s.expect}}, Remote: Reflexive(peer.addr)}
 }
 
 // hello and reply stand in for the security handshake: the initiator speaks

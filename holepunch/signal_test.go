@@ -305,9 +305,9 @@ func TestWire(t *testing.T) {
 		"answer": {typ: pb.Message_ANSWER, attempt: id, terms: theirs},
 		"retry": {typ: pb.Message_RETRY, attempt: id, round: 1, terms: Terms{
 			Candidates: []Candidate{
-				{pb.Candidate_PREDICTED, netip.MustParseAddrPort("46.0.1.1:50001")},
-				{pb.Candidate_PREDICTED, netip.MustParseAddrPort("46.0.1.1:50002")},
-				{pb.Candidate_LISTENER, netip.MustParseAddrPort("46.0.1.1:4001")},
+				{Kind: pb.Candidate_PREDICTED, Addr: netip.MustParseAddrPort("46.0.1.1:50001")},
+				{Kind: pb.Candidate_PREDICTED, Addr: netip.MustParseAddrPort("46.0.1.1:50002")},
+				{Kind: pb.Candidate_LISTENER, Addr: netip.MustParseAddrPort("46.0.1.1:4001")},
 			},
 			Behaviour: stun.Behaviour{
 				Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Sequential, Step: -2, Unsolicited: stun.RST,
@@ -316,7 +316,7 @@ func TestWire(t *testing.T) {
 			Guessing: true,
 		}},
 		"candidates": {typ: pb.Message_CANDIDATES, attempt: id, terms: Terms{Candidates: []Candidate{
-			{pb.Candidate_LAN, netip.MustParseAddrPort("192.168.1.2:40000")},
+			{Kind: pb.Candidate_LAN, Addr: netip.MustParseAddrPort("192.168.1.2:40000")},
 		}}},
 		"impossible": {typ: pb.Message_ANSWER, attempt: id, status: pb.Status_IMPOSSIBLE, terms: Terms{
 			Behaviour: stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Random},

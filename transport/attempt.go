@@ -90,7 +90,9 @@ func (a *attempt) admit(theirs holepunch.Terms) error {
 			Err:    err,
 		}
 	}
-	a.own.expect.From(addrsOf(a.remote))
+	for _, l := range a.own.locals {
+		l.Expect.From(addrsOf(a.remote))
+	}
 	return nil
 }
 
@@ -144,8 +146,7 @@ func (a *attempt) outcome() holepunch.Outcome {
 // punch is the round's, as holepunch wants it.
 func (a *attempt) punch(trace func(Event)) holepunch.Punch {
 	p := holepunch.Punch{
-		Port:    a.own.port,
-		Expect:  a.own.expect,
+		Locals:  a.own.locals,
 		Remote:  a.remote,
 		Passive: holepunch.Passive(a.own.terms.Behaviour, a.theirs.Behaviour),
 		Budget:  a.budget,

@@ -203,11 +203,11 @@ func TestLateCandidates(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := &attempt{t: tr, h: h, dir: network.DirInbound, own: &stance{
-		port:   port.Port,
-		expect: port.Expect(),
-		terms:  holepunch.Terms{Candidates: holepunch.Reflexive(addrPorts("46.0.0.1:4000")...)},
+		port:  port.Port,
+		terms: holepunch.Terms{Candidates: holepunch.Reflexive(addrPorts("46.0.0.1:4000")...)},
 	}}
-	defer a.own.expect.Close()
+	a.own.add(port.Port)
+	defer a.own.locals[0].Expect.Close()
 	if err := a.admit(holepunch.Terms{Candidates: holepunch.Reflexive(addrPorts("46.0.0.1:5000")...)}); err != nil {
 		t.Fatal(err)
 	}

@@ -70,6 +70,13 @@ func (t *Transport) observers(port uint16) []source {
 	return sources
 }
 
+// observer is the first of the observers, for the spare port: that which NAT there is, is known from the
+// host's own, and peers bound the connections that they have with one address.
+func (t *Transport) observer(port uint16) []source {
+	all := t.observers(port)
+	return all[:min(len(all), 1)]
+}
+
 func isRelay(h host.Host, p peer.ID) bool {
 	hop, err := h.Peerstore().SupportsProtocols(p, proto.ProtoIDv2Hop)
 	return err == nil && len(hop) > 0

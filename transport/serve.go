@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
-	"sync"
 	"time"
 
 	tpt "github.com/libp2p/go-libp2p/core/transport"
@@ -81,16 +80,13 @@ func (a *attempt) serve(ctx context.Context, l *listener) error {
 	trace := a.tracer()
 	trace(offered(a.own.terms.Candidates, a.remote))
 	p := a.punch(trace)
-	secured := make(chan struct{})
-	first := sync.OnceFunc(func() { close(secured) })
 	more := make(chan []holepunch.Candidate)
 	p.More = more
 	defer a.dialBack(ctx, stop)()
-	end := a.obey(ctx, stop, secured, more)
+	end := a.obey(ctx, stop, more)
 	defer end()
 	err := holepunch.Serve(ctx, p, a.t.shake(a.peer, a.dir, nil, stop), func(c tpt.CapableConn) {
 		l.deliver(ctx, c)
-		first()
 	})
 	if errors.Is(err, errConnectedThere) && directConn(a.h, a.peer) != nil {
 		err = nil
@@ -108,7 +104,7 @@ const securedSoon = 3 * time.Second
 // at once if the initiator gave up or tries again, and if it has its connection,
 // when we have it as well. Silence is no reason to stop: with the relayed connection
 // gone, the punch is all that is left.
-func (a *attempt) obey(ctx context.Context, stop context.CancelCauseFunc, secured <-chan struct{}, more chan<- []holepunch.Candidate) (end func()) {
+func (a *attempt) obey(ctx context.Context, stop context.CancelCauseFunc, more chan<- []holepunch.Candidate) (end func()) {
 	return aside(stop, func() {
 		for {
 			var n holepunch.News
@@ -135,9 +131,9 @@ func (a *attempt) obey(ctx context.Context, stop context.CancelCauseFunc, secure
 				stop(n.Err)
 			case n.Type == pb.Message_DONE:
 				// Where the relayed path is the shorter one, we may not have
-				// the connection yet.
+				// the connection yet. The punch ends by itself when it has: of several that
+				// come up, the first that is secured here need not be the initiator's choice.
 				select {
-				case <-secured:
 				case <-ctx.Done():
 				case <-time.After(securedSoon):
 				}

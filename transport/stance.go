@@ -18,11 +18,11 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// A stance is how the host takes part in one round of an attempt: the port that
+// A stance is how the host takes part in one round of an attempt: the ports that
 // it punches from, and what it tells the peer of itself.
 type stance struct {
-	port    *tcpport.Port
-	expect  *tcpport.Expectation
+	port    *tcpport.Port // the first of locals
+	locals  []holepunch.Local
 	terms   holepunch.Terms
 	release func() // everything; may be called twice
 }
@@ -33,7 +33,7 @@ const stanceTimeout = 4500 * time.Millisecond
 
 // takeStance chooses the port and names the candidates.
 //
-// Nearly always that is the warm port, at its reflexive addresses. Behind a NAT
+// Nearly always that is the warm port, at its reflexive addresses, and the spare one beside it. Behind a NAT
 // that gives every destination a port of its own these are of no use to the
 // peer, unless the filter lets anybody in. Where that port can be foretold it is
 // from a fresh local port, which has no mapping yet: one that the NAT will preserve,
@@ -67,13 +67,52 @@ func (t *Transport) takeStance(ctx context.Context, h host.Host, w *warmPort, bu
 		s.name(holepunch.Reflexive(netip.AddrPortFrom(a, s.port.Number()))...)
 	}
 	s.name(listeners(h)...)
-	s.expect = s.port.Expect()
+	s.add(s.port)
+	if s.port == w.Port && w.spare != nil {
+		s.addSpare(ctx, w.spare)
+	}
 	giveUp := s.release
 	s.release = sync.OnceFunc(func() {
-		s.expect.Close()
+		for _, l := range s.locals {
+			l.Expect.Close()
+		}
 		giveUp()
 	})
 	return s, nil
+}
+
+// add has the host punch from a port. From here on the peer's SYN may come.
+func (s *stance) add(port *tcpport.Port) {
+	s.locals = append(s.locals, holepunch.Local{Port: port, Expect: port.Expect()})
+}
+
+// spareWait is how long it may take to learn where the spare port is: nothing if it
+// is warm, and otherwise it is done without.
+const spareWait = 20 * time.Millisecond
+
+// addSpare has the host punch from the spare port, too, if that is warm.
+func (s *stance) addSpare(ctx context.Context, spare *warmPort) {
+	room := holepunch.MaxCandidates - len(s.terms.Candidates)
+	ctx, cancel := context.WithTimeout(ctx, spareWait)
+	defer cancel()
+	v, release, err := spare.acquire(ctx)
+	if err != nil {
+		return
+	}
+	if len(v.addrs) > room {
+		release()
+		return
+	}
+	first := s.release
+	s.release = func() {
+		release()
+		first()
+	}
+	for _, c := range holepunch.Reflexive(v.addrs...) {
+		c.Local = len(s.locals)
+		s.name(c)
+	}
+	s.add(spare.Port)
 }
 
 // foretells tells whether the external port towards a peer has to be foretold,

@@ -23,18 +23,21 @@ type Event struct {
 	Peer      peer.ID
 	Direction network.Direction // outbound: we are the initiator
 	Kind      holepunch.EventKind
-	Port      uint16         // local port
+	Port      uint16         // local port; of Offered and Finished, the first of them
 	Own       []ma.Multiaddr // of Offered: our candidates
 	Theirs    []ma.Multiaddr // of Offered: the peer's candidates that may be dialled
 	Remote    ma.Multiaddr   // the other end, of a connect or connection
 	Err       error
 }
 
-// tracer reports the events of one attempt.
+// tracer reports the events of one attempt, which punches from port first of all.
 func (t *Transport) tracer(p peer.ID, dir network.Direction, port uint16) func(Event) {
 	return func(e Event) {
-		e.Peer, e.Direction, e.Port = p, dir, port
-		log.Debug("punch", "peer", p, "direction", dir, "step", e.Kind, "port", port,
+		e.Peer, e.Direction = p, dir
+		if e.Port == 0 {
+			e.Port = port
+		}
+		log.Debug("punch", "peer", p, "direction", dir, "step", e.Kind, "port", e.Port,
 			"own", e.Own, "theirs", e.Theirs, "remote", e.Remote, "err", e.Err)
 		if t.cfg.tracer != nil {
 			t.cfg.tracer(e)
@@ -44,7 +47,7 @@ func (t *Transport) tracer(p peer.ID, dir network.Direction, port uint16) func(E
 
 func punchTrace(trace func(Event)) func(holepunch.Event) {
 	return func(e holepunch.Event) {
-		trace(Event{Kind: e.Kind, Remote: toMultiaddr(e.Remote), Err: e.Err})
+		trace(Event{Kind: e.Kind, Port: e.Local, Remote: toMultiaddr(e.Remote), Err: e.Err})
 	}
 }
 

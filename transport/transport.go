@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -139,7 +140,7 @@ func (t *Transport) removeListener(l *listener) error {
 	return l.port.Close()
 }
 
-// ownPort opens the host's own port if it is not yet. The caller holds mu.
+// ownPort opens the host's own port, and the spare one, if they are not yet. The caller holds mu.
 func (t *Transport) ownPort() (*warmPort, error) {
 	if t.closed {
 		return nil, ErrClosed
@@ -147,6 +148,10 @@ func (t *Transport) ownPort() (*warmPort, error) {
 	if t.port == nil {
 		port, err := newWarmPort(t.cfg.servers, t.observers)
 		if err != nil {
+			return nil, err
+		}
+		if port.spare, err = newWarmPort(t.cfg.servers, t.observer); err != nil {
+			port.Close()
 			return nil, err
 		}
 		t.port = port
@@ -196,7 +201,7 @@ func (t *Transport) Close() error {
 	}
 	t.running.Wait()
 	if port != nil {
-		return port.Close()
+		return errors.Join(port.Close(), port.spare.Close())
 	}
 	return nil
 }

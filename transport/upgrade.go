@@ -33,8 +33,16 @@ func (t *Transport) shake(p peer.ID, dir network.Direction, agreed sec.SecureTra
 		if err != nil {
 			return nil, err
 		}
+		if dir == network.DirInbound {
+			maconn = &heldConn{Conn: maconn}
+		}
 		if t.gater != nil && (c.Accepted || dir == network.DirInbound) && !t.gater.InterceptAccept(maconn) {
 			return refused(c, fmt.Errorf("%w: connection from %s", ErrGated, maconn.RemoteMultiaddr()))
+		}
+		if held, ok := maconn.(*heldConn); ok {
+			if err := held.hear(ctx); err != nil {
+				return nil, err
+			}
 		}
 		scope, err := t.openScope(ctx, p, dir, maconn, c.Candidate)
 		if err != nil {
@@ -52,6 +60,35 @@ func (t *Transport) shake(p peer.ID, dir network.Direction, agreed sec.SecureTra
 		}
 		return conn, nil
 	}
+}
+
+// A heldConn is one of several connections of a punch at the responder, of which the
+// initiator will use one. It begins to speak on that, and until then none is accounted
+// for: resource limits need have room for the one alone.
+type heldConn struct {
+	manet.Conn
+	first []byte // read, and not yet handed on
+}
+
+// hear waits for the initiator's first byte.
+func (c *heldConn) hear(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { c.SetReadDeadline(time.Unix(1, 0)) })
+	b := make([]byte, 1)
+	n, err := c.Conn.Read(b)
+	if !stop() {
+		return ctx.Err()
+	}
+	c.first = b[:n]
+	return err
+}
+
+func (c *heldConn) Read(b []byte) (int, error) {
+	if len(c.first) == 0 {
+		return c.Conn.Read(b)
+	}
+	n := copy(b, c.first)
+	c.first = c.first[n:]
+	return n, nil
 }
 
 // openScope asks the resource manager for a connection, and again for a while if

@@ -47,6 +47,7 @@ const (
 // their head start.
 type warmPort struct {
 	*tcpport.Port
+	spare   *warmPort // raced with it; nil for none
 	servers []source
 	peers   func() []source // which libp2p peers there are to ask at the moment
 

@@ -118,7 +118,7 @@ func (w *watcher) run() {
 			return
 		}
 		if len(w.relays) != relays {
-			w.port.use(0)
+			w.use(0)
 		}
 	}
 }
@@ -130,11 +130,16 @@ func (w *watcher) keepWarm() {
 	}
 	w.warm = warm
 	if warm {
-		w.port.use(1)
+		w.use(1)
 		w.t.learnNAT()
 	} else {
-		w.port.use(-1)
+		w.use(-1)
 	}
+}
+
+func (w *watcher) use(n int) {
+	w.port.use(n)
+	w.port.spare.use(n)
 }
 
 func (w *watcher) changed(c network.Conn) {

@@ -65,8 +65,7 @@ func (p *puncher) run(ctx context.Context, a *agreement, window time.Duration) (
 	)
 	shake := func(slot context.Context, c *holepunch.Conn) (*partner, error) { return a.shake(ctx, slot, c) }
 	err := holepunch.Serve(ctx, holepunch.Punch{
-		Port:   p.port,
-		Expect: p.expect,
+		Locals: []holepunch.Local{{Port: p.port, Expect: p.expect}},
 		Remote: holepunch.Reflexive(p.peer),
 		Window: window,
 		Trace: func(e holepunch.Event) {

@@ -654,7 +654,9 @@ type Candidate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  Candidate_Kind         `protobuf:"varint,1,opt,name=kind,proto3,enum=simopen.pb.Candidate_Kind" json:"kind,omitempty"`
 	// A multiaddr, /ip4/A/tcp/P or /ip6/A/tcp/P.
-	Addr          []byte `protobuf:"bytes,2,opt,name=addr,proto3" json:"addr,omitempty"`
+	Addr []byte `protobuf:"bytes,2,opt,name=addr,proto3" json:"addr,omitempty"`
+	// Of REFLEXIVE: which of the sender's punching ports it leads to, from 0.
+	Local         uint32 `protobuf:"varint,3,opt,name=local,proto3" json:"local,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -701,6 +703,13 @@ func (x *Candidate) GetAddr() []byte {
 		return x.Addr
 	}
 	return nil
+}
+
+func (x *Candidate) GetLocal() uint32 {
+	if x != nil {
+		return x.Local
+	}
+	return 0
 }
 
 // What is not known is absent. The words are those of RFC 4787 and RFC 5382.
@@ -837,10 +846,11 @@ const file_holepunch_proto_rawDesc = "" +
 	"\x04DONE\x10\x04\x12\v\n" +
 	"\aREQUEST\x10\x05\x12\x0e\n" +
 	"\n" +
-	"CANDIDATES\x10\x06\"\xa2\x01\n" +
+	"CANDIDATES\x10\x06\"\xb8\x01\n" +
 	"\tCandidate\x12.\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1a.simopen.pb.Candidate.KindR\x04kind\x12\x12\n" +
-	"\x04addr\x18\x02 \x01(\fR\x04addr\"Q\n" +
+	"\x04addr\x18\x02 \x01(\fR\x04addr\x12\x14\n" +
+	"\x05local\x18\x03 \x01(\rR\x05local\"Q\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tREFLEXIVE\x10\x01\x12\r\n" +
