@@ -164,7 +164,7 @@ func drawChart(lines []ecdf, low, high float64) (template.HTML, error) {
 	p.X.Label.Text, p.Y.Label.Text = "time to a direct connection, s", "runs direct"
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
 		a.Color, a.Tick.Color = ink, ink
-		a.Padding = 0
+		a.Padding, a.Label.Padding = 0, 3
 		for _, t := range []*draw.TextStyle{&a.Label.TextStyle, &a.Tick.Label} {
 			t.Color = ink
 			t.Font = font.Font{Typeface: "Liberation", Variant: "Sans", Size: 8}

@@ -20,8 +20,8 @@ func figures(s result.Summary) []figure {
 		ratio("5 % loss at each site, 90th percentile", s.Loss5P90Ratio),
 		success("Pairs of NATs direct in every run, simopen", s.Success.Simopen, s.Success.Punchable),
 		success("Pairs of NATs direct in every run, DCUtR", s.Success.DCUtR, s.Success.Punchable),
-		share("Pairs as often as they are met, simopen", s.Population.Simopen),
-		share("Pairs as often as they are met, DCUtR", s.Population.DCUtR),
+		share("The same, NATs weighted by how often they are met, simopen", s.Population.Simopen),
+		share("The same, NATs weighted by how often they are met, DCUtR", s.Population.DCUtR),
 	}
 }
 
@@ -34,9 +34,9 @@ func ratio(what string, r *float64) figure {
 	switch {
 	case *r <= 0:
 	case *r < 1:
-		f.Words = fmt.Sprintf("simopen is direct in %.3g %% of the time: %s times as fast", 100**r, short(1 / *r))
+		f.Words = "simopen is " + short(1 / *r) + " times as fast"
 	default:
-		f.Words = fmt.Sprintf("simopen takes %s times as long", short(*r))
+		f.Words = "simopen takes " + short(*r) + " times as long"
 	}
 	return f
 }
@@ -53,7 +53,7 @@ func share(what string, of *float64) figure {
 	if of == nil {
 		return figure{what, "–", notMeasured}
 	}
-	return figure{what, fmt.Sprintf("%.1f %%", 100**of), "of all pairs, each kind of NAT weighted by its share"}
+	return figure{what, fmt.Sprintf("%.1f %%", 100**of), "of all pairs that meet, also those that cannot work"}
 }
 
 // short is a number of two or three digits.

@@ -60,7 +60,7 @@ func (p px) String() string { return fmt.Sprintf("%.1f", float64(p)) }
 
 type lifeline struct {
 	X, Top, Bottom px
-	NAT            bool
+	Class          string
 	Name, Address  string
 }
 
@@ -99,13 +99,13 @@ func drawLadder(s story, a, b *natlab.Host) ladder {
 	}
 	for st, h := range map[station]*natlab.Host{peerA: a, natA: a, natB: b, peerB: b} {
 		line := lifeline{X: px(stationX[st]), Top: headHeight - 6, Bottom: px(bottom + 8), Name: st.String()}
-		switch line.NAT = st == natA || st == natB; {
-		case !line.NAT:
-			line.Address = h.Addr().String()
-		case h.Site().External().IsValid():
-			line.Address = h.Site().External().String()
+		switch outer := h.Site().External(); {
+		case st == peerA || st == peerB:
+			line.Class, line.Address = "life", h.Addr().String()
+		case outer.IsValid():
+			line.Class, line.Address = "wall", outer.String()
 		default:
-			line.Name, line.Address = "no NAT", ""
+			line.Class, line.Name = "nowall", "no NAT"
 		}
 		l.Lifelines = append(l.Lifelines, line)
 	}
@@ -143,13 +143,14 @@ func (l *ladder) clock(s story) (y map[time.Time]float64, bottom float64) {
 		if i > 0 {
 			bottom = l.advance(s, instants[i-1], in, scale, bottom)
 		}
-		if _, ok := y[in.at]; ok {
-			taken[in.side] = y[in.at]
-			continue // at the very time of another, which it belongs to
+		if _, ok := y[in.at]; !ok { // or it is at the very time of another
+			bottom = max(bottom, taken[in.side]+lineHeight)
+			y[in.at] = bottom
 		}
-		bottom = max(bottom, taken[in.side]+lineHeight)
-		y[in.at], taken[in.side] = bottom, bottom
-		l.time(in, s.shown[0].left, bottom)
+		if taken[in.side] < y[in.at] {
+			taken[in.side] = y[in.at]
+			l.time(in, s.shown[0].left, y[in.at])
+		}
 	}
 	return y, bottom
 }

@@ -97,7 +97,7 @@ func cellOf(runs []result.Run, punchable bool) cell {
 	}
 	median := quantile(ok, 0.5)
 	c := cell{
-		Class: timeClass(median),
+		Class: shade(median),
 		Text:  seconds(median),
 		Words: fmt.Sprintf("direct in %d of %d runs, median %s s%s", len(ok), len(ts), seconds(median), why),
 	}

@@ -51,21 +51,25 @@ func Write(w io.Writer, p Page) error {
 	if err != nil {
 		return err
 	}
+	colours, err := heatStyle()
+	if err != nil {
+		return fmt.Errorf("page: %w", err)
+	}
 	view := struct {
 		Style    template.CSS
 		About    string
 		Figures  []figure
 		Impls    []series
-		Legend   []class
+		Legend   []sample
 		Matrices []matrix
 		Charts   []chart
 		Groups   []group
 		Punches  []punch
 	}{
-		Style:   template.CSS(style) + heatStyle(),
+		Style:   template.CSS(style) + colours,
 		About:   p.About,
 		Figures: figures(p.Summary),
-		Legend:  classes(),
+		Legend:  legend(),
 		Punches: punches(p.Punches),
 	}
 	view.Groups = groups(view.Punches)
@@ -151,7 +155,7 @@ func opening(s story) string {
 	case s.simultaneous:
 		return "A simultaneous open: the SYNs crossed, and both ends answered with SYN+ACK."
 	case s.open:
-		return "Opened from one side: one end's packets got in at the other."
+		return fmt.Sprintf("A one-sided open: %s’s packets were let in, and answered.", s.opener.peer())
 	}
 	return "No connection came of it."
 }

@@ -12,8 +12,8 @@ var kinds = []string{
 	"apdm-apdf-overload", "apdm-apdf-sequential", "apdm-apdf-random", "eim-apdf-nosyn",
 }
 
-// sample is a page with runs that were never made.
-func sample() Page {
+// madeUp is a page with runs that were never made.
+func madeUp() Page {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var runs []result.Run
 	add := func(scenario, a, b string, impl result.Impl, n int, base, spread, fails float64, reason string) {

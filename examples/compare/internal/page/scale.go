@@ -3,78 +3,91 @@ package page
 import (
 	"fmt"
 	"html/template"
+	"image/color"
 	"math"
+	"slices"
 	"strings"
 
 	"gonum.org/v1/plot/palette"
 	"gonum.org/v1/plot/palette/brewer"
+	"gonum.org/v1/plot/palette/moreland"
 )
 
-// limits of the classes of time by which a heat map is coloured, in s: about even on a
-// logarithmic scale, and one between what two or three round trips less make of half a second.
-var limits = []float64{0.2, 0.3, 0.5, 1, 2, 5, 10, 20}
+// A heat map's colours go by the logarithm of the time, from the fastest of what is compared
+// to the longest that anybody waits, in s. Times beyond have the colour of the end.
+const (
+	fastest = 0.1
+	slowest = 30
+	// shades are as many as there are classes in the style sheet: one for every 10 % more time.
+	shades = 60
+)
 
-// A class is one of them.
-type class struct{ Class, Words string }
-
-func classes() []class {
-	cs := make([]class, len(limits)+1)
-	for i := range cs {
-		cs[i].Class = className(i)
-		switch {
-		case i == 0:
-			cs[i].Words = fmt.Sprintf("under %g s", limits[0])
-		case i == len(limits):
-			cs[i].Words = fmt.Sprintf("%g s and over", limits[i-1])
-		default:
-			cs[i].Words = fmt.Sprintf("%g to %g s", limits[i-1], limits[i])
-		}
-	}
-	return cs
-}
-
-func className(i int) string { return fmt.Sprintf("t%d", i) }
-
-// timeClass is the class of a time in s.
-func timeClass(s float64) string {
-	i := 0
-	for i < len(limits) && s >= limits[i] {
-		i++
-	}
-	return className(i)
-}
-
-// heat is a scale that the colour-blind and copiers can read: its lightness falls throughout.
-func heat() palette.Palette {
-	p, err := brewer.GetPalette(brewer.TypeSequential, "YlGnBu", len(limits)+1)
+// heat is a scale that the colour-blind and copiers can read, for its lightness falls throughout.
+func heat() (palette.ColorMap, error) {
+	p, err := brewer.GetPalette(brewer.TypeSequential, "YlGnBu", 9)
 	if err != nil {
-		panic(err) // there is one of nine classes
+		return nil, err
 	}
-	return p
+	dark := slices.Clone(p.Colors())
+	slices.Reverse(dark) // the map wants them from dark to light
+	m, err := moreland.NewLuminance(dark)
+	if err != nil {
+		return nil, err
+	}
+	m.SetMin(0)
+	m.SetMax(shades - 1)
+	return palette.Reverse(m), nil
 }
 
-// heatStyle is the style sheet of the classes.
-func heatStyle() template.CSS {
+// shade is the class of a time in s.
+func shade(s float64) string {
+	at := math.Log(s/fastest) / math.Log(slowest/fastest)
+	return shadeName(int(math.Round(max(0, min(at, 1)) * (shades - 1))))
+}
+
+func shadeName(i int) string { return fmt.Sprintf("t%d", i) }
+
+// heatStyle is the style sheet of the shades.
+func heatStyle() (template.CSS, error) {
+	m, err := heat()
+	if err != nil {
+		return "", err
+	}
 	var b strings.Builder
-	for i, c := range heat().Colors() {
-		r, g, bl, _ := c.RGBA() // 16 bits each
+	for i := range shades {
+		c, err := m.At(float64(i))
+		if err != nil {
+			return "", err
+		}
+		rgb := color.NRGBAModel.Convert(c).(color.NRGBA)
 		ink := "#000"
-		if luminance(r, g, bl) < 0.2 {
+		if luminance(rgb) < 0.18 { // where white is as easy to read
 			ink = "#fff"
 		}
-		fmt.Fprintf(&b, ".%s{--heat:#%02x%02x%02x;--heat-ink:%s}\n", className(i), r>>8, g>>8, bl>>8, ink)
+		fmt.Fprintf(&b, ".%s{--heat:#%02x%02x%02x;--heat-ink:%s}\n", shadeName(i), rgb.R, rgb.G, rgb.B, ink)
 	}
-	return template.CSS(b.String())
+	return template.CSS(b.String()), nil
 }
 
-// luminance is the relative one of WCAG 2, of a colour of 16 bits a channel.
-func luminance(r, g, b uint32) float64 {
-	linear := func(v uint32) float64 {
-		c := float64(v) / 0xffff
+// luminance is the relative one of WCAG 2, 0 to 1.
+func luminance(c color.NRGBA) float64 {
+	linear := func(v uint8) float64 {
+		c := float64(v) / 0xff
 		if c <= 0.04045 {
 			return c / 12.92
 		}
 		return math.Pow((c+0.055)/1.055, 2.4)
 	}
-	return 0.2126*linear(r) + 0.7152*linear(g) + 0.0722*linear(b)
+	return 0.2126*linear(c.R) + 0.7152*linear(c.G) + 0.0722*linear(c.B)
+}
+
+// A sample of the scale, for its legend.
+type sample struct{ Class, Text string }
+
+func legend() []sample {
+	var all []sample
+	for _, s := range []float64{0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30} {
+		all = append(all, sample{shade(s), fmt.Sprintf("%g", s)})
+	}
+	return all
 }

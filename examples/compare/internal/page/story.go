@@ -25,6 +25,7 @@ type story struct {
 	after        int                // packets left out because the connection was open
 	open         bool               // a connection came of it
 	simultaneous bool               // from both sides (RFC 9293, section 3.5)
+	opener       side               // otherwise, whose packet was the first to be let in
 }
 
 // A flow is a connection, seen from between the NATs.
@@ -47,6 +48,12 @@ func tell(journeys []*journey) story {
 	winner, end := firstInUse(journeys)
 	s.open = !end.IsZero()
 	s.simultaneous = s.open && simultaneous(journeys, winner)
+	for _, j := range journeys {
+		if j.flow() == winner && j.came() && (j.kind == kindSYN || j.kind == kindUDP) {
+			s.opener = j.sender()
+			break
+		}
+	}
 
 	type once struct {
 		flow flow

@@ -41,11 +41,11 @@ func direct(ts []float64) []float64 {
 	return ts
 }
 
-// seconds is a time in s with two digits that count, or a sign that it never ends.
+// seconds is a time in s with two digits that count, or that it never ends.
 func seconds(s float64) string {
 	switch {
-	case math.IsInf(s, 1) || math.IsNaN(s):
-		return "–"
+	case math.IsInf(s, 1):
+		return "never"
 	case s < 10:
 		return fmt.Sprintf("%.2f", s)
 	}

@@ -16,7 +16,7 @@ func TestZZView(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	p := sample()
+	p := madeUp()
 	for _, tr := range []trial{
 		{a: "eim-apdf", b: "eim-apdf", scenario: "matrix", impl: "simopen"},
 		{a: "eim-apdf-rst", b: "eim-apdf-rst", scenario: "matrix", impl: "simopen"},
