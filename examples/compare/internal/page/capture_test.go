@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -24,7 +25,6 @@ func TestMain(m *testing.M) {
 type openConfig struct {
 	Initiator bool
 	Remote    netip.AddrPort
-	Wait      time.Duration // beforehand
 	Window    time.Duration // how long SYNs are sent
 }
 
@@ -51,7 +51,6 @@ func openRole(c *labtest.Child) error {
 	if err := c.Receive(&word); err != nil {
 		return err
 	}
-	time.Sleep(cfg.Wait)
 
 	punch := holepunch.Punch{Port: port, Expect: expect, Remote: holepunch.Reflexive(cfg.Remote), Window: cfg.Window}
 	if cfg.Initiator {
@@ -70,7 +69,8 @@ func openRole(c *labtest.Child) error {
 }
 
 // talk says and hears a word thrice.
-func talk(_ context.Context, c *holepunch.Conn) (net.Conn, error) {
+func talk(ctx context.Context, c *holepunch.Conn) (net.Conn, error) {
+	defer context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })()
 	const word = "hello"
 	for range 3 {
 		if _, err := io.WriteString(c, word); err != nil {
@@ -83,56 +83,86 @@ func talk(_ context.Context, c *holepunch.Conn) (net.Conn, error) {
 	return c, nil
 }
 
-// trial is a punch to capture.
+// A trial is a punch to capture.
 type trial struct {
 	a, b     string // NATs
-	bWaits   time.Duration
-	loss     float64
+	refusals int    // how many packets b's NAT turns away before b begins
+	losses   int    // how many packets at least b's link loses, all at first
 	window   time.Duration
 	scenario string
 	impl     result.Impl
+}
+
+// captured collects events, and waits for some.
+type captured struct {
+	mu     sync.Mutex
+	events []natlab.Event
+	more   chan struct{} // one waits for others
+}
+
+func (c *captured) tap(e natlab.Event) {
+	c.mu.Lock()
+	c.events = append(c.events, e)
+	c.mu.Unlock()
+	select {
+	case c.more <- struct{}{}:
+	default: // already told
+	}
+}
+
+func (c *captured) soFar() []natlab.Event {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.events)
+}
+
+// wait returns when so many packets have met a fate at a site.
+func (c *captured) wait(t testing.TB, n int, at *natlab.Site, fates ...natlab.Fate) {
+	t.Helper()
+	const patience = 30 * time.Second
+	for timeout := time.After(patience); ; {
+		met := 0
+		for _, e := range c.soFar() {
+			if e.Site == at && slices.Contains(fates, e.Fate) {
+				met++
+			}
+		}
+		if met >= n {
+			return
+		}
+		select {
+		case <-c.more:
+		case <-timeout:
+			t.Fatalf("%d packets of %d were %v in %v", met, n, fates, patience)
+		}
+	}
 }
 
 // capture has two peers open a connection from both sides, and keeps what was seen.
 func capture(t testing.TB, tr trial) Punch {
 	t.Helper()
 	lab := labtest.New(t, natlab.Config{})
-	var mu sync.Mutex
-	var events []natlab.Event
-	host := func(name, nat string) *natlab.Host {
-		b, err := natlab.ParseBehaviour(nat)
-		if err != nil {
-			t.Fatal(err)
-		}
-		site, err := lab.AddSite(natlab.SiteConfig{Name: name, NAT: b, Delay: 20 * time.Millisecond, Loss: tr.loss})
-		if err != nil {
-			t.Fatal(err)
-		}
-		site.Tap(func(e natlab.Event) {
-			mu.Lock()
-			defer mu.Unlock()
-			events = append(events, e)
-		})
-		h, err := site.AddHost(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return h
-	}
-	a, b := host("alice", tr.a), host("bob", tr.b)
+	seen := &captured{more: make(chan struct{}, 1)}
+	a, b := addHost(t, lab, "alice", tr.a, seen), addHost(t, lab, "bob", tr.b, seen)
 	addr := func(h *natlab.Host) netip.AddrPort { return netip.AddrPortFrom(outerAddr(h), peerPort) }
 	peers := []*labtest.Proc{
-		labtest.Start(t, a, "open", openConfig{true, addr(b), 0, tr.window}),
-		labtest.Start(t, b, "open", openConfig{false, addr(a), tr.bWaits, tr.window}),
+		labtest.Start(t, a, "open", openConfig{true, addr(b), tr.window}),
+		labtest.Start(t, b, "open", openConfig{false, addr(a), tr.window}),
 	}
 	var word string
 	for _, p := range peers {
 		p.Next(t, &word)
 	}
-	begin := time.Now()
-	for _, p := range peers {
-		p.Send(t, "go")
+	if tr.losses > 0 {
+		b.Site().SetLoss(1)
 	}
+	begin := time.Now()
+	peers[0].Send(t, "go")
+	seen.wait(t, tr.refusals, b.Site(), natlab.Answered, natlab.Dropped)
+	peers[1].Send(t, "go")
+	seen.wait(t, tr.losses, b.Site(), natlab.Lost)
+	b.Site().SetLoss(0)
+
 	run := result.Run{Scenario: tr.scenario, A: tr.a, B: tr.b, Impl: tr.impl, Run: 1, OK: true}
 	for _, p := range peers {
 		if p.Next(t, &word); word != "open" {
@@ -143,7 +173,23 @@ func capture(t testing.TB, tr trial) Punch {
 	for _, p := range peers {
 		p.Kill()
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	return Punch{Run: run, A: a, B: b, Events: events}
+	return Punch{Run: run, A: a, B: b, Events: seen.soFar()}
+}
+
+func addHost(t testing.TB, lab *natlab.Lab, name, nat string, seen *captured) *natlab.Host {
+	t.Helper()
+	behaviour, err := natlab.ParseBehaviour(nat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	site, err := lab.AddSite(natlab.SiteConfig{Name: name, NAT: behaviour, Delay: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	site.Tap(seen.tap)
+	h, err := site.AddHost(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
 }

@@ -27,7 +27,7 @@ func quantile(ts []float64, share float64) float64 {
 	at := share * float64(len(ts)-1)
 	i := int(at)
 	rest := at - float64(i)
-	if rest == 0 {
+	if rest == 0 || math.IsInf(ts[i], 1) {
 		return ts[i]
 	}
 	return ts[i] + rest*(ts[i+1]-ts[i])
