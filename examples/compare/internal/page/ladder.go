@@ -213,7 +213,7 @@ func drawArrow(j *journey, y map[time.Time]float64, begin time.Time) arrow {
 	points := []point{{stationX[j.from], y[j.left]}}
 	if j.from != from.nat() {
 		points = append(points, nat)
-		if j.innerSrc.Port() != j.src.Port() {
+		if j.kind.opens() && j.innerSrc.Port() != j.src.Port() {
 			a.Notes = append(a.Notes, besideNAT(from, fmt.Sprintf(":%d", j.innerSrc.Port()), y[j.left]))
 		}
 	}
@@ -227,7 +227,7 @@ func drawArrow(j *journey, y map[time.Time]float64, begin time.Time) arrow {
 		switch {
 		case j.to == (1 - from).peer():
 			points = append(points, point{stationX[j.to], y[j.arrived]})
-			if j.innerDst.Port() != j.dst.Port() && j.fate == natlab.Forwarded {
+			if j.kind.opens() && j.innerDst.Port() != j.dst.Port() && j.fate == natlab.Forwarded {
 				a.Notes = append(a.Notes, besideNAT(1-from, fmt.Sprintf(":%d", j.innerDst.Port()), y[j.arrived]))
 			}
 		default:

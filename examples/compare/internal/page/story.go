@@ -132,12 +132,16 @@ func (s *story) shorten(kept []*journey, winner flow) {
 	opened := func(j *journey) bool {
 		return s.open && j.flow() == winner && (j.came() && j.kind != kindRST || j.kind == kindSYNACK)
 	}
+	answers := func(j *journey) bool { return j.from == natA || j.from == natB }
 	for i := 0; i < len(kept); {
 		middle := i
-		for middle < len(kept)-lastShown && middle >= firstShown && !opened(kept[middle]) {
+		for middle < len(kept) && !opened(kept[middle]) &&
+			(i >= firstShown && middle < len(kept)-lastShown || middle > i && answers(kept[middle])) {
 			middle++
 		}
-		if middle-i > 1 { // one takes as much room as to say that it is not there
+		// One takes as much room as to say that it is not there. What a NAT answers stays
+		// with what it answers.
+		if middle-i > 1 && !answers(kept[i]) {
 			s.hidden[len(s.shown)] = kept[i:middle]
 			i = middle
 			continue
