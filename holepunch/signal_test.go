@@ -27,7 +27,10 @@ import (
 
 var (
 	ours   = Terms{Candidates: Reflexive(addrs("46.0.1.1:40000", "[2a00::1]:40000")...)}
-	theirs = Terms{Candidates: Reflexive(addrs("46.0.2.1:50000")...), Security: []string{"/noise", "/tls/1.0.0"}}
+	theirs = Terms{Candidates: []Candidate{
+		{Kind: pb.Candidate_REFLEXIVE, Addr: netip.MustParseAddrPort("46.0.2.1:50000")},
+		{Kind: pb.Candidate_REFLEXIVE, Addr: netip.MustParseAddrPort("46.0.2.1:50001"), Local: 1},
+	}, Security: []string{"/noise", "/tls/1.0.0"}}
 )
 
 func TestOfferAndAnswer(t *testing.T) {

@@ -1,0 +1,61 @@
+package holepunch
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+)
+
+// TestPairs: both sides have the same pairs of ports, and each port has one at least.
+func TestPairs(t *testing.T) {
+	for ours := 1; ours <= 3; ours++ {
+		for theirs := 1; theirs <= 3; theirs++ {
+			t.Run(fmt.Sprint(ours, " and ", theirs), func(t *testing.T) {
+				here, there := pairs(ours, theirs), pairs(theirs, ours)
+				for i := range ours {
+					if !slices.ContainsFunc(here, func(p [2]int) bool { return p[0] == i }) {
+						t.Errorf("port %d connects nowhere: %v", i, here)
+					}
+				}
+				for _, p := range here {
+					if !slices.Contains(there, [2]int{p[1], p[0]}) {
+						t.Errorf("%v is not among the other side's %v", p, there)
+					}
+				}
+				if len(here) != len(there) || len(here) != max(ours, theirs) {
+					t.Errorf("%v here, %v there; want %d pairs", here, there, max(ours, theirs))
+				}
+			})
+		}
+	}
+	p := &punch[*Conn]{Punch: Punch{Locals: make([]Local, 2)}}
+	for _, kind := range []pb.Candidate_Kind{pb.Candidate_PREDICTED, pb.Candidate_LISTENER, pb.Candidate_LAN} {
+		if got := len(p.connecting(Candidate{Kind: kind})); got != 1 {
+			t.Errorf("%s: connected to from %d ports, want one", kind, got)
+		}
+	}
+}
+
+// pairs are those of a side's ports with the other's.
+func pairs(ours, theirs int) (pairs [][2]int) {
+	p := &punch[*Conn]{}
+	for range ours {
+		p.Locals = append(p.Locals, Local{Port: new(tcpport.Port)})
+	}
+	for j := range theirs {
+		p.Remote = append(p.Remote, Candidate{Kind: pb.Candidate_REFLEXIVE, Local: j})
+	}
+	for _, c := range p.Remote {
+		for _, l := range p.connecting(c) {
+			for i := range p.Locals {
+				if l == p.Locals[i] {
+					pairs = append(pairs, [2]int{i, c.Local})
+				}
+			}
+		}
+	}
+	return pairs
+}
