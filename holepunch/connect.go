@@ -31,6 +31,12 @@ const (
 	quickPhase = 3 * time.Second
 	slowJitter = 250 * time.Millisecond
 
+	// launchPause is between the first connects to two candidates. A NAT with
+	// sequential ports gives them theirs in the order in which the SYNs
+	// leave, and the peer counts on the order in which it named its candidates.
+	// It is time for a system call, and little in a burst of eight.
+	launchPause = time.Millisecond
+
 	// takenRetry is how often a 4-tuple that belongs to another connection is
 	// tried again. That costs a system call, and a SYN of the budget.
 	takenRetry = 100 * time.Millisecond
@@ -40,6 +46,64 @@ const (
 	// is there by then.
 	passiveWait = 4 * time.Second
 )
+
+// launch begins to connect to candidates, one after another.
+func (p *punch[C]) launch(ctx context.Context, cs []Candidate) {
+	type pair struct {
+		local Local
+		to    Candidate
+	}
+	var pairs []pair
+	for _, c := range cs {
+		for _, l := range p.connecting(c) {
+			pairs = append(pairs, pair{l, c})
+		}
+	}
+	p.workers.Go(func() {
+		for i, pair := range pairs {
+			if i > 0 && !sleep(ctx, launchPause) {
+				return
+			}
+			p.workers.Go(func() { p.connect(ctx, pair.local.Port, pair.to) })
+		}
+	})
+}
+
+// connecting are our ports that connect to a candidate. The ports of both sides are
+// paired in their order, and the last of the side that has fewer with all that are left.
+func (p *punch[C]) connecting(to Candidate) []Local {
+	if to.Kind != pb.Candidate_REFLEXIVE {
+		return p.Locals[:1]
+	}
+	last := 0 // of theirs
+	for _, c := range p.Remote {
+		last = max(last, c.Local)
+	}
+	var ls []Local
+	for i, l := range p.Locals {
+		if min(i, last) == min(to.Local, len(p.Locals)-1) {
+			ls = append(ls, l)
+		}
+	}
+	return ls
+}
+
+// accept hands a port's accepted connections to the loop.
+func (p *punch[C]) accept(ctx context.Context, l Local) {
+	for {
+		select {
+		case c, ok := <-l.Expect.Conns():
+			if !ok { // the port was closed
+				return
+			}
+			if !p.bring(ctx, newConn(c, true)) {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
 
 // connect keeps one candidate's connection from one port coming up: one socket at a time,
 // held until it fails by itself or the punch ends. A pending connect that is
