@@ -94,7 +94,7 @@ func (b *bout) open(ctx context.Context) error {
 		}
 		addrs = append(addrs, a)
 	}
-	spec := role{Public: &publicRole{Relay: [2]netip.Addr(addrs), Observers: addrs[2:]}}
+	spec := role{Public: &publicRole{Relay: [2]netip.Addr(addrs), Observers: addrs[2:], QUIC: b.impl == result.DCUtRQUIC}}
 	if b.public, err = actor.Start[message](context.Background(), host.Start, actor.Role{Name: "relay", Spec: spec}); err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (b *bout) open(ctx context.Context) error {
 	if m.World == nil {
 		return errors.New("relay: it does not say how to reach it")
 	}
-	b.world = m.World.over(b.impl)
+	b.world = *m.World
 	return nil
 }
 
@@ -121,7 +121,6 @@ func (b *bout) addHost(cfg natlab.SiteConfig) (*natlab.Host, error) {
 func (b *bout) enter(c *corner) (err error) {
 	spec := role{Peer: &peerRole{
 		Impl:   b.impl,
-		Listen: listenAddr(b.impl),
 		Public: c.host.Site().NAT().Mapping == natlab.Public,
 		World:  b.world,
 	}}

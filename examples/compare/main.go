@@ -5,38 +5,45 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"time"
+	"os/signal"
+	"syscall"
 
+	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/actor"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
 func main() {
 	actor.Main(play)
-	if err := natlab.Enter(); err != nil {
-		fmt.Fprintln(os.Stderr, "compare:", err)
-		os.Exit(1)
+	noLab := natlab.Enter()
+	o := parse(os.Args[1:])
+	if noLab != nil {
+		fail(noLab)
 	}
-	ctx := context.Background()
-	for _, s := range rough {
-		if len(os.Args) > 1 && os.Args[1] != s.name {
-			continue
-		}
-		for run := 1; run <= 2; run++ {
-			for _, impl := range s.impls {
-				b := &bout{scenario: &s, impl: impl, run: run, seed: uint64(run)}
-				t := time.Now()
-				err := b.prepare(ctx)
-				t2 := time.Now()
-				if err == nil {
-					r, err2 := b.box(ctx)
-					err = err2
-					json.NewEncoder(os.Stdout).Encode(r)
-				}
-				t3 := time.Now()
-				fmt.Fprintln(os.Stderr, err, t2.Sub(t), t3.Sub(t2))
-				fmt.Fprintln(os.Stderr, b.close(), time.Since(t3))
-			}
-		}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := compare(ctx, o)
+	stop()
+	if err != nil {
+		fail(err)
 	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "compare:", err)
+	os.Exit(1)
+}
+
+func compare(ctx context.Context, o *options) error {
+	var runs []result.Run
+	out := json.NewEncoder(os.Stdout)
+	r := runner{report: func(run result.Run) {
+		runs = append(runs, run)
+		out.Encode(run)
+	}}
+	if err := r.run(ctx, o.plan()); err != nil {
+		return err
+	}
+	return out.Encode(struct {
+		Summary result.Summary `json:"summary"`
+	}{result.Summarise(runs, punchable, nil)})
 }

@@ -79,8 +79,12 @@ func (r *peerRole) play(ctx context.Context, self *actor.Self) error {
 }
 
 func (n *node) options() []libp2p.Option {
+	listen := "/ip4/0.0.0.0/tcp/0"
+	if n.role.Impl == result.DCUtRQUIC {
+		listen = "/ip4/0.0.0.0/udp/0/quic-v1"
+	}
 	opts := []libp2p.Option{
-		libp2p.ListenAddrStrings(n.role.Listen),
+		libp2p.ListenAddrStrings(listen),
 		libp2p.EnableRelay(),
 		libp2p.ResourceManager(&network.NullResourceManager{}),
 		libp2p.DisableMetrics(),

@@ -10,6 +10,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/actor"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/stunserver"
@@ -22,13 +24,13 @@ const (
 
 	// observers are the public hosts that a peer is connected to besides the relay. A
 	// go-libp2p host believes an address of its own that four see (observedaddrs,
-	// ActivationThresh); DCUtR tells its peer one that a single host has seen.
-	observers = 4
+	// ActivationThresh).
+	observers = 3
 )
 
 func (r *publicRole) play(ctx context.Context, self *actor.Self) error {
 	var w world
-	h, err := publicHost(r.Relay[0])
+	h, err := r.host(r.Relay[0])
 	if err != nil {
 		return err
 	}
@@ -42,7 +44,7 @@ func (r *publicRole) play(ctx context.Context, self *actor.Self) error {
 	defer service.Close()
 	w.Relay = peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()}
 	for _, a := range r.Observers {
-		h, err := publicHost(a)
+		h, err := r.host(a)
 		if err != nil {
 			return err
 		}
@@ -66,13 +68,15 @@ func (r *publicRole) play(ctx context.Context, self *actor.Self) error {
 	}
 }
 
-// publicHost is a stock host at an address, on TCP and QUIC.
-func publicHost(a netip.Addr) (host.Host, error) {
+// host is a go-libp2p host at an address, with the one transport that is needed.
+func (r *publicRole) host(a netip.Addr) (host.Host, error) {
+	listen, transport := fmt.Sprintf("/ip4/%s/tcp/%d", a, libp2pPort), libp2p.Transport(tcp.NewTCPTransport)
+	if r.QUIC {
+		listen, transport = fmt.Sprintf("/ip4/%s/udp/%d/quic-v1", a, libp2pPort), libp2p.Transport(quic.NewTransport)
+	}
 	return libp2p.New(
-		libp2p.ListenAddrStrings(
-			fmt.Sprintf("/ip4/%s/tcp/%d", a, libp2pPort),
-			fmt.Sprintf("/ip4/%s/udp/%d/quic-v1", a, libp2pPort),
-		),
+		libp2p.ListenAddrStrings(listen),
+		transport,
 		libp2p.ForceReachabilityPublic(),
 		// The usual one bounds how many connections a second come from an address.
 		libp2p.ResourceManager(&network.NullResourceManager{}),

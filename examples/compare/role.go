@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/actor"
@@ -25,13 +23,13 @@ type role struct {
 type publicRole struct {
 	Relay     [2]netip.Addr // the relay is at the first
 	Observers []netip.Addr  // a host at each
+	QUIC      bool          // instead of TCP
 }
 
 // A peerRole is one of the two peers.
 type peerRole struct {
 	Impl   result.Impl
-	Listen string // multiaddr
-	Public bool   // it knows that it needs no relay
+	Public bool // it has a public address, and knows it
 	World  world
 }
 
@@ -76,33 +74,4 @@ func play(ctx context.Context, self *actor.Self) error {
 		return r.Peer.play(ctx, self)
 	}
 	return errors.New("no such role")
-}
-
-// over is the world as an implementation reaches it: by TCP or QUIC alone.
-func (w world) over(impl result.Impl) world {
-	protocol := ma.P_TCP
-	if impl == result.DCUtRQUIC {
-		protocol = ma.P_UDP
-	}
-	only := func(p peer.AddrInfo) peer.AddrInfo {
-		p.Addrs = slices.DeleteFunc(slices.Clone(p.Addrs), func(a ma.Multiaddr) bool {
-			_, err := a.ValueForProtocol(protocol)
-			return err != nil
-		})
-		return p
-	}
-	w.Relay = only(w.Relay)
-	w.Observers = slices.Clone(w.Observers)
-	for i, o := range w.Observers {
-		w.Observers[i] = only(o)
-	}
-	return w
-}
-
-// listenAddr is where a peer listens.
-func listenAddr(impl result.Impl) string {
-	if impl == result.DCUtRQUIC {
-		return "/ip4/0.0.0.0/udp/0/quic-v1"
-	}
-	return "/ip4/0.0.0.0/tcp/0"
 }

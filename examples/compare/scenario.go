@@ -20,18 +20,15 @@ type scenario struct {
 	hold         time.Duration    // the listener's process stands still for so long
 
 	impls       []result.Impl
-	runs, quick int // of each implementation; quick: with -quick
+	runs, quick int           // of each implementation; quick: with -quick
+	dcutr       time.Duration // that DCUtR takes, about; 0: a second or so
 }
 
-const (
-	matrixName = "matrix"
-
-	ms = time.Millisecond
-)
+const ms = time.Millisecond
 
 var (
-	tcp     = []result.Impl{result.Simopen, result.DCUtR}
-	andQUIC = append(tcp, result.DCUtRQUIC)
+	overTCP = []result.Impl{result.Simopen, result.DCUtR}
+	andQUIC = append(overTCP, result.DCUtRQUIC)
 )
 
 // The NATs of the rough scenarios.
@@ -47,58 +44,58 @@ var (
 // rough are the scenarios besides the matrix.
 var rough = []scenario{
 	{
-		name: "clean", what: "usual NATs, nothing is lost or late",
+		name: result.Clean, what: "usual NATs, nothing is lost or late",
 		a: silent, b: silent, peers: 20 * ms, relay: 10 * ms,
 		impls: andQUIC, runs: 10, quick: 3,
 	},
 	{
 		name: "near", what: "near peers, a far relay, NATs that refuse with RST",
 		a: refusing, b: refusing, peers: 2 * ms, relay: 50 * ms,
-		impls: tcp, runs: 5,
+		impls: overTCP, runs: 5,
 	},
 	{
-		name: "rst-asym", what: "the relay is 60 ms slower to the listener than back, near peers, RST",
+		name: result.RSTAsym, what: "the relay is 60 ms slower to the listener than back, near peers, RST",
 		a: refusing, b: refusing, peers: 2 * ms, relay: 30 * ms, toB: 60 * ms,
-		impls: tcp, runs: 5, quick: 2,
+		impls: overTCP, runs: 5, quick: 2,
 	},
 	{
 		name: "rstkills-asym", what: "the relay is 60 ms slower to the dialler, a RST kills the mapping",
 		a: fragile, b: fragile, peers: 2 * ms, relay: 30 * ms, toA: 60 * ms,
-		impls: tcp, runs: 5,
+		impls: overTCP, runs: 5,
 	},
 	{
-		name: "loss5", what: "5 % of the packets are lost at each peer",
+		name: result.Loss5, what: "5 % of the packets are lost at each peer",
 		a: silent, b: silent, peers: 20 * ms, relay: 10 * ms, loss: 0.05,
 		impls: andQUIC, runs: 20, quick: 5,
 	},
 	{
 		name: "loss5-far", what: "the same over 160 ms of round trip",
 		a: silent, b: silent, peers: 40 * ms, relay: 10 * ms, loss: 0.05,
-		impls: tcp, runs: 5,
+		impls: overTCP, runs: 5,
 	},
 	{
 		name: "loss10", what: "10 % lost, 160 ms, NATs that refuse with RST",
 		a: refusing, b: refusing, peers: 40 * ms, relay: 10 * ms, loss: 0.10,
-		impls: tcp, runs: 5,
+		impls: overTCP, runs: 5,
 	},
 	{
 		name: "jitter", what: "up to 40 ms of jitter at each peer, RST",
 		a: refusing, b: refusing, peers: 20 * ms, relay: 10 * ms, jitter: 40 * ms,
-		impls: tcp, runs: 5,
+		impls: overTCP, runs: 5,
 	},
 	{
 		name: "slow-start", what: "the listener's process stands still for 300 ms, RST",
 		a: refusing, b: refusing, peers: 20 * ms, relay: 10 * ms, hold: 300 * ms,
-		impls: tcp, runs: 5,
+		impls: overTCP, runs: 5,
 	},
 	{
 		name: "one-sided-eif", what: "the dialler's NAT lets in anybody, the listener's ports are random",
 		a: open, b: random, peers: 20 * ms, relay: 10 * ms,
-		impls: tcp, runs: 3,
+		impls: overTCP, runs: 3,
 	},
 	{
 		name: "one-sided-adf", what: "the dialler's NAT lets in known addresses, the listener's ports are random",
 		a: byAddr, b: random, peers: 20 * ms, relay: 10 * ms,
-		impls: tcp, runs: 3,
+		impls: overTCP, runs: 3,
 	},
 }
