@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -34,16 +36,43 @@ func fail(err error) {
 }
 
 func compare(ctx context.Context, o *options) error {
+	people, err := readPopulation()
+	if err != nil {
+		return fmt.Errorf("population.json: %w", err)
+	}
+	steps := o.plan()
+	var lines *json.Encoder // nil without -json
+	v := newView(os.Stdout, os.Stdout, steps)
+	if o.json {
+		lines = json.NewEncoder(os.Stdout)
+		v = newView(io.Discard, os.Stderr, steps)
+	}
+	v.begin()
 	var runs []result.Run
-	out := json.NewEncoder(os.Stdout)
+	var printErr error
 	r := runner{report: func(run result.Run) {
 		runs = append(runs, run)
-		out.Encode(run)
+		if lines != nil {
+			printErr = errors.Join(printErr, lines.Encode(run))
+		}
+		v.ran(run)
 	}}
-	if err := r.run(ctx, o.plan()); err != nil {
+	if err := r.run(ctx, steps); err != nil {
+		v.progress.Clear()
+		if ctx.Err() != nil {
+			err = errors.New("interrupted")
+		}
 		return err
 	}
-	return out.Encode(struct {
-		Summary result.Summary `json:"summary"`
-	}{result.Summarise(runs, punchable, nil)})
+	summary := result.Summarise(runs, punchable, people.shares())
+	v.end(runs, summary)
+	if lines != nil {
+		printErr = errors.Join(printErr, lines.Encode(summaryLine{summary}))
+	}
+	return printErr
+}
+
+// A summaryLine is the last of -json.
+type summaryLine struct {
+	Summary result.Summary `json:"summary"`
 }
