@@ -7,61 +7,55 @@ import (
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
 const (
 	matrixRuns = 3
 
 	// atOnce is how many bouts of the matrix run side by side. Those in which nothing
-	// comes up do little but wait for half a minute.
-	atOnce = 12
+	// comes up do little but wait.
+	atOnce = 16
 
 	// ahead is how many bouts are made ready side by side, before each of them has the
-	// machine to itself.
-	ahead = 6
-)
-
-// How long bouts take, to tell beforehand how long all will.
-const (
-	warmUp    = 5 * time.Second  // for as many as are made ready at once
-	direct    = time.Second      // with the lab's end
-	hopeless  = 31 * time.Second // DCUtR's three attempts of 10 s
-	lastOfAll = 21 * time.Second // DCUtR's third attempt, with the roles exchanged
+	// machine to itself. That is 24 processes of some 40 MB each.
+	ahead = 8
 )
 
 // A step is some bouts of a plan.
 type step struct {
-	bouts  []*bout
-	atOnce int // 1: each has the machine to itself
+	bouts []*bout
+	alone bool // each has the machine to itself; else they run side by side
 	// overlap lets the next step begin when all that is left is to wait.
 	overlap bool
 }
 
-// plan makes the steps that were asked for.
-func (o *options) plan() (steps []step) {
-	var matrix []*bout
+// plan makes the steps that were asked for. With -quick those bouts overlap with the others that
+// do little but wait for DCUtR's next attempt.
+func (o *options) plan() []step {
+	var slow, timed, matrix []*bout
+	for _, s := range rough {
+		if !o.wants(s.name) {
+			continue
+		}
+		for run := range o.count(s.runs, s.quick) {
+			for _, b := range o.bouts(&s, run+1) {
+				if o.quick && b.estimate() > direct {
+					slow = append(slow, b)
+				} else {
+					timed = append(timed, b)
+				}
+			}
+		}
+	}
 	for run := range o.count(matrixRuns, 1) {
 		for _, p := range o.pairs() {
 			matrix = append(matrix, o.bouts(cell(p), run+1)...)
 		}
 	}
+	steps := []step{{bouts: timed, alone: true}, {bouts: matrix}}
 	if o.quick {
-		slow := step{bouts: matrix, atOnce: len(matrix), overlap: true}
-		steps = append(steps, slow)
-	}
-	for _, s := range rough {
-		if !o.wants(s.name) {
-			continue
-		}
-		n := o.count(s.runs, s.quick)
-		st := step{atOnce: 1}
-		for run := range n {
-			st.bouts = append(st.bouts, o.bouts(&s, run+1)...)
-		}
-		steps = append(steps, st)
-	}
-	if !o.quick {
-		steps = append(steps, step{bouts: matrix, atOnce: atOnce})
+		steps = []step{{bouts: append(slow, matrix...), overlap: true}, {bouts: timed, alone: true}}
 	}
 	return slices.DeleteFunc(steps, func(s step) bool { return len(s.bouts) == 0 })
 }
@@ -99,24 +93,45 @@ func (o *options) bouts(s *scenario, run int) (bs []*bout) {
 	return bs
 }
 
-// estimate is how long a step takes, about.
-func (s step) estimate() time.Duration {
-	var sum time.Duration
-	for _, b := range s.bouts {
-		sum += b.estimate()
-	}
-	side := max(1, min(s.atOnce, ahead))
-	return sum/time.Duration(max(1, s.atOnce)) + warmUp*time.Duration(1+len(s.bouts)/max(side, ahead))
-}
+// What bouts take, about, to tell beforehand how long all will.
+const (
+	direct  = 1200 * time.Millisecond // until the relayed connection, the direct one, and the lab's end
+	warmUp  = 5 * time.Second         // for as many as are made ready at once
+	failing = 17 * time.Second        // DCUtR where nothing comes up: three attempts of 5 s
+)
 
 func (b *bout) estimate() time.Duration {
+	s := b.scenario
 	switch {
 	case b.impl != result.DCUtR:
 		return direct
-	case b.scenario.dcutr > 0:
-		return b.scenario.dcutr
+	case s.dcutr > 0:
+		return s.dcutr
+	case s.name == result.Matrix && (unpredictable(s.a) || unpredictable(s.b)):
+		return failing
 	}
 	return direct
+}
+
+func unpredictable(n natlab.Behaviour) bool {
+	return n.Ports == natlab.PortSequential || n.Ports == natlab.PortRandom
+}
+
+func (s step) estimate() (sum time.Duration) {
+	atOnce := atOnce
+	if s.alone {
+		atOnce = ahead
+	}
+	for _, b := range s.bouts {
+		switch e := b.estimate(); {
+		case s.alone, e <= direct:
+			sum += e // dials hardly overlap
+		case s.overlap: // with others
+		default:
+			sum += e / time.Duration(atOnce)
+		}
+	}
+	return sum + warmUp*time.Duration((len(s.bouts)+atOnce-1)/atOnce)
 }
 
 // scenarioNames are what -only takes.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -15,9 +16,14 @@ const (
 	// tries is how often a bout is begun: under loss the relay may not be reached.
 	tries = 3
 
-	// settled is when a bout that is not over does nothing but wait: DCUtR gives an attempt
-	// 10 s, and what can come up by the first has.
-	settled = 4 * time.Second
+	// preparing and dialling are how many bouts of a step that runs side by side are in
+	// these stages at once. More would starve each other of a slow machine.
+	preparing = 6
+	dialling  = 3
+
+	// settled is when a bout that is not over does little but wait: what can come up by
+	// DCUtR's first attempt has, and the next is 5 to 10 s away.
+	settled = 2500 * time.Millisecond
 )
 
 // A runner runs the steps of a plan.
@@ -31,50 +37,81 @@ type runner struct {
 // none.
 func (r *runner) run(ctx context.Context, steps []step) error {
 	all, ctx := errgroup.WithContext(ctx)
+	gate := closed // until the machine is quiet enough for the next step
 	for _, s := range steps {
-		if ctx.Err() != nil {
-			break
-		}
-		if s.atOnce == 1 {
-			if err := r.oneByOne(ctx, s.bouts); err != nil {
-				all.Go(func() error { return err })
+		var err error
+		switch {
+		case ctx.Err() != nil:
+		case s.alone:
+			err = r.oneByOne(ctx, s.bouts, gate)
+			gate = closed
+		case s.overlap:
+			w := newWaiting(len(s.bouts))
+			all.Go(func() error { return r.sideBySide(ctx, s.bouts, w) })
+			select {
+			case <-w.prepared:
+			case <-ctx.Done():
 			}
-			continue
+			gate = w.settled
+		default:
+			err = r.sideBySide(ctx, s.bouts, newWaiting(len(s.bouts)))
 		}
-		var waiting sync.WaitGroup // until all bouts are over, or wait themselves
-		waiting.Add(len(s.bouts))
-		over := make(chan struct{})
-		all.Go(func() error {
-			defer close(over)
-			return r.sideBySide(ctx, s, waiting.Done)
-		})
-		if s.overlap {
-			waiting.Wait()
-		} else {
-			<-over
+		if err != nil {
+			all.Go(func() error { return err })
+			break
 		}
 	}
 	return all.Wait()
 }
 
+var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// A waiting tells how far the bouts of a step are that runs side by side.
+type waiting struct {
+	prepared, settled chan struct{} // closed when all are
+	prepare, settle   func()        // to be called for each
+}
+
+func newWaiting(n int) *waiting {
+	w := &waiting{prepared: make(chan struct{}), settled: make(chan struct{})}
+	w.prepare, w.settle = countdown(n, w.prepared), countdown(n, w.settled)
+	return w
+}
+
+// countdown closes c at the n-th call.
+func countdown(n int, c chan struct{}) func() {
+	var mu sync.Mutex
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if n--; n == 0 {
+			close(c)
+		}
+	}
+}
+
 // sideBySide runs bouts at the same time.
-func (r *runner) sideBySide(ctx context.Context, s step, isSettled func()) error {
-	preparing := make(chan struct{}, ahead)
+func (r *runner) sideBySide(ctx context.Context, bouts []*bout, w *waiting) error {
+	prepare, dial := make(chan struct{}, preparing), make(chan struct{}, dialling)
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(s.atOnce)
-	for _, b := range s.bouts {
+	g.SetLimit(atOnce)
+	for _, b := range bouts {
 		g.Go(func() error {
-			quiet := sync.OnceFunc(isSettled)
-			defer quiet()
-			return r.again(ctx, b, func(b *bout) error {
-				preparing <- struct{}{}
+			isPrepared, isSettled := sync.OnceFunc(w.prepare), sync.OnceFunc(w.settle)
+			defer isSettled()
+			defer isPrepared()
+			return r.again(ctx, b, func() error {
+				prepare <- struct{}{}
 				err := b.prepare(ctx)
-				<-preparing
+				<-prepare
 				if err != nil {
 					return err
 				}
-				t := time.AfterFunc(settled, quiet)
-				defer t.Stop()
+				isPrepared()
+				dial <- struct{}{}
+				next := sync.OnceFunc(func() { <-dial; isSettled() })
+				defer next()
+				defer time.AfterFunc(settled, next).Stop()
 				return r.box(ctx, b)
 			})
 		})
@@ -82,11 +119,12 @@ func (r *runner) sideBySide(ctx context.Context, s step, isSettled func()) error
 	return g.Wait()
 }
 
-// oneByOne makes some bouts ready side by side, and runs one after another.
-func (r *runner) oneByOne(ctx context.Context, bouts []*bout) error {
+// oneByOne makes some bouts ready side by side, and runs one after another, the first when
+// the gate is open.
+func (r *runner) oneByOne(ctx context.Context, bouts []*bout, gate <-chan struct{}) error {
 	for len(bouts) > 0 {
 		n := min(ahead, len(bouts))
-		if err := r.chunk(ctx, bouts[:n]); err != nil {
+		if err := r.some(ctx, bouts[:n], gate); err != nil {
 			return err
 		}
 		bouts = bouts[n:]
@@ -94,21 +132,25 @@ func (r *runner) oneByOne(ctx context.Context, bouts []*bout) error {
 	return nil
 }
 
-func (r *runner) chunk(ctx context.Context, bouts []*bout) error {
+func (r *runner) some(ctx context.Context, bouts []*bout, gate <-chan struct{}) (err error) {
+	defer func() {
+		for _, b := range bouts {
+			err = errors.Join(err, b.close())
+		}
+	}()
 	prepared := make([]error, len(bouts))
 	var wg sync.WaitGroup
 	for i, b := range bouts {
 		wg.Go(func() { prepared[i] = b.prepare(ctx) })
 	}
 	wg.Wait()
-	defer func() {
-		for _, b := range bouts {
-			b.close()
-		}
-	}()
+	select {
+	case <-gate:
+	case <-ctx.Done():
+	}
 	for i, b := range bouts {
 		first := true
-		err := r.again(ctx, b, func(b *bout) error {
+		err := r.again(ctx, b, func() error {
 			err := prepared[i]
 			if !first {
 				err = b.prepare(ctx)
@@ -127,12 +169,9 @@ func (r *runner) chunk(ctx context.Context, bouts []*bout) error {
 }
 
 // again runs a bout until there is a result, a few times at most, and closes it.
-func (r *runner) again(ctx context.Context, b *bout, run func(*bout) error) (err error) {
+func (r *runner) again(ctx context.Context, b *bout, run func() error) (err error) {
 	for range tries {
-		err = run(b)
-		if closeErr := b.close(); err == nil {
-			err = closeErr
-		}
+		err = errors.Join(run(), b.close())
 		if err == nil || ctx.Err() != nil {
 			return err
 		}

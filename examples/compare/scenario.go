@@ -56,17 +56,17 @@ var rough = []scenario{
 	{
 		name: result.RSTAsym, what: "the relay is 60 ms slower to the listener than back, near peers, RST",
 		a: refusing, b: refusing, peers: 2 * ms, relay: 30 * ms, toB: 60 * ms,
-		impls: overTCP, runs: 5, quick: 2,
+		impls: overTCP, runs: 5, quick: 2, dcutr: 12 * time.Second,
 	},
 	{
 		name: "rstkills-asym", what: "the relay is 60 ms slower to the dialler, a RST kills the mapping",
 		a: fragile, b: fragile, peers: 2 * ms, relay: 30 * ms, toA: 60 * ms,
-		impls: overTCP, runs: 5,
+		impls: overTCP, runs: 5, dcutr: 40 * time.Second,
 	},
 	{
 		name: result.Loss5, what: "5 % of the packets are lost at each peer",
 		a: silent, b: silent, peers: 20 * ms, relay: 10 * ms, loss: 0.05,
-		impls: andQUIC, runs: 20, quick: 5,
+		impls: andQUIC, runs: 20, quick: 4,
 	},
 	{
 		name: "loss5-far", what: "the same over 160 ms of round trip",
@@ -91,11 +91,11 @@ var rough = []scenario{
 	{
 		name: "one-sided-eif", what: "the dialler's NAT lets in anybody, the listener's ports are random",
 		a: open, b: random, peers: 20 * ms, relay: 10 * ms,
-		impls: overTCP, runs: 3,
+		impls: overTCP, runs: 3, dcutr: 22 * time.Second,
 	},
 	{
 		name: "one-sided-adf", what: "the dialler's NAT lets in known addresses, the listener's ports are random",
 		a: byAddr, b: random, peers: 20 * ms, relay: 10 * ms,
-		impls: overTCP, runs: 3,
+		impls: overTCP, runs: 3, dcutr: 22 * time.Second,
 	},
 }
