@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/actor"
@@ -16,12 +18,16 @@ import (
 )
 
 const (
-	// warmTime bounds the time until a bout is ready. simopen takes the longest, some 5 s,
+	// warmTime bounds the time until a bout is ready. simopen takes the longest, some 4 s,
 	// to find out how its NAT behaves.
 	warmTime = time.Minute
 
-	// boutTime bounds a run. DCUtR's three attempts take up to 15 s each under loss.
+	// boutTime bounds a run. Each of DCUtR's three attempts takes 5 to 15 s under loss.
 	boutTime = 90 * time.Second
+
+	// holdWithin is when a process may begin to stand still: while either implementation
+	// signals or connects.
+	holdWithin = 300 * time.Millisecond
 )
 
 // A bout is one run of one implementation, in a lab of its own with processes of its own.
@@ -30,6 +36,7 @@ type bout struct {
 	impl     result.Impl
 	run      int
 	seed     uint64
+	record   bool
 
 	lab        *natlab.Lab
 	relay      *natlab.Site
@@ -37,6 +44,7 @@ type bout struct {
 	world      world
 	public     *actor.Actor[message]
 	listenerID peer.ID
+	tape       tape
 }
 
 // A corner is a peer with its place in the lab.
@@ -130,6 +138,7 @@ func (b *bout) enter(c *corner) (err error) {
 
 func ready(m message) bool    { return m.Ready != nil }
 func relayed(m message) bool  { return m.Relayed }
+func gaveUp(m message) bool   { return m.Over != nil }
 func finished(m message) bool { return m.Outcome != nil }
 
 // await waits for a peer's message.
@@ -143,10 +152,13 @@ func (b *bout) await(ctx context.Context, c *corner, is func(message) bool) (mes
 
 // box runs the bout.
 func (b *bout) box(ctx context.Context) (result.Run, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, boutTime, errors.New("it does not end"))
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for _, c := range []*corner{&b.a, &b.b} {
 		c.host.Site().SetLoss(b.scenario.loss)
+		if b.record {
+			c.host.Site().Tap(b.tape.add)
+		}
 	}
 	if err := b.a.Tell(command{Dial: b.listenerID}); err != nil {
 		return result.Run{}, err
@@ -154,17 +166,17 @@ func (b *bout) box(ctx context.Context) (result.Run, error) {
 	if _, err := b.await(ctx, &b.a, relayed); err != nil {
 		return result.Run{}, err
 	}
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		if m, err := b.b.Next(ctx); err == nil && m.Over != nil {
-			_ = b.a.Tell(command{GiveUp: *m.Over}) // it may just have ended
-		}
-	}()
-	m, err := b.await(ctx, &b.a, finished)
-	cancel()
-	<-over
-	if err != nil {
+	var o *outcome
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer cancel()
+		m, err := b.await(ctx, &b.a, finished)
+		o = m.Outcome
+		return err
+	})
+	g.Go(func() error { return b.referee(ctx) })
+	g.Go(func() error { return b.hold(ctx) })
+	if err := g.Wait(); err != nil {
 		return result.Run{}, err
 	}
 	return result.Run{
@@ -173,10 +185,44 @@ func (b *bout) box(ctx context.Context) (result.Run, error) {
 		B:        b.scenario.b.String(),
 		Impl:     b.impl,
 		Run:      b.run,
-		OK:       m.Outcome.OK,
-		Millis:   float64(pair.ToMillis(m.Outcome.Took)),
-		Reason:   m.Outcome.Reason,
+		OK:       o.OK,
+		Millis:   float64(pair.ToMillis(o.Took)),
+		Reason:   o.Reason,
 	}, nil
+}
+
+// referee tells the dialler that the listener gives up, or that the time is up, until ctx ends.
+func (b *bout) referee(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, boutTime)
+	defer cancel()
+	var reason string
+	switch m, err := b.await(limited, &b.b, gaveUp); {
+	case ctx.Err() != nil:
+		return nil
+	case limited.Err() != nil:
+		reason = fmt.Sprintf("not over after %v", boutTime)
+	case err != nil:
+		return err
+	default:
+		reason = *m.Over
+	}
+	_ = b.a.Tell(command{GiveUp: reason}) // it may just have ended
+	return nil
+}
+
+// hold makes the listener's process stand still, if the scenario says so: from a moment on in
+// the first moments, which is the same for all that run as this bout does.
+func (b *bout) hold(ctx context.Context) error {
+	if b.scenario.hold == 0 {
+		return nil
+	}
+	begin := time.Duration(rand.New(rand.NewPCG(b.seed, 0)).Int64N(int64(holdWithin)))
+	select {
+	case <-time.After(begin):
+		return natlab.Hold(b.b.Process, b.scenario.hold)
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // close ends the processes and takes the lab down.

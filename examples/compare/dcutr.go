@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p"
@@ -31,15 +33,25 @@ func (d *dcutr) option() libp2p.Option {
 func (d *dcutr) Trace(e *holepunch.Event) {
 	switch e := e.Evt.(type) {
 	case *holepunch.ProtocolErrorEvt:
-		d.ended <- e.Error
+		d.ended <- lastLine(e.Error)
 	case *holepunch.EndHolePunchEvt:
 		if e.Success {
 			return
 		}
 		if d.tries.Add(1) == dcutrAttempts {
-			d.ended <- e.Error
+			d.ended <- fmt.Sprintf("%d attempts failed, the last by %s", dcutrAttempts, lastLine(e.Error))
 		}
 	}
+}
+
+// lastLine is what is left of an error of the swarm, which has a line for each address that was
+// dialled, without the address.
+func lastLine(text string) string {
+	text = text[strings.LastIndexByte(text, '\n')+1:]
+	if _, cause, ok := strings.Cut(text, "] "); ok {
+		return cause
+	}
+	return text
 }
 
 func (d *dcutr) over() <-chan string { return d.ended }

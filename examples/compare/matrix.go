@@ -66,8 +66,8 @@ func mustParse(words string) natlab.Behaviour {
 // the comparison's own rule, no implementation's: each side's external port can be told
 // beforehand; or one side's can, and its filter lets the other in from any port. And one SYN
 // must be let in.
-func punchable(p result.Pair) bool {
-	a, b := mustParse(p.A), mustParse(p.B)
+func punchable(dialler, listener string) bool {
+	a, b := mustParse(dialler), mustParse(listener)
 	known := func(n natlab.Behaviour) bool {
 		return n.Mapping == natlab.Public || n.Mapping == natlab.EIM || n.Ports != natlab.PortRandom
 	}

@@ -14,6 +14,7 @@ type options struct {
 	runs    int      // of each; 0: as many as each has
 	seed    uint64
 	json    bool
+	record  bool // one punch of each implementation in each scenario
 	verbose bool
 }
 

@@ -29,8 +29,12 @@ const (
 // A runner runs the steps of a plan.
 type runner struct {
 	report func(result.Run) // called for one run at a time
+	until  time.Time        // when no further bout is begun that is to be alone; zero: never
 
-	mu sync.Mutex
+	leftOut int // for want of time
+
+	mu      sync.Mutex
+	punches []punch // of the bouts that record
 }
 
 // run runs all steps. Its error is one of the program: that something did not become direct is
@@ -122,13 +126,14 @@ func (r *runner) sideBySide(ctx context.Context, bouts []*bout, w *waiting) erro
 // oneByOne makes some bouts ready side by side, and runs one after another, the first when
 // the gate is open.
 func (r *runner) oneByOne(ctx context.Context, bouts []*bout, gate <-chan struct{}) error {
-	for len(bouts) > 0 {
+	for len(bouts) > 0 && !r.late(warmUp) {
 		n := min(ahead, len(bouts))
 		if err := r.some(ctx, bouts[:n], gate); err != nil {
 			return err
 		}
 		bouts = bouts[n:]
 	}
+	r.leftOut += len(bouts)
 	return nil
 }
 
@@ -149,6 +154,10 @@ func (r *runner) some(ctx context.Context, bouts []*bout, gate <-chan struct{}) 
 	case <-ctx.Done():
 	}
 	for i, b := range bouts {
+		if r.late(0) {
+			r.leftOut += len(bouts) - i
+			return nil
+		}
 		first := true
 		err := r.again(ctx, b, func() error {
 			err := prepared[i]
@@ -168,6 +177,11 @@ func (r *runner) some(ctx context.Context, bouts []*bout, gate <-chan struct{}) 
 	return nil
 }
 
+// late tells whether what takes so long would begin too late.
+func (r *runner) late(d time.Duration) bool {
+	return !r.until.IsZero() && time.Now().Add(d).After(r.until)
+}
+
 // again runs a bout until there is a result, a few times at most, and closes it.
 func (r *runner) again(ctx context.Context, b *bout, run func() error) (err error) {
 	for range tries {
@@ -185,6 +199,9 @@ func (r *runner) box(ctx context.Context, b *bout) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.report(run)
+		if b.record {
+			r.punches = append(r.punches, punch{run, b.a.host, b.b.host, b.tape.soFar()})
+		}
 	}
 	return err
 }

@@ -66,7 +66,7 @@ var rough = []scenario{
 	{
 		name: result.Loss5, what: "5 % of the packets are lost at each peer",
 		a: silent, b: silent, peers: 20 * ms, relay: 10 * ms, loss: 0.05,
-		impls: andQUIC, runs: 20, quick: 4,
+		impls: andQUIC, runs: 20, quick: 6,
 	},
 	{
 		name: "loss5-far", what: "the same over 160 ms of round trip",

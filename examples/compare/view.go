@@ -32,10 +32,9 @@ func newView(out, progress io.Writer, steps []step) *view {
 // begin says what is to come.
 func (v *view) begin() {
 	v.out.Line("runs", "%d, for about %s", v.total, about(v.left))
-	v.out.Paragraph("", "Each has a laboratory of its own: two peers behind NATs, a relay, STUN servers and other public hosts, all new "+
-		"processes in network namespaces. Before the clock starts both sides know all that they can know by "+
-		"themselves: DCUtR its addresses, from the relay and three more observers, and simopen its address and how its NAT "+
-		"behaves. The clock runs at the dialler, from the relayed connection to the direct one, or until it is given up.")
+	v.out.Paragraph(" ", "Each in a lab of its own, with new processes. Before the clock starts both implementations know all that "+
+		"they can without the peer: DCUtR its addresses, simopen its address and how its NAT behaves. "+
+		"The clock runs at the dialler, from the relayed connection to the direct one, or until it is given up.")
 }
 
 // ran notes a run.
@@ -46,7 +45,7 @@ func (v *view) ran(r result.Run) {
 }
 
 // end shows what came of it.
-func (v *view) end(runs []result.Run, s result.Summary) {
+func (v *view) end(runs []result.Run, s result.Summary, leftOut int) {
 	v.progress.Clear()
 	if t := scenarioTable(runs); t != nil {
 		v.out.Print("")
@@ -62,10 +61,14 @@ func (v *view) end(runs []result.Run, s result.Summary) {
 			s.Success.Punchable, s.Success.Simopen, s.Success.DCUtR)
 	}
 	if p := s.Population; p.Simopen != nil && p.DCUtR != nil {
-		v.out.Line("population", "%.0f %% of the pairs with simopen and %.0f %% with DCUtR, as often as NATs are met (population.json)",
+		v.out.Line("weighted", "by how often each NAT is met, %.0f %% of the pairs with simopen, and %.0f %% with DCUtR",
 			100**p.Simopen, 100**p.DCUtR)
 	}
-	v.out.Line("took", "%s", about(time.Since(v.begun)))
+	took := about(time.Since(v.begun))
+	if leftOut > 0 {
+		took += fmt.Sprintf("; %d runs were left out for want of time", leftOut)
+	}
+	v.out.Line("took", "%s", took)
 }
 
 // scenarioTable has a line for each scenario but the matrix.
@@ -143,7 +146,7 @@ func cellText(p result.Pair, runs []result.Run) string {
 	switch {
 	case f.Runs == 0:
 		return ""
-	case f.OK == 0 && !punchable(p):
+	case f.OK == 0 && !punchable(p.A, p.B):
 		return "x"
 	case f.OK == 0:
 		return "-"

@@ -34,9 +34,9 @@ func Cells(runs []Run, impl Impl) map[Pair][]Run {
 	return cells
 }
 
-// Summarise draws the figures from runs. Pairs of which punchable is true can work at all;
-// shares are how often each NAT is met.
-func Summarise(runs []Run, punchable func(Pair) bool, shares map[string]float64) Summary {
+// Summarise draws the figures from runs. The pairs that are punchable can work at all; shares
+// are how often each NAT is met.
+func Summarise(runs []Run, punchable func(a, b string) bool, shares map[string]float64) Summary {
 	figures := func(scenario string, impl Impl) Figures { return FiguresOf(Select(runs, scenario, impl)) }
 	clean, asym, loss := figures(Clean, Simopen), figures(RSTAsym, Simopen), figures(Loss5, Simopen)
 	lossDCUtR := figures(Loss5, DCUtR)
@@ -53,7 +53,7 @@ func Summarise(runs []Run, punchable func(Pair) bool, shares map[string]float64)
 	pairs := make(map[Pair]bool)
 	for _, cells := range []map[Pair][]Run{simopen, dcutr} {
 		for p := range cells {
-			pairs[p] = punchable(p)
+			pairs[p] = punchable(p.A, p.B)
 		}
 	}
 	for _, possible := range pairs {
