@@ -29,9 +29,9 @@ const (
 // A step is some bouts of a plan.
 type step struct {
 	bouts []*bout
-	alone bool // each has the machine to itself; else they run side by side
-	// overlap lets the next step begin when all that is left is to wait.
-	overlap bool
+	// alone: each has the machine to itself. Else they run side by side, and the next step
+	// begins when all that is left is to wait.
+	alone bool
 }
 
 // plan makes the steps that were asked for. With -quick those bouts overlap with the others that
@@ -61,7 +61,7 @@ func (o *options) plan() []step {
 	if o.quick {
 		// In rounds, so that each scenario has some if the time is not enough for all.
 		slices.SortStableFunc(timed, func(a, b *bout) int { return a.run - b.run })
-		steps = []step{{bouts: append(slow, matrix...), overlap: true}, {bouts: timed, alone: true}}
+		steps = []step{{bouts: append(slow, matrix...)}, {bouts: timed, alone: true}}
 	}
 	return slices.DeleteFunc(steps, func(s step) bool { return len(s.bouts) == 0 })
 }
@@ -135,7 +135,6 @@ func (s step) estimate() (sum time.Duration) {
 		switch e := b.estimate(); {
 		case s.alone, e <= direct:
 			sum += e // dials hardly overlap
-		case s.overlap: // with others
 		default:
 			sum += e / time.Duration(atOnce)
 		}

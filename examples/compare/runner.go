@@ -40,32 +40,27 @@ type runner struct {
 // run runs all steps. Its error is one of the program: that something did not become direct is
 // none.
 func (r *runner) run(ctx context.Context, steps []step) error {
-	all, ctx := errgroup.WithContext(ctx)
+	all, groupCtx := errgroup.WithContext(ctx)
 	gate := closed // until the machine is quiet enough for the next step
 	for _, s := range steps {
-		var err error
-		switch {
-		case ctx.Err() != nil:
-		case s.alone:
-			err = r.oneByOne(ctx, s.bouts, gate)
-			gate = closed
-		case s.overlap:
-			w := newWaiting(len(s.bouts))
-			all.Go(func() error { return r.sideBySide(ctx, s.bouts, w) })
-			select {
-			case <-w.prepared:
-			case <-ctx.Done():
+		if s.alone {
+			if err := r.oneByOne(groupCtx, s.bouts, gate); err != nil {
+				all.Go(func() error { return err })
 			}
-			gate = w.settled
-		default:
-			err = r.sideBySide(ctx, s.bouts, newWaiting(len(s.bouts)))
+			continue
 		}
-		if err != nil {
-			all.Go(func() error { return err })
-			break
+		w := newWaiting(len(s.bouts))
+		gate = w.settled
+		all.Go(func() error { return r.sideBySide(groupCtx, s.bouts, w) })
+		select {
+		case <-w.prepared:
+		case <-groupCtx.Done():
 		}
 	}
-	return all.Wait()
+	if err := all.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()

@@ -56,7 +56,7 @@ var rough = []scenario{
 	{
 		name: result.RSTAsym, what: "the relay is 60 ms slower to the listener than back, near peers, RST",
 		a: refusing, b: refusing, peers: 2 * ms, relay: 30 * ms, toB: 60 * ms,
-		impls: overTCP, runs: 5, quick: 2, dcutr: 12 * time.Second,
+		impls: overTCP, runs: 5, quick: 3, dcutr: 12 * time.Second,
 	},
 	{
 		name: "rstkills-asym", what: "the relay is 60 ms slower to the dialler, a RST kills the mapping",
