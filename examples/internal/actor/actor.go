@@ -140,8 +140,11 @@ func (a *Actor[M]) Tell(m any) error {
 	return nil
 }
 
-// Dismiss tells the actor to end, and takes what it goes on to say.
-func (a *Actor[M]) Dismiss() { a.cancel() }
+// Ignore takes what the actor goes on to say, until it ends.
+func (a *Actor[M]) Ignore() {
+	for range a.messages {
+	}
+}
 
 // Stop ends the actor, and waits until it has ended.
 func (a *Actor[M]) Stop() {
