@@ -23,10 +23,11 @@ func TestJSON(t *testing.T) {
 	if r.Status != 0 || r.Stderr != "" {
 		t.Fatalf("status %d, stderr %q", r.Status, r.Stderr)
 	}
-	const order = `^\{"scenario":"\w+","a":"[\w-]+","b":"[\w-]+","impl":"[\w-]+","run":1,"ok":true,"ms":[\d.]+\}$`
+	const order = `^\{"scenario":"\w+","a":"[\w-]+","b":"[\w-]+","impl":"[\w-]+","run":1,"ok":(true,"ms":[\d.]+|false,"ms":[\d.]+,"reason":".+")\}$`
 	want := []string{"clean simopen", "clean dcutr", "clean dcutr-quic", "near simopen", "near dcutr"}
 	var summary summaryLine
 	lines := bufio.NewScanner(strings.NewReader(r.Stdout))
+	ok := make(map[string]bool)
 	n := 0
 	for ; lines.Scan(); n++ {
 		if n == len(want) {
@@ -39,7 +40,9 @@ func TestJSON(t *testing.T) {
 		if err := json.Unmarshal(lines.Bytes(), &run); err != nil || !regexp.MustCompile(order).MatchString(lines.Text()) {
 			t.Fatalf("%s is no run: %v", lines.Text(), err)
 		}
-		if got := run.Scenario + " " + string(run.Impl); got != want[n] || run.Millis <= 0 {
+		got := run.Scenario + " " + string(run.Impl)
+		ok[got] = run.OK
+		if got != want[n] || run.Millis <= 0 || run.Impl == result.Simopen && !run.OK {
 			t.Errorf("got %+v, want one of %s", run, want[n])
 		}
 	}
@@ -47,7 +50,9 @@ func TestJSON(t *testing.T) {
 		t.Errorf("%d lines, want %d", n, len(want)+1)
 	}
 	s := summary.Summary
-	if s.CleanRatio == nil || s.QUICCleanRatio == nil || s.RSTAsymRatio != nil || s.Population.Simopen != nil {
+	// On a machine that is very busy DCUtR may fail.
+	if (s.CleanRatio != nil) != ok["clean dcutr"] || (s.QUICCleanRatio != nil) != ok["clean dcutr-quic"] ||
+		s.RSTAsymRatio != nil || s.Population.Simopen != nil {
 		t.Errorf("got %s, want ratios of clean alone", r.Stdout)
 	}
 }

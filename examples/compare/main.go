@@ -70,11 +70,17 @@ func compare(ctx context.Context, o *options) error {
 	}
 	steps := o.plan()
 	var lines *json.Encoder // nil without -json
-	v := newView(os.Stdout, os.Stdout, steps)
+	var out io.Writer = os.Stdout
+	progress := os.Stdout
 	if o.json {
 		lines = json.NewEncoder(os.Stdout)
-		v = newView(io.Discard, os.Stderr, steps)
+		out, progress = io.Discard, os.Stderr
 	}
+	total := 0
+	for _, s := range steps {
+		total += len(s.bouts)
+	}
+	v := newView(out, progress, total, o.estimate(steps))
 	v.begin()
 	var runs []result.Run
 	var printErr error

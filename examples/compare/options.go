@@ -9,13 +9,12 @@ import (
 )
 
 type options struct {
-	quick   bool
-	only    []string // scenarios; empty: all
-	runs    int      // of each; 0: as many as each has
-	seed    uint64
-	json    bool
-	record  bool // one punch of each implementation in each scenario
-	verbose bool
+	quick  bool
+	only   []string // scenarios; empty: all
+	runs   int      // of each; 0: as many as each has
+	seed   uint64
+	json   bool
+	record bool // the first punch of each implementation in each scenario and pair
 }
 
 func parse(args []string) *options {
@@ -29,7 +28,6 @@ func parse(args []string) *options {
 	flags.IntVar(&o.runs, "runs", 0, "run each pair and scenario `n` times (default: by scenario, 3 to 20)")
 	flags.Uint64Var(&o.seed, "seed", 1, "of what is random in the lab")
 	flags.BoolVar(&o.json, "json", false, "print JSON lines and nothing else: a run each, and at the end a summary")
-	flags.BoolVar(&o.verbose, "v", false, "log to standard error, as much as GOLOG_LOG_LEVEL says")
 	console.Parse(flags, args, func() error {
 		if o.runs < 0 {
 			return errors.New("-runs is negative")

@@ -105,10 +105,12 @@ func (o *options) bouts(s *scenario, run int) (bs []*bout) {
 // What bouts take, about, to tell beforehand how long all will.
 const (
 	direct  = 1200 * time.Millisecond // until the relayed connection, the direct one, and the lab's end
-	warmUp  = 5 * time.Second         // for as many as are made ready at once
 	failing = 17 * time.Second        // DCUtR where nothing comes up: three attempts of 5 s
+	warmUp  = 5 * time.Second         // for as many as are made ready at once
+	load    = 450 * time.Millisecond  // on two cores, for all of a bout
 )
 
+// estimate is how long a bout takes once it is ready.
 func (b *bout) estimate() time.Duration {
 	s := b.scenario
 	switch {
@@ -127,19 +129,31 @@ func unpredictable(n natlab.Behaviour) bool {
 }
 
 func (s step) estimate() (sum time.Duration) {
-	atOnce := atOnce
-	if s.alone {
-		atOnce = ahead
-	}
 	for _, b := range s.bouts {
 		switch e := b.estimate(); {
-		case s.alone, e <= direct:
-			sum += e // dials hardly overlap
+		case s.alone:
+			sum += e
+		case e > direct:
+			sum += load + e/atOnce
 		default:
-			sum += e / time.Duration(atOnce)
+			sum += load
 		}
 	}
-	return sum + warmUp*time.Duration((len(s.bouts)+atOnce-1)/atOnce)
+	if s.alone {
+		sum += warmUp * time.Duration((len(s.bouts)+ahead-1)/ahead)
+	}
+	return sum
+}
+
+// estimate is how long a plan takes.
+func (o *options) estimate(steps []step) (sum time.Duration) {
+	for _, s := range steps {
+		sum += s.estimate()
+	}
+	if o.quick {
+		sum = min(sum, quickTime)
+	}
+	return sum
 }
 
 // scenarioNames are what -only takes.

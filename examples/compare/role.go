@@ -10,6 +10,7 @@ import (
 
 	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/actor"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
 )
 
 // A role is what an actor's process is told to do.
@@ -67,6 +68,7 @@ func play(ctx context.Context, self *actor.Self) error {
 	if err := self.Spec(&r); err != nil {
 		return err
 	}
+	console.Log(false)
 	switch {
 	case r.Public != nil:
 		return r.Public.play(ctx, self)

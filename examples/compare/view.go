@@ -14,19 +14,14 @@ import (
 // A view shows a comparison to a person.
 type view struct {
 	out, progress *console.Console
-	left          time.Duration // as estimated
+	left          time.Duration // at the beginning, as estimated
 	total, done   int
 	begun         time.Time
 }
 
 // newView shows on out, and progress where it is not in the way.
-func newView(out, progress io.Writer, steps []step) *view {
-	v := &view{out: console.New(out), progress: console.New(progress), begun: time.Now()}
-	for _, s := range steps {
-		v.total += len(s.bouts)
-		v.left += s.estimate()
-	}
-	return v
+func newView(out, progress io.Writer, runs int, estimate time.Duration) *view {
+	return &view{out: console.New(out), progress: console.New(progress), total: runs, left: estimate, begun: time.Now()}
 }
 
 // begin says what is to come.
@@ -40,7 +35,7 @@ func (v *view) begin() {
 // ran notes a run.
 func (v *view) ran(r result.Run) {
 	v.done++
-	left := v.left * time.Duration(v.total-v.done) / time.Duration(v.total)
+	left := max(v.left-time.Since(v.begun), time.Second)
 	v.progress.Passing("progress", "%d of %d, about %s left: %s, %s to %s, %s", v.done, v.total, about(left), r.Scenario, r.A, r.B, r.Impl)
 }
 
@@ -61,7 +56,7 @@ func (v *view) end(runs []result.Run, s result.Summary, leftOut int) {
 			s.Success.Punchable, s.Success.Simopen, s.Success.DCUtR)
 	}
 	if p := s.Population; p.Simopen != nil && p.DCUtR != nil {
-		v.out.Line("weighted", "by how often each NAT is met, %.0f %% of the pairs with simopen, and %.0f %% with DCUtR",
+		v.out.Line("weighted", "by how often each NAT is met, %.0f %% of the pairs that were run with simopen, and %.0f %% with DCUtR",
 			100**p.Simopen, 100**p.DCUtR)
 	}
 	took := about(time.Since(v.begun))
