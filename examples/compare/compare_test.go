@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -57,11 +59,12 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// TestText: what a person sees.
+// TestText: what a person sees, in the terminal and on the page.
 func TestText(t *testing.T) {
 	labtest.Require(t)
 	exe := program.Build(t, ".")
-	r := program.Run(t, exec.Command(exe, "-only", "near", "-runs", "1"))
+	file := filepath.Join(t.TempDir(), "compare.html")
+	r := program.Run(t, exec.Command(exe, "-only", "near", "-runs", "1", "-html", file))
 	if r.Status != 0 || r.Stderr != "" {
 		t.Errorf("status %d, stderr %q", r.Status, r.Stderr)
 	}
@@ -69,6 +72,13 @@ func TestText(t *testing.T) {
 		if !strings.Contains("\n"+r.Stdout, want) {
 			t.Errorf("%q has no %q", r.Stdout, want)
 		}
+	}
+	html, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(html), "<figure"); n == 0 {
+		t.Errorf("no figure on the page, %d bytes", len(html))
 	}
 }
 

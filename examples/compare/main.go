@@ -24,7 +24,8 @@
 // DCUtR has its three attempts. A run that does not become direct lasts until it is given up,
 // and counts as one that takes for ever in the median and the 90th percentile.
 //
-// With -json each line is a run, and the last one the summary. The exit status is 0 whatever
+// With -html FILE there is a page of it as well, with a ladder diagram of each first punch. With
+// -json each line is a run, and the last one the summary. The exit status is 0 whatever
 // became direct. The lab needs Linux, and root or the right to make user namespaces.
 package main
 
@@ -105,6 +106,9 @@ func compare(ctx context.Context, o *options) error {
 	v.end(runs, summary, r.leftOut)
 	if lines != nil {
 		printErr = errors.Join(printErr, lines.Encode(summaryLine{summary}))
+	}
+	if o.html != "" {
+		printErr = errors.Join(printErr, writePage(o.html, runs, summary, r.punches))
 	}
 	return printErr
 }

@@ -9,12 +9,12 @@ import (
 )
 
 type options struct {
-	quick  bool
-	only   []string // scenarios; empty: all
-	runs   int      // of each; 0: as many as each has
-	seed   uint64
-	json   bool
-	record bool // the first punch of each implementation in each scenario and pair
+	quick bool
+	only  []string // scenarios; empty: all
+	runs  int      // of each; 0: as many as each has
+	seed  uint64
+	json  bool
+	html  string // file; "": none
 }
 
 func parse(args []string) *options {
@@ -28,6 +28,7 @@ func parse(args []string) *options {
 	flags.IntVar(&o.runs, "runs", 0, "run each pair and scenario `n` times (default: by scenario, 3 to 20)")
 	flags.Uint64Var(&o.seed, "seed", 1, "of what is random in the lab")
 	flags.BoolVar(&o.json, "json", false, "print JSON lines and nothing else: a run each, and at the end a summary")
+	flags.StringVar(&o.html, "html", "", "write a page with charts and a ladder diagram of each first punch to `file`")
 	console.Parse(flags, args, func() error {
 		if o.runs < 0 {
 			return errors.New("-runs is negative")

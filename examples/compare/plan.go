@@ -97,7 +97,7 @@ func (o *options) bouts(s *scenario, run int) (bs []*bout) {
 		if o.quick && impl == result.DCUtRQUIC && s.name != result.Clean {
 			continue // the summary can do without
 		}
-		bs = append(bs, &bout{scenario: s, impl: impl, run: run, seed: o.seed + uint64(run), record: o.record && run == 1})
+		bs = append(bs, &bout{scenario: s, impl: impl, run: run, seed: o.seed + uint64(run), record: o.html != "" && run == 1})
 	}
 	return bs
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/page"
 	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
 )
 
@@ -34,7 +35,7 @@ type runner struct {
 	leftOut int // for want of time
 
 	mu      sync.Mutex
-	punches []punch // of the bouts that record
+	punches []page.Punch // of the bouts that record
 }
 
 // run runs all steps. Its error is one of the program: that something did not become direct is
@@ -195,7 +196,7 @@ func (r *runner) box(ctx context.Context, b *bout) error {
 		defer r.mu.Unlock()
 		r.report(run)
 		if b.record {
-			r.punches = append(r.punches, punch{run, b.a.host, b.b.host, b.tape.soFar()})
+			r.punches = append(r.punches, page.Punch{Run: run, A: b.a.host, B: b.b.host, Events: b.tape.soFar()})
 		}
 	}
 	return err

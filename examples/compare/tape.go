@@ -4,7 +4,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
@@ -24,11 +23,4 @@ func (t *tape) soFar() []natlab.Event {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clone(t.events)
-}
-
-// A punch is a run with what was seen of it at both NATs.
-type punch struct {
-	run    result.Run
-	a, b   *natlab.Host // the dialler and the listener
-	events []natlab.Event
 }

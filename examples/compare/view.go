@@ -26,7 +26,7 @@ func newView(out, progress io.Writer, runs int, estimate time.Duration) *view {
 
 // begin says what is to come.
 func (v *view) begin() {
-	v.out.Line("runs", "%d, for about %s", v.total, about(v.left))
+	v.out.Line("runs", "%d, for about %s", v.total, roughly(v.left))
 	v.out.Paragraph(" ", "Each in a lab of its own, with new processes. Before the clock starts both implementations know all that "+
 		"they can without the peer: DCUtR its addresses, simopen its address and how its NAT behaves. "+
 		"The clock runs at the dialler, from the relayed connection to the direct one, or until it is given up.")
@@ -36,7 +36,7 @@ func (v *view) begin() {
 func (v *view) ran(r result.Run) {
 	v.done++
 	left := max(v.left-time.Since(v.begun), time.Second)
-	v.progress.Passing("progress", "%d of %d, about %s left: %s, %s to %s, %s", v.done, v.total, about(left), r.Scenario, r.A, r.B, r.Impl)
+	v.progress.Passing("progress", "%d of %d, about %s left: %s, %s to %s, %s", v.done, v.total, roughly(left), r.Scenario, r.A, r.B, r.Impl)
 }
 
 // end shows what came of it.
@@ -59,7 +59,7 @@ func (v *view) end(runs []result.Run, s result.Summary, leftOut int) {
 		v.out.Line("weighted", "by how often each NAT is met, %.0f %% of the pairs that were run with simopen, and %.0f %% with DCUtR",
 			100**p.Simopen, 100**p.DCUtR)
 	}
-	took := about(time.Since(v.begun))
+	took := roughly(time.Since(v.begun))
 	if leftOut > 0 {
 		took += fmt.Sprintf("; %d runs were left out for want of time", leftOut)
 	}
@@ -151,8 +151,8 @@ func cellText(p result.Pair, runs []result.Run) string {
 	return millis(f.Median)
 }
 
-// about is a duration for a person.
-func about(d time.Duration) string {
+// roughly is a duration for a person.
+func roughly(d time.Duration) string {
 	if d < 2*time.Minute {
 		return fmt.Sprintf("%.0f s", d.Seconds())
 	}
