@@ -20,14 +20,13 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/simopen/go-libp2p-simopen/examples/internal/actor"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/pair"
 )
 
 func main() {
-	if spec, ok := os.LookupEnv(roleEnv); ok {
-		os.Exit(runRole(spec))
-	}
+	actor.Main(play)
 	noLab := enterLab()
 	opts := parse(os.Args[1:])
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

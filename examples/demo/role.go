@@ -2,18 +2,15 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
-	"os"
-	"os/signal"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
+	"github.com/simopen/go-libp2p-simopen/examples/internal/actor"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/pair"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/rendezvous"
@@ -21,14 +18,10 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// roleEnv makes this program an actor: a [role] in JSON.
-const roleEnv = "SIMOPEN_DEMO_ROLE"
-
 // shutdownTime bounds the relay's orderly end.
 const shutdownTime = time.Second
 
-// A role is what an actor's process is told to do. It ends when its standard input
-// does, which is also when the demo dies.
+// A role is what an actor's process is told to do.
 type role struct {
 	Name    string `json:"name"`
 	Verbose bool   `json:"verbose"`
@@ -51,27 +44,14 @@ type message struct {
 	Report  *pair.Report `json:"report,omitempty"` // alice: the end
 }
 
-// runRole is main of an actor.
-func runRole(spec string) (status int) {
-	// A Ctrl-C reaches every process at the terminal. The demo is the one to act on it.
-	signal.Ignore(os.Interrupt)
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		cancel()
-	}()
+// play is what an actor does.
+func play(ctx context.Context, self *actor.Self) error {
 	var r role
-	err := json.Unmarshal([]byte(spec), &r)
-	if err == nil {
-		console.Log(r.Verbose)
-		out := json.NewEncoder(os.Stdout)
-		err = r.run(ctx, func(m message) { _ = out.Encode(m) }) // whoever read it is gone, and so are we soon
+	if err := self.Spec(&r); err != nil {
+		return err
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
+	console.Log(r.Verbose)
+	return r.run(ctx, func(m message) { self.Say(m) })
 }
 
 func (r role) run(ctx context.Context, say func(message)) error {

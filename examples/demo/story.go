@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
+	"github.com/simopen/go-libp2p-simopen/examples/internal/actor"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/pair"
 )
 
@@ -18,7 +20,7 @@ type story struct {
 	stage *stage
 	view  *view
 
-	actors []*actor
+	actors []*actor.Actor[message]
 	report pair.Report // as far as alice has told, should she be interrupted
 }
 
@@ -26,7 +28,7 @@ type story struct {
 func (s *story) tell(ctx context.Context) pair.Report {
 	report, err := s.play(ctx)
 	for _, a := range s.actors {
-		a.stop()
+		a.Stop()
 	}
 	if err != nil {
 		report = s.report
@@ -51,7 +53,7 @@ func (s *story) play(ctx context.Context) (pair.Report, error) {
 	if err != nil {
 		return pair.Report{}, err
 	}
-	m, err := relay.next(ctx)
+	m, err := relay.Next(ctx)
 	if err != nil {
 		return pair.Report{}, err
 	}
@@ -61,18 +63,18 @@ func (s *story) play(ctx context.Context) (pair.Report, error) {
 	if err != nil {
 		return pair.Report{}, err
 	}
-	ready, err := bob.next(ctx)
+	ready, err := bob.Next(ctx)
 	if err != nil {
 		return pair.Report{}, err
 	}
-	go ignore(bob)
+	go bob.Ignore() // the other side tells the same
 
 	alice, err := s.enter(ctx, role{Name: aliceName, Pair: public, Target: ready.Event.Peer, Bytes: s.opts.bytes})
 	if err != nil {
 		return pair.Report{}, err
 	}
 	for {
-		m, err := alice.next(ctx)
+		m, err := alice.Next(ctx)
 		switch {
 		case err != nil:
 			return pair.Report{}, err
@@ -102,20 +104,18 @@ func (s *story) note(e pair.Event) {
 }
 
 // enter starts an actor.
-func (s *story) enter(ctx context.Context, r role) (*actor, error) {
+func (s *story) enter(ctx context.Context, r role) (*actor.Actor[message], error) {
 	r.Verbose = s.opts.verbose
-	a, err := startActor(ctx, s.stage.start[r.Name], r)
+	spec := actor.Role{Name: r.Name, Spec: r}
+	if r.Verbose {
+		spec.Log = os.Stderr
+	}
+	a, err := actor.Start[message](ctx, s.stage.start[r.Name], spec)
 	if err != nil {
 		return nil, fmt.Errorf("demo: %w", err)
 	}
 	s.actors = append(s.actors, a)
 	return a, nil
-}
-
-// ignore takes what an actor goes on to say. The other side tells the same.
-func ignore(a *actor) {
-	for range a.messages {
-	}
 }
 
 // addrPort is /ip4/A/tcp/P as A:P, or not valid.

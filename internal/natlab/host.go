@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"time"
 )
 
 // mtu of every link. A packet that was cut into fragments does not pass a NAT.
@@ -106,6 +107,19 @@ func (h *Host) Do(f func() error) error {
 // or its process ends, in whatever way. The caller waits for it.
 func (h *Host) Start(cmd *exec.Cmd) error {
 	return h.ns.start(cmd)
+}
+
+// Hold makes a child process stand still for a time, as on a machine that is busy: its
+// sockets are the kernel's, and go on. It returns when the process does, too.
+func Hold(p *os.Process, d time.Duration) error {
+	if err := stop(p); err != nil {
+		return fmt.Errorf("natlab: hold process %d: %w", p.Pid, err)
+	}
+	time.Sleep(d)
+	if err := resume(p); err != nil {
+		return fmt.Errorf("natlab: hold process %d: %w", p.Pid, err)
+	}
+	return nil
 }
 
 // deliver writes a packet to the host. An error means that the host is closing.

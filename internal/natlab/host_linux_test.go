@@ -1,8 +1,13 @@
 package natlab_test
 
 import (
+	"fmt"
 	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
@@ -45,4 +50,40 @@ func TestAddAddrAfterClose(t *testing.T) {
 	if addr, err := host.AddAddr(); err == nil {
 		t.Errorf("a closed lab gives the address %v", addr)
 	}
+}
+
+// TestHold: a process stands still, and goes on.
+func TestHold(t *testing.T) {
+	lab := labtest.New(t, natlab.Config{})
+	cmd := exec.Command("sleep", "60")
+	if err := addHost(t, lab, natlab.SiteConfig{Name: "public"}).Start(cmd); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Wait() }()
+	defer func() { _ = cmd.Process.Kill() }()
+	held := make(chan error, 1)
+	go func() { held <- natlab.Hold(cmd.Process, 200*time.Millisecond) }()
+	for !stopped(t, cmd.Process.Pid) {
+		select {
+		case err := <-held:
+			t.Fatalf("it never stood still: %v", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if err := <-held; err != nil {
+		t.Fatal(err)
+	}
+	for stopped(t, cmd.Process.Pid) {
+		time.Sleep(time.Millisecond) // until the kernel has woken it
+	}
+}
+
+// stopped reports whether a process stands still (proc_pid_stat(5)).
+func stopped(t *testing.T, pid int) bool {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Contains(string(stat), ") T ")
 }

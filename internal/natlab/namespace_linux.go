@@ -118,6 +118,10 @@ func (ns *namespace) start(cmd *exec.Cmd) error {
 	}
 }
 
+// stop makes a process stand still, and resume go on.
+func stop(p *os.Process) error   { return p.Signal(unix.SIGSTOP) }
+func resume(p *os.Process) error { return p.Signal(unix.SIGCONT) }
+
 func (ns *namespace) close() {
 	close(ns.quit)
 	<-ns.done

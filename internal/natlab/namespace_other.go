@@ -16,6 +16,10 @@ func probe() error { return errNotLinux }
 
 func addAddr(netip.Prefix) error { return errNotLinux }
 
+func stop(*os.Process) error { return errNotLinux }
+
+func resume(*os.Process) error { return errNotLinux }
+
 type namespace struct{}
 
 func newNamespace(...netip.Prefix) (*namespace, *os.File, error) { return nil, nil, errNotLinux }

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
+)
+
+// dcutrAttempts is how often DCUtR tries (holepunch, maxRetries).
+const dcutrAttempts = 3
+
+// dcutr is go-libp2p's own hole punching. It begins at the listener, which alone knows
+// when it is over.
+type dcutr struct {
+	ended chan string
+	tries atomic.Int32 // that failed
+}
+
+func newDCUtR() *dcutr { return &dcutr{ended: make(chan string, dcutrAttempts)} }
+
+func (d *dcutr) option() libp2p.Option {
+	return libp2p.EnableHolePunching(holepunch.WithTracer(d))
+}
+
+// Trace takes the end of each attempt with the only peer.
+func (d *dcutr) Trace(e *holepunch.Event) {
+	switch e := e.Evt.(type) {
+	case *holepunch.ProtocolErrorEvt:
+		d.ended <- lastLine(e.Error)
+	case *holepunch.EndHolePunchEvt:
+		if e.Success {
+			return
+		}
+		if d.tries.Add(1) == dcutrAttempts {
+			d.ended <- fmt.Sprintf("%d attempts failed, the last by %s", dcutrAttempts, lastLine(e.Error))
+		}
+	}
+}
+
+// lastLine is what is left of an error of the swarm, which has a line for each address that was
+// dialled, without the address.
+func lastLine(text string) string {
+	text = text[strings.LastIndexByte(text, '\n')+1:]
+	if _, cause, ok := strings.Cut(text, "] "); ok {
+		return cause
+	}
+	return text
+}
+
+func (d *dcutr) over() <-chan string { return d.ended }
+
+// ready waits for the protocol's handler, which is not there before the host knows a public
+// address of its own.
+func (d *dcutr) ready(ctx context.Context, h host.Host) error {
+	return poll(ctx, "DCUtR: know a public address", func() bool {
+		return slices.Contains(h.Mux().Protocols(), holepunch.Protocol)
+	})
+}
+
+// connect has nothing to do.
+func (d *dcutr) connect(context.Context, host.Host, peer.ID) error { return nil }

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"strings"
+
+	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
+)
+
+type options struct {
+	quick bool
+	only  []string // scenarios; empty: all
+	runs  int      // of each; 0: as many as each has
+	seed  uint64
+	json  bool
+	html  string // file; "": none
+}
+
+func parse(args []string) *options {
+	var o options
+	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
+	flags.BoolVar(&o.quick, "quick", false, "be done within a minute: one cell of each kind, and the main scenarios")
+	flags.Func("only", "`scenarios` to run, with commas between: "+strings.Join(scenarioNames(), ", "), func(s string) (err error) {
+		o.only, err = splitOnly(s)
+		return err
+	})
+	flags.IntVar(&o.runs, "runs", 0, "run each pair and scenario `n` times (default: by scenario, 3 to 20)")
+	flags.Uint64Var(&o.seed, "seed", 1, "of what is random in the lab")
+	flags.BoolVar(&o.json, "json", false, "print JSON lines and nothing else: a run each, and at the end a summary")
+	flags.StringVar(&o.html, "html", "", "write a page with charts and a ladder diagram of each first punch to `file`")
+	console.Parse(flags, args, func() error {
+		if o.runs < 0 {
+			return errors.New("-runs is negative")
+		}
+		return console.NoArgs(flags)
+	})
+	return &o
+}

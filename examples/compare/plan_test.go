@@ -1,0 +1,155 @@
+package main
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
+)
+
+// bouts are all of a plan's.
+func bouts(steps []step) (all []*bout) {
+	for _, s := range steps {
+		all = append(all, s.bouts...)
+	}
+	return all
+}
+
+func TestFullPlan(t *testing.T) {
+	var o options
+	all := bouts(o.plan())
+	count := func(scenario string, impl result.Impl) (n int) {
+		for _, b := range all {
+			if b.scenario.name == scenario && b.impl == impl {
+				n++
+			}
+		}
+		return n
+	}
+	for _, impl := range overTCP {
+		if n := count(result.Matrix, impl); n != 100*matrixRuns {
+			t.Errorf("%d bouts of %s in the matrix, want %d", n, impl, 100*matrixRuns)
+		}
+		for _, s := range rough {
+			if n := count(s.name, impl); n != s.runs || n == 0 {
+				t.Errorf("%d bouts of %s in %s, want %d", n, impl, s.name, s.runs)
+			}
+		}
+	}
+	if count(result.Clean, result.DCUtRQUIC) == 0 {
+		t.Error("clean without QUIC")
+	}
+	var order []result.Impl
+	for _, b := range all[:6] {
+		order = append(order, b.impl)
+	}
+	if want := append(slices.Clone(andQUIC), andQUIC...); !slices.Equal(order, want) {
+		t.Errorf("begins with %s, want %s", order, want)
+	}
+}
+
+// TestQuickPlan: each kind once on each side, and what the summary needs.
+func TestQuickPlan(t *testing.T) {
+	o := options{quick: true}
+	seen := make(map[[2]string]int)
+	for _, b := range bouts(o.plan()) {
+		seen[[2]string{b.scenario.name, string(b.impl)}]++
+		if b.scenario.name == result.Matrix && b.impl == result.Simopen {
+			seen[[2]string{"dialler", b.scenario.a.String()}]++
+			seen[[2]string{"listener", b.scenario.b.String()}]++
+		}
+	}
+	for _, side := range []string{"dialler", "listener"} {
+		for _, k := range kinds {
+			if n := seen[[2]string{side, k}]; n != 1 {
+				t.Errorf("%d times %s as %s, want 1", n, k, side)
+			}
+		}
+	}
+	for _, scenario := range []string{result.Clean, result.RSTAsym, result.Loss5, result.Matrix} {
+		for _, impl := range overTCP {
+			if seen[[2]string{scenario, string(impl)}] == 0 {
+				t.Errorf("%s without %s", scenario, impl)
+			}
+		}
+	}
+	if seen[[2]string{result.Clean, string(result.DCUtRQUIC)}] == 0 {
+		t.Error("clean without QUIC")
+	}
+}
+
+func TestOnly(t *testing.T) {
+	only, err := splitOnly("clean, loss5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options{only: only, runs: 2}
+	for _, b := range bouts(o.plan()) {
+		if n := b.scenario.name; n != result.Clean && n != result.Loss5 {
+			t.Errorf("%s was not asked for", n)
+		}
+	}
+	if n := len(bouts(o.plan())); n != 2*2*3 {
+		t.Errorf("%d bouts, want 2 of each of 3 implementations in 2 scenarios", n)
+	}
+	if _, err := splitOnly("clean,dirty"); err == nil {
+		t.Error("there is no scenario dirty")
+	}
+}
+
+// TestPunchable: of the 100 pairs those cannot work that have a random port on one side
+// without a filter that lets anybody or any port in on the other, and no bare SYN on both.
+func TestPunchable(t *testing.T) {
+	n := 0
+	for _, p := range allPairs() {
+		if punchable(p.A, p.B) != punchable(p.B, p.A) {
+			t.Errorf("%s and %s: the order matters", p.A, p.B)
+		}
+		if punchable(p.A, p.B) {
+			n++
+		}
+	}
+	if n != 86 {
+		t.Errorf("%d pairs can work, want 86", n)
+	}
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"eim-apdf-rst", "apdm-apdf-sequential", true},
+		{"public", "apdm-apdf-random", true},
+		{"eim-adf", "apdm-apdf-random", true},
+		{"eim-apdf", "apdm-apdf-random", false},
+		{"apdm-apdf-overload", "apdm-apdf-random", false},
+		{"apdm-apdf-random", "apdm-apdf-random", false},
+		{"eim-apdf-nosyn", "eim-eif", true},
+		{"eim-apdf-nosyn", "eim-apdf-nosyn", false},
+		{"eim-eif-nosyn", "apdm-apdf-random", false},
+	} {
+		if got := punchable(c.a, c.b); got != c.want {
+			t.Errorf("%s and %s: %v", c.a, c.b, got)
+		}
+	}
+}
+
+// TestPopulation: each kind has a share and says how that is known, and all is one.
+func TestPopulation(t *testing.T) {
+	p, err := readPopulation()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, k := range p.Kinds {
+		sum += k.Share
+		if k.Source == "" || k.Basis == "" || !slices.Contains(kinds, k.NAT) {
+			t.Errorf("%+v is none of the matrix's kinds, or says not how it is known", k)
+		}
+	}
+	if len(p.Kinds) != len(kinds) || math.Abs(sum-1) > 1e-9 {
+		t.Errorf("%d kinds of %d, in sum %v", len(p.Kinds), len(kinds), sum)
+	}
+	if len(p.shares()) != len(kinds) {
+		t.Error("a kind is there twice")
+	}
+}
