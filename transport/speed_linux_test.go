@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +37,10 @@ type speedConfig struct {
 	STUN   []string
 	Listen string // of the server: at a TCP address
 
+	// Congestion control of the process's network namespace, unless that is the
+	// machine's.
+	Congestion string
+
 	// Of the client.
 	Server *peer.AddrInfo // with its TCP address
 	Bytes  int            // to send in a round
@@ -42,7 +48,7 @@ type speedConfig struct {
 }
 
 const (
-	speedRounds = 20
+	speedRounds = 61 // many and short: the machine may have other work
 
 	sinkProtocol   protocol.ID = "/simopen-test/sink"
 	sourceProtocol protocol.ID = "/simopen-test/source"
@@ -64,6 +70,9 @@ type speeds struct {
 func speedServer(c *labtest.Child) error {
 	var cfg speedConfig
 	if err := c.Config(&cfg); err != nil {
+		return err
+	}
+	if err := setCongestion(cfg.Congestion); err != nil {
 		return err
 	}
 	h, err := libp2p.New(libp2p.ListenAddrStrings(cfg.Listen), libp2p.EnableRelay(), libp2p.DisableMetrics(),
@@ -106,6 +115,9 @@ func speedServer(c *labtest.Child) error {
 func speedClient(c *labtest.Child) error {
 	var cfg speedConfig
 	if err := c.Config(&cfg); err != nil {
+		return err
+	}
+	if err := setCongestion(cfg.Congestion); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
@@ -155,6 +167,13 @@ func speedClient(c *labtest.Child) error {
 	// The first round is that of windows that are still small.
 	result.Punched, result.Plain = result.Punched[1:], result.Plain[1:]
 	return c.Emit(result)
+}
+
+func setCongestion(name string) error {
+	if name == "" {
+		return nil
+	}
+	return os.WriteFile("/proc/sys/net/ipv4/tcp_congestion_control", []byte(name), 0)
 }
 
 // measureSpeed does one round with the server over h's direct connection to it.
@@ -237,7 +256,7 @@ func BenchmarkPunched(b *testing.B) {
 	b.Run("loopback", func(b *testing.B) {
 		cfg := speedConfig{
 			Relay: info(newRelay(b)), STUN: []string{newSTUNServer(b)},
-			Listen: "/ip4/127.0.0.1/tcp/0", Bytes: 32 << 20, Pings: 1000,
+			Listen: "/ip4/127.0.0.1/tcp/0", Bytes: 8 << 20, Pings: 200,
 		}
 		var server peer.AddrInfo
 		labtest.StartOutside(b, "speed server", cfg).Next(b, &server)
@@ -246,25 +265,34 @@ func BenchmarkPunched(b *testing.B) {
 			return labtest.StartOutside(b, "speed client", cfg)
 		})
 	})
-	// Through two NATs, 20 ms of RTT apart. The lab's own speed is the limit.
-	b.Run("lab", func(b *testing.B) {
-		lab := newHostLab(b, relayConfig{})
-		home, away := lab.site(b, "home", "eim-apdf"), lab.site(b, "away", "eim-apdf")
-		alice, bob := addHost(b, away, "alice"), addHost(b, home, "bob")
-		if err := home.Forward(forwarded, netip.AddrPortFrom(bob.Addr(), listening)); err != nil {
-			b.Fatal(err)
-		}
-		cfg := speedConfig{
-			Relay: lab.relay, STUN: lab.stun,
-			Listen: fmt.Sprintf("/ip4/%s/tcp/%d", bob.Addr(), listening), Bytes: 4 << 20, Pings: 10,
-		}
-		var server peer.AddrInfo
-		labtest.Start(b, bob, "speed server", cfg).Next(b, &server)
-		server.Addrs = []ma.Multiaddr{ma.StringCast(fmt.Sprintf("/ip4/%s/tcp/%d", home.External(), forwarded))}
-		cfg.Server = &server
-		benchmarkPunched(b, cfg, func(cfg speedConfig) *labtest.Proc {
-			return labtest.Start(b, alice, "speed client", cfg)
-		})
+	for _, congestion := range []string{"reno", "bbr"} {
+		b.Run("lab/"+congestion, func(b *testing.B) { benchmarkPunchedInLab(b, congestion) })
+	}
+}
+
+// benchmarkPunchedInLab measures through two NATs, 20 ms of RTT apart. The lab's own speed
+// is the limit.
+func benchmarkPunchedInLab(b *testing.B, congestion string) {
+	available, err := os.ReadFile("/proc/sys/net/ipv4/tcp_available_congestion_control")
+	if err != nil || !slices.Contains(strings.Fields(string(available)), congestion) {
+		b.Skipf("no %s here: %s", congestion, available)
+	}
+	lab := newHostLab(b, relayConfig{})
+	home, away := lab.site(b, "home", "eim-apdf"), lab.site(b, "away", "eim-apdf")
+	alice, bob := addHost(b, away, "alice"), addHost(b, home, "bob")
+	if err := home.Forward(forwarded, netip.AddrPortFrom(bob.Addr(), listening)); err != nil {
+		b.Fatal(err)
+	}
+	cfg := speedConfig{
+		Relay: lab.relay, STUN: lab.stun, Congestion: congestion,
+		Listen: fmt.Sprintf("/ip4/%s/tcp/%d", bob.Addr(), listening), Bytes: 1 << 20, Pings: 5,
+	}
+	var server peer.AddrInfo
+	labtest.Start(b, bob, "speed server", cfg).Next(b, &server)
+	server.Addrs = []ma.Multiaddr{ma.StringCast(fmt.Sprintf("/ip4/%s/tcp/%d", home.External(), forwarded))}
+	cfg.Server = &server
+	benchmarkPunched(b, cfg, func(cfg speedConfig) *labtest.Proc {
+		return labtest.Start(b, alice, "speed client", cfg)
 	})
 }
 
