@@ -16,7 +16,6 @@ type load struct {
 	request []byte
 	epoll   int
 	open    map[int]struct{}
-	clients int // source addresses in use
 }
 
 func newLoad(server netip.AddrPort, request []byte) (*load, error) {
