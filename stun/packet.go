@@ -48,14 +48,13 @@ func answerPacket(datagram []byte, client netip.AddrPort) []byte {
 	if !client.IsValid() {
 		return nil
 	}
-	var r responder
-	r.init(client, netip.AddrPort{}, nil)
-	r.success, r.refusal = r.success[:3], r.refusal[:4] // without SOFTWARE: shorter
+	r := responder{terse: true}
+	r.setClient(client, netip.AddrPort{})
 	in := bufio.NewReaderSize(bytes.NewReader(datagram), maxMessage)
 	if readMessage(in, &r.req) != nil || len(r.req.Raw) != len(datagram) {
 		return nil
 	}
-	return r.answer()
+	return r.answer(nil)
 }
 
 func udpAddrPort(a net.Addr) netip.AddrPort {

@@ -6,44 +6,50 @@ import (
 	pion "github.com/pion/stun/v3"
 )
 
-// software is the SOFTWARE of each response, RFC 8489 section 14.14.
-var software = pion.Software("simopen")
+// The attributes that never change, as the interface that Build takes: to convert them
+// for each response would allocate.
+var (
+	success  pion.Setter = pion.BindingSuccess
+	refusal  pion.Setter = pion.BindingError
+	unknown  pion.Setter = pion.CodeUnknownAttribute
+	software pion.Setter = pion.NewSoftware("simopen") // RFC 8489, section 14.14
+)
 
-// responder makes the responses for one client. It reuses its messages, so that
-// a request costs no allocations.
+// responder makes responses, for one client after the other. It reuses its messages, so
+// that a request costs no allocations.
 type responder struct {
-	other       netip.AddrPort                // the server's, or the zero AddrPort
-	connectBack func(connectBack) connectBack // nil if there is none
-
 	req     pion.Message
 	resp    pion.Message
 	mapped  pion.XORMappedAddress
+	other   pion.OtherAddress // of a server that has one
 	unknown pion.UnknownAttributes
-
-	success []pion.Setter // of resp
-	refusal []pion.Setter
+	setters []pion.Setter // of resp
+	terse   bool          // no SOFTWARE
 }
 
-// init prepares the responses for a client at addr, of a server with another address
-// unless that is the zero AddrPort, which connects back unless that is nil. The
-// responder must not be copied afterwards.
-func (r *responder) init(addr, other netip.AddrPort, connectBack func(connectBack) connectBack) {
-	r.other, r.connectBack = other, connectBack
-	r.mapped = pion.XORMappedAddress{IP: addr.Addr().AsSlice(), Port: int(addr.Port())}
-	r.success = []pion.Setter{&r.req, pion.BindingSuccess, &r.mapped, software}
+// setClient prepares for a client at addr, of a server with another address unless that
+// is the zero AddrPort.
+func (r *responder) setClient(addr, other netip.AddrPort) {
+	r.mapped.IP, r.mapped.Port = appendIP(r.mapped.IP[:0], addr.Addr()), int(addr.Port())
+	r.other.IP, r.other.Port = r.other.IP[:0], int(other.Port())
 	if other.IsValid() {
-		r.success = append(r.success, &pion.OtherAddress{IP: other.Addr().AsSlice(), Port: int(other.Port())})
+		r.other.IP = appendIP(r.other.IP, other.Addr())
 	}
-	r.refusal = []pion.Setter{&r.req, pion.BindingError, pion.CodeUnknownAttribute, &r.unknown, software}
+}
+
+func appendIP(b []byte, ip netip.Addr) []byte {
+	a := ip.As16() // pion/stun knows an IPv4 address in it
+	return append(b, a[:]...)
 }
 
 // answer returns the response to r.req, valid until the next call, or nil if
-// there is to be none. Section numbers are RFC 8489's.
+// there is to be none. A CONNECT-BACK is for back to do, unless that is nil. Section
+// numbers are RFC 8489's.
 //
 // Anything but a Binding request gets none: a Binding indication never does
 // (section 6.3.2), and methods which the server does not have, responses, and
 // messages with a wrong FINGERPRINT are silently discarded (section 6.3).
-func (r *responder) answer() []byte {
+func (r *responder) answer(back func(connectBack) connectBack) []byte {
 	if r.req.Type != pion.BindingRequest {
 		return nil
 	}
@@ -57,16 +63,24 @@ func (r *responder) answer() []byte {
 			r.unknown = append(r.unknown, a.Type)
 		}
 	}
-	setters := r.success
+	r.setters = append(r.setters[:0], &r.req)
 	if len(r.unknown) > 0 {
-		setters = r.refusal // Section 6.3.1.
+		r.setters = append(r.setters, refusal, unknown, &r.unknown) // Section 6.3.1.
+	} else {
+		r.setters = append(r.setters, success, &r.mapped)
 	}
-	if err := r.resp.Build(setters...); err != nil {
+	if !r.terse {
+		r.setters = append(r.setters, software)
+	}
+	if len(r.unknown) == 0 && len(r.other.IP) > 0 {
+		r.setters = append(r.setters, &r.other)
+	}
+	if err := r.resp.Build(r.setters...); err != nil {
 		return nil // Cannot be: all values fit their attributes.
 	}
 	var asked connectBack
-	if r.connectBack != nil && len(r.unknown) == 0 && asked.GetFrom(&r.req) == nil {
-		_ = r.connectBack(asked).AddTo(&r.resp) // It has no error to return.
+	if back != nil && len(r.unknown) == 0 && asked.GetFrom(&r.req) == nil {
+		_ = back(asked).AddTo(&r.resp) // It has no error to return.
 	}
 	if fingerprint {
 		_ = pion.Fingerprint.AddTo(&r.resp) // It has no error to return.

@@ -32,11 +32,11 @@ var testClient = netip.MustParseAddrPort("192.0.2.1:32853")
 func respondTo(t *testing.T, client netip.AddrPort, req []byte) *pion.Message {
 	t.Helper()
 	var r responder
-	r.init(client, netip.AddrPort{}, nil)
+	r.setClient(client, netip.AddrPort{})
 	if err := pion.Decode(req, &r.req); err != nil {
 		t.Fatal(err)
 	}
-	b := r.answer()
+	b := r.answer(nil)
 	if b == nil {
 		return nil
 	}
@@ -141,10 +141,10 @@ func TestRespondAllocates(t *testing.T) {
 		"refusal": {pion.TransactionID, pion.BindingRequest, raw(0x7001), pion.Fingerprint},
 	} {
 		var r responder
-		r.init(testClient, netip.AddrPort{}, nil)
+		r.setClient(testClient, netip.AddrPort{})
 		r.req = *pion.MustBuild(setters...)
 		// One, for the value of the FINGERPRINT, or of the ERROR-CODE.
-		if got := testing.AllocsPerRun(100, func() { r.answer() }); got > 1 {
+		if got := testing.AllocsPerRun(100, func() { r.answer(nil) }); got > 1 {
 			t.Errorf("%s: %v allocations", name, got)
 		}
 	}
@@ -159,11 +159,11 @@ func FuzzRequest(f *testing.F) {
 	f.Add(pion.MustBuild(pion.NewType(pion.MethodBinding, pion.ClassIndication)).Raw)
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var r responder
-		r.init(testClient, netip.AddrPort{}, nil)
+		r.setClient(testClient, netip.AddrPort{})
 		stream := bufio.NewReaderSize(bytes.NewReader(in), maxMessage)
 		resp := new(pion.Message)
 		for readMessage(stream, &r.req) == nil {
-			b := r.answer()
+			b := r.answer(nil)
 			if b == nil {
 				continue
 			}

@@ -1,7 +1,6 @@
 package stun
 
 import (
-	"bufio"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -15,36 +14,38 @@ const (
 	stateClosed              // Shutdown closed it while it was idle
 )
 
-// serverConn is one connection of a Server, served by one goroutine.
+// serverConn is one connection of a Server, served by one goroutine. It has no more
+// than it needs while it is idle, as it is most of the time; what serves a request is
+// an exchange.
 type serverConn struct {
 	server *Server
 	nc     net.Conn
 	client netip.AddrPort
-	r      *bufio.Reader
 	rate   rateLimit
 	state  atomic.Int32 // Shutdown may only close what is idle
-	back   *net.TCPConn // made by connectBack for the request at hand; nil if there is none
-	responder
+
+	// first is for the first bytes of a request, most often all of it: a plain one
+	// has 20, with FINGERPRINT and CONNECT-BACK 36.
+	first [64]byte
 }
 
 func newServerConn(s *Server, nc net.Conn, client netip.AddrPort) *serverConn {
-	c := &serverConn{
-		server: s,
-		nc:     nc,
-		client: client,
-		r:      bufio.NewReaderSize(nc, maxMessage),
-		rate:   rateLimit{max: s.cfg.MaxRequestRate},
-	}
-	c.responder.init(client, s.cfg.other(addrPort(nc.LocalAddr())), c.connectBack)
-	return c
+	return &serverConn{server: s, nc: nc, client: client, rate: rateLimit{max: s.cfg.MaxRequestRate}}
 }
+
+// local is the server's address, as the client has it.
+func (c *serverConn) local() netip.AddrPort { return addrPort(c.nc.LocalAddr()) }
 
 // serve answers requests until the connection ends, and closes it: with a FIN
 // if the client closed it, was idle or the server shuts down, and otherwise
 // with a RST, for a client that breaks the rules is owed nothing.
 func (c *serverConn) serve() {
-	for c.awaitRequest() {
-		if !c.serveRequest() {
+	for {
+		n, ok := c.awaitRequest()
+		if !ok {
+			break
+		}
+		if !serveRequests(c, c.first[:n]) {
 			reset(c.nc)
 			return
 		}
@@ -63,56 +64,12 @@ func (c *serverConn) closeIdle() {
 	}
 }
 
-// awaitRequest waits for the first byte of a request, and reports whether there
-// is one to serve.
-func (c *serverConn) awaitRequest() bool {
-	if c.r.Buffered() == 0 && c.nc.SetReadDeadline(time.Now().Add(c.server.cfg.IdleTimeout)) != nil {
-		return false
+// awaitRequest waits for the first bytes of a request. It returns how many are in
+// c.first, and whether there is a request to serve.
+func (c *serverConn) awaitRequest() (n int, ok bool) {
+	if c.nc.SetReadDeadline(time.Now().Add(c.server.cfg.IdleTimeout)) != nil {
+		return 0, false
 	}
-	if _, err := c.r.Peek(1); err != nil {
-		return false
-	}
-	return c.state.CompareAndSwap(stateIdle, stateBusy)
-}
-
-// serveRequest reads a message that has begun to arrive and answers it. It
-// reports whether the connection may go on.
-func (c *serverConn) serveRequest() bool {
-	now := time.Now()
-	// For both, reading the rest and writing. An answer waits only if the
-	// client does not read and the send buffer is full.
-	if c.nc.SetDeadline(now.Add(c.server.cfg.RequestTimeout)) != nil {
-		return false
-	}
-	if readMessage(c.r, &c.req) != nil || !c.rate.allow(now) {
-		return false
-	}
-	b := c.answer()
-	if b == nil {
-		return true
-	}
-	_, err := c.nc.Write(b)
-	if c.back != nil {
-		// Now, for its RST may make a NAT forget the mapping, and the answer
-		// would not arrive.
-		reset(c.back)
-		c.back = nil
-	}
-	return err == nil
-}
-
-// connectBack does what a CONNECT-BACK asks for, and returns the one of the
-// response. It takes callbackTime at most.
-func (c *serverConn) connectBack(asked connectBack) connectBack {
-	local := addrPort(c.nc.LocalAddr()).Addr()
-	b := connectBack{from: asked.from}
-	if asked.from == fromNowhere {
-		if s := c.server.callbacks.silentPort(local); s != nil {
-			b.port = s.Number()
-		}
-		return b
-	}
-	b.outcome, c.back = c.server.callbacks.call(asked.from, local, c.other.Addr(), c.client)
-	_ = c.nc.SetWriteDeadline(time.Now().Add(c.server.cfg.RequestTimeout)) // a connection without one ends by its client
-	return b
+	n, err := c.nc.Read(c.first[:])
+	return n, err == nil && c.state.CompareAndSwap(stateIdle, stateBusy)
 }

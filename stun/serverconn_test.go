@@ -1,6 +1,7 @@
 package stun_test
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"testing"
@@ -99,6 +100,23 @@ func TestServerBounds(t *testing.T) {
 			readResponse(t, nc, req)
 			wantClosed(t, nc, 90*time.Second)
 		},
+		"many requests in one segment": func(t *testing.T, nc net.Conn) {
+			go func() { _, _ = nc.Write(bytes.Repeat(req.Raw, 16)) }() // a pipe has no buffer
+			for range 16 {
+				readResponse(t, nc, req)
+			}
+			wantClosed(t, nc, 90*time.Second)
+		},
+		"long request": func(t *testing.T, nc net.Conn) {
+			long := pion.MustBuild(pion.TransactionID, pion.BindingRequest, pion.RawAttribute{Type: 0x8fff, Value: make([]byte, 2000)})
+			for _, part := range [][]byte{long.Raw[:1], long.Raw[1:100], long.Raw[100:]} {
+				write(t, nc, part)
+				time.Sleep(time.Second)
+			}
+			readResponse(t, nc, long)
+			exchange(t, nc)
+			wantClosed(t, nc, 90*time.Second)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -136,6 +154,26 @@ func TestServerConnDefaults(t *testing.T) {
 			wantClosed(t, l.dial(t, remote.String()), 0)
 		}
 		wantClosed(t, l.dial(t, "198.51.100.1:1"), 0)
+	})
+}
+
+// TestServerTellsClientsApart has clients of either family ask in turn.
+func TestServerTellsClientsApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, l := servePipes(t, nil)
+		clients := make(map[string]*stun.Conn)
+		for _, addr := range []string{"192.0.2.1:1", "[2001:db8::1]:2", "192.0.2.2:65535", "[2001:db8::2]:4"} {
+			c := stun.NewConn(l.dial(t, addr), "server")
+			defer func() { _ = c.Close() }()
+			clients[addr] = c
+		}
+		for range 3 {
+			for addr, c := range clients {
+				if mapped, err := c.Binding(t.Context()); err != nil || mapped.String() != addr {
+					t.Errorf("%s was told %s, %v", addr, mapped, err)
+				}
+			}
+		}
 	})
 }
 

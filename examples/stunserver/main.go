@@ -38,6 +38,7 @@ func main() {
 
 type options struct {
 	listen, other netip.AddrPort // other is the zero AddrPort if there is none
+	conns         uint           // 0 for the default
 }
 
 func parse(args []string) options {
@@ -53,6 +54,7 @@ func parse(args []string) options {
 	})
 	flags.TextVar(&o.other, "other", netip.AddrPort{}, "serve at another `address:port` of this host, too, and let clients know.\n"+
 		"Address and port must both differ")
+	flags.UintVar(&o.conns, "conns", 0, "serve `n` connections at a time, of 8 KB each (default 4096)")
 	console.Parse(flags, args, func() error {
 		switch {
 		case !o.other.IsValid():
@@ -73,7 +75,7 @@ func parse(args []string) options {
 func run(o options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	var cfg stun.ServerConfig
+	cfg := stun.ServerConfig{MaxConns: int(o.conns)}
 	endpoints := []netip.AddrPort{o.listen}
 	if o.other.IsValid() {
 		cfg.Addresses = [2]netip.AddrPort{o.listen, o.other}

@@ -48,6 +48,7 @@ func TestRefusesToStart(t *testing.T) {
 		{[]string{"-listen", ":3478", "-other", "127.0.0.2:3479"}, 2, "must name the addresses"},
 		{[]string{"-listen", "127.0.0.1:3478", "-other", "[::1]:3479"}, 2, "one family"},
 		{[]string{"-listen", "127.0.0.1:0", "-other", "127.0.0.2:3479"}, 2, "must be given"},
+		{[]string{"-conns", "-1"}, 2, "-conns"},
 		{[]string{"extra"}, 2, "extra"},
 		{[]string{"-listen", taken.Addr().String()}, 1, "address already in use: another program has this port"},
 	} {

@@ -17,6 +17,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
+	"github.com/simopen/go-libp2p-simopen/examples/internal/stunserver"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
@@ -42,7 +43,7 @@ func Start(cfg Config) (*Server, error) {
 	s := &Server{stun: stun.NewServer(nil), failed: make(chan error, 1)}
 	if cfg.STUN != "" {
 		var err error
-		if s.listener, err = net.Listen("tcp", cfg.STUN); err != nil {
+		if s.listener, err = stunserver.Listen(cfg.STUN); err != nil {
 			return nil, fmt.Errorf("STUN server: %w", err)
 		}
 	}

@@ -22,7 +22,7 @@ const (
 	reserve = 2 * time.Second
 )
 
-// Proc is a child process in a host, seen from its parent.
+// Proc is a child process, seen from its parent.
 type Proc struct {
 	name   string
 	cmd    *exec.Cmd
@@ -38,6 +38,17 @@ type Proc struct {
 // Start starts the test binary in a host, in a role and with a configuration that
 // [Child.Config] reads. At the end of the test it is killed if it still runs.
 func Start(t testing.TB, host *natlab.Host, role string, cfg any) *Proc {
+	t.Helper()
+	return start(t, host.Name()+"/"+role, role, cfg, host.Start)
+}
+
+// StartOutside is Start on the machine itself, outside of any lab.
+func StartOutside(t testing.TB, role string, cfg any) *Proc {
+	t.Helper()
+	return start(t, role, role, cfg, (*exec.Cmd).Start)
+}
+
+func start(t testing.TB, name, role string, cfg any, begin func(*exec.Cmd) error) *Proc {
 	t.Helper()
 	// The path works in any mount namespace, and for a binary that was deleted meanwhile.
 	cmd := exec.Command("/proc/self/exe")
@@ -56,7 +67,7 @@ func Start(t testing.TB, host *natlab.Host, role string, cfg any) *Proc {
 		t.Fatal(err)
 	}
 	p := &Proc{
-		name:   host.Name() + "/" + role,
+		name:   name,
 		cmd:    cmd,
 		stdin:  stdin,
 		enc:    json.NewEncoder(stdin),
@@ -64,7 +75,7 @@ func Start(t testing.TB, host *natlab.Host, role string, cfg any) *Proc {
 		over:   make(chan struct{}),
 		exited: make(chan struct{}),
 	}
-	if err := host.Start(cmd); err != nil {
+	if err := begin(cmd); err != nil {
 		t.Fatalf("%s: %v", p.name, err)
 	}
 	var output sync.WaitGroup
