@@ -52,7 +52,7 @@ func openRole(c *labtest.Child) error {
 		return err
 	}
 
-	punch := holepunch.Punch{Port: port, Expect: expect, Remote: holepunch.Reflexive(cfg.Remote), Window: cfg.Window}
+	punch := holepunch.Punch{Locals: []holepunch.Local{{Port: port, Expect: expect}}, Remote: holepunch.Reflexive(cfg.Remote), Window: cfg.Window}
 	if cfg.Initiator {
 		_, err = holepunch.Open(context.Background(), punch, talk)
 	} else {
