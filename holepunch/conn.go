@@ -1,6 +1,7 @@
 package holepunch
 
 import (
+	"context"
 	"net"
 	"net/netip"
 )
@@ -19,6 +20,10 @@ type Conn struct {
 	// an address with the peer.
 	Candidate bool
 
+	// choices is where the initiator's connections ask whether they are the one; nil for a
+	// responder's.
+	choices chan<- choice
+
 	// failed is closed when the connection turned out to be of no use and the
 	// candidate may be connected to again; nil if accepted.
 	failed chan struct{}
@@ -35,6 +40,34 @@ func newConn(c *net.TCPConn, accepted bool) *Conn {
 		conn.failed = make(chan struct{})
 	}
 	return conn
+}
+
+// A choice is the question whether a connection is to be the one.
+type choice struct {
+	conn    *Conn
+	granted chan struct{} // closed for yes
+}
+
+// Choose returns nil when this connection is the one that the initiator takes. Before that
+// its handshake must send nothing after which the responder could take the connection to be secured, for
+// both must have the same. The first connection that asks is chosen; the others wait until its
+// handshake has failed, or ctx ends. A responder's connections are its peer's choice.
+func (c *Conn) Choose(ctx context.Context) error {
+	if c.choices == nil {
+		return nil
+	}
+	q := choice{c, make(chan struct{})}
+	select {
+	case c.choices <- q:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case <-q.granted:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func (c *Conn) local() uint16 { return uint16(c.LocalAddr().(*net.TCPAddr).Port) }

@@ -48,8 +48,8 @@ type handshake[C io.Closer] func(ctx context.Context, c *Conn) (C, error)
 // Open is the initiator's simultaneous open. It connects to every candidate and
 // accepts the peer's connections, shakes hands on the first that is up, and
 // returns what the handshake made of it. Other connections have their turn if
-// that fails or takes longer than half a second; whichever is secured first
-// wins, and the rest is reset after that. The error is a [*PunchError].
+// that fails or takes longer than it should; the first that asks [Conn.Choose] wins if it
+// can be secured, and the rest is reset after that. The error is a [*PunchError].
 func Open[C io.Closer](ctx context.Context, p Punch, shake func(context.Context, *Conn) (C, error)) (C, error) {
 	var won C
 	err := run(ctx, p, shake, func(c C) { won = c }, true)
@@ -75,6 +75,7 @@ type punch[C io.Closer] struct {
 
 	up       chan *Conn     // from connect and accept
 	shaken   chan result[C] // from the handshakes that start began
+	choices  chan choice    // from them, too, of an initiator
 	workers  sync.WaitGroup
 	attempts atomic.Int64          // connects tried; shared
 	lastErr  atomic.Pointer[error] // of connect; shared
@@ -85,7 +86,10 @@ type punch[C io.Closer] struct {
 
 	queue     []*Conn            // up, and not yet in their handshake
 	shaking   map[*Conn]struct{} // in their handshake
-	patient   bool               // the stagger has not run out
+	asking    []choice           // whether to be chosen
+	chosen    *Conn
+	stagger   time.Duration // between the beginnings of two handshakes; 0 until there is a connection
+	patient   bool          // it has not run out
 	won       bool
 	failures  int   // of handshakes with candidates
 	lastShake error // why the last connection was given up
@@ -109,9 +113,10 @@ func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliv
 		deliver:   deliver,
 		up:        make(chan *Conn),
 		shaken:    make(chan result[C]),
+		choices:   make(chan choice),
 		begin:     time.Now(),
 		shaking:   make(map[*Conn]struct{}),
-		nextTurn:  time.NewTimer(stagger),
+		nextTurn:  time.NewTimer(maxStagger),
 		patient:   true,
 	}
 	defer p.nextTurn.Stop()
@@ -157,6 +162,9 @@ func (p *punch[C]) loop(connectCtx, shakeCtx context.Context) {
 			p.enqueue(c)
 		case r := <-p.shaken:
 			p.finish(r)
+		case q := <-p.choices:
+			p.asking = append(p.asking, q)
+			p.choose()
 		case cs := <-p.More:
 			p.Remote = append(slices.Clip(p.Remote), cs...)
 			p.launch(connectCtx, cs)

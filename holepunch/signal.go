@@ -94,7 +94,11 @@ func (s *Signal) exchange(ctx context.Context, m *message, want pb.Message_Type)
 		defer cancel()
 	}
 	defer interrupt(ctx, s.stream.SetDeadline)()
-	if err := s.write(m); err != nil {
+	err := s.write(m)
+	if err == nil && m.typ == pb.Message_OFFER {
+		err = s.trail()
+	}
+	if err != nil {
 		return nil, interrupted(ctx, fmt.Errorf("%w: %w", ErrSignalLost, err))
 	}
 	for {
@@ -161,7 +165,23 @@ func Receive(ctx context.Context, s Stream) (*Received, error) {
 // or to the RETRY of a later round. The responder starts to punch when Answer
 // returns.
 func (s *Signal) Answer(round int, own Terms) error {
-	return s.tell("answer", &message{typ: pb.Message_ANSWER, round: round, terms: own})
+	if err := s.tell("answer", &message{typ: pb.Message_ANSWER, round: round, terms: own}); err != nil {
+		return err
+	}
+	s.trail() // best effort
+	return nil
+}
+
+// trailPause keeps a message and its trailer apart: go-yamux writes together what comes
+// within 0.1 ms.
+const trailPause = time.Millisecond
+
+// trail sends a message that says nothing, in a packet of its own. When the packet with the
+// message before it is lost, TCP learns of that from the acknowledgement of this one, a round
+// trip later (RACK, RFC 8985); and otherwise by its timer, after 200 ms and more.
+func (s *Signal) trail() error {
+	time.Sleep(trailPause)
+	return s.write(&message{typ: pb.Message_TRAILER})
 }
 
 // Retry begins a further round, from 1 to [MaxRounds], as initiator. The peer's

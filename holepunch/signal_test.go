@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
-	"net"
 	"net/netip"
 	"os"
 	"reflect"
@@ -34,7 +33,7 @@ var (
 )
 
 func TestOfferAndAnswer(t *testing.T) {
-	a, b := net.Pipe()
+	a, b := pipe()
 	defer a.Close()
 	defer b.Close()
 	target := netip.MustParseAddrPort("46.0.2.1:4001")
@@ -91,7 +90,7 @@ func TestDoneStatus(t *testing.T) {
 		"refusal":   {&RemoteError{Status: pb.Status_NO_ADDRESS}, pb.Status_NO_ADDRESS},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, b := net.Pipe()
+			a, b := pipe()
 			defer a.Close()
 			defer b.Close()
 			go newSignal(a).Done(tc.err, "")
@@ -108,7 +107,7 @@ func TestDoneStatus(t *testing.T) {
 }
 
 func TestRequest(t *testing.T) {
-	a, b := net.Pipe()
+	a, b := pipe()
 	defer a.Close()
 	defer b.Close()
 	go func() {
@@ -133,7 +132,7 @@ func TestRefusal(t *testing.T) {
 		pb.Status_MALFORMED:    ErrMalformed,
 	} {
 		t.Run(status.String(), func(t *testing.T) {
-			a, b := net.Pipe()
+			a, b := pipe()
 			defer a.Close()
 			defer b.Close()
 			go func() {
@@ -194,7 +193,7 @@ func TestBadOffer(t *testing.T) {
 		"no type":       {raw(offerBytes(t, func(m *pb.Message) { m.Type = 0 })), ErrMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, b := net.Pipe()
+			a, b := pipe()
 			go func() {
 				go io.Copy(io.Discard, a) // takes the refusal
 				a.Write(tc.bytes)
@@ -215,7 +214,7 @@ func TestBadOffer(t *testing.T) {
 
 // What a later version may send is left out, not refused.
 func TestUnknownIsIgnored(t *testing.T) {
-	a, b := net.Pipe()
+	a, b := pipe()
 	defer a.Close()
 	defer b.Close()
 	m := offerBytes(t, func(m *pb.Message) {
@@ -234,7 +233,7 @@ func TestUnknownIsIgnored(t *testing.T) {
 
 func TestOfferWithoutAnswer(t *testing.T) {
 	t.Run("peer goes away", func(t *testing.T) {
-		a, b := net.Pipe()
+		a, b := pipe()
 		go func() {
 			io.CopyN(io.Discard, b, 20)
 			b.Close()
@@ -244,7 +243,7 @@ func TestOfferWithoutAnswer(t *testing.T) {
 		}
 	})
 	t.Run("answer of another attempt", func(t *testing.T) {
-		a, b := net.Pipe()
+		a, b := pipe()
 		defer b.Close()
 		go func() {
 			go io.Copy(io.Discard, b)
@@ -256,7 +255,7 @@ func TestOfferWithoutAnswer(t *testing.T) {
 	})
 	t.Run("silence", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			a, b := net.Pipe()
+			a, b := pipe()
 			defer b.Close()
 			go io.Copy(io.Discard, b)
 			begin := time.Now()
@@ -268,7 +267,7 @@ func TestOfferWithoutAnswer(t *testing.T) {
 	})
 	t.Run("cancelled", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			a, b := net.Pipe()
+			a, b := pipe()
 			defer b.Close()
 			go io.Copy(io.Discard, b)
 			ctx, cancel := context.WithCancel(t.Context())
@@ -280,7 +279,7 @@ func TestOfferWithoutAnswer(t *testing.T) {
 	})
 	t.Run("one byte a second", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			a, b := net.Pipe()
+			a, b := pipe()
 			defer a.Close()
 			var slow sync.WaitGroup
 			defer slow.Wait()

@@ -2,7 +2,6 @@ package holepunch
 
 import (
 	"errors"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -113,7 +112,7 @@ func TestOwnLANAddressAdmitsNothing(t *testing.T) {
 
 // TestRounds: the signalling of an attempt with a second round and further candidates.
 func TestRounds(t *testing.T) {
-	a, b := net.Pipe()
+	a, b := pipe()
 	defer a.Close()
 	defer b.Close()
 	ctx := t.Context()
@@ -160,7 +159,7 @@ func TestRounds(t *testing.T) {
 // TestImpossibleIsExplained: a responder that knows that there is no way refuses, and the
 // initiator says why in its own words.
 func TestImpossibleIsExplained(t *testing.T) {
-	a, b := net.Pipe()
+	a, b := pipe()
 	defer a.Close()
 	defer b.Close()
 	go func() {

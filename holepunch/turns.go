@@ -3,17 +3,19 @@ package holepunch
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
 const (
-	// stagger is how long an initiator gives the connection that it chose
-	// before it tries another one beside it: at least, and as long as it took to get one. Longer
-	// than a handshake on a good path, so that the choice is nearly always the only one; and
-	// where machine or path are slow, a second handshake would not make them faster.
-	stagger = 500 * time.Millisecond
+	// An initiator gives a handshake as long as it took to get a connection, and half of that, before
+	// it begins another one beside it: these are bounds of that time. A connection takes a round trip
+	// at least, and the answer to the first message another. Where that is lost, TCP repeats
+	// it after 200 ms and more, and the other connection need not wait so long.
+	minStagger = 50 * time.Millisecond
+	maxStagger = 500 * time.Millisecond
 
 	// shakeTimeout is how long a handshake may take. A NAT may drop the mapping of a
 	// connection that is just up, when a late RST passes it: both ends have the
@@ -38,6 +40,12 @@ const (
 )
 
 func (p *punch[C]) enqueue(c *Conn) {
+	if p.initiator {
+		c.choices = p.choices
+	}
+	if p.stagger == 0 { // it is the first
+		p.stagger = min(max(time.Since(p.begin)*3/2, minStagger), maxStagger)
+	}
 	if len(p.queue) >= maxQueue {
 		p.giveUp(c, errors.New("too many connections wait"))
 		return
@@ -61,10 +69,9 @@ func (p *punch[C]) turns(ctx context.Context) {
 	}
 }
 
-// hasTurn: a responder serves whoever shakes hands. An initiator chooses, and
-// while it tries a candidate's connection the others wait, lest two become
-// secured and the peers disagree on which; for half a second, which is time for a
-// handshake. Strangers never make it wait.
+// hasTurn: a responder serves whoever shakes hands. An initiator spares both sides
+// needless handshakes: while it tries a candidate's connection the others wait, for a time
+// in which the peer should have answered. Strangers never make it wait.
 func (p *punch[C]) hasTurn(c *Conn) bool {
 	candidates, strangers := 0, 0
 	for s := range p.shaking {
@@ -85,7 +92,7 @@ func (p *punch[C]) start(ctx context.Context, i int) {
 	p.queue = append(p.queue[:i], p.queue[i+1:]...)
 	p.shaking[c] = struct{}{}
 	p.patient = true
-	p.nextTurn.Reset(max(stagger, time.Since(p.begin)))
+	p.nextTurn.Reset(p.stagger)
 	p.workers.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, p.shakeTimeout())
 		defer cancel()
@@ -104,11 +111,16 @@ func (p *punch[C]) shakeTimeout() time.Duration {
 // finish takes what a handshake came to.
 func (p *punch[C]) finish(r result[C]) {
 	delete(p.shaking, r.conn)
+	p.asking = slices.DeleteFunc(p.asking, func(q choice) bool { return q.conn == r.conn })
 	if r.err != nil {
 		if r.conn.Candidate {
 			p.failures++
 		}
 		p.giveUp(r.conn, r.err)
+		if r.conn == p.chosen {
+			p.chosen = nil
+			p.choose()
+		}
 		return
 	}
 	if p.won && p.initiator {
@@ -121,6 +133,16 @@ func (p *punch[C]) finish(r result[C]) {
 		p.won = true
 		p.stopConnect()
 	}
+}
+
+// choose chooses the connection that has asked first, if none is chosen.
+func (p *punch[C]) choose() {
+	if p.chosen != nil || len(p.asking) == 0 {
+		return
+	}
+	p.chosen = p.asking[0].conn
+	close(p.asking[0].granted)
+	p.asking = p.asking[1:]
 }
 
 func (p *punch[C]) giveUp(c *Conn, err error) {

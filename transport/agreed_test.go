@@ -72,7 +72,7 @@ func (tc upgradeTest) run(t *testing.T) {
 		served <- c
 	}()
 	begin := time.Now()
-	c, err := ours.upgradeAs(t.Context(), agreed, a, p, &network.NullScope{})
+	c, err := ours.upgradeAs(t.Context(), agreed, a, p, &network.NullScope{}, func() error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestAgreedSecurityWithdrawn(t *testing.T) {
 			theirs.upgrader.Upgrade(context.Background(), nil, b, network.DirInbound, "", &network.NullScope{})
 		})
 		defer served.Wait()
-		if c, err := ours.upgradeAs(t.Context(), ours.parts.Security[0], a, p, &network.NullScope{}); err == nil {
+		if c, err := ours.upgradeAs(t.Context(), ours.parts.Security[0], a, p, &network.NullScope{}, func() error { return nil }); err == nil {
 			c.Close()
 			t.Error("upgraded")
 		}

@@ -155,6 +155,8 @@ const (
 	Message_DONE             Message_Type = 4
 	Message_REQUEST          Message_Type = 5
 	Message_CANDIDATES       Message_Type = 6
+	// Says nothing. It follows an OFFER or ANSWER in a packet of its own.
+	Message_TRAILER Message_Type = 7
 )
 
 // Enum value maps for Message_Type.
@@ -167,6 +169,7 @@ var (
 		4: "DONE",
 		5: "REQUEST",
 		6: "CANDIDATES",
+		7: "TRAILER",
 	}
 	Message_Type_value = map[string]int32{
 		"TYPE_UNSPECIFIED": 0,
@@ -176,6 +179,7 @@ var (
 		"DONE":             4,
 		"REQUEST":          5,
 		"CANDIDATES":       6,
+		"TRAILER":          7,
 	}
 )
 
@@ -822,7 +826,7 @@ var File_holepunch_proto protoreflect.FileDescriptor
 const file_holepunch_proto_rawDesc = "" +
 	"\n" +
 	"\x0fholepunch.proto\x12\n" +
-	"simopen.pb\"\xe3\x03\n" +
+	"simopen.pb\"\xf0\x03\n" +
 	"\aMessage\x12,\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x18.simopen.pb.Message.TypeR\x04type\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\fR\aattempt\x125\n" +
@@ -836,7 +840,7 @@ const file_holepunch_proto_rawDesc = "" +
 	"\x05round\x18\b \x01(\rR\x05round\x12/\n" +
 	"\bfeatures\x18\t \x03(\x0e2\x13.simopen.pb.FeatureR\bfeatures\x12\x1a\n" +
 	"\bsecurity\x18\n" +
-	" \x03(\tR\bsecurity\"e\n" +
+	" \x03(\tR\bsecurity\"r\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05OFFER\x10\x01\x12\n" +
@@ -846,7 +850,8 @@ const file_holepunch_proto_rawDesc = "" +
 	"\x04DONE\x10\x04\x12\v\n" +
 	"\aREQUEST\x10\x05\x12\x0e\n" +
 	"\n" +
-	"CANDIDATES\x10\x06\"\xb8\x01\n" +
+	"CANDIDATES\x10\x06\x12\v\n" +
+	"\aTRAILER\x10\a\"\xb8\x01\n" +
 	"\tCandidate\x12.\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1a.simopen.pb.Candidate.KindR\x04kind\x12\x12\n" +
 	"\x04addr\x18\x02 \x01(\fR\x04addr\x12\x14\n" +
