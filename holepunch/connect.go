@@ -37,8 +37,9 @@ const (
 	// It is time for a system call, and little in a burst of eight.
 	launchPause = time.Millisecond
 
-	// takenRetry is how often a 4-tuple that belongs to another connection is
-	// tried again. That costs a system call, and a SYN of the budget.
+	// takenRetry is when a 4-tuple that belongs to another connection is first
+	// tried again. Each further time takes twice as long: where handshakes are slow, a
+	// thousand punches would keep a processor busy with asking.
 	takenRetry = 100 * time.Millisecond
 
 	// passiveWait is how long a passive side waits before it connects all the
@@ -118,11 +119,14 @@ func (p *punch[C]) connect(ctx context.Context, port *tcpport.Port, to Candidate
 	if !throughNAT(to) {
 		begin = begin.Add(-quickPhase)
 	}
-	for n := 0; p.Budget.Spend(ctx) == nil; n++ {
+	paid := false // a connect that sent no SYN has paid for the next
+	taken := takenRetry
+	for n := 0; paid || p.Budget.Spend(ctx) == nil; n++ {
 		p.trace(Event{Kind: Connecting, Local: port.Number(), Remote: remote})
 		p.attempts.Add(1)
 		c, err := port.Connect(ctx, remote)
 		pause := jitter(n, begin)
+		paid = errors.Is(err, tcpport.ErrTupleTaken)
 		switch {
 		case err == nil:
 			conn := newConn(c, false)
@@ -136,11 +140,12 @@ func (p *punch[C]) connect(ctx context.Context, port *tcpport.Port, to Candidate
 			}
 		case ctx.Err() != nil:
 			return
-		case errors.Is(err, tcpport.ErrTupleTaken):
+		case paid:
 			// The listener accepted the peer's SYN on this very 4-tuple, and
 			// hands the connection over. Nothing is sent by asking again,
 			// until that connection is gone.
-			pause = takenRetry
+			pause = taken
+			taken *= 2
 			p.attempts.Add(-1)
 			p.lastErr.CompareAndSwap(nil, &tcpport.ErrTupleTaken)
 		default:
