@@ -3,6 +3,7 @@ package holepunch
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
@@ -37,7 +38,14 @@ const (
 	maxQueue = 64
 )
 
+// enqueue takes a connection that is up.
 func (p *punch[C]) enqueue(c *Conn) {
+	kind := Connected
+	if c.Accepted {
+		kind = Accepted
+		c.Candidate = slices.Contains(addrsOf(p.Remote), c.Remote())
+	}
+	p.trace(Event{Kind: kind, Local: c.local(), Remote: c.Remote()})
 	if len(p.queue) >= maxQueue {
 		p.giveUp(c, errors.New("too many connections wait"))
 		return
@@ -127,7 +135,7 @@ func (p *punch[C]) giveUp(c *Conn, err error) {
 	p.trace(Event{Kind: Unsecured, Local: c.local(), Remote: c.Remote(), Err: err})
 	p.lastShake = err
 	tcpport.Reset(c.TCPConn)
-	if c.failed != nil {
-		close(c.failed)
+	if c.again != nil && !p.over {
+		p.workers.Go(c.again)
 	}
 }
