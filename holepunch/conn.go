@@ -24,9 +24,9 @@ type Conn struct {
 	// responder's.
 	choices chan<- choice
 
-	// failed is closed when the connection turned out to be of no use and the
-	// candidate may be connected to again; nil if accepted.
-	failed chan struct{}
+	// again connects to the candidate once more, when the connection turned out to be of
+	// no use; nil if accepted.
+	again func()
 }
 
 // newConn prepares a socket: closed without a word (SO_LINGER of 0), for a FIN
@@ -34,12 +34,7 @@ type Conn struct {
 // the same ports meets it.
 func newConn(c *net.TCPConn, accepted bool) *Conn {
 	c.SetLinger(0)
-	conn := &Conn{TCPConn: c, Accepted: accepted}
-	if !accepted {
-		conn.Candidate = true // that is whom we connect to
-		conn.failed = make(chan struct{})
-	}
-	return conn
+	return &Conn{TCPConn: c, Accepted: accepted, Candidate: !accepted} // we connect to candidates
 }
 
 // A choice is the question whether a connection is to be the one.

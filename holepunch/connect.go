@@ -37,8 +37,9 @@ const (
 	// It is time for a system call, and little in a burst of eight.
 	launchPause = time.Millisecond
 
-	// takenRetry is how often a 4-tuple that belongs to another connection is
-	// tried again. That costs a system call, and a SYN of the budget.
+	// takenRetry is when a 4-tuple that belongs to another connection is first
+	// tried again. Each further time takes twice as long: where handshakes are slow, a
+	// thousand punches would keep a processor busy with asking.
 	takenRetry = 100 * time.Millisecond
 
 	// passiveWait is how long a passive side waits before it connects all the
@@ -47,24 +48,38 @@ const (
 	passiveWait = 4 * time.Second
 )
 
+// A route is one of our ports, and a candidate that it connects to.
+type route struct {
+	from     *tcpport.Port
+	to       Candidate
+	begin    time.Time // of quickPhase
+	connects int       // so far
+	paid     bool      // the last one sent no SYN, and has paid for the next
+	taken    time.Duration
+}
+
 // launch begins to connect to candidates, one after another.
 func (p *punch[C]) launch(ctx context.Context, cs []Candidate) {
-	type pair struct {
-		local Local
-		to    Candidate
-	}
-	var pairs []pair
+	var routes []*route
 	for _, c := range cs {
 		for _, l := range p.connecting(c) {
-			pairs = append(pairs, pair{l, c})
+			routes = append(routes, &route{from: l.Port, to: c, taken: takenRetry})
 		}
 	}
 	p.workers.Go(func() {
-		for i, pair := range pairs {
+		for i, r := range routes {
 			if i > 0 && !sleep(ctx, launchPause) {
 				return
 			}
-			p.workers.Go(func() { p.connect(ctx, pair.local.Port, pair.to) })
+			p.workers.Go(func() {
+				if p.Passive && throughNAT(r.to) && !sleep(ctx, passiveWait) {
+					return
+				}
+				if r.begin = time.Now(); !throughNAT(r.to) {
+					r.begin = r.begin.Add(-quickPhase)
+				}
+				p.connect(ctx, r)
+			})
 		}
 	})
 }
@@ -88,63 +103,40 @@ func (p *punch[C]) connecting(to Candidate) []Local {
 	return ls
 }
 
-// accept hands a port's accepted connections to the loop.
-func (p *punch[C]) accept(ctx context.Context, l Local) {
-	for {
-		select {
-		case c, ok := <-l.Expect.Conns():
-			if !ok { // the port was closed
-				return
-			}
-			if !p.bring(ctx, newConn(c, true)) {
-				return
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// connect keeps one candidate's connection from one port coming up: one socket at a time,
+// connect gets one route's connection up, with one socket at a time,
 // held until it fails by itself or the punch ends. A pending connect that is
 // closed and opened anew answers the peer's SYN+ACK with a RST; with NATs 100 ms
 // apart that failed in every trial.
-func (p *punch[C]) connect(ctx context.Context, port *tcpport.Port, to Candidate) {
-	remote := to.Addr
-	if p.Passive && throughNAT(to) && !sleep(ctx, passiveWait) {
-		return
-	}
-	begin := time.Now()
-	if !throughNAT(to) {
-		begin = begin.Add(-quickPhase)
-	}
-	for n := 0; p.Budget.Spend(ctx) == nil; n++ {
-		p.trace(Event{Kind: Connecting, Local: port.Number(), Remote: remote})
+func (p *punch[C]) connect(ctx context.Context, r *route) {
+	for ; r.paid || p.Budget.Spend(ctx) == nil; r.connects++ {
+		p.trace(Event{Kind: Connecting, Local: r.from.Number(), Remote: r.to.Addr})
 		p.attempts.Add(1)
-		c, err := port.Connect(ctx, remote)
-		pause := jitter(n, begin)
+		c, err := r.from.Connect(ctx, r.to.Addr)
+		pause := r.jitter()
+		r.paid = errors.Is(err, tcpport.ErrTupleTaken)
 		switch {
 		case err == nil:
+			r.connects++
 			conn := newConn(c, false)
-			if !p.bring(ctx, conn) {
-				return
+			conn.again = func() {
+				if sleep(ctx, pause) {
+					p.connect(ctx, r)
+				}
 			}
-			select {
-			case <-conn.failed:
-			case <-ctx.Done():
-				return
-			}
+			p.bring(ctx, conn)
+			return
 		case ctx.Err() != nil:
 			return
-		case errors.Is(err, tcpport.ErrTupleTaken):
+		case r.paid:
 			// The listener accepted the peer's SYN on this very 4-tuple, and
 			// hands the connection over. Nothing is sent by asking again,
 			// until that connection is gone.
-			pause = takenRetry
+			pause = r.taken
+			r.taken *= 2
 			p.attempts.Add(-1)
 			p.lastErr.CompareAndSwap(nil, &tcpport.ErrTupleTaken)
 		default:
-			p.trace(Event{Kind: ConnectFailed, Local: port.Number(), Remote: remote, Err: err})
+			p.trace(Event{Kind: ConnectFailed, Local: r.from.Number(), Remote: r.to.Addr, Err: err})
 			if e := net.Error(nil); !errors.As(err, &e) || !e.Timeout() {
 				p.lastErr.Store(&err) // more telling than silence, or the end of ctx
 			}
@@ -161,11 +153,11 @@ func throughNAT(c Candidate) bool {
 	return c.Kind != pb.Candidate_LISTENER && c.Kind != pb.Candidate_LAN
 }
 
-// jitter is the pause after the n-th connect, counted from 0.
-func jitter(n int, begin time.Time) time.Duration {
-	quick := time.Since(begin) < quickPhase
+// jitter is the pause after the latest connect.
+func (r *route) jitter() time.Duration {
+	quick := time.Since(r.begin) < quickPhase
 	switch {
-	case quick && n == 0:
+	case quick && r.connects == 0:
 		return rand.N(firstJitter)
 	case quick:
 		return rand.N(quickJitter)

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/libp2p/go-msgio/pbio"
+	"github.com/libp2p/go-msgio"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 	"github.com/multiformats/go-varint"
@@ -100,14 +100,23 @@ func unmarshal(p *pb.Message) (*message, error) {
 	return m, nil
 }
 
+// newReader is for read. It has no buffer but during a message: most of an attempt
+// passes in silence, and pbio's buffer of 4 KiB would be a tenth of what it holds.
+func newReader(r io.Reader) msgio.Reader { return msgio.NewVarintReaderSize(r, maxMessage) }
+
 // read takes the next message from r. Errors match [ErrMalformed] or
 // [ErrSignalLost].
-func read(r pbio.Reader) (*message, error) {
+func read(r msgio.Reader) (*message, error) {
 	var p pb.Message
-	switch err := r.ReadMsg(&p); {
+	b, err := r.ReadMsg()
+	defer r.ReleaseMsg(b)
+	if err == nil {
+		err = proto.Unmarshal(b, &p)
+	}
+	switch {
 	case err == nil:
 		return unmarshal(&p)
-	case errors.Is(err, io.ErrShortBuffer):
+	case errors.Is(err, msgio.ErrMsgTooLarge):
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, maxMessage)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, fmt.Errorf("%w: truncated: %w", ErrMalformed, err)

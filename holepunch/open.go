@@ -22,7 +22,7 @@ const Window = 10 * time.Second
 
 // A Punch is one peer's part in a simultaneous open.
 type Punch struct {
-	Locals  []Local            // one at least
+	Locals  []Local            // one at least, [MaxLocals] at most
 	Remote  []Candidate        // of the peer, from [Admissible]
 	More    <-chan []Candidate // further ones; nil for none
 	Window  time.Duration      // how long connects are begun; 0 means [Window]
@@ -73,7 +73,7 @@ type punch[C io.Closer] struct {
 	shake     handshake[C]
 	deliver   func(C)
 
-	up       chan *Conn     // from connect and accept
+	up       chan *Conn     // from connect and guess
 	shaken   chan result[C] // from the handshakes that start began
 	choices  chan choice    // from them, too, of an initiator
 	workers  sync.WaitGroup
@@ -91,6 +91,7 @@ type punch[C io.Closer] struct {
 	stagger   time.Duration // between the beginnings of two handshakes; 0 until there is a connection
 	patient   bool          // it has not run out
 	won       bool
+	over      bool  // no more is begun
 	failures  int   // of handshakes with candidates
 	lastShake error // why the last connection was given up
 	nextTurn  *time.Timer
@@ -124,9 +125,6 @@ func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliv
 	connectCtx, stopConnect := context.WithTimeout(ctx, p.Window)
 	shakeCtx, stopShake := context.WithTimeout(ctx, p.Window+p.shakeTimeout())
 	p.stopConnect, p.stopShake = stopConnect, stopShake
-	for _, l := range p.Locals {
-		p.workers.Go(func() { p.accept(shakeCtx, l) })
-	}
 	p.launch(connectCtx, p.Remote)
 	if p.Guess != NoGuess {
 		p.workers.Go(func() { p.guess(connectCtx) })
@@ -150,16 +148,18 @@ func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliv
 // loop owns the punch until it is over.
 func (p *punch[C]) loop(connectCtx, shakeCtx context.Context) {
 	windowEnd := connectCtx.Done()
+	var accepted [MaxLocals]<-chan *net.TCPConn
+	for i, l := range p.Locals {
+		accepted[i] = l.Expect.Conns()
+	}
 	for {
 		select {
 		case c := <-p.up:
-			kind := Connected
-			if c.Accepted {
-				kind = Accepted
-				c.Candidate = slices.Contains(addrsOf(p.Remote), c.Remote())
-			}
-			p.trace(Event{Kind: kind, Local: c.local(), Remote: c.Remote()})
 			p.enqueue(c)
+		case c := <-accepted[0]:
+			p.accept(c, &accepted[0])
+		case c := <-accepted[1]:
+			p.accept(c, &accepted[1])
 		case r := <-p.shaken:
 			p.finish(r)
 		case q := <-p.choices:
@@ -185,8 +185,18 @@ func (p *punch[C]) loop(connectCtx, shakeCtx context.Context) {
 	}
 }
 
+// accept takes a connection that a port accepted, or nil when the port was closed.
+func (p *punch[C]) accept(c *net.TCPConn, from *<-chan *net.TCPConn) {
+	if c == nil {
+		*from = nil
+		return
+	}
+	p.enqueue(newConn(c, true))
+}
+
 // end stops all that is under way and waits for it.
 func (p *punch[C]) end() {
+	p.over = true
 	p.stopConnect()
 	p.stopShake()
 	idle := make(chan struct{})

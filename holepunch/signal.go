@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/libp2p/go-msgio"
 	"github.com/libp2p/go-msgio/pbio"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
@@ -40,13 +41,13 @@ type Stream interface {
 // from it, by [Signal.Next], and another one write, by the other methods.
 type Signal struct {
 	stream  Stream
-	r       pbio.Reader
+	r       msgio.Reader
 	w       pbio.Writer
 	attempt attemptID
 }
 
 func newSignal(s Stream) *Signal {
-	return &Signal{stream: s, r: pbio.NewDelimitedReader(s, maxMessage), w: pbio.NewDelimitedWriter(s)}
+	return &Signal{stream: s, r: newReader(s), w: pbio.NewDelimitedWriter(s)}
 }
 
 // Offer begins an attempt as initiator: it sends an OFFER with our terms and

@@ -343,7 +343,7 @@ func TestWire(t *testing.T) {
 			if !bytes.Equal(b.Bytes(), want) {
 				t.Errorf("written\n%x, want\n%x", b.Bytes(), want)
 			}
-			got, err := read(pbio.NewDelimitedReader(bytes.NewReader(want), maxMessage))
+			got, err := read(newReader(bytes.NewReader(want)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -358,7 +358,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(raw(offerBytes(f, func(*pb.Message) {})))
 	f.Add(raw(offerBytes(f, func(m *pb.Message) { m.Detail = "why"; m.Target = []byte{4, 1} })))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := read(pbio.NewDelimitedReader(bytes.NewReader(b), maxMessage))
+		m, err := read(newReader(bytes.NewReader(b)))
 		if err != nil {
 			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrSignalLost) {
 				t.Fatalf("untyped error %v", err)

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// An initiator gives a handshake as long as it took to get a connection, and half of that, before
+	// An initiator gives a handshake as long as it took to get a connection, and a quarter of that, before
 	// it begins another one beside it: these are bounds of that time. A connection takes a round trip
 	// at least, and the answer to the first message another. Where that is lost, TCP repeats
 	// it after 200 ms and more, and the other connection need not wait so long.
@@ -39,12 +39,19 @@ const (
 	maxQueue = 64
 )
 
+// enqueue takes a connection that is up.
 func (p *punch[C]) enqueue(c *Conn) {
+	kind := Connected
+	if c.Accepted {
+		kind = Accepted
+		c.Candidate = slices.Contains(addrsOf(p.Remote), c.Remote())
+	}
+	p.trace(Event{Kind: kind, Local: c.local(), Remote: c.Remote()})
 	if p.initiator {
 		c.choices = p.choices
 	}
 	if p.stagger == 0 { // it is the first
-		p.stagger = min(max(time.Since(p.begin)*3/2, minStagger), maxStagger)
+		p.stagger = min(max(time.Since(p.begin)*5/4, minStagger), maxStagger)
 	}
 	if len(p.queue) >= maxQueue {
 		p.giveUp(c, errors.New("too many connections wait"))
@@ -149,7 +156,7 @@ func (p *punch[C]) giveUp(c *Conn, err error) {
 	p.trace(Event{Kind: Unsecured, Local: c.local(), Remote: c.Remote(), Err: err})
 	p.lastShake = err
 	tcpport.Reset(c.TCPConn)
-	if c.failed != nil {
-		close(c.failed)
+	if c.again != nil && !p.over {
+		p.workers.Go(c.again)
 	}
 }

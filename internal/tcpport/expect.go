@@ -11,9 +11,16 @@ import (
 
 const (
 	// maxWaiting bounds the accepted connections that wait for an open
-	// Expectation to say whom it expects. One peer brings at most 8, one for
-	// each candidate of ours.
-	maxWaiting = 64
+	// Expectation to say whom it expects, and waitingPeer those for each of many: a
+	// peer brings one for each of its ports, or two. Beyond that the one that has waited
+	// longest is reset, for the stranger's waits, and the peer's does not.
+	maxWaiting  = 64
+	waitingPeer = 4
+
+	// maxEarly is how long a connection waits at most: as long as an initiator does
+	// for the ANSWER. On a host that always has an attempt under way a stranger's would
+	// wait for ever.
+	maxEarly = 5 * time.Second
 
 	// handoverBuffer is how many accepted connections an Expectation holds
 	// for a receiver that is busy. More than that are reset.
@@ -59,38 +66,40 @@ func (e *Expectation) Conns() <-chan *net.TCPConn { return e.conns }
 // Close ends the expectation, and resets the connections not received yet.
 func (e *Expectation) Close() { e.reception.remove(e) }
 
-// How well a connection fits an Expectation.
-const (
-	byAddress = 1 + iota
-	exactly
-)
-
-func (e *Expectation) match(remote netip.AddrPort) int {
-	best := 0
+// wanted are the keys that find an Expectation: the candidates, and their addresses.
+func (e *Expectation) wanted() []netip.AddrPort {
+	var keys []netip.AddrPort
 	for _, c := range e.from {
-		switch {
-		case c == remote:
-			return exactly
-		case c.Addr() == remote.Addr():
-			best = byAddress
+		for _, key := range []netip.AddrPort{c, anyPort(c)} {
+			if !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
 		}
 	}
-	return best
+	return keys
 }
 
+// anyPort stands for every port of an address.
+func anyPort(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr(), 0) }
+
 // A reception takes what a Port's listeners accept and hands it to the
-// Expectations.
+// Expectations. A host can have a thousand of them, so that they are found by
+// their keys.
 type reception struct {
 	mu      sync.Mutex
 	closed  bool
-	expect  []*Expectation
-	waiting []arrival
+	all     map[*Expectation]struct{}
+	open    int // how many have not said whom they expect
+	wanting map[netip.AddrPort][]*Expectation
+	waiting []*arrival // in the order of their coming
 }
 
 // An arrival is an accepted connection that nobody has yet.
 type arrival struct {
 	*net.TCPConn
-	since time.Time
+	remote netip.AddrPort
+	since  time.Time
+	again  *time.Timer // looks at it after a while
 }
 
 func (p *Port) accept(l *net.TCPListener) {
@@ -110,41 +119,69 @@ func (p *Port) accept(l *net.TCPListener) {
 func (r *reception) receive(c *net.TCPConn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.waiting = append(r.waiting, arrival{c, time.Now()})
-	r.review()
-	if len(r.waiting) > maxWaiting {
-		Reset(c)
-		r.waiting = r.waiting[:maxWaiting]
+	a := &arrival{TCPConn: c, remote: remoteOf(c), since: time.Now()}
+	if r.settle(a) {
+		return
 	}
-	if len(r.waiting) > 0 {
-		time.AfterFunc(maxAmbiguous, func() {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.review()
-		})
+	a.again = time.AfterFunc(maxAmbiguous, func() { r.reconsider(a) })
+	r.waiting = append(r.waiting, a)
+	if len(r.waiting) > max(maxWaiting, waitingPeer*r.open) {
+		Reset(r.waiting[0].TCPConn)
+		r.waiting[0].again.Stop()
+		r.waiting = r.waiting[1:]
 	}
 }
 
-// deliver hands c to the Expectation that fits best, if it fits at least so
-// well, and reports whether one did.
-func (r *reception) deliver(c *net.TCPConn, least int) bool {
-	remote := remoteOf(c)
-	var best *Expectation
-	score := least - 1
-	for _, e := range r.expect {
-		if m := e.match(remote); m > score {
-			best, score = e, m
-		}
+// settle finds an arrival its Expectation, or resets it. It reports whether that is
+// so, or whether it has to wait.
+func (r *reception) settle(a *arrival) bool {
+	waited := time.Since(a.since)
+	switch {
+	case r.hand(a, a.remote):
+	case (r.open == 0 || waited >= maxAmbiguous) && r.hand(a, anyPort(a.remote)):
+	case r.open > 0 && waited < maxEarly:
+		return false
+	default:
+		Reset(a.TCPConn)
 	}
-	if best == nil {
+	if a.again != nil {
+		a.again.Stop()
+	}
+	return true
+}
+
+// hand gives an arrival to who wants it by that key, if anybody does.
+func (r *reception) hand(a *arrival, key netip.AddrPort) bool {
+	es := r.wanting[key]
+	if len(es) == 0 {
 		return false
 	}
 	select {
-	case best.conns <- c:
+	case es[0].conns <- a.TCPConn:
 	default:
-		Reset(c)
+		Reset(a.TCPConn)
 	}
 	return true
+}
+
+// review settles what can be settled of the waiting connections, after a change of who is
+// expected.
+func (r *reception) review() {
+	r.waiting = slices.DeleteFunc(r.waiting, r.settle)
+}
+
+// reconsider looks at an arrival whose time of waiting may be over.
+func (r *reception) reconsider(a *arrival) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.Index(r.waiting, a)
+	switch {
+	case i < 0: // settled meanwhile
+	case r.settle(a):
+		r.waiting = slices.Delete(r.waiting, i, i+1)
+	default:
+		a.again.Reset(maxEarly - time.Since(a.since))
+	}
 }
 
 func (r *reception) add() *Expectation {
@@ -155,55 +192,65 @@ func (r *reception) add() *Expectation {
 		close(e.conns)
 		return e
 	}
-	r.expect = append(r.expect, e)
+	if r.all == nil {
+		r.all, r.wanting = make(map[*Expectation]struct{}), make(map[netip.AddrPort][]*Expectation)
+	}
+	r.all[e] = struct{}{}
+	r.open++
 	return e
 }
 
 func (r *reception) narrow(e *Expectation, candidates []netip.AddrPort) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if _, ok := r.all[e]; !ok {
+		return
+	}
+	r.forget(e)
 	e.from = append([]netip.AddrPort{}, candidates...)
+	for _, key := range e.wanted() {
+		r.wanting[key] = append(r.wanting[key], e)
+	}
 	r.review()
 }
 
 func (r *reception) remove(e *Expectation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	i := slices.Index(r.expect, e)
-	if i < 0 {
+	if _, ok := r.all[e]; !ok {
 		return
 	}
-	r.expect = slices.Delete(r.expect, i, i+1)
+	r.forget(e)
+	delete(r.all, e)
 	e.end()
 	r.review()
 }
 
-// review finds the waiting connections their Expectations, after a change of
-// who waits or who is expected.
-func (r *reception) review() {
-	open := slices.ContainsFunc(r.expect, func(e *Expectation) bool { return e.from == nil })
-	r.waiting = slices.DeleteFunc(r.waiting, func(a arrival) bool {
-		ambiguous := open && time.Since(a.since) < maxAmbiguous
-		switch {
-		case r.deliver(a.TCPConn, exactly):
-		case !ambiguous && r.deliver(a.TCPConn, byAddress):
-		case open:
-			return false
-		default:
-			Reset(a.TCPConn)
+// forget undoes what an Expectation said of whom it expects, or that it is open.
+func (r *reception) forget(e *Expectation) {
+	if e.from == nil {
+		r.open--
+		return
+	}
+	for _, key := range e.wanted() {
+		es := r.wanting[key]
+		i := slices.Index(es, e)
+		if es = slices.Delete(es, i, i+1); len(es) == 0 {
+			delete(r.wanting, key)
+		} else {
+			r.wanting[key] = es
 		}
-		return true
-	})
+	}
 }
 
 func (r *reception) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
-	for _, e := range r.expect {
+	for e := range r.all {
 		e.end()
 	}
-	r.expect = nil
+	r.all, r.wanting, r.open = nil, nil, 0
 	r.review()
 }
 

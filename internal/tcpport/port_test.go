@@ -244,21 +244,6 @@ func TestExactExpectationComesBeforeAddress(t *testing.T) {
 	}
 }
 
-func TestWaitingConnectionsAreBounded(t *testing.T) {
-	p, pa := open4(t)
-	e := p.Expect()
-	defer e.Close()
-	for range maxWaiting {
-		c, err := net.Dial("tcp4", pa.String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-	}
-	q, _ := open4(t)
-	wantRefusal(t, q, pa)
-}
-
 func TestCloseEndsExpectationsAndResetsWhatWaits(t *testing.T) {
 	p, pa := open4(t)
 	e := p.Expect()

@@ -1,0 +1,178 @@
+package holepunch
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// manyPunches are as many as a host is good for at once, on a slow machine, too.
+const manyPunches = 1000
+
+// What one punch of many may take at its peak, of both ends together and with their
+// signalling.
+const (
+	// maxMemory is of live heap and stacks, in bytes.
+	maxMemory = 100 << 10
+
+	// maxDescriptors: the two pairs of ports have a connection each, with two ends. And
+	// each end of a pair may be in the middle of a connect which finds that out.
+	maxDescriptors = 4 + 4
+)
+
+// TestManyPunches makes a thousand punches at once. None fails, or takes more than its
+// share, and all is given back.
+func TestManyPunches(t *testing.T) {
+	wantDescriptors(t, manyPunches*(MaxLocals+maxDescriptors))
+	c := newCrowd(t, manyPunches)
+	before := usage()
+	p := peakOf(t, c)
+	t.Logf("%d punches: %+v", manyPunches, p)
+	if got := p.memory / manyPunches; got > maxMemory {
+		t.Errorf("%d bytes a punch, want %d at most", got, maxMemory)
+	}
+	if p.descriptors > manyPunches*maxDescriptors {
+		t.Errorf("%d file descriptors, want %d a punch at most", p.descriptors, maxDescriptors)
+	}
+	// A port may still be about to reset what has come for a punch that is over.
+	for end := time.Now().Add(testTimeout); ; runtime.Gosched() {
+		after := usage()
+		if after.descriptors == before.descriptors && after.goroutines == before.goroutines {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%+v, want the descriptors and goroutines as before: %+v", after, before)
+		}
+	}
+}
+
+// wantDescriptors skips a test where the process may not have so many.
+func wantDescriptors(t testing.TB, n int) {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	n += descriptors()
+	if limit.Cur >= uint64(n) {
+		return
+	}
+	raised := unix.Rlimit{Cur: uint64(n), Max: max(limit.Max, uint64(n))}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &raised); err != nil {
+		text := fmt.Sprintf("%d file descriptors are needed, the limit is %d: %v", n, limit.Max, err)
+		if os.Getenv("CI") == "true" {
+			t.Fatal(text)
+		}
+		t.Skip(text)
+	}
+	t.Cleanup(func() { unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) })
+}
+
+// BenchmarkPunches measures punches at once, both ends and their signalling in this process.
+func BenchmarkPunches(b *testing.B) {
+	for _, n := range []int{1, 3, 10, 30, 100, 300, manyPunches} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) { benchmarkPunches(b, n) })
+	}
+}
+
+func benchmarkPunches(b *testing.B, n int) {
+	wantDescriptors(b, n*(MaxLocals+maxDescriptors))
+	c := newCrowd(b, n)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	cpu := cpuTime(b)
+	rounds := 0
+	for b.Loop() {
+		if err := c.punch(b.Context(), func(context.Context, int) {}); err != nil {
+			b.Fatal(err)
+		}
+		rounds++
+	}
+	cpu = cpuTime(b) - cpu
+	runtime.ReadMemStats(&after)
+	p := peakOf(b, c)
+
+	punches := float64(rounds * n)
+	b.ReportMetric(0, "ns/op") // of all at once
+	b.ReportMetric(float64(b.Elapsed())/punches, "ns/punch")
+	b.ReportMetric(float64(cpu)/punches, "cpu-ns/punch")
+	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/punches, "allocs/punch")
+	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/punches, "B/punch")
+	b.ReportMetric(float64(p.memory)/float64(n), "peak-B/punch")
+	b.ReportMetric(float64(p.descriptors)/float64(n), "peak-fds/punch")
+	b.ReportMetric(float64(p.goroutines)/float64(n), "goroutines/punch")
+}
+
+// A peak is what the punches of a crowd hold while each has a connection up, and is about
+// to secure it.
+type peak struct {
+	memory      int // of live heap and stacks, in bytes
+	descriptors int
+	goroutines  int
+}
+
+// peakOf has a crowd punch, and stops all when each has come to its handshake.
+func peakOf(t testing.TB, c *crowd) peak {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
+	defer cancel()
+	before := usage()
+	var at peak
+	var all, measured sync.WaitGroup
+	all.Add(len(c.peers))
+	arrive := make([]sync.Once, len(c.peers)) // a punch may try a second connection
+	open := make(chan struct{})
+	measured.Go(func() {
+		all.Wait()
+		at = usage()
+		close(open)
+	})
+	err := c.punch(ctx, func(ctx context.Context, peer int) {
+		arrive[peer].Do(all.Done)
+		select {
+		case <-open:
+		case <-ctx.Done():
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	measured.Wait()
+	return peak{at.memory - before.memory, at.descriptors - before.descriptors, at.goroutines - before.goroutines}
+}
+
+// usage is what the process holds.
+func usage() peak {
+	runtime.GC() // which takes spare stack away, too
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return peak{
+		memory:      int(m.HeapAlloc + m.StackInuse),
+		descriptors: descriptors(),
+		goroutines:  runtime.NumGoroutine(),
+	}
+}
+
+func descriptors() int {
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		panic(err) // not on Linux
+	}
+	return len(open) - 1 // for the directory itself
+}
+
+// cpuTime is what the process has taken of the processors, system calls included.
+func cpuTime(t testing.TB) time.Duration {
+	t.Helper()
+	var r unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}

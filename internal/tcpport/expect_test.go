@@ -1,0 +1,92 @@
+package tcpport
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+)
+
+// dial connects from an address other than the tests' Ports have.
+func dial(t *testing.T, to netip.AddrPort) *net.TCPConn {
+	t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	c, err := d.Dial("tcp4", to.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { Reset(c.(*net.TCPConn)) })
+	return c.(*net.TCPConn)
+}
+
+// Of too many connections that wait the oldest makes room, so that strangers' do not keep a
+// peer's out.
+func TestWaitingConnectionsAreBounded(t *testing.T) {
+	p, pa := open4(t)
+	e := p.Expect()
+	defer e.Close()
+	first := dial(t, pa)
+	for range maxWaiting - 1 {
+		dial(t, pa)
+	}
+	q, qa := open4(t)
+	connect(t, q, pa)
+	wantReset(t, first)
+	e.From([]netip.AddrPort{qa})
+	if got := remoteOf(next(t, e)); got != qa {
+		t.Fatalf("got %v, want %v", got, qa)
+	}
+}
+
+// A host with many attempts under way keeps what all of their peers bring early.
+func TestManyOpenExpectations(t *testing.T) {
+	const peers = 2 * maxWaiting
+	p, pa := open4(t)
+	var expected []*Expectation
+	var early []netip.AddrPort
+	for range peers {
+		e := p.Expect()
+		defer e.Close()
+		expected = append(expected, e)
+	}
+	for range peers {
+		early = append(early, dial(t, pa).LocalAddr().(*net.TCPAddr).AddrPort())
+	}
+	for i, e := range expected {
+		e.From(early[i : i+1])
+	}
+	for i, e := range expected {
+		if got := remoteOf(next(t, e)); got != early[i] {
+			t.Fatalf("got %v, want %v", got, early[i])
+		}
+	}
+}
+
+// A stranger's connection is not kept as long as there is an open Expectation, which on
+// a busy host may be always.
+func TestNothingWaitsForEver(t *testing.T) {
+	t.Parallel()
+	p, pa := open4(t)
+	e := p.Expect()
+	defer e.Close()
+	wantReset(t, dial(t, pa))
+}
+
+// An Expectation may be told anew, and after its end.
+func TestFromAgain(t *testing.T) {
+	p, pa := open4(t)
+	q, qa := open4(t)
+	neighbour := netip.MustParseAddrPort("127.0.0.9:4001")
+	e := p.Expect()
+	e.From([]netip.AddrPort{qa, qa})
+	e.From([]netip.AddrPort{neighbour})
+	wantRefusal(t, q, pa)
+	e.From([]netip.AddrPort{neighbour, qa})
+	if got := remoteOf(connect(t, q, pa)); got != pa {
+		t.Fatal(got)
+	}
+	next(t, e)
+	e.Close()
+	e.From([]netip.AddrPort{qa})
+	r, _ := open4(t)
+	wantRefusal(t, r, pa)
+}
