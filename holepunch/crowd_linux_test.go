@@ -87,7 +87,7 @@ func (c *crowd) punch(ctx context.Context, gate func(ctx context.Context, peer i
 			initiator, responder = responder, initiator
 			initiators, responders = responders, initiators
 		}
-		a, b := net.Pipe()
+		a, b := pipe()
 		name := strconv.Itoa(i)
 		all.Go(func() {
 			defer a.Close()
@@ -102,7 +102,7 @@ func (c *crowd) punch(ctx context.Context, gate func(ctx context.Context, peer i
 	return errors.Join(errs...)
 }
 
-func (m member) initiate(ctx context.Context, s net.Conn, l *Limiter, peer string, gate func(context.Context)) error {
+func (m member) initiate(ctx context.Context, s Stream, l *Limiter, peer string, gate func(context.Context)) error {
 	budget, err := l.Begin(peer)
 	if err != nil {
 		return err
@@ -131,7 +131,7 @@ func (m member) initiate(ctx context.Context, s net.Conn, l *Limiter, peer strin
 	return err
 }
 
-func (m member) respond(ctx context.Context, s net.Conn, l *Limiter, peer string) error {
+func (m member) respond(ctx context.Context, s Stream, l *Limiter, peer string) error {
 	offer, err := Receive(ctx, s)
 	if err != nil {
 		return err
@@ -168,7 +168,7 @@ func plan(locals []Local, own, theirs Terms, budget *Budget) (Punch, error) {
 
 // hear takes what the other side says until it has nothing more to say, or the function
 // returned is called.
-func hear(s net.Conn, signal *Signal) (unhear func()) {
+func hear(s Stream, signal *Signal) (unhear func()) {
 	over := make(chan struct{})
 	go func() {
 		defer close(over)

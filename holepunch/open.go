@@ -28,6 +28,7 @@ type Punch struct {
 	Window  time.Duration      // how long connects are begun; 0 means [Window]
 	Guess   Guess              // NoGuess, unless both peers are willing
 	Passive bool               // the peer is to connect; see [Passive]
+	Late    bool               // the peer begins a little later; see [Lone]
 	Budget  *Budget            // nil for no bound
 	Trace   func(Event)        // nil for none; called from several goroutines
 }
@@ -79,6 +80,7 @@ type punch[C io.Closer] struct {
 	workers  sync.WaitGroup
 	attempts atomic.Int64          // connects tried; shared
 	lastErr  atomic.Pointer[error] // of connect; shared
+	came     atomic.Bool           // there is a connection; shared
 
 	begin       time.Time
 	stopConnect context.CancelFunc

@@ -31,12 +31,6 @@ func TestPairs(t *testing.T) {
 			})
 		}
 	}
-	p := &punch[*Conn]{Punch: Punch{Locals: make([]Local, 2)}}
-	for _, kind := range []pb.Candidate_Kind{pb.Candidate_PREDICTED, pb.Candidate_LISTENER, pb.Candidate_LAN} {
-		if got := len(p.connecting(Candidate{Kind: kind})); got != 1 {
-			t.Errorf("%s: connected to from %d ports, want one", kind, got)
-		}
-	}
 }
 
 // pairs are those of a side's ports with the other's.
@@ -48,12 +42,10 @@ func pairs(ours, theirs int) (pairs [][2]int) {
 	for j := range theirs {
 		p.Remote = append(p.Remote, Candidate{Kind: pb.Candidate_REFLEXIVE, Local: j})
 	}
-	for _, c := range p.Remote {
-		for _, l := range p.connecting(c) {
-			for i := range p.Locals {
-				if l == p.Locals[i] {
-					pairs = append(pairs, [2]int{i, c.Local})
-				}
+	for i := range p.Locals {
+		for _, c := range p.Remote {
+			if p.paired(i, c.Local) {
+				pairs = append(pairs, [2]int{i, c.Local})
 			}
 		}
 	}

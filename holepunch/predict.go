@@ -90,6 +90,12 @@ func Passive(own, theirs stun.Behaviour) bool {
 	return listening(own) == exact && foresight(own) != exact && foresight(theirs) != none
 }
 
+// Lone tells whether no SYN of its peer gets to a host, whoever that is: then all depends on the host's own,
+// and on when they come to the peer's NAT.
+func Lone(own stun.Behaviour) bool {
+	return own.BareSYN == stun.No || foresight(own) == none && listening(own) == none
+}
+
 // How well an external port can be told before it is used.
 const (
 	none   = iota

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"time"
 )
 
 // ErrTupleTaken is returned by [Port.Connect] when the 4-tuple belongs to a
@@ -200,7 +199,6 @@ func (p *Port) dial(ctx context.Context, network, address string) (*net.TCPConn,
 	}
 	d := net.Dialer{LocalAddr: local, Control: share}
 	d.SetMultipathTCP(false)
-	begin := time.Now()
 	c, err := d.DialContext(ctx, network, address)
 	if err != nil {
 		if isTupleTaken(err) {
@@ -208,9 +206,7 @@ func (p *Port) dial(ctx context.Context, network, address string) (*net.TCPConn,
 		}
 		return nil, err
 	}
-	tcp := c.(*net.TCPConn)
-	distrustRTT(tcp, time.Since(begin))
-	return tcp, nil
+	return c.(*net.TCPConn), nil
 }
 
 // Close stops listening, resets what was accepted and not handed out, and ends

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// distrustRTT takes BBR off a connection whose RTT the kernel has measured
+// DistrustRTT takes BBR off a connection whose RTT the kernel has measured
 // wrong.
 //
 // When two SYNs cross, Linux takes the time from our SYN+ACK to the peer's for
@@ -21,9 +21,12 @@ import (
 // The kernel's lowest RTT cannot be set right from outside, so the connection
 // gets CUBIC, or Reno where CUBIC is not allowed.
 //
-// took is how long connect took: one RTT or more. Errors are of no consequence:
+// BBR allows twice the window that it deems necessary, so that half the RTT does no harm, and
+// it is left alone from there up: where packets are lost it is worth far more than the others.
+//
+// rtt is the connection's as it is otherwise known. Errors are of no consequence:
 // the connection works either way.
-func distrustRTT(c *net.TCPConn, took time.Duration) {
+func DistrustRTT(c *net.TCPConn, rtt time.Duration) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return
@@ -34,7 +37,7 @@ func distrustRTT(c *net.TCPConn, took time.Duration) {
 			return
 		}
 		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		if err != nil || time.Duration(info.Min_rtt)*time.Microsecond > took*3/4 {
+		if err != nil || time.Duration(info.Min_rtt)*time.Microsecond > rtt/2 {
 			return
 		}
 		for _, other := range []string{"cubic", "reno"} {

@@ -7,6 +7,6 @@ import (
 	"time"
 )
 
-// distrustRTT is for Linux: the others' congestion control does not build on
+// DistrustRTT is for Linux: the others' congestion control does not build on
 // the RTT of the first exchange.
-func distrustRTT(*net.TCPConn, time.Duration) {}
+func DistrustRTT(*net.TCPConn, time.Duration) {}
