@@ -66,44 +66,51 @@ type route struct {
 	from     *tcpport.Port
 	to       Candidate
 	wait     time.Duration // before the first connect
-	spare    bool          // it is of use only while there is no connection then
 	begin    time.Time     // of quickPhase
 	connects int           // so far
 	paid     bool          // the last one sent no SYN, and has paid for the next
 	taken    time.Duration
 }
 
-// launch begins to connect to candidates, one after another.
+// launch begins to connect to candidates, one after another, from the ports that are paired with them. From
+// the others it does so only if there is no connection after crossWait.
 func (p *punch[C]) launch(ctx context.Context, cs []Candidate) {
-	var routes []*route
+	var paired, crossed []*route
 	for _, c := range cs {
 		for i, l := range p.Locals {
-			if i > 0 && c.Kind != pb.Candidate_REFLEXIVE {
-				break
-			}
 			r := &route{from: l.Port, to: c, taken: takenRetry, wait: p.wait(i, c)}
-			if !p.paired(i, c.Local) {
-				r.spare, r.wait = true, r.wait+crossWait
+			switch {
+			case i > 0 && c.Kind != pb.Candidate_REFLEXIVE:
+			case p.paired(i, c.Local):
+				paired = append(paired, r)
+			default:
+				crossed = append(crossed, r)
 			}
-			routes = append(routes, r)
 		}
 	}
 	p.workers.Go(func() {
-		for i, r := range routes {
-			if i > 0 && !sleep(ctx, launchPause) {
-				return
-			}
-			p.workers.Go(func() {
-				if r.wait > 0 && !sleep(ctx, r.wait) || r.spare && p.came.Load() {
-					return
-				}
-				if r.begin = time.Now(); !throughNAT(r.to) {
-					r.begin = r.begin.Add(-quickPhase)
-				}
-				p.connect(ctx, r)
-			})
+		p.start(ctx, paired)
+		if len(crossed) > 0 && sleep(ctx, crossWait) && !p.came.Load() {
+			p.start(ctx, crossed)
 		}
 	})
+}
+
+func (p *punch[C]) start(ctx context.Context, routes []*route) {
+	for i, r := range routes {
+		if i > 0 && !sleep(ctx, launchPause) {
+			return
+		}
+		p.workers.Go(func() {
+			if r.wait > 0 && !sleep(ctx, r.wait) {
+				return
+			}
+			if r.begin = time.Now(); !throughNAT(r.to) {
+				r.begin = r.begin.Add(-quickPhase)
+			}
+			p.connect(ctx, r)
+		})
+	}
 }
 
 // paired tells whether our i-th port and the peer's j-th are a pair: in their order, and the last of

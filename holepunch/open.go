@@ -75,7 +75,7 @@ type punch[C io.Closer] struct {
 	deliver   func(C)
 
 	up       chan *Conn     // from connect and guess
-	shaken   chan result[C] // from the handshakes that start began
+	shaken   chan result[C] // from the handshakes that shakeOn began
 	choices  chan choice    // from them, too, of an initiator
 	workers  sync.WaitGroup
 	attempts atomic.Int64          // connects tried; shared

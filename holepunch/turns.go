@@ -70,7 +70,7 @@ func (p *punch[C]) turns(ctx context.Context) {
 	}
 	for i := 0; i < len(p.queue); {
 		if p.hasTurn(p.queue[i]) {
-			p.start(ctx, i)
+			p.shakeOn(ctx, i)
 		} else {
 			i++
 		}
@@ -95,7 +95,7 @@ func (p *punch[C]) hasTurn(c *Conn) bool {
 	return c.Candidate || strangers < maxStrangers
 }
 
-func (p *punch[C]) start(ctx context.Context, i int) {
+func (p *punch[C]) shakeOn(ctx context.Context, i int) {
 	c := p.queue[i]
 	p.queue = append(p.queue[:i], p.queue[i+1:]...)
 	p.shaking[c] = struct{}{}
