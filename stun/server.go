@@ -19,7 +19,7 @@ type ServerConfig struct {
 
 	// MaxConnsPerClient bounds the connections of one client: one IPv4
 	// address or one IPv6 /64, which a single host may have to itself.
-	// Default 64: a peer keeps one or two, and many peers may share the
+	// Default 256: a peer keeps one or two, and many peers may share the
 	// address of a carrier's NAT.
 	MaxConnsPerClient int
 
@@ -54,7 +54,7 @@ func (c *ServerConfig) withDefaults() ServerConfig {
 		cfg = *c
 	}
 	setDefault(&cfg.MaxConns, 4096)
-	setDefault(&cfg.MaxConnsPerClient, 64)
+	setDefault(&cfg.MaxConnsPerClient, 256)
 	setDefault(&cfg.MaxRequestRate, 16)
 	setDefault(&cfg.IdleTimeout, 90*time.Second)
 	setDefault(&cfg.RequestTimeout, 5*time.Second)

@@ -146,9 +146,9 @@ func TestServerConnBounds(t *testing.T) {
 func TestServerConnDefaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, l := servePipes(t, nil)
-		for i := range 4096 / 64 {
+		for i := range 4096 / 256 {
 			remote := &net.TCPAddr{IP: net.IPv4(192, 0, 2, byte(i)), Port: 1}
-			for range 64 {
+			for range 256 {
 				l.dial(t, remote.String())
 			}
 			wantClosed(t, l.dial(t, remote.String()), 0)

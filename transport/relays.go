@@ -2,6 +2,7 @@ package transport
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
@@ -70,8 +71,18 @@ func (t *Transport) observers(port uint16) []source {
 	return sources
 }
 
-// observer is the first of the observers, for the spare port: that which NAT there is, is known from the
-// host's own, and peers bound the connections that they have with one address.
+// The spare port has one observer: the host's own tells which NAT there is, and every connection is a
+// burden to those who hold it. If that one fails, it is done without.
+
+// oneOf is one of several servers, at random, so that each has its part.
+func oneOf(servers []string) []string {
+	if len(servers) == 0 {
+		return nil
+	}
+	return []string{servers[rand.IntN(len(servers))]}
+}
+
+// observer is the first of the observers.
 func (t *Transport) observer(port uint16) []source {
 	all := t.observers(port)
 	return all[:min(len(all), 1)]

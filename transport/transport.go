@@ -150,7 +150,7 @@ func (t *Transport) ownPort() (*warmPort, error) {
 		if err != nil {
 			return nil, err
 		}
-		if port.spare, err = newWarmPort(t.cfg.servers, t.observer); err != nil {
+		if port.spare, err = newWarmPort(oneOf(t.cfg.servers), t.observer); err != nil {
 			port.Close()
 			return nil, err
 		}
