@@ -80,6 +80,27 @@ func TestPassive(t *testing.T) {
 	}
 }
 
+func TestLone(t *testing.T) {
+	for name, tc := range map[string]struct {
+		own  stun.Behaviour
+		want bool
+	}{
+		"no bare SYN":                {noBareSYN, true},
+		"random ports and a filter":  {random, true},
+		"the same, by address":       {randomADF, true},
+		"random ports, all let in":   {randomEIF, false},
+		"ports that can be foretold": {sequential, false},
+		"one port for all":           {portFilter, false},
+		"nothing known":              {nothing, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Lone(tc.own); got != tc.want {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
 // To learn more never makes a way out of none: what is unknown is taken for the
 // better.
 func TestPredictKnowingLessIsNeverWorse(t *testing.T) {
