@@ -68,21 +68,28 @@ func delay(d time.Duration) string {
 
 // event shows one of alice's events.
 func (v *view) event(e pair.Event) {
+	if e.Kind == pair.Direct {
+		bob := addrPort(e.Addr.String())
+		v.timeline(func(s segment) bool { return s.src == bob || s.dst == bob })
+	}
 	v.peers.Event(e)
-	switch e.Kind {
-	case pair.Relayed:
+	switch {
+	case e.Kind == pair.Relayed:
 		v.begin = e.Time
-	case pair.Punched:
-		if v.stage.tape != nil {
-			v.timeline()
-		}
+	case e.Kind == pair.Punched && e.Err != "":
+		v.timeline(func(segment) bool { return true })
 	}
 }
 
-// timeline shows the SYNs, as the taps at both NATs saw them.
-func (v *view) timeline() {
+// timeline shows the SYNs, as the taps at both NATs saw them: of a punch that succeeded,
+// those of the port that it succeeded with.
+func (v *view) timeline(shown func(segment) bool) {
+	if v.stage.tape == nil {
+		return
+	}
+	segments := slices.DeleteFunc(v.stage.tape.soFar(), func(s segment) bool { return !shown(s) })
 	v.out.Line("", "%8s   %-*s%s", "ms", columnWidth, place(v.stage.alice), place(v.stage.bob))
-	for _, row := range timeline(v.stage.tape.soFar(), v.begin) {
+	for _, row := range timeline(segments, v.begin) {
 		v.out.Line("", "%s", row)
 	}
 }
