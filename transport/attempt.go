@@ -152,7 +152,7 @@ func (a *attempt) punch(trace func(Event)) holepunch.Punch {
 		Budget:  a.budget,
 		Trace:   punchTrace(trace),
 	}
-	p.Late = a.dir == network.DirInbound && holepunch.Lone(a.own.terms.Behaviour) && !a.foretold()
+	p.Late = a.dir == network.DirInbound && holepunch.Lone(a.own.terms.Behaviour)
 	if a.round == 0 {
 		p.Guess = a.guess
 	}
