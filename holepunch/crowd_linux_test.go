@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
@@ -119,7 +120,7 @@ func (m member) initiate(ctx context.Context, s Stream, l *Limiter, peer string,
 	if err != nil {
 		return err
 	}
-	defer hear(s, signal)()
+	defer hear(s, signal, func() {})()
 	c, err := Open(ctx, p, func(ctx context.Context, c *Conn) (*net.TCPConn, error) {
 		gate(ctx)
 		return shakeInitiator(ctx, c)
@@ -151,7 +152,14 @@ func (m member) respond(ctx context.Context, s Stream, l *Limiter, peer string) 
 	if err := offer.Answer(0, own); err != nil {
 		return err
 	}
-	defer hear(s, offer.Signal)()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// It may wait for the handshake of a connection that was meant for another punch, and
+	// which nobody will make.
+	defer hear(s, offer.Signal, func() {
+		soon := time.AfterFunc(3*time.Second, cancel)
+		context.AfterFunc(ctx, func() { soon.Stop() })
+	})()
 	return Serve(ctx, p, shakeResponder, func(c *net.TCPConn) { tcpport.Reset(c) })
 }
 
@@ -167,14 +175,18 @@ func plan(locals []Local, own, theirs Terms, budget *Budget) (Punch, error) {
 }
 
 // hear takes what the other side says until it has nothing more to say, or the function
-// returned is called.
-func hear(s Stream, signal *Signal) (unhear func()) {
+// returned is called. Done is called when the other side says that it is.
+func hear(s Stream, signal *Signal, done func()) (unhear func()) {
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
 		for {
-			if _, err := signal.Next(context.Background()); err != nil {
+			n, err := signal.Next(context.Background())
+			if err != nil {
 				return
+			}
+			if n.Type == pb.Message_DONE {
+				done()
 			}
 		}
 	}()

@@ -12,9 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// manyPunches are as many as a host is good for at once, on a slow machine, too.
-const manyPunches = 1000
-
 // What one punch of many may take at its peak, of both ends together and with their
 // signalling.
 const (
@@ -27,27 +24,32 @@ const (
 )
 
 // TestManyPunches makes a thousand punches at once. None fails, or takes more than its
-// share, and all is given back.
+// share, and all is given back. The race detector makes everything several times slower
+// and some of it larger, so with it they are fewer.
 func TestManyPunches(t *testing.T) {
-	wantDescriptors(t, manyPunches*(MaxLocals+maxDescriptors))
-	c := newCrowd(t, manyPunches)
+	n, memory := 1000, maxMemory
+	if raceEnabled {
+		n, memory = 200, 2*maxMemory
+	}
+	wantDescriptors(t, n*(MaxLocals+maxDescriptors))
+	c := newCrowd(t, n)
 	before := usage()
 	p := peakOf(t, c)
-	t.Logf("%d punches: %+v", manyPunches, p)
-	if got := p.memory / manyPunches; got > maxMemory {
-		t.Errorf("%d bytes a punch, want %d at most", got, maxMemory)
+	t.Logf("%d punches: %+v", n, p)
+	if got := p.memory / n; got > memory {
+		t.Errorf("%d bytes a punch, want %d at most", got, memory)
 	}
-	if p.descriptors > manyPunches*maxDescriptors {
+	if p.descriptors > n*maxDescriptors {
 		t.Errorf("%d file descriptors, want %d a punch at most", p.descriptors, maxDescriptors)
 	}
 	// A port may still be about to reset what has come for a punch that is over.
 	for end := time.Now().Add(testTimeout); ; runtime.Gosched() {
 		after := usage()
-		if after.descriptors == before.descriptors && after.goroutines == before.goroutines {
+		if after.descriptors <= before.descriptors && after.goroutines <= before.goroutines {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%+v, want the descriptors and goroutines as before: %+v", after, before)
+			t.Fatalf("%+v, want no more descriptors and goroutines than before: %+v", after, before)
 		}
 	}
 }
@@ -76,7 +78,7 @@ func wantDescriptors(t testing.TB, n int) {
 
 // BenchmarkPunches measures punches at once, both ends and their signalling in this process.
 func BenchmarkPunches(b *testing.B) {
-	for _, n := range []int{1, 3, 10, 30, 100, 300, manyPunches} {
+	for _, n := range []int{1, 3, 10, 30, 100, 300, 1000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) { benchmarkPunches(b, n) })
 	}
 }
@@ -117,7 +119,8 @@ type peak struct {
 	goroutines  int
 }
 
-// peakOf has a crowd punch, and stops all when each has come to its handshake.
+// peakOf has a crowd punch, and measures when each has come to its handshake. Until then
+// they wait, but no longer than a handshake can.
 func peakOf(t testing.TB, c *crowd) peak {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
@@ -137,6 +140,7 @@ func peakOf(t testing.TB, c *crowd) peak {
 		arrive[peer].Do(all.Done)
 		select {
 		case <-open:
+		case <-time.After(shakeTimeout / 2):
 		case <-ctx.Done():
 		}
 	})
