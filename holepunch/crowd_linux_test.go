@@ -91,11 +91,9 @@ func (c *crowd) punch(ctx context.Context, gate func(ctx context.Context, peer i
 		a, b := pipe()
 		name := strconv.Itoa(i)
 		all.Go(func() {
-			defer a.Close()
 			errs[2*i] = initiator.initiate(ctx, a, initiators, name, func(ctx context.Context) { gate(ctx, i) })
 		})
 		all.Go(func() {
-			defer b.Close()
 			errs[2*i+1] = responder.respond(ctx, b, responders, name)
 		})
 	}
@@ -103,7 +101,8 @@ func (c *crowd) punch(ctx context.Context, gate func(ctx context.Context, peer i
 	return errors.Join(errs...)
 }
 
-func (m member) initiate(ctx context.Context, s Stream, l *Limiter, peer string, gate func(context.Context)) error {
+func (m member) initiate(ctx context.Context, s *pipeEnd, l *Limiter, peer string, gate func(context.Context)) error {
+	defer s.Close()
 	budget, err := l.Begin(peer)
 	if err != nil {
 		return err
@@ -120,7 +119,11 @@ func (m member) initiate(ctx context.Context, s Stream, l *Limiter, peer string,
 	if err != nil {
 		return err
 	}
-	defer hear(s, signal, func() {})()
+	over := hear(signal, func() {})
+	defer func() {
+		s.Close()
+		<-over
+	}()
 	c, err := Open(ctx, p, func(ctx context.Context, c *Conn) (*net.TCPConn, error) {
 		gate(ctx)
 		return shakeInitiator(ctx, c)
@@ -132,7 +135,8 @@ func (m member) initiate(ctx context.Context, s Stream, l *Limiter, peer string,
 	return err
 }
 
-func (m member) respond(ctx context.Context, s Stream, l *Limiter, peer string) error {
+func (m member) respond(ctx context.Context, s *pipeEnd, l *Limiter, peer string) error {
+	defer s.Close()
 	offer, err := Receive(ctx, s)
 	if err != nil {
 		return err
@@ -154,13 +158,19 @@ func (m member) respond(ctx context.Context, s Stream, l *Limiter, peer string) 
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// It may wait for the handshake of a connection that was meant for another punch, and
-	// which nobody will make.
-	defer hear(s, offer.Signal, func() {
+	// A handshake whose other end has gone away is not waited for.
+	over := hear(offer.Signal, func() {
 		soon := time.AfterFunc(3*time.Second, cancel)
 		context.AfterFunc(ctx, func() { soon.Stop() })
-	})()
-	return Serve(ctx, p, shakeResponder, func(c *net.TCPConn) { tcpport.Reset(c) })
+	})
+	err = Serve(ctx, p, shakeResponder, func(c *net.TCPConn) {
+		context.AfterFunc(ctx, func() { tcpport.Reset(c) })
+	})
+	if err != nil {
+		s.Close()
+	}
+	<-over // the initiator has its end
+	return err
 }
 
 func plan(locals []Local, own, theirs Terms, budget *Budget) (Punch, error) {
@@ -174,12 +184,12 @@ func plan(locals []Local, own, theirs Terms, budget *Budget) (Punch, error) {
 	return Punch{Locals: locals, Remote: remote, Budget: budget}, nil
 }
 
-// hear takes what the other side says until it has nothing more to say, or the function
-// returned is called. Done is called when the other side says that it is.
-func hear(s Stream, signal *Signal, done func()) (unhear func()) {
-	over := make(chan struct{})
+// hear takes what the other side says until the stream ends, and calls done when the other
+// side says that it is.
+func hear(signal *Signal, done func()) (over <-chan struct{}) {
+	end := make(chan struct{})
 	go func() {
-		defer close(over)
+		defer close(end)
 		for {
 			n, err := signal.Next(context.Background())
 			if err != nil {
@@ -190,8 +200,5 @@ func hear(s Stream, signal *Signal, done func()) (unhear func()) {
 			}
 		}
 	}()
-	return func() {
-		s.SetReadDeadline(time.Unix(1, 0))
-		<-over
-	}
+	return end
 }
