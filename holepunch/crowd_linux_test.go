@@ -126,6 +126,9 @@ func (m member) initiate(ctx context.Context, s *pipeEnd, l *Limiter, peer strin
 	}()
 	c, err := Open(ctx, p, func(ctx context.Context, c *Conn) (*net.TCPConn, error) {
 		gate(ctx)
+		if err := c.Choose(ctx); err != nil {
+			return nil, err
+		}
 		return shakeInitiator(ctx, c)
 	})
 	signal.Done(err, "")
