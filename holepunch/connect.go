@@ -88,12 +88,20 @@ func (p *punch[C]) launch(ctx context.Context, cs []Candidate) {
 			}
 		}
 	}
-	p.workers.Go(func() {
-		p.start(ctx, paired)
-		if len(crossed) > 0 && sleep(ctx, crossWait) && !p.came.Load() {
-			p.start(ctx, crossed)
-		}
-	})
+	p.workers.Go(func() { p.start(ctx, paired) })
+	if len(crossed) > 0 {
+		p.crossed = append(p.crossed, crossed...)
+		p.crossTurn.Reset(crossWait)
+	}
+}
+
+// cross begins with the crossed pairs, unless there is a connection.
+func (p *punch[C]) cross(ctx context.Context) {
+	crossed := p.crossed
+	p.crossed = nil
+	if p.stagger == 0 {
+		p.workers.Go(func() { p.start(ctx, crossed) })
+	}
 }
 
 func (p *punch[C]) start(ctx context.Context, routes []*route) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
@@ -90,11 +91,9 @@ func (c *crowd) punch(ctx context.Context, gate func(ctx context.Context, peer i
 		a, b := pipe()
 		name := strconv.Itoa(i)
 		all.Go(func() {
-			defer a.Close()
 			errs[2*i] = initiator.initiate(ctx, a, initiators, name, func(ctx context.Context) { gate(ctx, i) })
 		})
 		all.Go(func() {
-			defer b.Close()
 			errs[2*i+1] = responder.respond(ctx, b, responders, name)
 		})
 	}
@@ -102,7 +101,8 @@ func (c *crowd) punch(ctx context.Context, gate func(ctx context.Context, peer i
 	return errors.Join(errs...)
 }
 
-func (m member) initiate(ctx context.Context, s Stream, l *Limiter, peer string, gate func(context.Context)) error {
+func (m member) initiate(ctx context.Context, s *pipeEnd, l *Limiter, peer string, gate func(context.Context)) error {
+	defer s.Close()
 	budget, err := l.Begin(peer)
 	if err != nil {
 		return err
@@ -119,9 +119,16 @@ func (m member) initiate(ctx context.Context, s Stream, l *Limiter, peer string,
 	if err != nil {
 		return err
 	}
-	defer hear(s, signal)()
+	over := hear(signal, func() {})
+	defer func() {
+		s.Close()
+		<-over
+	}()
 	c, err := Open(ctx, p, func(ctx context.Context, c *Conn) (*net.TCPConn, error) {
 		gate(ctx)
+		if err := c.Choose(ctx); err != nil {
+			return nil, err
+		}
 		return shakeInitiator(ctx, c)
 	})
 	signal.Done(err, "")
@@ -131,7 +138,8 @@ func (m member) initiate(ctx context.Context, s Stream, l *Limiter, peer string,
 	return err
 }
 
-func (m member) respond(ctx context.Context, s Stream, l *Limiter, peer string) error {
+func (m member) respond(ctx context.Context, s *pipeEnd, l *Limiter, peer string) error {
+	defer s.Close()
 	offer, err := Receive(ctx, s)
 	if err != nil {
 		return err
@@ -151,8 +159,21 @@ func (m member) respond(ctx context.Context, s Stream, l *Limiter, peer string) 
 	if err := offer.Answer(0, own); err != nil {
 		return err
 	}
-	defer hear(s, offer.Signal)()
-	return Serve(ctx, p, shakeResponder, func(c *net.TCPConn) { tcpport.Reset(c) })
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// A handshake whose other end has gone away is not waited for.
+	over := hear(offer.Signal, func() {
+		soon := time.AfterFunc(3*time.Second, cancel)
+		context.AfterFunc(ctx, func() { soon.Stop() })
+	})
+	err = Serve(ctx, p, shakeResponder, func(c *net.TCPConn) {
+		context.AfterFunc(ctx, func() { tcpport.Reset(c) })
+	})
+	if err != nil {
+		s.Close()
+	}
+	<-over // the initiator has its end
+	return err
 }
 
 func plan(locals []Local, own, theirs Terms, budget *Budget) (Punch, error) {
@@ -166,20 +187,21 @@ func plan(locals []Local, own, theirs Terms, budget *Budget) (Punch, error) {
 	return Punch{Locals: locals, Remote: remote, Budget: budget}, nil
 }
 
-// hear takes what the other side says until it has nothing more to say, or the function
-// returned is called.
-func hear(s Stream, signal *Signal) (unhear func()) {
-	over := make(chan struct{})
+// hear takes what the other side says until the stream ends, and calls done when the other
+// side says that it is.
+func hear(signal *Signal, done func()) (over <-chan struct{}) {
+	end := make(chan struct{})
 	go func() {
-		defer close(over)
+		defer close(end)
 		for {
-			if _, err := signal.Next(context.Background()); err != nil {
+			n, err := signal.Next(context.Background())
+			if err != nil {
 				return
+			}
+			if n.Type == pb.Message_DONE {
+				done()
 			}
 		}
 	}()
-	return func() {
-		s.SetReadDeadline(time.Unix(1, 0))
-		<-over
-	}
+	return end
 }

@@ -3,9 +3,14 @@ package holepunch
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
 func TestLimiter(t *testing.T) { synctest.Test(t, testLimiter) }
@@ -79,4 +84,47 @@ func TestBeginGuess(t *testing.T) {
 	if _, err := l.BeginGuess(); err != nil {
 		t.Errorf("another after the pause: %v", err)
 	}
+}
+
+// A connect on a 4-tuple that the listener has already sends no SYN, and costs none of
+// the budget however often it is tried.
+func TestBudgetOfATakenTuple(t *testing.T) {
+	a, b := newSide(t), newSide(t)
+	a.expect.From([]netip.AddrPort{b.addr})
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
+	defer cancel()
+	c, err := b.port.Connect(ctx, a.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcpport.Reset(c)
+
+	tries := make(chan struct{}, 3)
+	p := a.punch(b)
+	p.Budget = &Budget{ // of one SYN, for ever
+		limiter: &Limiter{host: rate.NewLimiter(0, 1)},
+		peer:    &peerLimit{syns: rate.NewLimiter(0, 1)},
+	}
+	p.Trace = func(e Event) {
+		if e.Kind == Connecting {
+			select {
+			case tries <- struct{}{}:
+			default:
+			}
+		}
+	}
+	won, err := Open(ctx, p, func(ctx context.Context, c *Conn) (*Conn, error) {
+		for range cap(tries) {
+			select {
+			case <-tries:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		return c, nil
+	})
+	if err != nil {
+		t.Fatalf("%v, want %d tries with a budget of one SYN", err, cap(tries))
+	}
+	tcpport.Reset(won.TCPConn)
 }

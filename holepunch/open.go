@@ -80,7 +80,6 @@ type punch[C io.Closer] struct {
 	workers  sync.WaitGroup
 	attempts atomic.Int64          // connects tried; shared
 	lastErr  atomic.Pointer[error] // of connect; shared
-	came     atomic.Bool           // there is a connection; shared
 
 	begin       time.Time
 	stopConnect context.CancelFunc
@@ -97,6 +96,8 @@ type punch[C io.Closer] struct {
 	failures  int   // of handshakes with candidates
 	lastShake error // why the last connection was given up
 	nextTurn  *time.Timer
+	crossed   []*route // not begun yet
+	crossTurn *time.Timer
 }
 
 type result[C io.Closer] struct {
@@ -120,9 +121,11 @@ func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliv
 		begin:     time.Now(),
 		shaking:   make(map[*Conn]struct{}),
 		nextTurn:  time.NewTimer(maxStagger),
+		crossTurn: time.NewTimer(crossWait),
 		patient:   true,
 	}
 	defer p.nextTurn.Stop()
+	defer p.crossTurn.Stop()
 
 	connectCtx, stopConnect := context.WithTimeout(ctx, p.Window)
 	shakeCtx, stopShake := context.WithTimeout(ctx, p.Window+p.shakeTimeout())
@@ -172,6 +175,8 @@ func (p *punch[C]) loop(connectCtx, shakeCtx context.Context) {
 			p.launch(connectCtx, cs)
 		case <-p.nextTurn.C:
 			p.patient = false
+		case <-p.crossTurn.C:
+			p.cross(connectCtx)
 		case <-windowEnd:
 			windowEnd = nil
 		case <-shakeCtx.Done():

@@ -2,6 +2,7 @@ package holepunch
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -12,54 +13,58 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// manyPunches are as many as a host is good for at once, on a slow machine, too.
-const manyPunches = 1000
-
-// What one punch of many may take at its peak, of both ends together and with their
-// signalling.
+// What a host may take for one punch of many at its peak, with its signalling. The tests'
+// process has both ends of each.
 const (
-	// maxMemory is of live heap and stacks, in bytes.
-	maxMemory = 100 << 10
+	// maxMemory is of live heap and stacks, in bytes. It is 40 KiB, or 50 where the machine is
+	// slow; 100 KiB is what a host can spare.
+	maxMemory = 64 << 10
 
-	// maxDescriptors: the two pairs of ports have a connection each, with two ends. And
-	// each end of a pair may be in the middle of a connect which finds that out.
+	// maxDescriptors: the two pairs of ports have a connection each, and so have the two
+	// crossed pairs where the machine is slow. And each may be in the middle of a
+	// connect which finds that out.
 	maxDescriptors = 4 + 4
 )
 
 // TestManyPunches makes a thousand punches at once. None fails, or takes more than its
-// share, and all is given back.
+// share, and all is given back. The race detector makes everything several times slower
+// and some of it larger, so with it they are fewer.
 func TestManyPunches(t *testing.T) {
-	wantDescriptors(t, manyPunches*(MaxLocals+maxDescriptors))
-	c := newCrowd(t, manyPunches)
+	n, memory := 1000, maxMemory
+	if raceEnabled {
+		n, memory = 200, 2*maxMemory
+	}
+	wantDescriptors(t, n)
+	c := newCrowd(t, n)
 	before := usage()
 	p := peakOf(t, c)
-	t.Logf("%d punches: %+v", manyPunches, p)
-	if got := p.memory / manyPunches; got > maxMemory {
-		t.Errorf("%d bytes a punch, want %d at most", got, maxMemory)
+	t.Logf("%d punches, both ends: %+v", n, p)
+	if got := p.memory / (2 * n); got > memory {
+		t.Errorf("%d bytes a punch, want %d at most", got, memory)
 	}
-	if p.descriptors > manyPunches*maxDescriptors {
+	if p.descriptors > 2*n*maxDescriptors {
 		t.Errorf("%d file descriptors, want %d a punch at most", p.descriptors, maxDescriptors)
 	}
 	// A port may still be about to reset what has come for a punch that is over.
 	for end := time.Now().Add(testTimeout); ; runtime.Gosched() {
 		after := usage()
-		if after.descriptors == before.descriptors && after.goroutines == before.goroutines {
+		if after.descriptors <= before.descriptors && after.goroutines <= before.goroutines {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%+v, want the descriptors and goroutines as before: %+v", after, before)
+			t.Fatalf("%+v, want no more descriptors and goroutines than before: %+v", after, before)
 		}
 	}
 }
 
-// wantDescriptors skips a test where the process may not have so many.
-func wantDescriptors(t testing.TB, n int) {
+// wantDescriptors skips a test where the process may not have as many as a crowd needs.
+func wantDescriptors(t testing.TB, peers int) {
 	t.Helper()
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	n += descriptors()
+	n := descriptors() + peers*(MaxLocals+2*maxDescriptors)
 	if limit.Cur >= uint64(n) {
 		return
 	}
@@ -74,16 +79,45 @@ func wantDescriptors(t testing.TB, n int) {
 	t.Cleanup(func() { unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) })
 }
 
+var chart = flag.String("chart", "", "with -bench Punches: write the medians of all runs to this SVG `file`")
+
 // BenchmarkPunches measures punches at once, both ends and their signalling in this process.
+// The chart of docs/performance.md is made by
+//
+//	go test ./holepunch -run - -bench Punches -benchtime 0.5s -count 5 -args -chart ../docs/punches.svg
 func BenchmarkPunches(b *testing.B) {
-	for _, n := range []int{1, 3, 10, 30, 100, 300, manyPunches} {
+	for _, n := range []int{1, 3, 10, 30, 100, 300, 1000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) { benchmarkPunches(b, n) })
+	}
+	if *chart != "" {
+		if err := drawPunches(*chart, measured); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
+// A cost is what one of n punches at once takes.
+type cost struct {
+	elapsed, cpu    time.Duration
+	allocated, held float64 // bytes
+}
+
+// measured is all that was, by n.
+var measured = make(map[int][]cost)
+
 func benchmarkPunches(b *testing.B, n int) {
-	wantDescriptors(b, n*(MaxLocals+maxDescriptors))
+	wantDescriptors(b, n)
 	c := newCrowd(b, n)
+	time.Sleep(2 * time.Second) // what other punches have left is forgotten
+	// The runtime takes stacks by 32 KiB, so a few punches are measured several times.
+	var at peak
+	peaks := max(1, 100/n)
+	for range peaks {
+		p := peakOf(b, c)
+		at.memory += p.memory
+		at.descriptors += p.descriptors
+		at.goroutines += p.goroutines
+	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	cpu := cpuTime(b)
@@ -96,17 +130,23 @@ func benchmarkPunches(b *testing.B, n int) {
 	}
 	cpu = cpuTime(b) - cpu
 	runtime.ReadMemStats(&after)
-	p := peakOf(b, c)
 
-	punches := float64(rounds * n)
+	punches := rounds * n
+	got := cost{
+		elapsed:   b.Elapsed() / time.Duration(punches),
+		cpu:       cpu / time.Duration(punches),
+		allocated: float64(after.TotalAlloc-before.TotalAlloc) / float64(punches),
+		held:      float64(at.memory) / float64(peaks*n),
+	}
+	measured[n] = append(measured[n], got)
 	b.ReportMetric(0, "ns/op") // of all at once
-	b.ReportMetric(float64(b.Elapsed())/punches, "ns/punch")
-	b.ReportMetric(float64(cpu)/punches, "cpu-ns/punch")
-	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/punches, "allocs/punch")
-	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/punches, "B/punch")
-	b.ReportMetric(float64(p.memory)/float64(n), "peak-B/punch")
-	b.ReportMetric(float64(p.descriptors)/float64(n), "peak-fds/punch")
-	b.ReportMetric(float64(p.goroutines)/float64(n), "goroutines/punch")
+	b.ReportMetric(float64(got.elapsed), "ns/punch")
+	b.ReportMetric(float64(got.cpu), "cpu-ns/punch")
+	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(punches), "allocs/punch")
+	b.ReportMetric(got.allocated, "B/punch")
+	b.ReportMetric(got.held, "peak-B/punch")
+	b.ReportMetric(float64(at.descriptors)/float64(peaks*n), "peak-fds/punch")
+	b.ReportMetric(float64(at.goroutines)/float64(peaks*n), "peak-goroutines/punch")
 }
 
 // A peak is what the punches of a crowd hold while each has a connection up, and is about
@@ -117,7 +157,8 @@ type peak struct {
 	goroutines  int
 }
 
-// peakOf has a crowd punch, and stops all when each has come to its handshake.
+// peakOf has a crowd punch, and measures when each has come to its handshake. Until then
+// they wait, but no longer than a handshake can.
 func peakOf(t testing.TB, c *crowd) peak {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
@@ -137,6 +178,7 @@ func peakOf(t testing.TB, c *crowd) peak {
 		arrive[peer].Do(all.Done)
 		select {
 		case <-open:
+		case <-time.After(shakeTimeout / 2):
 		case <-ctx.Done():
 		}
 	})

@@ -50,7 +50,6 @@ func (p *punch[C]) enqueue(c *Conn) {
 	if p.initiator {
 		c.choices = p.choices
 	}
-	p.came.Store(true)
 	if p.stagger == 0 { // it is the first
 		p.stagger = min(max(time.Since(p.begin)*5/4, minStagger), maxStagger)
 	}

@@ -22,6 +22,11 @@ const (
 	// wait for ever.
 	maxEarly = 5 * time.Second
 
+	// maxBelated is how long after the end of an Expectation connections may still come
+	// for it, which were under way or in the listener's queue. They are nobody else's: a
+	// peer that shares the address would wait for a word from them.
+	maxBelated = time.Second
+
 	// handoverBuffer is how many accepted connections an Expectation holds
 	// for a receiver that is busy. More than that are reset.
 	handoverBuffer = 16
@@ -91,7 +96,8 @@ type reception struct {
 	all     map[*Expectation]struct{}
 	open    int // how many have not said whom they expect
 	wanting map[netip.AddrPort][]*Expectation
-	waiting []*arrival // in the order of their coming
+	ended   map[netip.AddrPort]*Expectation // candidates of the latest to end, for maxBelated
+	waiting []*arrival                      // in the order of their coming
 }
 
 // An arrival is an accepted connection that nobody has yet.
@@ -138,7 +144,11 @@ func (r *reception) settle(a *arrival) bool {
 	waited := time.Since(a.since)
 	switch {
 	case r.hand(a, a.remote):
-	case (r.open == 0 || waited >= maxAmbiguous) && r.hand(a, anyPort(a.remote)):
+	case r.open > 0 && waited < maxAmbiguous:
+		return false
+	case r.ended[a.remote] != nil:
+		Reset(a.TCPConn)
+	case r.hand(a, anyPort(a.remote)):
 	case r.open > 0 && waited < maxEarly:
 		return false
 	default:
@@ -193,7 +203,9 @@ func (r *reception) add() *Expectation {
 		return e
 	}
 	if r.all == nil {
-		r.all, r.wanting = make(map[*Expectation]struct{}), make(map[netip.AddrPort][]*Expectation)
+		r.all = make(map[*Expectation]struct{})
+		r.wanting = make(map[netip.AddrPort][]*Expectation)
+		r.ended = make(map[netip.AddrPort]*Expectation)
 	}
 	r.all[e] = struct{}{}
 	r.open++
@@ -223,7 +235,21 @@ func (r *reception) remove(e *Expectation) {
 	r.forget(e)
 	delete(r.all, e)
 	e.end()
+	for _, c := range e.from {
+		r.ended[c] = e
+	}
+	time.AfterFunc(maxBelated, func() { r.forgetEnded(e) })
 	r.review()
+}
+
+func (r *reception) forgetEnded(e *Expectation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range e.from {
+		if r.ended[c] == e {
+			delete(r.ended, c)
+		}
+	}
 }
 
 // forget undoes what an Expectation said of whom it expects, or that it is open.

@@ -71,6 +71,32 @@ func TestNothingWaitsForEver(t *testing.T) {
 	wantReset(t, dial(t, pa))
 }
 
+// What comes for an Expectation that has just ended is not handed to another of the
+// same address.
+func TestBelatedConnectionIsNobodyElses(t *testing.T) {
+	p, pa := open4(t)
+	q, qa := open4(t)
+	r, ra := open4(t)
+	ended, other := p.Expect(), p.Expect()
+	defer other.Close()
+	ended.From([]netip.AddrPort{qa})
+	other.From([]netip.AddrPort{netip.AddrPortFrom(ra.Addr(), ra.Port()-1)})
+	ended.Close()
+	wantRefusal(t, q, pa)
+	connect(t, r, pa)
+	if got := remoteOf(next(t, other)); got != ra {
+		t.Fatalf("got %v, want %v", got, ra)
+	}
+	// Until it is expected anew.
+	again := p.Expect()
+	defer again.Close()
+	connect(t, q, pa)
+	again.From([]netip.AddrPort{qa})
+	if got := remoteOf(next(t, again)); got != qa {
+		t.Fatalf("got %v, want %v", got, qa)
+	}
+}
+
 // An Expectation may be told anew, and after its end.
 func TestFromAgain(t *testing.T) {
 	p, pa := open4(t)
