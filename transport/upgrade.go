@@ -44,20 +44,18 @@ func (t *Transport) shake(p peer.ID, dir network.Direction, agreed sec.SecureTra
 				return nil, err
 			}
 		}
-		if agreed == nil {
-			// The peer takes the connection for secured in the course of the upgrade.
-			if err := c.Choose(ctx); err != nil {
-				return nil, err
-			}
-		}
 		scope, err := t.openScope(ctx, p, dir, maconn, c.Candidate)
 		if err != nil {
 			return refused(c, err)
 		}
+		choose := func() error { return c.Choose(ctx) }
 		var conn tpt.CapableConn
 		if agreed != nil {
-			conn, err = t.upgradeAs(ctx, agreed, maconn, p, scope, func() error { return c.Choose(ctx) })
+			conn, err = t.upgradeAs(ctx, agreed, maconn, p, scope, choose)
 		} else {
+			if dir == network.DirOutbound {
+				maconn = &choosingConn{Conn: maconn, rw: maconn, choose: choose}
+			}
 			conn, err = t.upgrader.Upgrade(ctx, t, maconn, dir, p, scope)
 		}
 		if err != nil {
