@@ -80,7 +80,7 @@ type punch[C io.Closer] struct {
 	workers  sync.WaitGroup
 	attempts atomic.Int64          // connects tried; shared
 	lastErr  atomic.Pointer[error] // of connect; shared
-	came     atomic.Bool           // there is a connection; shared
+	came     atomic.Bool           // there is a connection to a candidate; shared
 
 	begin       time.Time
 	stopConnect context.CancelFunc
@@ -90,7 +90,7 @@ type punch[C io.Closer] struct {
 	shaking   map[*Conn]struct{} // in their handshake
 	asking    []choice           // whether to be chosen
 	chosen    *Conn
-	stagger   time.Duration // between the beginnings of two handshakes; 0 until there is a connection
+	stagger   time.Duration // between the beginnings of two handshakes; 0 until there is a connection to a candidate
 	patient   bool          // it has not run out
 	won       bool
 	over      bool  // no more is begun

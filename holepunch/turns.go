@@ -50,15 +50,24 @@ func (p *punch[C]) enqueue(c *Conn) {
 	if p.initiator {
 		c.choices = p.choices
 	}
-	p.came.Store(true)
-	if p.stagger == 0 { // it is the first
-		p.stagger = min(max(time.Since(p.begin)*5/4, minStagger), maxStagger)
-	}
-	if len(p.queue) >= maxQueue {
-		p.giveUp(c, errors.New("too many connections wait"))
-		return
+	if c.Candidate { // a stranger's says nothing of the way to the peer
+		p.came.Store(true)
+		if p.stagger == 0 { // it is the first
+			p.stagger = min(max(time.Since(p.begin)*5/4, minStagger), maxStagger)
+		}
 	}
 	p.queue = append(p.queue, c)
+	if len(p.queue) > maxQueue {
+		p.makeRoom()
+	}
+}
+
+// makeRoom gives up the stranger's connection that has waited longest, or else a candidate's.
+func (p *punch[C]) makeRoom() {
+	i := max(0, slices.IndexFunc(p.queue, func(c *Conn) bool { return !c.Candidate }))
+	c := p.queue[i]
+	p.queue = slices.Delete(p.queue, i, i+1)
+	p.giveUp(c, errors.New("too many connections wait"))
 }
 
 // turns starts the handshakes whose turn it is. When a responder has a secured
