@@ -123,10 +123,11 @@ func (p *punch[C]) paired(i, j int) bool {
 	return min(i, last) == min(j, len(p.Locals)-1)
 }
 
-// wait is how long our i-th port does not connect to a candidate yet.
+// wait is how long our i-th port does not connect to a candidate yet. What is known of our NAT is of
+// IPv4; a firewall in IPv6 lets in what was sent to.
 func (p *punch[C]) wait(i int, to Candidate) time.Duration {
 	switch {
-	case !throughNAT(to):
+	case !throughNAT(to), ipv6(to):
 		return 0
 	case p.Passive:
 		return passiveWait
