@@ -16,6 +16,7 @@ import (
 	tpt "github.com/libp2p/go-libp2p/core/transport"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
+	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 	msmux "github.com/multiformats/go-multistream"
 
@@ -101,6 +102,63 @@ func TestSilentStrangerIsNotChosen(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSecondHandshakeBeyondLimits: where resource limits have room for one connection, a handshake beside
+// the first one is none that the host refuses of the peer.
+func TestSecondHandshakeBeyondLimits(t *testing.T) {
+	_, ours := upgradeSide(t, []string{noise.ID}, nil)
+	p, _ := upgradeSide(t, []string{noise.ID}, nil)
+	taken := make(chan struct{})
+	ours.rcmgr = &roomForOne{taken: taken}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	shake := ours.shake(p, network.DirOutbound, nil, cancel)
+
+	first, endFirst := context.WithCancel(ctx)
+	var firstOver sync.WaitGroup
+	defer firstOver.Wait()
+	defer endFirst()
+	one, other := punched(t), punched(t)
+	firstOver.Go(func() { shake(first, one) })
+	<-taken
+	if c, err := shake(ctx, other); err == nil {
+		c.Close()
+		t.Error("secured")
+	}
+	if err := context.Cause(ctx); err != nil {
+		t.Errorf("the punch was ended: %v", err)
+	}
+}
+
+// punched is a connection to a candidate where nobody says anything.
+func punched(t *testing.T) *holepunch.Conn {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	c, err := net.Dial("tcp4", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return &holepunch.Conn{TCPConn: c.(*net.TCPConn), Candidate: true}
+}
+
+// roomForOne is a resource manager that has room for one connection.
+type roomForOne struct {
+	network.NullResourceManager
+	taken chan struct{} // closed when it has one
+	full  atomic.Bool
+}
+
+func (r *roomForOne) OpenConnection(network.Direction, bool, ma.Multiaddr) (network.ConnManagementScope, error) {
+	if r.full.Swap(true) {
+		return nil, network.ErrResourceLimitExceeded
+	}
+	close(r.taken)
+	return &network.NullScope{}, nil
 }
 
 // TestRepeatedHelloIsNotChosen: anybody can have a TLS client repeat its ClientHello.

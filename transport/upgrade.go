@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -28,6 +29,7 @@ func (t *Transport) shake(p peer.ID, dir network.Direction, agreed sec.SecureTra
 		}
 		return nil, err
 	}
+	var accounted atomic.Int32 // handshakes under way that the resource manager knows of
 	return func(ctx context.Context, c *holepunch.Conn) (tpt.CapableConn, error) {
 		maconn, err := manet.WrapNetConn(c.TCPConn)
 		if err != nil {
@@ -46,8 +48,13 @@ func (t *Transport) shake(p peer.ID, dir network.Direction, agreed sec.SecureTra
 		}
 		scope, err := t.openScope(ctx, p, dir, maconn, c.Candidate)
 		if err != nil {
+			if accounted.Load() > 0 {
+				return nil, err // there may be room for one, and another handshake has it
+			}
 			return refused(c, err)
 		}
+		accounted.Add(1)
+		defer accounted.Add(-1)
 		choose := func() error { return c.Choose(ctx) }
 		var conn tpt.CapableConn
 		if agreed != nil {
