@@ -29,7 +29,7 @@ func (t *Transport) shake(p peer.ID, dir network.Direction, agreed sec.SecureTra
 		}
 		return nil, err
 	}
-	var accounted atomic.Int32 // handshakes under way that the resource manager knows of
+	var accounted atomic.Int32 // connections that the resource manager knows of: in their handshake, or secured
 	return func(ctx context.Context, c *holepunch.Conn) (tpt.CapableConn, error) {
 		maconn, err := manet.WrapNetConn(c.TCPConn)
 		if err != nil {
@@ -49,12 +49,11 @@ func (t *Transport) shake(p peer.ID, dir network.Direction, agreed sec.SecureTra
 		scope, err := t.openScope(ctx, p, dir, maconn, c.Candidate)
 		if err != nil {
 			if accounted.Load() > 0 {
-				return nil, err // there may be room for one, and another handshake has it
+				return nil, err // there may be room for one, and another has it
 			}
 			return refused(c, err)
 		}
 		accounted.Add(1)
-		defer accounted.Add(-1)
 		choose := func() error { return c.Choose(ctx) }
 		var conn tpt.CapableConn
 		if agreed != nil {
@@ -67,6 +66,7 @@ func (t *Transport) shake(p peer.ID, dir network.Direction, agreed sec.SecureTra
 		}
 		if err != nil {
 			scope.Done()
+			accounted.Add(-1)
 			return nil, err
 		}
 		return conn, nil
