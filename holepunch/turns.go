@@ -152,14 +152,21 @@ func (p *punch[C]) finish(r result[C]) {
 	}
 }
 
-// choose chooses the connection that has asked first, if none is chosen.
+// choose chooses the connection that has asked first, if none is chosen, and tells it as often as
+// it has asked. When the punch is over, none of those left is to get any further.
 func (p *punch[C]) choose() {
-	if p.chosen != nil || len(p.asking) == 0 {
+	if p.over {
 		return
 	}
-	p.chosen = p.asking[0].conn
-	close(p.asking[0].granted)
-	p.asking = p.asking[1:]
+	if p.chosen == nil && len(p.asking) > 0 {
+		p.chosen = p.asking[0].conn
+	}
+	p.asking = slices.DeleteFunc(p.asking, func(q choice) bool {
+		if q.conn == p.chosen {
+			close(q.granted)
+		}
+		return q.conn == p.chosen
+	})
 }
 
 func (p *punch[C]) giveUp(c *Conn, err error) {
