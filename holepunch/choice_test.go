@@ -46,6 +46,24 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// TestCandidate: a port that was guessed is none that the peer has named, and anybody's server may
+// be there. If it were taken for the peer's, eight of them would end the punch.
+func TestCandidate(t *testing.T) {
+	named, guessed := listenSomewhere(t), listenSomewhere(t)
+	p := &punch[*Conn]{Punch: Punch{Remote: Reflexive(named)}}
+	for _, to := range []netip.AddrPort{named, guessed} {
+		nc, err := net.Dial("tcp4", to.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		c := newConn(nc.(*net.TCPConn), false)
+		if p.enqueue(c); c.Candidate != (to == named) {
+			t.Errorf("to %s: candidate is %v", to, c.Candidate)
+		}
+	}
+}
+
 // listenSomewhere has the kernel accept connections.
 func listenSomewhere(t *testing.T) netip.AddrPort {
 	t.Helper()

@@ -44,8 +44,8 @@ func (p *punch[C]) enqueue(c *Conn) {
 	kind := Connected
 	if c.Accepted {
 		kind = Accepted
-		c.Candidate = slices.Contains(addrsOf(p.Remote), c.Remote())
 	}
+	c.Candidate = slices.Contains(addrsOf(p.Remote), c.Remote())
 	p.trace(Event{Kind: kind, Local: c.local(), Remote: c.Remote()})
 	if p.initiator {
 		c.choices = p.choices
