@@ -25,7 +25,7 @@ func TestChoose(t *testing.T) {
 			got, err := Open(t.Context(), p, func(ctx context.Context, c *Conn) (*Conn, error) {
 				if calls.Add(1) == 1 {
 					<-both
-					err := c.Choose(ctx)
+					err := errors.Join(c.Choose(ctx), c.Choose(ctx)) // once is enough
 					close(chosen)
 					return c, errors.Join(err, failure)
 				}
@@ -43,6 +43,24 @@ func TestChoose(t *testing.T) {
 				t.Errorf("the second was told %v, when the first had %v", err, failure)
 			}
 		})
+	}
+}
+
+// TestCandidate: a port that was guessed is none that the peer has named, and anybody's server may
+// be there. If it were taken for the peer's, eight of them would end the punch.
+func TestCandidate(t *testing.T) {
+	named, guessed := listenSomewhere(t), listenSomewhere(t)
+	p := &punch[*Conn]{Punch: Punch{Remote: Reflexive(named)}}
+	for _, to := range []netip.AddrPort{named, guessed} {
+		nc, err := net.Dial("tcp4", to.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		c := newConn(nc.(*net.TCPConn), false)
+		if p.enqueue(c); c.Candidate != (to == named) {
+			t.Errorf("to %s: candidate is %v", to, c.Candidate)
+		}
 	}
 }
 

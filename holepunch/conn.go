@@ -34,7 +34,7 @@ type Conn struct {
 // the same ports meets it.
 func newConn(c *net.TCPConn, accepted bool) *Conn {
 	c.SetLinger(0)
-	return &Conn{TCPConn: c, Accepted: accepted, Candidate: !accepted} // we connect to candidates
+	return &Conn{TCPConn: c, Accepted: accepted}
 }
 
 // A choice is the question whether a connection is to be the one.

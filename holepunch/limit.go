@@ -11,8 +11,8 @@ import (
 
 // The SYNs that a peer's candidates can draw from a host, for nobody may use it
 // to scan or to flood. A punch between RST NATs with a short path sends some
-// 60 SYNs a second to a candidate while it is quick, which is 3 s: that is the
-// burst. What follows is the sustained rate of one peer, and of all together.
+// 60 SYNs a second to a candidate while it is quick, which is 3 s; the burst is enough for
+// that, and for the first two seconds of two pairs of ports. What follows is the sustained rate of one peer, and of all together.
 const (
 	peerBurst = 256
 	peerRate  = 32 // SYNs a second

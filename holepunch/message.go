@@ -92,8 +92,12 @@ func unmarshal(p *pb.Message) (*message, error) {
 	}
 	for _, c := range p.Candidates {
 		a, ok := fromBytes(c.GetAddr())
-		if ok && c.Kind >= pb.Candidate_REFLEXIVE && c.Kind <= pb.Candidate_LAN && c.Local < MaxLocals {
-			m.terms.Candidates = append(m.terms.Candidates, Candidate{Kind: c.Kind, Addr: a, Local: int(c.Local)})
+		local := c.GetLocal()
+		if c.GetKind() != pb.Candidate_REFLEXIVE {
+			local = 0 // it has no meaning there
+		}
+		if ok && c.Kind >= pb.Candidate_REFLEXIVE && c.Kind <= pb.Candidate_LAN && local < MaxLocals {
+			m.terms.Candidates = append(m.terms.Candidates, Candidate{Kind: c.Kind, Addr: a, Local: int(local)})
 		}
 	}
 	m.target, _ = fromBytes(p.Target)

@@ -89,7 +89,7 @@ type punch[C io.Closer] struct {
 	shaking   map[*Conn]struct{} // in their handshake
 	asking    []choice           // whether to be chosen
 	chosen    *Conn
-	stagger   time.Duration // between the beginnings of two handshakes; 0 until there is a connection
+	stagger   time.Duration // between the beginnings of two handshakes; 0 until there is a connection to a candidate
 	patient   bool          // it has not run out
 	won       bool
 	over      bool  // no more is begun

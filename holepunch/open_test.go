@@ -179,6 +179,63 @@ func TestStrangerDoesNotWin(t *testing.T) {
 	}
 }
 
+// Strangers that take every place there is to wait in do not keep the peer out.
+func TestCrowdOfStrangersDoesNotWin(t *testing.T) {
+	for _, victim := range []string{"initiator", "responder"} {
+		t.Run(victim, func(t *testing.T) {
+			t.Parallel()
+			a, b := newSide(t), newSide(t)
+			v, peer := a, b
+			if victim == "responder" {
+				v, peer = b, a
+			}
+			more := make(chan []Candidate)
+			p := v.punch(peer)
+			p.Remote, p.More = nil, more // until the strangers are there
+			came := make(chan struct{}, 1000)
+			p.Trace = func(e Event) {
+				switch {
+				case e.Kind == Accepted && e.Remote != peer.addr:
+					came <- struct{}{}
+				case e.Kind == Unsecured && e.Remote == peer.addr:
+					t.Errorf("the peer's connection was given up: %v", e.Err)
+				}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
+			defer cancel()
+			var both sync.WaitGroup
+			defer both.Wait()
+			both.Go(func() { runSide(ctx, t, p, victim == "initiator") })
+
+			for range maxStrangers + maxQueue {
+				c, err := net.Dial("tcp4", v.addr.String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				<-came
+			}
+			more <- Reflexive(peer.addr)
+			runSide(ctx, t, peer.punch(v), victim != "initiator")
+		})
+	}
+}
+
+func runSide(ctx context.Context, t *testing.T, p Punch, initiator bool) {
+	var c *net.TCPConn
+	var err error
+	if initiator {
+		c, err = Open(ctx, p, shakeInitiator)
+	} else {
+		err = Serve(ctx, p, shakeResponder, func(s *net.TCPConn) { c = s })
+	}
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	tcpport.Reset(c)
+}
+
 func TestOpenSaysWhyNot(t *testing.T) {
 	t.Run("refused", func(t *testing.T) {
 		a, b := newSide(t), newSide(t)

@@ -1,8 +1,10 @@
 package holepunch
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
@@ -30,6 +32,41 @@ func TestPairs(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestCrossedPairsAreSlow: where NATs answer with RST, what a peer's candidates may draw of SYNs goes
+// to the pairs.
+func TestCrossedPairsAreSlow(t *testing.T) {
+	var p Punch
+	for i := range MaxLocals {
+		here, there := newSide(t), newSide(t)
+		there.port.Close() // refuses
+		here.expect.From(nil)
+		p.Locals = append(p.Locals, Local{here.port, here.expect})
+		p.Remote = append(p.Remote, Candidate{Kind: pb.Candidate_REFLEXIVE, Addr: there.addr, Local: i})
+	}
+	p.Window = 5 * crossWait
+	var mu sync.Mutex
+	var paired, crossed int
+	p.Trace = func(e Event) {
+		if e.Kind != Connecting {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		i := slices.IndexFunc(p.Locals, func(l Local) bool { return l.Port.Number() == e.Local })
+		if e.Remote == p.Remote[i].Addr {
+			paired++
+		} else {
+			crossed++
+		}
+	}
+	if _, err := Open(t.Context(), p, shakeInitiator); !errors.Is(err, ErrNoConnection) {
+		t.Fatal(err)
+	}
+	if crossed == 0 || paired < 3*crossed {
+		t.Errorf("%d connects between pairs, and %d between others", paired, crossed)
 	}
 }
 

@@ -85,10 +85,13 @@ func Predict(a, b stun.Behaviour) Outcome {
 // NAT lets anybody in, and its own SYNs would come from a port that the peer does not
 // know. They could only be refused; and with the refusal the NAT has a session with the
 // peer's endpoint at another port than the one that the peer connects to, and may
-// drop the peer's SYN as none of it.
+// drop the peer's SYN as none of it. A peer of that kind refuses nothing, and does not wait either.
 func Passive(own, theirs stun.Behaviour) bool {
-	return listening(own) == exact && foresight(own) != exact && foresight(theirs) != none
+	return welcomes(own) && !welcomes(theirs) && foresight(theirs) != none
 }
+
+// welcomes tells whether a NAT lets anybody in, but gives each destination another port.
+func welcomes(b stun.Behaviour) bool { return listening(b) == exact && foresight(b) != exact }
 
 // Lone tells whether no SYN of its peer gets to a host, whoever that is: then all depends on the host's own,
 // and on when they come to the peer's NAT.

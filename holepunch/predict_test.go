@@ -20,8 +20,13 @@ var (
 	random     = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Random}
 	randomADF  = stun.Behaviour{Mapping: stun.ADM, Filtering: stun.ADF, Ports: stun.Random}
 	randomEIF  = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.EIF, Ports: stun.Random}
+	seqEIF     = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.EIF, Ports: stun.Sequential, Step: 1}
 	nothing    = stun.Behaviour{}
 )
+
+// behaviours is all of them.
+var behaviours = []stun.Behaviour{openHost, fullCone, restricted, portFilter, noBareSYN, noBareADF,
+	preserving, sequential, seqADF, random, randomADF, randomEIF, seqEIF, nothing}
 
 func TestPredict(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -68,6 +73,9 @@ func TestPassive(t *testing.T) {
 		"towards a foretold port":         {randomEIF, sequential, true},
 		"towards one that is not known":   {randomEIF, random, false},
 		"both let anybody in":             {randomEIF, randomEIF, false},
+		"both, at a foretold port":        {seqEIF, seqEIF, false},
+		"both, one at a foretold port":    {randomEIF, seqEIF, false},
+		"and the other way round":         {seqEIF, randomEIF, false},
 		"known port":                      {fullCone, portFilter, false},
 		"filter":                          {random, portFilter, false},
 		"nothing known":                   {nothing, nothing, false},
@@ -101,19 +109,28 @@ func TestLone(t *testing.T) {
 	}
 }
 
+// TestOneConnects: two sides do not both wait for the other to connect.
+func TestOneConnects(t *testing.T) {
+	for _, a := range behaviours {
+		for _, b := range behaviours {
+			if Passive(a, b) && Passive(b, a) {
+				t.Errorf("%v and %v wait for each other", a, b)
+			}
+		}
+	}
+}
+
 // To learn more never makes a way out of none: what is unknown is taken for the
 // better.
 func TestPredictKnowingLessIsNeverWorse(t *testing.T) {
-	all := []stun.Behaviour{openHost, fullCone, restricted, portFilter, noBareSYN, noBareADF,
-		preserving, sequential, seqADF, random, randomADF, randomEIF}
 	forget := map[string]func(*stun.Behaviour){
 		"mapping":   func(b *stun.Behaviour) { b.Mapping = stun.MappingUnknown },
 		"filtering": func(b *stun.Behaviour) { b.Filtering = stun.FilteringUnknown },
 		"ports":     func(b *stun.Behaviour) { b.Ports = stun.PortsUnknown },
 		"bare SYN":  func(b *stun.Behaviour) { b.BareSYN = stun.Unknown },
 	}
-	for _, a := range all {
-		for _, b := range all {
+	for _, a := range behaviours {
+		for _, b := range behaviours {
 			for what, f := range forget {
 				less := a
 				f(&less)

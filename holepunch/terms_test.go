@@ -182,3 +182,26 @@ func TestBehaviourOfALaterVersion(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
+
+// A candidate that is no reflexive address leads to the first port, whatever the peer says.
+func TestOnlyReflexiveCandidatesHaveASecondPort(t *testing.T) {
+	addr := toBytes(netip.MustParseAddrPort("46.0.1.1:40000"))
+	p := &pb.Message{Attempt: make([]byte, len(attemptID{})), Candidates: []*pb.Candidate{
+		{Kind: pb.Candidate_REFLEXIVE, Addr: addr, Local: 1},
+		{Kind: pb.Candidate_REFLEXIVE, Addr: addr, Local: 2}, // of a later version
+		{Kind: pb.Candidate_PREDICTED, Addr: addr, Local: 2},
+		{Kind: pb.Candidate_LISTENER, Addr: addr, Local: 1},
+		{Kind: pb.Candidate_LAN, Addr: addr, Local: 1<<32 - 1},
+	}}
+	m, err := unmarshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var locals []int
+	for _, c := range m.terms.Candidates {
+		locals = append(locals, c.Local)
+	}
+	if want := []int{1, 0, 0, 0}; !slices.Equal(locals, want) {
+		t.Errorf("got %v, want %v", locals, want)
+	}
+}

@@ -44,20 +44,27 @@ func (p *punch[C]) enqueue(c *Conn) {
 	kind := Connected
 	if c.Accepted {
 		kind = Accepted
-		c.Candidate = slices.Contains(addrsOf(p.Remote), c.Remote())
 	}
+	c.Candidate = slices.Contains(addrsOf(p.Remote), c.Remote())
 	p.trace(Event{Kind: kind, Local: c.local(), Remote: c.Remote()})
 	if p.initiator {
 		c.choices = p.choices
 	}
-	if p.stagger == 0 { // it is the first
+	if c.Candidate && p.stagger == 0 { // the first; a stranger's says nothing of the way to the peer
 		p.stagger = min(max(time.Since(p.begin)*5/4, minStagger), maxStagger)
 	}
-	if len(p.queue) >= maxQueue {
-		p.giveUp(c, errors.New("too many connections wait"))
-		return
-	}
 	p.queue = append(p.queue, c)
+	if len(p.queue) > maxQueue {
+		p.makeRoom()
+	}
+}
+
+// makeRoom gives up the stranger's connection that has waited longest, or else a candidate's.
+func (p *punch[C]) makeRoom() {
+	i := max(0, slices.IndexFunc(p.queue, func(c *Conn) bool { return !c.Candidate }))
+	c := p.queue[i]
+	p.queue = slices.Delete(p.queue, i, i+1)
+	p.giveUp(c, errors.New("too many connections wait"))
 }
 
 // turns starts the handshakes whose turn it is. When a responder has a secured
@@ -142,14 +149,21 @@ func (p *punch[C]) finish(r result[C]) {
 	}
 }
 
-// choose chooses the connection that has asked first, if none is chosen.
+// choose chooses the connection that has asked first, if none is chosen, and tells it as often as
+// it has asked. When the punch is over, none of those left is to get any further.
 func (p *punch[C]) choose() {
-	if p.chosen != nil || len(p.asking) == 0 {
+	if p.over {
 		return
 	}
-	p.chosen = p.asking[0].conn
-	close(p.asking[0].granted)
-	p.asking = p.asking[1:]
+	if p.chosen == nil && len(p.asking) > 0 {
+		p.chosen = p.asking[0].conn
+	}
+	p.asking = slices.DeleteFunc(p.asking, func(q choice) bool {
+		if q.conn == p.chosen {
+			close(q.granted)
+		}
+		return q.conn == p.chosen
+	})
 }
 
 func (p *punch[C]) giveUp(c *Conn, err error) {

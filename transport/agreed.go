@@ -3,10 +3,8 @@ package transport
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"slices"
-	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -50,8 +48,7 @@ func (t *Transport) agreed(theirs []string) sec.SecureTransport {
 }
 
 // upgradeAs upgrades a connection as initiator, with a security protocol that the
-// peer is known to negotiate. It calls choose before it says anything that makes the peer take the
-// connection for secured.
+// peer is known to negotiate.
 func (t *Transport) upgradeAs(ctx context.Context, s sec.SecureTransport, c manet.Conn, p peer.ID, scope network.ConnManagementScope, choose func() error) (tpt.CapableConn, error) {
 	// The network's protector goes below what is said beforehand, and an
 	// Upgrader would put it above.
@@ -70,16 +67,9 @@ func (t *Transport) upgradeAs(ctx context.Context, s sec.SecureTransport, c mane
 
 // An agreedConn is a connection over which the peer negotiates a security protocol.
 type agreedConn struct {
-	manet.Conn
-	lazy    io.ReadWriter // sends the proposal with the first write, and reads the consent before anything else
-	propose []byte        // what is left of the Upgrader's proposal
-	consent []byte        // and of what it gets for it
-
-	// choose is called before the client's second message, its last in TLS 1.3 and in Noise's XX, after
-	// which the server takes the connection for secured.
-	choose   func() error
-	answered atomic.Bool // something of the server's first message was read
-	chosen   bool        // owned by Write, of which there is one at a time
+	choosingConn
+	propose []byte // what is left of the Upgrader's proposal
+	consent []byte // and of what it gets for it
 }
 
 func newAgreedConn(c manet.Conn, below net.Conn, id protocol.ID, choose func() error) *agreedConn {
@@ -88,12 +78,10 @@ func newAgreedConn(c manet.Conn, below net.Conn, id protocol.ID, choose func() e
 		proposal = append(proposal, varint.ToUvarint(uint64(len(token)+1))...)
 		proposal = append(proposal, token+"\n"...)
 	}
-	return &agreedConn{Conn: c, lazy: msmux.NewMSSelect(below, id), propose: proposal, consent: proposal, choose: choose}
+	// It sends the proposal with the first write, and reads the consent before anything else.
+	lazy := msmux.NewMSSelect(below, id)
+	return &agreedConn{choosingConn{Conn: c, rw: lazy, choose: choose}, proposal, proposal}
 }
-
-// changeCipherSpec is what a TLS client sends, for the sake of middleboxes, before it has read the
-// whole of the server's message (RFC 8446, D.4). Nothing follows from it.
-const changeCipherSpec = "\x14\x03\x03\x00\x01\x01"
 
 func (c *agreedConn) Read(b []byte) (int, error) {
 	if len(c.consent) > 0 {
@@ -101,22 +89,12 @@ func (c *agreedConn) Read(b []byte) (int, error) {
 		c.consent = c.consent[n:]
 		return n, nil
 	}
-	n, err := c.lazy.Read(b)
-	if n > 0 && !c.answered.Load() {
-		c.answered.Store(true)
-	}
-	return n, err
+	return c.choosingConn.Read(b)
 }
 
 func (c *agreedConn) Write(b []byte) (int, error) {
-	if !c.chosen && c.answered.Load() && string(b) != changeCipherSpec {
-		if err := c.choose(); err != nil {
-			return 0, err
-		}
-		c.chosen = true
-	}
 	if len(c.propose) == 0 {
-		return c.lazy.Write(b)
+		return c.choosingConn.Write(b)
 	}
 	n := min(len(b), len(c.propose))
 	if string(b[:n]) != string(c.propose[:n]) {
@@ -126,6 +104,6 @@ func (c *agreedConn) Write(b []byte) (int, error) {
 	if n == len(b) {
 		return n, nil
 	}
-	rest, err := c.lazy.Write(b[n:])
+	rest, err := c.choosingConn.Write(b[n:])
 	return n + rest, err
 }

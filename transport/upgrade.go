@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -28,6 +29,7 @@ func (t *Transport) shake(p peer.ID, dir network.Direction, agreed sec.SecureTra
 		}
 		return nil, err
 	}
+	var accounted atomic.Int32 // connections that the resource manager knows of: in their handshake, or secured
 	return func(ctx context.Context, c *holepunch.Conn) (tpt.CapableConn, error) {
 		maconn, err := manet.WrapNetConn(c.TCPConn)
 		if err != nil {
@@ -44,24 +46,27 @@ func (t *Transport) shake(p peer.ID, dir network.Direction, agreed sec.SecureTra
 				return nil, err
 			}
 		}
-		if agreed == nil {
-			// The peer takes the connection for secured in the course of the upgrade.
-			if err := c.Choose(ctx); err != nil {
-				return nil, err
-			}
-		}
 		scope, err := t.openScope(ctx, p, dir, maconn, c.Candidate)
 		if err != nil {
+			if accounted.Load() > 0 {
+				return nil, err // there may be room for one, and another has it
+			}
 			return refused(c, err)
 		}
+		accounted.Add(1)
+		choose := func() error { return c.Choose(ctx) }
 		var conn tpt.CapableConn
 		if agreed != nil {
-			conn, err = t.upgradeAs(ctx, agreed, maconn, p, scope, func() error { return c.Choose(ctx) })
+			conn, err = t.upgradeAs(ctx, agreed, maconn, p, scope, choose)
 		} else {
+			if dir == network.DirOutbound {
+				maconn = &choosingConn{Conn: maconn, rw: maconn, choose: choose}
+			}
 			conn, err = t.upgrader.Upgrade(ctx, t, maconn, dir, p, scope)
 		}
 		if err != nil {
 			scope.Done()
+			accounted.Add(-1)
 			return nil, err
 		}
 		return conn, nil
