@@ -96,7 +96,7 @@ func charts(p Page) ([]chart, error) {
 			}
 			ts := times(runs)
 			d := distribution{s.Name, len(ts), len(direct(ts)),
-				seconds(quantile(ts, 0.5)), seconds(quantile(ts, 0.9)), seconds(quantile(ts, 1))}
+				seconds(result.Quantile(ts, 0.5)), seconds(result.Quantile(ts, 0.9)), seconds(result.Quantile(ts, 1))}
 			c.Rows = append(c.Rows, d)
 			lines = append(lines, ecdf{s, ts})
 		}

@@ -43,7 +43,7 @@ func matrices(p Page, drawn []punch) []matrix {
 	links := make(map[cellKey]string)
 	for _, d := range drawn {
 		of := cellKey{d.Run.Impl, d.Run.A, d.Run.B}
-		if d.Run.Scenario == Matrix && links[of] == "" {
+		if d.Run.Scenario == result.Matrix && links[of] == "" {
 			links[of] = d.ID
 		}
 	}
@@ -51,7 +51,7 @@ func matrices(p Page, drawn []punch) []matrix {
 	for _, s := range allSeries {
 		cells := make(map[[2]string][]result.Run)
 		for _, r := range runsOf(p.Runs, s.Impl) {
-			if r.Scenario == Matrix {
+			if r.Scenario == result.Matrix {
 				cells[[2]string{r.A, r.B}] = append(cells[[2]string{r.A, r.B}], r)
 			}
 		}
@@ -95,7 +95,7 @@ func cellOf(runs []result.Run, punchable bool) cell {
 	case len(ok) == 0:
 		return cell{Class: "fails", Text: "✕", Words: "never direct" + why}
 	}
-	median := quantile(ok, 0.5)
+	median := result.Quantile(ok, 0.5)
 	c := cell{
 		Class: shade(median),
 		Text:  seconds(median),

@@ -21,9 +21,6 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
-// Matrix is the scenario of the runs that are the matrix's.
-const Matrix = "matrix"
-
 // A Page is what the page is about. Parts without data are left out.
 type Page struct {
 	About     string // when, where, and which versions: one line

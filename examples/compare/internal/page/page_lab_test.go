@@ -17,8 +17,8 @@ var pageFile = flag.String("page", "", "write a page of made-up runs and real pu
 func TestWritePunches(t *testing.T) {
 	p := madeUp()
 	for _, tr := range []trial{
-		{a: "eim-apdf", b: "eim-apdf", scenario: Matrix, impl: result.Simopen},
-		{a: "eim-apdf", b: "eim-apdf-rst", scenario: Matrix, impl: result.Simopen, refusals: 1},
+		{a: "eim-apdf", b: "eim-apdf", scenario: result.Matrix, impl: result.Simopen},
+		{a: "eim-apdf", b: "eim-apdf-rst", scenario: result.Matrix, impl: result.Simopen, refusals: 1},
 		{a: "public", b: "eim-apdf-random", scenario: "ports", impl: result.DCUtR, refusals: 1},
 		{a: "eim-apdf-rst", b: "eim-apdf-rst", scenario: "slow-start", impl: result.Simopen, refusals: 12},
 		{a: "eim-apdf-icmp", b: "eim-apdf-icmp", scenario: "slow-start", impl: result.DCUtR, refusals: 2},

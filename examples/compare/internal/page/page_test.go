@@ -41,14 +41,14 @@ func madeUp() Page {
 			can := punchable(a, b)
 			switch {
 			case !can:
-				add(Matrix, a, b, result.Simopen, 3, 0, 0, 1, "the peer's NAT takes a port that nobody can predict")
-				add(Matrix, a, b, result.DCUtR, 3, 0, 0, 1, "all 3 attempts failed: context deadline exceeded")
+				add(result.Matrix, a, b, result.Simopen, 3, 0, 0, 1, "the peer's NAT takes a port that nobody can predict")
+				add(result.Matrix, a, b, result.DCUtR, 3, 0, 0, 1, "all 3 attempts failed: context deadline exceeded")
 			case hard(a) || hard(b) || a == "eim-apdf-rst-rstkills":
-				add(Matrix, a, b, result.Simopen, 3, 270, 20, 0.1, "the peer did not answer")
-				add(Matrix, a, b, result.DCUtR, 3, 20900, 100, 0.4, "all 3 attempts failed: context deadline exceeded")
+				add(result.Matrix, a, b, result.Simopen, 3, 270, 20, 0.1, "the peer did not answer")
+				add(result.Matrix, a, b, result.DCUtR, 3, 20900, 100, 0.4, "all 3 attempts failed: context deadline exceeded")
 			default:
-				add(Matrix, a, b, result.Simopen, 3, 265, 20, 0, "")
-				add(Matrix, a, b, result.DCUtR, 3, 495, 20, 0, "")
+				add(result.Matrix, a, b, result.Simopen, 3, 265, 20, 0, "")
+				add(result.Matrix, a, b, result.DCUtR, 3, 495, 20, 0, "")
 			}
 		}
 	}
@@ -72,7 +72,7 @@ func madeUp() Page {
 			{"rst-asym", "NATs that answer with a RST, near peers, the relay 60 ms slower towards the listener."},
 			{"rstkills-asym", "A RST kills the mapping; the relay 60 ms slower towards the dialler."},
 			{"loss5", "5 % loss at each site."},
-			{Matrix, "All pairs of the matrix."},
+			{result.Matrix, "All pairs of the matrix."},
 		},
 		Summary: result.Summary{
 			CleanRatio: f(0.53), QUICCleanRatio: f(0.78), RSTAsymRatio: f(0.021), Loss5P50Ratio: f(0.31),
@@ -122,7 +122,7 @@ func TestWriteEscapes(t *testing.T) {
 		About: evil,
 		Kinds: []string{evil},
 		Runs: []result.Run{
-			{Scenario: Matrix, A: evil, B: evil, Impl: result.Simopen, Reason: evil},
+			{Scenario: result.Matrix, A: evil, B: evil, Impl: result.Simopen, Reason: evil},
 			{Scenario: evil, A: evil, B: evil, Impl: result.DCUtR, Reason: evil},
 		},
 		Scenarios: []Scenario{{evil, evil}},

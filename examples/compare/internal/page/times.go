@@ -21,18 +21,6 @@ func times(runs []result.Run) []float64 {
 	return ts
 }
 
-// quantile interpolates between the two times nearest to a share of all, 0 to 1. It is
-// infinite where a run that did not become direct counts.
-func quantile(ts []float64, share float64) float64 {
-	at := share * float64(len(ts)-1)
-	i := int(at)
-	rest := at - float64(i)
-	if rest == 0 || math.IsInf(ts[i], 1) {
-		return ts[i]
-	}
-	return ts[i] + rest*(ts[i+1]-ts[i])
-}
-
 // direct are the times that end.
 func direct(ts []float64) []float64 {
 	if i := slices.Index(ts, math.Inf(1)); i >= 0 {

@@ -33,7 +33,7 @@ func TestQuantile(t *testing.T) {
 		{[]float64{1, 2, never}, 0.9, never},
 		{[]float64{never, never}, 0.5, never},
 	} {
-		if got := quantile(tc.ts, tc.share); got != tc.want {
+		if got := result.Quantile(tc.ts, tc.share); got != tc.want {
 			t.Errorf("%v of %v: got %v, want %v", tc.share, tc.ts, got, tc.want)
 		}
 	}

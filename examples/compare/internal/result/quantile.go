@@ -25,21 +25,22 @@ func FiguresOf(runs []Run) Figures {
 		}
 	}
 	slices.Sort(times)
-	f.Median, f.P90 = quantile(times, 0.5), quantile(times, 0.9)
+	f.Median, f.P90 = Quantile(times, 0.5), Quantile(times, 0.9)
 	return f
 }
 
-// quantile interpolates between the values next to it, which are sorted.
-func quantile(sorted []float64, q float64) float64 {
+// Quantile interpolates between the values next to it, which are sorted: NaN if there are none.
+func Quantile(sorted []float64, q float64) float64 {
 	if len(sorted) == 0 {
 		return math.NaN()
 	}
 	at := q * float64(len(sorted)-1)
 	i := int(at)
-	if at == float64(i) {
-		return sorted[i] // the next may be infinite, and nothing of that is not a number
+	rest := at - float64(i)
+	if rest == 0 || math.IsInf(sorted[i], 1) {
+		return sorted[i] // and no infinity times nothing, or less infinity
 	}
-	return sorted[i] + (at-float64(i))*(sorted[i+1]-sorted[i])
+	return sorted[i] + rest*(sorted[i+1]-sorted[i])
 }
 
 // Ratio is a over b, or nil if there is none.
