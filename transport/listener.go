@@ -46,6 +46,11 @@ func (t *Transport) newListener(port *warmPort, addr ma.Multiaddr) *listener {
 func (l *listener) deliver(ctx context.Context, conn tpt.CapableConn) {
 	select {
 	case l.incoming <- conn:
+		return // also when ctx has ended: select would choose at random
+	default:
+	}
+	select {
+	case l.incoming <- conn:
 	case <-l.closed:
 		conn.Close()
 	case <-ctx.Done():
