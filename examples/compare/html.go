@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -13,8 +14,41 @@ import (
 	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
 )
 
-// writePage writes the page to a file.
-func writePage(file string, runs []result.Run, s result.Summary, punches []page.Punch) error {
+// A pageFile is where the page goes. It is made beside the file of that name before the first run, so that
+// what is wrong with the name is not found out after the last.
+type pageFile struct {
+	*os.File
+	name string
+}
+
+// createPage returns nil for no name.
+func createPage(name string) (*pageFile, error) {
+	if name == "" {
+		return nil, nil
+	}
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("-html %s: not a file", name)
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
+	if err != nil {
+		return nil, fmt.Errorf("-html: %w", err)
+	}
+	return &pageFile{f, name}, nil
+}
+
+// discard removes what has not become the page.
+func (f *pageFile) discard() {
+	if f != nil {
+		f.Close()
+		os.Remove(f.Name())
+	}
+}
+
+// write writes the page, and gives the file its name.
+func (f *pageFile) write(runs []result.Run, s result.Summary, punches []page.Punch) error {
+	if !whole(runs) {
+		s.Population = result.Population{}
+	}
 	p := page.Page{
 		About:     about(),
 		Runs:      runs,
@@ -26,11 +60,11 @@ func writePage(file string, runs []result.Run, s result.Summary, punches []page.
 	for _, s := range rough {
 		p.Scenarios = append(p.Scenarios, page.Scenario{Name: s.name, Words: s.what})
 	}
-	f, err := os.Create(file)
-	if err != nil {
+	const mode = 0o644 // a temporary file is its owner's alone
+	if err := errors.Join(page.Write(f, p), f.Chmod(mode), f.Close()); err != nil {
 		return err
 	}
-	return errors.Join(page.Write(f, p), f.Close())
+	return os.Rename(f.Name(), f.name)
 }
 
 // about says when and with what the comparison was made.

@@ -69,6 +69,11 @@ func compare(ctx context.Context, o *options) error {
 	if err != nil {
 		return fmt.Errorf("population.json: %w", err)
 	}
+	html, err := createPage(o.html)
+	if err != nil {
+		return err
+	}
+	defer html.discard()
 	steps := o.plan()
 	var lines *json.Encoder // nil without -json
 	var out io.Writer = os.Stdout
@@ -107,8 +112,8 @@ func compare(ctx context.Context, o *options) error {
 	if lines != nil {
 		printErr = errors.Join(printErr, lines.Encode(summaryLine{summary}))
 	}
-	if o.html != "" {
-		printErr = errors.Join(printErr, writePage(o.html, runs, summary, r.punches))
+	if html != nil {
+		printErr = errors.Join(printErr, html.write(runs, summary, r.punches))
 	}
 	return printErr
 }

@@ -81,3 +81,6 @@ func punchable(dialler, listener string) bool {
 		return known(a) && loose(a) || known(b) && loose(b)
 	}
 }
+
+// whole tells whether all pairs of the matrix were run: a few are no sample of what is met.
+func whole(runs []result.Run) bool { return len(result.Cells(runs, result.Simopen)) == len(allPairs()) }

@@ -20,18 +20,24 @@ type options struct {
 func parse(args []string) *options {
 	var o options
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
-	flags.BoolVar(&o.quick, "quick", false, "be done within a minute: one cell of each kind, and the main scenarios")
+	flags.BoolVar(&o.quick, "quick", false, "be done within a minute: each kind of NAT once on each side, and the main scenarios")
 	flags.Func("only", "`scenarios` to run, with commas between: "+strings.Join(scenarioNames(), ", "), func(s string) (err error) {
 		o.only, err = splitOnly(s)
 		return err
 	})
 	flags.IntVar(&o.runs, "runs", 0, "run each pair and scenario `n` times (default: by scenario, 3 to 20)")
-	flags.Uint64Var(&o.seed, "seed", 1, "of what is random in the lab")
+	flags.Uint64Var(&o.seed, "seed", 1, "seed of the lab's random `numbers`")
 	flags.BoolVar(&o.json, "json", false, "print JSON lines and nothing else: a run each, and at the end a summary")
 	flags.StringVar(&o.html, "html", "", "write a page with charts and a ladder diagram of each first punch to `file`")
+	var wrong error
 	console.Parse(flags, args, func() error {
-		if o.runs < 0 {
-			return errors.New("-runs is negative")
+		flags.Visit(func(f *flag.Flag) {
+			if f.Name == "runs" && o.runs < 1 {
+				wrong = errors.New("-runs must be at least 1")
+			}
+		})
+		if wrong != nil {
+			return wrong
 		}
 		return console.NoArgs(flags)
 	})

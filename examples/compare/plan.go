@@ -42,7 +42,11 @@ func (o *options) plan() []step {
 		if !o.wants(s.name) {
 			continue
 		}
-		for run := range o.count(s.runs, s.quick) {
+		quick := s.quick
+		if len(o.only) > 0 {
+			quick = max(quick, 1) // it was asked for by its name
+		}
+		for run := range o.count(s.runs, quick) {
 			for _, b := range o.bouts(&s, run+1) {
 				if o.quick && b.estimate() > direct {
 					slow = append(slow, b)

@@ -91,11 +91,11 @@ var rough = []scenario{
 	{
 		name: "one-sided-eif", what: "the dialler's NAT lets in anybody, the listener's ports are random",
 		a: open, b: random, peers: 20 * ms, relay: 10 * ms,
-		impls: overTCP, runs: 3, dcutr: 22 * time.Second,
+		impls: overTCP, runs: 5, dcutr: 22 * time.Second,
 	},
 	{
 		name: "one-sided-adf", what: "the dialler's NAT lets in known addresses, the listener's ports are random",
 		a: byAddr, b: random, peers: 20 * ms, relay: 10 * ms,
-		impls: overTCP, runs: 3, dcutr: 22 * time.Second,
+		impls: overTCP, runs: 5, dcutr: 22 * time.Second,
 	},
 }

@@ -52,11 +52,11 @@ func (v *view) end(runs []result.Run, s result.Summary, leftOut int) {
 	}
 	if s.Success.Punchable > 0 {
 		v.out.Print("")
-		v.out.Line("success", "of %d pairs that can work simopen made %d direct, in every run, and DCUtR %d",
+		v.out.Line("success", "of %d pairs that can work without guessing ports simopen made %d direct, in every run, and DCUtR %d",
 			s.Success.Punchable, s.Success.Simopen, s.Success.DCUtR)
 	}
-	if p := s.Population; p.Simopen != nil && p.DCUtR != nil {
-		v.out.Line("weighted", "by how often each NAT is met, %.0f %% of the pairs that were run with simopen, and %.0f %% with DCUtR",
+	if p := s.Population; whole(runs) && p.Simopen != nil && p.DCUtR != nil {
+		v.out.Line("weighted", "by how often each NAT is met, %.0f %% of all pairs with simopen, and %.0f %% with DCUtR",
 			100**p.Simopen, 100**p.DCUtR)
 	}
 	took := roughly(time.Since(v.begun))
@@ -74,15 +74,15 @@ func scenarioTable(runs []result.Run) (lines []string) {
 		}
 		if lines == nil {
 			lines = append(lines,
-				"ms until direct      simopen               DCUtR                          DCUtR over QUIC",
-				"                     direct   p50    p90   direct   p50    p90  ratios     direct   p50    p90  ratios")
+				"ms until direct      simopen               DCUtR over TCP                     DCUtR over QUIC",
+				"                     direct   p50    p90   direct   p50    p90  ratio p50, p90  direct   p50    p90  ratio p50, p90")
 		}
 		simopen := result.FiguresOf(result.Select(runs, s.name, result.Simopen))
 		line := fmt.Sprintf("%-20s %s", s.name, figures(simopen))
 		for _, impl := range []result.Impl{result.DCUtR, result.DCUtRQUIC} {
 			if other := result.FiguresOf(result.Select(runs, s.name, impl)); other.Runs > 0 {
-				line += fmt.Sprintf(" %s  %s %s", figures(other),
-					ratio(simopen.Median, other.Median), ratio(simopen.P90, other.P90))
+				line += fmt.Sprintf(" %s  %-14s", figures(other),
+					ratio(simopen.Median, other.Median)+" "+ratio(simopen.P90, other.P90))
 			}
 		}
 		lines = append(lines, strings.TrimRight(line, " "), "  "+s.what)

@@ -41,7 +41,8 @@ type Success struct {
 	DCUtR     int `json:"dcutr"`
 }
 
-// Population is the share of pairs, 0 to 1, that become direct.
+// Population is the share of pairs, 0 to 1, that become direct: of those that were run, so that
+// with a few pairs alone it says nothing of the population.
 type Population struct {
 	Simopen *float64 `json:"simopen"`
 	DCUtR   *float64 `json:"dcutr"`
