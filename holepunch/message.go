@@ -58,6 +58,9 @@ func (m *message) marshal() *pb.Message {
 	if m.terms.Guessing {
 		p.Features = append(p.Features, pb.Feature_GUESSING)
 	}
+	if m.terms.Following {
+		p.Features = append(p.Features, pb.Feature_FOLLOWING)
+	}
 	for _, c := range m.terms.Candidates {
 		p.Candidates = append(p.Candidates, &pb.Candidate{Kind: c.Kind, Addr: toBytes(c.Addr), Local: uint32(c.Local)})
 	}
@@ -85,6 +88,7 @@ func unmarshal(p *pb.Message) (*message, error) {
 	m.round = int(p.Round)
 	m.terms.Behaviour = behaviourFromPB(p.Behaviour)
 	m.terms.Guessing = slices.Contains(p.Features, pb.Feature_GUESSING)
+	m.terms.Following = slices.Contains(p.Features, pb.Feature_FOLLOWING)
 	for _, id := range p.Security {
 		if len(id) > 0 && len(id) <= maxProtocol && len(m.terms.Security) < maxSecurity {
 			m.terms.Security = append(m.terms.Security, id)

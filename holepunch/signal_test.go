@@ -317,6 +317,7 @@ func TestWire(t *testing.T) {
 			},
 			Guessing: true,
 		}},
+		"following": {typ: pb.Message_OFFER, attempt: id, terms: Terms{Candidates: Reflexive(addrs("46.0.1.1:40000")...), Following: true}},
 		"candidates": {typ: pb.Message_CANDIDATES, attempt: id, terms: Terms{Candidates: []Candidate{
 			{Kind: pb.Candidate_LAN, Addr: netip.MustParseAddrPort("192.168.1.2:40000")},
 		}}},

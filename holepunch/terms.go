@@ -13,6 +13,7 @@ type Terms struct {
 	Candidates []Candidate
 	Behaviour  stun.Behaviour // of its NAT, as far as it is known
 	Guessing   bool           // it is willing to guess ports
+	Following  bool           // its predicted candidates are still to come, see [Signal.More]
 	Security   []string       // of a responder: the security protocols that it negotiates
 }
 

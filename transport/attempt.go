@@ -156,10 +156,13 @@ func (a *attempt) punch(trace func(Event)) holepunch.Punch {
 	if a.round == 0 {
 		p.Guess = a.guess
 	}
+	if a.theirs.Following {
+		p.Remote = slices.DeleteFunc(slices.Clone(p.Remote), informs)
+	}
 	if a.dir == network.DirInbound {
 		// A host's listener would take us for the client of the security
 		// handshake, which the responder is not: see dialBack.
-		p.Remote = slices.DeleteFunc(slices.Clone(a.remote), isListener)
+		p.Remote = slices.DeleteFunc(slices.Clone(p.Remote), isListener)
 	}
 	return p
 }
@@ -192,5 +195,11 @@ func (a *attempt) explain(err error) error {
 	return err
 }
 
-func isListener(c holepunch.Candidate) bool { return c.Kind == pb.Candidate_LISTENER }
-func isIPv6(c holepunch.Candidate) bool     { return c.Addr.Addr().Is6() }
+// predicted are those of some candidates that are foretold.
+func predicted(cs []holepunch.Candidate) []holepunch.Candidate {
+	return slices.DeleteFunc(slices.Clone(cs), func(c holepunch.Candidate) bool { return !isPredicted(c) })
+}
+
+func isPredicted(c holepunch.Candidate) bool { return c.Kind == pb.Candidate_PREDICTED }
+func isListener(c holepunch.Candidate) bool  { return c.Kind == pb.Candidate_LISTENER }
+func isIPv6(c holepunch.Candidate) bool      { return c.Addr.Addr().Is6() }

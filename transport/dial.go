@@ -57,7 +57,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	}
 	t.at(p, "asking who sees our address")
 	// From here on the peer's SYN may come.
-	own, err := t.takeStance(ctx, h, port, budget)
+	own, err := t.takeStance(ctx, h, port)
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +69,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	}
 	defer t.offered(p)
 
+	told := t.foretell(ctx, own, budget)
 	signal, theirs, err := offer(ctx, relayed, own.terms, target(raddr))
 	var remoteErr *holepunch.RemoteError
 	if errors.As(err, &remoteErr) && remoteErr.Status == pb.Status_GLARE {
@@ -90,7 +91,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 		signal.Done(err, words(err))
 	}()
 	defer a.hear(ctx)()
-	return a.initiate(ctx, theirs)
+	return a.initiate(ctx, theirs, told)
 }
 
 // A signal is the signalling with the stream that carries it.

@@ -60,7 +60,7 @@ func TestManyAddresses(t *testing.T) {
 	}
 	port.use(1)
 	defer port.use(-1)
-	s, err := tr.takeStance(testContext(t), h, port, nil)
+	s, err := tr.takeStance(testContext(t), h, port)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,12 +76,19 @@ func TestForetoldAddressIsOurs(t *testing.T) {
 	ours := addrPorts("46.0.0.1:4000")
 	servers := []string{newSTUNServerThatSees(t, addrPorts("46.0.0.9:7000")[0]), newSTUNServerThatSees(t, ours[0])}
 	tr := newTransport(nil, defaultParts, nil, nil, newRanker(false), config{servers: servers})
-	s := &stance{release: func() {}}
+	s := &stance{release: func() {}, reflexive: ours, until: time.Now().Add(stanceTimeout)}
 	s.terms.Behaviour = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Sequential, Step: 1}
-	if err := tr.foretell(testContext(t), s, ours, nil); err != nil {
+	if err := s.takeFresh(); err != nil {
 		t.Fatal(err)
 	}
+	told := tr.foretell(testContext(t), s, nil)
 	defer s.release()
+	if got := s.terms.Candidates; !s.terms.Following || !slices.Equal(got, holepunch.Reflexive(ours...)) {
+		t.Errorf("%v until then, want where the host is", got)
+	}
+	if err := told(); err != nil {
+		t.Fatal(err)
+	}
 	if got := s.terms.Candidates[0].Addr; got != addrPorts("46.0.0.1:4001")[0] {
 		t.Errorf("foretold %s, want the port after the one that the honest server sees", got)
 	}
@@ -191,6 +198,40 @@ func TestDialBackDoesNotScan(t *testing.T) {
 	case <-scanned:
 		t.Error("connected to an address that the peer named elsewhere")
 	default:
+	}
+}
+
+// Predicted candidates that an OFFER left to follow are taken, once, in the place of those that only said where the
+// peer is. Before that nothing is connected to.
+func TestFollowingCandidates(t *testing.T) {
+	h := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
+	tr := find(h)
+	port, err := tr.dialPort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &attempt{t: tr, h: h, dir: network.DirInbound, own: &stance{
+		port:  port.Port,
+		terms: holepunch.Terms{Candidates: holepunch.Reflexive(addrPorts("46.0.0.1:4000")...)},
+	}}
+	a.own.add(port.Port)
+	defer a.own.locals[0].Expect.Close()
+	theirs := holepunch.Terms{Candidates: holepunch.Reflexive(addrPorts("46.0.0.2:5000")...), Following: true}
+	if err := a.admit(theirs); err != nil {
+		t.Fatal(err)
+	}
+	if got := a.punch(func(Event) {}).Remote; len(got) > 0 {
+		t.Errorf("%v are connected to before they are told", got)
+	}
+	told := holepunch.Foretell(addrPorts("46.0.0.2:6000")[0], 1)
+	if got := a.add(told); !slices.Equal(got, told) {
+		t.Errorf("got %v, want %v", got, told)
+	}
+	if got := a.punch(func(Event) {}).Remote; !slices.Equal(got, told) {
+		t.Errorf("%v are connected to, want %v", got, told)
+	}
+	if got := a.add(holepunch.Foretell(addrPorts("46.0.0.2:7000")[0], 1)); len(got) > 0 {
+		t.Errorf("got %v a second time", got)
 	}
 }
 

@@ -13,8 +13,9 @@ import (
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
 )
 
-// initiate is the initiator's part, from the peer's ANSWER on.
-func (a *attempt) initiate(ctx context.Context, theirs holepunch.Terms) (tpt.CapableConn, error) {
+// initiate is the initiator's part, from the peer's ANSWER on. What the OFFER left to follow is told
+// by then, or soon.
+func (a *attempt) initiate(ctx context.Context, theirs holepunch.Terms, told func() error) (tpt.CapableConn, error) {
 	begin := time.Now()
 	for {
 		if err := a.admit(theirs); err != nil {
@@ -23,6 +24,12 @@ func (a *attempt) initiate(ctx context.Context, theirs holepunch.Terms) (tpt.Cap
 		if a.sameSite() {
 			// The peer has told us its addresses within the site.
 			a.signal.More(lanCandidates(a.own.port.Number()))
+		}
+		if a.own.terms.Following {
+			if err := told(); err != nil {
+				return nil, a.finish(err)
+			}
+			a.signal.More(predicted(a.own.terms.Candidates))
 		}
 		conn, err := a.open(ctx)
 		if err == nil || !a.again(ctx, begin, err) {
@@ -104,11 +111,14 @@ func (a *attempt) retry(ctx context.Context) (holepunch.Terms, error) {
 		return holepunch.Terms{}, err
 	}
 	a.own.release()
-	own, err := a.t.takeStance(ctx, a.h, port, a.budget)
+	own, err := a.t.takeStance(ctx, a.h, port)
 	if err != nil {
 		return holepunch.Terms{}, err
 	}
 	a.own = own
+	if err := a.t.foretell(ctx, own, a.budget)(); err != nil {
+		return holepunch.Terms{}, err
+	}
 	if err := a.signal.Retry(a.round, a.own.terms); err != nil {
 		return holepunch.Terms{}, err
 	}

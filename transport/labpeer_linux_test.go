@@ -48,7 +48,7 @@ type outcome struct {
 	Direct    bool // there is a direct connection
 	Remote    string
 	Direction string        // of the direct connection
-	Took      time.Duration // from the relayed connection to the direct one, or until that failed
+	Took      time.Duration // from the relayed connection to the direct one, or until that failed first
 }
 
 // A step is an Event of the tracer.
@@ -60,6 +60,7 @@ type step struct {
 	Own, Theirs []string
 	Remote, Err string
 	Reason      holepunch.Reason
+	At          time.Time
 }
 
 type peerStats struct {
@@ -288,7 +289,7 @@ func failed(err error) outcome {
 // outcome tells what there is of connections to p.
 func (h *labHost) outcome(p peer.ID, err error) outcome {
 	o := failed(err)
-	begin, end := time.Now(), time.Now()
+	begin, end := time.Now(), h.firstFinished(p)
 	if c := relayedConn(h, p); c != nil {
 		begin = c.Stat().Opened
 	}
@@ -302,9 +303,21 @@ func (h *labHost) outcome(p peer.ID, err error) outcome {
 	return o
 }
 
+// firstFinished is when an attempt with p ended first, or now.
+func (h *labHost) firstFinished(p peer.ID) time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.steps {
+		if s.Peer == p && s.Kind == Finished {
+			return s.At
+		}
+	}
+	return time.Now()
+}
+
 // trace keeps the steps. It is the tracer of the host.
 func (h *labHost) trace(e Event) {
-	s := step{Peer: e.Peer, Kind: e.Kind, Direction: e.Direction.String(), Port: e.Port}
+	s := step{Peer: e.Peer, Kind: e.Kind, Direction: e.Direction.String(), Port: e.Port, At: time.Now()}
 	for _, a := range e.Own {
 		s.Own = append(s.Own, a.String())
 	}

@@ -90,14 +90,14 @@ func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID
 	// However often the peer tries again, it has the time of one dial.
 	ctx, cancel := context.WithTimeout(ctx, directTimeout+securedSoon)
 	defer cancel()
-	own, err := t.takeStance(ctx, h, l.port, budget)
+	own, err := t.takeStance(ctx, h, l.port)
 	if err != nil {
 		offer.Refuse(pb.Status_NO_ADDRESS, words(err))
 		return err
 	}
 	a := &attempt{t: t, h: h, peer: p, dir: network.DirInbound, budget: budget, signal: offer.Signal, own: own}
 	defer a.release()
-	if err := a.accept(offer.Terms); err != nil {
+	if err := a.accept(ctx, offer.Terms); err != nil {
 		return a.finish(err)
 	}
 	defer a.hear(ctx)()

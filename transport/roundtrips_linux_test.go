@@ -3,36 +3,61 @@ package transport
 import (
 	"testing"
 	"time"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
 // TestRoundTrips: a direct connection takes one round trip over the relay and two
 // of its own: for the signalling, for TCP, and for security and muxer together.
 func TestRoundTrips(t *testing.T) {
-	const (
-		// Much longer than what a slow machine adds, and under the second after which
-		// TCP takes a SYN for lost.
-		direct  = 600 * time.Millisecond
-		relayed = 600 * time.Millisecond
+	const want = relayedRTT + 2*directRTT
+	if got := farApartPunch(t, "eim-apdf", "eim-apdf"); !got.Direct || got.Took < want || got.Took >= want+directRTT/2 {
+		t.Errorf("got %v, want one after %v", got, want)
+	}
+}
 
-		// Those of the lab's sites as they are.
-		directBefore  = 4 * siteDelay
-		relayedBefore = 4 * (siteDelay + relayDelay)
+// TestRoundTripsToAReason: what cannot work is known after one round trip over the relay, also
+// where a side has to ask which port comes next.
+func TestRoundTripsToAReason(t *testing.T) {
+	for _, nats := range [][2]string{
+		{"apdm-apdf-random", "eim-apdf"},
+		{"apdm-apdf-random", "apdm-apdf-sequential"},
+		{"apdm-apdf-sequential", "apdm-apdf-random"},
+	} {
+		t.Run(nats[0]+" "+nats[1], func(t *testing.T) {
+			if got := farApartPunch(t, nats[0], nats[1]); got.Direct || got.Reason != holepunch.ErrPortFiltered || got.Took >= relayedRTT*3/2 {
+				t.Errorf("got %v, want %q after %v", got, holepunch.ErrPortFiltered, relayedRTT)
+			}
+		})
+	}
+}
+
+const (
+	// Much longer than what a slow machine adds, and under the second after which
+	// TCP takes a SYN for lost.
+	directRTT  = 600 * time.Millisecond
+	relayedRTT = 600 * time.Millisecond
+)
+
+// farApartPunch has two peers who know their NATs punch, with those round trips.
+func farApartPunch(t *testing.T, diallers, listeners string) outcome {
+	t.Helper()
+	const ( // those of the lab's sites as they are
+		direct  = 4 * siteDelay
+		relayed = 4 * (siteDelay + relayDelay)
 	)
 	l := newHostLab(t, relayConfig{})
-	home, office := l.site(t, "home", "eim-apdf"), l.site(t, "office", "eim-apdf")
+	home, office := l.site(t, "home", diallers), l.site(t, "office", listeners)
 	a, b := l.newPair(t, addHost(t, home, "alice"), addHost(t, office, "bob"), peerConfig{})
 	b.reserve(t)
 	a.join(t)
 	a.learn(t)
 	b.learn(t)
-	l.SetExtraDelay(home, office, (direct-directBefore)/2)
-	l.SetExtraDelay(office, home, (direct-directBefore)/2)
-	l.SetExtraDelay(home, l.relaySite, (relayed-relayedBefore)/2)
-	l.SetExtraDelay(l.relaySite, home, (relayed-relayedBefore)/2)
+	l.SetExtraDelay(home, office, (directRTT-direct)/2)
+	l.SetExtraDelay(office, home, (directRTT-direct)/2)
+	l.SetExtraDelay(home, l.relaySite, (relayedRTT-relayed)/2)
+	l.SetExtraDelay(l.relaySite, home, (relayedRTT-relayed)/2)
 	got, _ := punch(t, a, b)
-	const want = relayed + 2*direct
-	if !got.Direct || got.Took < want || got.Took >= want+direct/2 {
-		t.Errorf("got %v, want one after %v", got, want)
-		logSteps(t, a, b)
-	}
+	logSteps(t, a, b)
+	return got
 }

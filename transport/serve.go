@@ -19,7 +19,7 @@ type retried struct{ news holepunch.News }
 func (r *retried) Error() string { return "the peer tries again" }
 
 // accept answers the initiator's terms, or refuses them with the reason.
-func (a *attempt) accept(theirs holepunch.Terms) error {
+func (a *attempt) accept(ctx context.Context, theirs holepunch.Terms) error {
 	if holepunch.SameSite(a.own.terms.Candidates, theirs.Candidates) {
 		a.own.name(lanCandidates(a.own.port.Number())...)
 	}
@@ -34,6 +34,11 @@ func (a *attempt) accept(theirs holepunch.Terms) error {
 		default:
 			a.signal.Refuse(pb.Status_NO_CANDIDATE, words(err))
 		}
+		return err
+	}
+	// After that, for what cannot work is refused without delay.
+	if err := a.t.foretell(ctx, a.own, a.budget)(); err != nil {
+		a.signal.Refuse(pb.Status_NO_ADDRESS, words(err))
 		return err
 	}
 	answer := a.own.terms
@@ -64,13 +69,13 @@ func (a *attempt) serveRounds(ctx context.Context, l *listener) error {
 func (a *attempt) restart(ctx context.Context, l *listener, n holepunch.News) error {
 	a.round = n.Round
 	a.own.release()
-	own, err := a.t.takeStance(ctx, a.h, l.port, a.budget)
+	own, err := a.t.takeStance(ctx, a.h, l.port)
 	if err != nil {
 		a.signal.Refuse(pb.Status_NO_ADDRESS, words(err))
 		return err
 	}
 	a.own = own
-	return a.accept(n.Terms)
+	return a.accept(ctx, n.Terms)
 }
 
 // serve is the punch of one round.
@@ -147,17 +152,23 @@ func (a *attempt) obey(ctx context.Context, stop context.CancelCauseFunc, more c
 // connection: one to the host's own listener, or one that did not come up here.
 var errConnectedThere = errors.New("the initiator has its connection")
 
-// add admits candidates that come late, which are those of the initiator's own site,
-// and returns the new ones.
+// add admits candidates that come late, which are those of the initiator's own site and those which were to
+// follow, and returns the new ones.
 func (a *attempt) add(cs []holepunch.Candidate) []holepunch.Candidate {
-	lan := slices.DeleteFunc(slices.Clone(cs), func(c holepunch.Candidate) bool { return c.Kind != pb.Candidate_LAN })
+	late := slices.DeleteFunc(slices.Clone(cs), func(c holepunch.Candidate) bool {
+		return c.Kind != pb.Candidate_LAN && !(a.theirs.Following && isPredicted(c))
+	})
+	if slices.ContainsFunc(late, isPredicted) {
+		a.theirs.Candidates = slices.DeleteFunc(slices.Clone(a.theirs.Candidates), informs)
+		a.theirs.Following = false
+	}
 	room := holepunch.MaxCandidates - len(a.theirs.Candidates)
-	lan = lan[:min(max(room, 0), len(lan))]
-	if len(lan) == 0 {
+	late = late[:min(max(room, 0), len(late))]
+	if len(late) == 0 {
 		return nil
 	}
 	had := a.remote
-	a.theirs.Candidates = append(a.theirs.Candidates, lan...)
+	a.theirs.Candidates = append(a.theirs.Candidates, late...)
 	if a.admit(a.theirs) != nil {
 		return nil
 	}

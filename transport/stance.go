@@ -2,8 +2,6 @@ package transport
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -25,6 +23,9 @@ type stance struct {
 	locals  []holepunch.Local
 	terms   holepunch.Terms
 	release func() // everything; may be called twice
+
+	until     time.Time        // when the terms have to be complete
+	reflexive []netip.AddrPort // of the warm port
 }
 
 // stanceTimeout is how long it may take to know what to tell the peer, which waits for 5 s
@@ -37,25 +38,27 @@ const stanceTimeout = 4500 * time.Millisecond
 // that gives every destination a port of its own these are of no use to the
 // peer, unless the filter lets anybody in. Where that port can be foretold it is
 // from a fresh local port, which has no mapping yet: one that the NAT will preserve,
-// or give the next in sequence.
+// or give the next in sequence. That is told by [Transport.foretell], after this: the
+// terms say until then that it will follow.
 //
-// It takes stanceTimeout at most, for the peer is waiting.
-func (t *Transport) takeStance(ctx context.Context, h host.Host, w *warmPort, budget *holepunch.Budget) (*stance, error) {
-	rest, cancel := context.WithTimeout(ctx, stanceTimeout)
+// Both together take stanceTimeout at most, for the peer is waiting.
+func (t *Transport) takeStance(ctx context.Context, h host.Host, w *warmPort) (*stance, error) {
+	until := time.Now().Add(stanceTimeout)
+	rest, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	v, release, err := w.acquire(ctx) // which ends by itself, and says why, after askTimeout
 	if err != nil {
 		return nil, err
 	}
 	ctx = rest
-	s := &stance{port: w.Port, release: release}
+	s := &stance{port: w.Port, release: release, until: until, reflexive: v.addrs}
 	s.terms.Behaviour = t.nat.behaviour(ctx, v)
 	t.learnNAT() // for the next time, if that is not known
 	s.terms.Guessing = t.cfg.guess
 	s.name(holepunch.Reflexive(v.addrs...)...)
 	switch b := s.terms.Behaviour; {
 	case foretells(b) && slices.ContainsFunc(v.addrs, func(a netip.AddrPort) bool { return a.Addr().Is4() }):
-		err = t.foretell(ctx, s, v.addrs, budget)
+		err = s.takeFresh()
 	case b.Ports == stun.Preserved || b.Ports == stun.PortsUnknown:
 		s.name(preserved(s.terms.Candidates, w.Number())...)
 	}
@@ -113,82 +116,6 @@ func (s *stance) addSpare(ctx context.Context, spare *warmPort) {
 		s.name(c)
 	}
 	s.add(spare.Port)
-}
-
-// foretells tells whether the external port towards a peer has to be foretold,
-// and can be.
-func foretells(b stun.Behaviour) bool {
-	return (b.Mapping == stun.ADM || b.Mapping == stun.APDM) && b.Filtering != stun.EIF &&
-		(b.Ports == stun.Preserved || b.Ports == stun.Sequential)
-}
-
-// foretell takes a fresh port, and names the external ports that it may get. It is
-// for IPv4 only.
-func (t *Transport) foretell(ctx context.Context, s *stance, reflexive []netip.AddrPort, budget *holepunch.Budget) error {
-	fresh, err := tcpport.Open()
-	if err != nil {
-		return err
-	}
-	release := s.release
-	s.release = func() {
-		fresh.Close()
-		release()
-	}
-	var cs []holepunch.Candidate
-	for _, a := range reflexive {
-		if a.Addr().Is4() && s.terms.Behaviour.Ports == stun.Preserved {
-			cs = append(cs, holepunch.Candidate{Kind: pb.Candidate_PREDICTED, Addr: netip.AddrPortFrom(a.Addr(), fresh.Number())})
-		}
-	}
-	if s.terms.Behaviour.Ports == stun.Sequential {
-		last, err := t.lastMapping(ctx, reflexive, budget)
-		if err != nil {
-			s.release()
-			return err
-		}
-		cs = holepunch.Foretell(last, s.terms.Behaviour.Step)
-	}
-	s.port, s.terms.Candidates = fresh, nil
-	s.name(cs...)
-	return nil
-}
-
-// lastMapping makes a mapping to a STUN server, from a port of its own, and
-// returns its external address: what comes next in sequence is for the peer. A server
-// that sees another IP address than the port has is not believed.
-func (t *Transport) lastMapping(ctx context.Context, reflexive []netip.AddrPort, budget *holepunch.Budget) (netip.AddrPort, error) {
-	port, err := tcpport.Open()
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	defer port.Close()
-	var errs []error
-	for _, server := range t.cfg.servers { // one by one: each takes a port of the sequence
-		if err := budget.Spend(ctx); err != nil {
-			return netip.AddrPort{}, err
-		}
-		mapped, err := bindingOf(ctx, port, server)
-		ours := slices.ContainsFunc(reflexive, func(a netip.AddrPort) bool { return a.Addr() == mapped.Addr() })
-		switch {
-		case err == nil && ours && mapped.Addr().Is4():
-			return mapped, nil
-		case err == nil:
-			err = fmt.Errorf("%w: %s sees %s", stun.ErrDissent, server, mapped.Addr())
-		}
-		errs = append(errs, err)
-	}
-	return netip.AddrPort{}, fmt.Errorf("%w: %w", ErrNoReflexiveAddress, errors.Join(errs...))
-}
-
-func bindingOf(ctx context.Context, port *tcpport.Port, server string) (netip.AddrPort, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout/2)
-	defer cancel()
-	conn, err := stun.Dial(ctx, lingerless{port}, server)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	defer conn.Close()
-	return conn.Binding(ctx)
 }
 
 // preserved is the port itself at each IPv4 address of the candidates: a NAT

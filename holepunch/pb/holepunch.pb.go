@@ -29,6 +29,9 @@ const (
 	Feature_FEATURE_UNSPECIFIED Feature = 0
 	// Port guessing, where both sides have it and nothing else helps.
 	Feature_GUESSING Feature = 1
+	// Of an OFFER: its PREDICTED candidates follow in CANDIDATES. Until then its REFLEXIVE ones
+	// say where the sender is, and in IPv4 are not to be connected to.
+	Feature_FOLLOWING Feature = 2
 )
 
 // Enum value maps for Feature.
@@ -36,10 +39,12 @@ var (
 	Feature_name = map[int32]string{
 		0: "FEATURE_UNSPECIFIED",
 		1: "GUESSING",
+		2: "FOLLOWING",
 	}
 	Feature_value = map[string]int32{
 		"FEATURE_UNSPECIFIED": 0,
 		"GUESSING":            1,
+		"FOLLOWING":           2,
 	}
 )
 
@@ -898,10 +903,11 @@ const file_holepunch_proto_rawDesc = "" +
 	"\x04Fact\x12\v\n" +
 	"\aUNKNOWN\x10\x00\x12\a\n" +
 	"\x03YES\x10\x01\x12\x06\n" +
-	"\x02NO\x10\x02*0\n" +
+	"\x02NO\x10\x02*?\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\f\n" +
-	"\bGUESSING\x10\x01*\x81\x01\n" +
+	"\bGUESSING\x10\x01\x12\r\n" +
+	"\tFOLLOWING\x10\x02*\x81\x01\n" +
 	"\x06Status\x12\x06\n" +
 	"\x02OK\x10\x00\x12\r\n" +
 	"\tMALFORMED\x10\x01\x12\x0e\n" +
