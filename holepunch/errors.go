@@ -49,6 +49,10 @@ const (
 	// ErrBusy: as many attempts as the limits allow are under way.
 	ErrBusy Reason = "too many attempts under way"
 
+	// ErrDeclined: the peer wants no direct connection with this host. Its user has
+	// decided so.
+	ErrDeclined Reason = "the peer declines direct connections with this host"
+
 	// ErrNoConnection: no TCP connection came up in time. SYNs were sent, and
 	// at least one NAT let none of them in.
 	ErrNoConnection Reason = "no connection came up"
@@ -128,6 +132,8 @@ func (e *RemoteError) reason() Reason {
 	switch e.Status {
 	case pb.Status_BUSY:
 		return ErrBusy
+	case pb.Status_DECLINED:
+		return ErrDeclined
 	case pb.Status_NO_ADDRESS:
 		return ErrNoAddress
 	case pb.Status_NO_CANDIDATE:

@@ -36,6 +36,9 @@ func Enable(opts ...Option) libp2p.Option {
 			rcmgr network.ResourceManager,
 			gater connmgr.ConnectionGater,
 		) {
+			if cfg.registerer == nil && !c.DisableMetrics {
+				cfg.registerer = c.PrometheusRegisterer
+			}
 			t := newTransport(upgrader, parts, rcmgr, gater, ranked, cfg)
 			// On stop, before the swarm begins to close connections: what is
 			// under way ends for the right reason.
@@ -66,6 +69,11 @@ func (t *Transport) attach(h host.Host) (err error) {
 	if !ok {
 		return fmt.Errorf("%T takes no transports", h.Network())
 	}
+	emitters, err := newEmitters(h)
+	if err != nil {
+		emitters.Close()
+		return err
+	}
 	t.mu.Lock()
 	switch {
 	case t.closed:
@@ -73,10 +81,11 @@ func (t *Transport) attach(h host.Host) (err error) {
 	case t.host != nil:
 		err = errors.New("the transport has a host already")
 	default:
-		t.host = h
+		t.host, t.emitters = h, emitters
 	}
 	t.mu.Unlock()
 	if err != nil {
+		emitters.Close()
 		return err
 	}
 	defer func() {

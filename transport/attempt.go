@@ -10,7 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
@@ -25,10 +25,8 @@ const foretoldWindow = 1500 * time.Millisecond
 // An attempt is one side's part in getting a direct connection to a peer. It is
 // made in rounds: one nearly always, more where a port has to be foretold.
 type attempt struct {
-	t      *Transport
+	*report
 	h      host.Host
-	peer   peer.ID
-	dir    network.Direction
 	budget *holepunch.Budget
 	signal *holepunch.Signal
 	news   <-chan holepunch.News // what the peer says; closed when it has ended
@@ -41,6 +39,8 @@ type attempt struct {
 
 	guess    holepunch.Guess // in the first round
 	endGuess func()          // gives the host's place for guessing ports back; nil without
+
+	remoteAddr ma.Multiaddr // of the connection, at the responder
 }
 
 // release gives back what the attempt holds.
@@ -102,6 +102,12 @@ func (a *attempt) admissible() ([]holepunch.Candidate, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f := a.t.cfg.addrFilter; f != nil {
+		remote = filtered(remote, func(as []ma.Multiaddr) []ma.Multiaddr { return f.FilterRemote(a.peer, as) })
+		if len(remote) == 0 {
+			return nil, fmt.Errorf("%w: the address filter (WithAddrFilter) leaves none", holepunch.ErrNoCandidate)
+		}
+	}
 	theirs.Candidates = remote // no others are a way
 	if err := holepunch.Impossible(own, theirs); err != nil {
 		return nil, err
@@ -144,13 +150,13 @@ func (a *attempt) outcome() holepunch.Outcome {
 }
 
 // punch is the round's, as holepunch wants it.
-func (a *attempt) punch(trace func(Event)) holepunch.Punch {
+func (a *attempt) punch() holepunch.Punch {
 	p := holepunch.Punch{
 		Locals:  a.own.locals,
 		Remote:  a.remote,
 		Passive: holepunch.Passive(a.own.terms.Behaviour, a.theirs.Behaviour),
 		Budget:  a.budget,
-		Trace:   punchTrace(trace),
+		Trace:   punchTrace(a.trace),
 	}
 	p.Late = a.dir == network.DirInbound && holepunch.Lone(a.own.terms.Behaviour)
 	if a.round == 0 {
@@ -167,12 +173,18 @@ func (a *attempt) punch(trace func(Event)) holepunch.Punch {
 	return p
 }
 
-func (a *attempt) tracer() func(Event) { return a.t.tracer(a.peer, a.dir, a.own.port.Number()) }
+// offered and roundFailed trace the beginning of a round, and its end if there is another.
+func (a *attempt) offered() {
+	a.trace(Event{
+		Kind:   Offered,
+		Port:   a.own.port.Number(),
+		Own:    toMultiaddrs(a.own.terms.Candidates),
+		Theirs: toMultiaddrs(a.remote),
+	})
+}
 
-// finish tells the tracer how a round, or the attempt before its first, has ended.
-func (a *attempt) finish(err error) error {
-	a.tracer()(Event{Kind: Finished, Err: err})
-	return err
+func (a *attempt) roundFailed(err error) {
+	a.trace(Event{Kind: RoundFailed, Port: a.own.port.Number(), Err: err})
 }
 
 // foretold tells whether a side has named ports that are foretold: then the round is a

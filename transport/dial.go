@@ -46,6 +46,19 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	if relayed == nil {
 		return nil, ErrNoRelayedConn
 	}
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.timeout)
+	defer cancel()
+	r := t.started(p, network.DirOutbound)
+	defer func() {
+		if conn == nil {
+			r.finished(nil, err)
+		} else {
+			r.finished(conn.RemoteMultiaddr(), nil)
+		}
+	}()
+	if !t.wants(p) {
+		return nil, ErrPeerFiltered
+	}
 	budget, err := t.limiter.Begin(string(p))
 	if err != nil {
 		return nil, err
@@ -57,11 +70,11 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	}
 	t.at(p, "asking who sees our address")
 	// From here on the peer's SYN may come.
-	own, err := t.takeStance(ctx, h, port)
+	own, err := t.takeStance(ctx, h, p, port)
 	if err != nil {
 		return nil, err
 	}
-	a := &attempt{t: t, h: h, peer: p, dir: network.DirOutbound, budget: budget, own: own}
+	a := &attempt{report: r, h: h, budget: budget, own: own}
 	defer a.release()
 	t.at(p, "signalling over the relayed connection")
 	if !t.mayOffer(p) {
@@ -77,7 +90,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 		return nil, t.awaitInbound(ctx, h, p)
 	}
 	if err != nil {
-		return nil, a.finish(err)
+		return nil, err
 	}
 	a.signal = signal.Signal
 	// In this order, backwards: the listening ends, DONE is written, the

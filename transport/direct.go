@@ -17,15 +17,11 @@ import (
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
-// directTimeout is how long DirectConnect takes at most by itself: as long as the
-// swarm gives one dial.
-const directTimeout = 15 * time.Second
-
 // DirectConnect returns a direct connection to p: one that is there, one that
 // is on its way, or else one that it asks for. There must be a relayed
 // connection to p. It returns as soon as there is a direct connection, by
 // whatever transport, or with an [*Error] that says why there is none; without
-// a deadline in ctx, after 15 s.
+// a deadline in ctx, after the time of one attempt ([WithTimeout]).
 func DirectConnect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
 	c, err := directConnect(ctx, h, p)
 	if err != nil {
@@ -53,11 +49,14 @@ func directConnect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, e
 	defer end()
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, directTimeout)
+		ctx, cancel = context.WithTimeout(ctx, t.cfg.timeout)
 		defer cancel()
 	}
 	if c := directConn(h, p); c != nil {
 		return c, nil
+	}
+	if !t.wants(p) {
+		return nil, ErrPeerFiltered
 	}
 	relayed := relayedConn(h, p)
 	switch {

@@ -31,6 +31,9 @@ const (
 	// the lower peer ID, is the initiator. Its connection comes in as inbound.
 	ErrGlare holepunch.Reason = "the peer is initiating itself"
 
+	// ErrPeerFiltered: this host's peer filter, see [WithPeerFilter], refuses the peer.
+	ErrPeerFiltered holepunch.Reason = "the peer filter of this host refuses the peer"
+
 	// ErrGated: the connection gater refused.
 	ErrGated holepunch.Reason = "refused by the connection gater"
 )

@@ -60,7 +60,7 @@ func TestManyAddresses(t *testing.T) {
 	}
 	port.use(1)
 	defer port.use(-1)
-	s, err := tr.takeStance(testContext(t), h, port)
+	s, err := tr.takeStance(testContext(t), h, "peer", port)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestFollowingCandidates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &attempt{t: tr, h: h, dir: network.DirInbound, own: &stance{
+	a := &attempt{report: &report{t: tr, dir: network.DirInbound}, h: h, own: &stance{
 		port:  port.Port,
 		terms: holepunch.Terms{Candidates: holepunch.Reflexive(addrPorts("46.0.0.1:4000")...)},
 	}}
@@ -220,14 +220,14 @@ func TestFollowingCandidates(t *testing.T) {
 	if err := a.admit(theirs); err != nil {
 		t.Fatal(err)
 	}
-	if got := a.punch(func(Event) {}).Remote; len(got) > 0 {
+	if got := a.punch().Remote; len(got) > 0 {
 		t.Errorf("%v are connected to before they are told", got)
 	}
 	told := holepunch.Foretell(addrPorts("46.0.0.2:6000")[0], 1)
 	if got := a.add(told); !slices.Equal(got, told) {
 		t.Errorf("got %v, want %v", got, told)
 	}
-	if got := a.punch(func(Event) {}).Remote; !slices.Equal(got, told) {
+	if got := a.punch().Remote; !slices.Equal(got, told) {
 		t.Errorf("%v are connected to, want %v", got, told)
 	}
 	if got := a.add(holepunch.Foretell(addrPorts("46.0.0.2:7000")[0], 1)); len(got) > 0 {
@@ -243,7 +243,7 @@ func TestLateCandidates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &attempt{t: tr, h: h, dir: network.DirInbound, own: &stance{
+	a := &attempt{report: &report{t: tr, dir: network.DirInbound}, h: h, own: &stance{
 		port:  port.Port,
 		terms: holepunch.Terms{Candidates: holepunch.Reflexive(addrPorts("46.0.0.1:4000")...)},
 	}}

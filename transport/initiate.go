@@ -19,15 +19,15 @@ func (a *attempt) initiate(ctx context.Context, theirs holepunch.Terms, told fun
 	begin := time.Now()
 	for {
 		if err := a.admit(theirs); err != nil {
-			return nil, a.finish(err)
+			return nil, err
 		}
 		if a.sameSite() {
 			// The peer has told us its addresses within the site.
-			a.signal.More(lanCandidates(a.own.port.Number()))
+			a.signal.More(a.own.allowed(lanCandidates(a.own.port.Number())))
 		}
 		if a.own.terms.Following {
 			if err := told(); err != nil {
-				return nil, a.finish(err)
+				return nil, err
 			}
 			a.signal.More(predicted(a.own.terms.Candidates))
 		}
@@ -35,9 +35,10 @@ func (a *attempt) initiate(ctx context.Context, theirs holepunch.Terms, told fun
 		if err == nil || !a.again(ctx, begin, err) {
 			return conn, err
 		}
+		a.roundFailed(err)
 		var failed error
 		if theirs, failed = a.retry(ctx); failed != nil {
-			return nil, a.finish(fmt.Errorf("%w (and %w)", err, failed))
+			return nil, fmt.Errorf("%w (and %w)", err, failed)
 		}
 	}
 }
@@ -57,14 +58,13 @@ func (a *attempt) open(ctx context.Context) (tpt.CapableConn, error) {
 	defer a.minding(ctx, stop)()
 	defer a.noticing(ctx, stop)()
 	a.t.at(a.peer, fmt.Sprintf("punching from port %d to %v", a.own.port.Number(), toMultiaddrs(a.remote)))
-	trace := a.tracer()
-	trace(offered(a.own.terms.Candidates, a.remote))
-	p := a.punch(trace)
+	a.offered()
+	p := a.punch()
 	if a.foretold() {
 		p.Window = foretoldWindow
 	}
 	conn, err := holepunch.Open(ctx, p, a.t.shake(a.peer, a.dir, a.t.agreed(a.theirs.Security), stop))
-	return conn, a.finish(a.explain(err))
+	return conn, a.explain(err)
 }
 
 // minding ends the punch through stop when the peer says that it gave up. The
@@ -111,7 +111,7 @@ func (a *attempt) retry(ctx context.Context) (holepunch.Terms, error) {
 		return holepunch.Terms{}, err
 	}
 	a.own.release()
-	own, err := a.t.takeStance(ctx, a.h, port)
+	own, err := a.t.takeStance(ctx, a.h, a.peer, port)
 	if err != nil {
 		return holepunch.Terms{}, err
 	}

@@ -49,12 +49,14 @@ func (t *Transport) learnNAT() {
 		defer end()
 		r, err := stun.Discover(ctx, t.cfg.servers)
 		if err != nil {
-			log.Debug("NAT behaviour was not found out", "err", err)
+			t.log.Debug("NAT behaviour was not found out", "err", err)
 			t.nat.end(nil)
+			t.emitters.nat.Emit(EvtNATLearnt{Err: err})
 			return
 		}
-		log.Debug("NAT behaviour", "is", r.Behaviour)
+		t.log.Debug("NAT behaviour", "is", r.Behaviour)
 		t.nat.end(r)
+		t.emitters.nat.Emit(EvtNATLearnt{Behaviour: r.Behaviour})
 	}()
 }
 
@@ -81,6 +83,13 @@ func (n *nat) end(r *stun.Report) {
 	}
 	close(n.seeking)
 	n.seeking = nil
+}
+
+// forget has nothing known: the host has moved.
+func (n *nat) forget() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.known, n.addrs, n.next = stun.Behaviour{}, nil, time.Time{}
 }
 
 // behaviour is what is known, completed by what the observers of the warm port see.

@@ -1,7 +1,14 @@
 package transport
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
@@ -10,16 +17,46 @@ import (
 type Option func(*config) error
 
 type config struct {
-	servers []string // host:port
-	tracer  func(Event)
-	guess   bool
+	servers    []string // host:port
+	observers  []observerAddr
+	pinned     bool // observers are those and no others
+	tracer     func(Event)
+	guess      bool
+	onRequest  bool
+	ports      int
+	timeout    time.Duration
+	grace      time.Duration
+	peerFilter func(peer.ID) bool
+	addrFilter AddrFilter
+	log        *slog.Logger
+	registerer prometheus.Registerer
 }
 
+// An observerAddr is a libp2p peer, and an address at which it listens.
+type observerAddr struct {
+	id   peer.ID
+	addr netip.AddrPort
+}
+
+const (
+	// defaultPorts: with two ports a lost SYN delays nothing, and a third gained nothing
+	// over that (docs/performance.md).
+	defaultPorts = 2
+
+	// defaultTimeout is as long as go-libp2p's swarm gives one dial.
+	defaultTimeout = 15 * time.Second
+
+	// defaultGrace: DCUtR's specification has the relayed connection closed after a grace
+	// period, and names none. A stream takes seconds to open, and go-libp2p's relays end
+	// a limited connection after 2 min by themselves.
+	defaultGrace = time.Minute
+)
+
 func newConfig(opts []Option) (config, error) {
-	var c config
+	c := config{ports: defaultPorts, timeout: defaultTimeout, grace: defaultGrace, log: log}
 	for _, o := range opts {
 		if err := o(&c); err != nil {
-			return config{}, err
+			return config{}, fmt.Errorf("simopen: %w", err)
 		}
 	}
 	return c, nil
@@ -32,20 +69,119 @@ func newConfig(opts []Option) (config, error) {
 // that connects back, as [stun.Server] with two addresses does, whom the NAT lets in,
 // and so what cannot work. See docs/nat.md.
 //
-// Without a server, or when none answers, up to three of the relays that the host is
-// connected to are asked, by identify, over a TCP connection with a throw-away
-// identity; with a single relay, another public peer as well. A server is better where
-// no relay listens on plain TCP, or where the relays are within the host's own
-// network.
+// Without a server, or when none answers, observers are asked; see [WithObservers]. A
+// server is better where no relay listens on plain TCP, or where the relays are within the
+// host's own network.
 func WithSTUNServers(servers ...string) Option {
 	return func(c *config) error {
 		for _, s := range servers {
 			hostport, err := stun.ParseServer(s)
 			if err != nil {
-				return fmt.Errorf("simopen: STUN server %q: %w", s, err)
+				return fmt.Errorf("STUN server %q: %w", s, err)
 			}
 			c.servers = append(c.servers, hostport)
 		}
+		return nil
+	}
+}
+
+// WithObservers sets the libp2p peers that are asked for the host's reflexive addresses,
+// by identify, over a TCP connection with a throw-away identity, while no STUN server
+// answers. Each needs an address like /ip4/A/tcp/P. Without any, no peer is asked.
+//
+// Default: up to three of the relays that the host is connected to, which need no
+// more trust than they have; with a single relay, another public peer as well, for it
+// takes two to see that a NAT gives every destination another port.
+func WithObservers(observers ...peer.AddrInfo) Option {
+	return func(c *config) error {
+		c.pinned = true
+		for _, o := range observers {
+			n := len(c.observers)
+			for _, a := range o.Addrs {
+				if ap, ok := fromMultiaddr(a); ok {
+					c.observers = append(c.observers, observerAddr{o.ID, ap})
+				}
+			}
+			if len(c.observers) == n {
+				return fmt.Errorf("observer %s has no address like /ip4/A/tcp/P in %v", o.ID, o.Addrs)
+			}
+		}
+		return nil
+	}
+}
+
+// WithWarmPorts sets how many local ports the host keeps warm while it is connected to a
+// relay: 0, 1 or 2. A warm port has a connection to each of those who observe it, which
+// holds its mapping at the NAT, so that an OFFER leaves at once. A punch races two ports
+// against lost SYNs. With 0 one port is used, and its address is asked for in each attempt:
+// no connection is held between them, and a punch takes a round trip or two longer.
+// Default: 2.
+func WithWarmPorts(n int) Option {
+	return func(c *config) error {
+		if n < 0 || n > defaultPorts {
+			return fmt.Errorf("%d warm ports: want 0, 1 or %d", n, defaultPorts)
+		}
+		c.ports = n
+		return nil
+	}
+}
+
+// WithTimeout bounds an attempt: from 1 s, which a lost SYN takes, to any length. Default:
+// 15 s, the swarm's own bound for a dial, which goes on to hold: for a longer one set
+// [swarm.WithDialTimeout] as well.
+//
+// [swarm.WithDialTimeout]: https://pkg.go.dev/github.com/libp2p/go-libp2p/p2p/net/swarm#WithDialTimeout
+func WithTimeout(d time.Duration) Option {
+	return func(c *config) error {
+		if d < time.Second {
+			return fmt.Errorf("timeout of %v: want 1 s at least", d)
+		}
+		c.timeout = d
+		return nil
+	}
+}
+
+// WithRelayGrace sets how long a relayed connection stays beside the direct one that took
+// its place. After that it is closed as soon as it has no open stream: none is cut. A
+// negative time keeps it until somebody else closes it.
+//
+// Default: 1 min. DCUtR's specification asks for a grace period and names none; a stream takes
+// seconds to open, and go-libp2p's relays end a limited connection after 2 min anyway.
+// While it stays it is what the peers punch over again when the direct one dies.
+func WithRelayGrace(d time.Duration) Option {
+	return func(c *config) error {
+		c.grace = d
+		return nil
+	}
+}
+
+// WithOnRequestOnly leaves relayed connections as they are until [DirectConnect], here or at
+// the peer, asks for a direct one. Default: every relayed connection that this host
+// dials is upgraded, as DCUtR does.
+func WithOnRequestOnly() Option {
+	return func(c *config) error {
+		c.onRequest = true
+		return nil
+	}
+}
+
+// WithPeerFilter has the host punch only with peers for which f is true, whoever asks. A
+// direct connection shows the peer this host's IP address, which a relay hides. Others are
+// told so and stay relayed. Calls of f come from several goroutines. Default: every peer.
+func WithPeerFilter(f func(peer.ID) bool) Option {
+	return func(c *config) error {
+		c.peerFilter = f
+		return nil
+	}
+}
+
+// WithAddrFilter has f choose which of its addresses the host tells a peer, and which of the
+// peer's it connects to. Addresses look like /ip4/A/tcp/P; f gets some of them at a
+// time, and what it adds does not count. Calls come from several goroutines. Default: all, but
+// for those that nobody may be asked to dial (docs/protocol.md).
+func WithAddrFilter(f AddrFilter) Option {
+	return func(c *config) error {
+		c.addrFilter = f
 		return nil
 	}
 }
@@ -55,6 +191,31 @@ func WithSTUNServers(servers ...string) Option {
 func WithTracer(f func(Event)) Option {
 	return func(c *config) error {
 		c.tracer = f
+		return nil
+	}
+}
+
+// WithLogger has the transport log to l. Default: go-libp2p's logger for "simopen", which
+// GOLOG_LOG_LEVEL="simopen=debug" turns on.
+func WithLogger(l *slog.Logger) Option {
+	return func(c *config) error {
+		if l == nil {
+			return errors.New("no logger")
+		}
+		c.log = l
+		return nil
+	}
+}
+
+// WithRegisterer registers the Prometheus metrics, libp2p_simopen_*, with r. Hosts of one process
+// share them, as in go-libp2p. Default: with [Enable], where the host registers its
+// own, and nowhere after [libp2p.DisableMetrics]; with [New], nowhere. Without them nothing is
+// counted.
+//
+// [libp2p.DisableMetrics]: https://pkg.go.dev/github.com/libp2p/go-libp2p#DisableMetrics
+func WithRegisterer(r prometheus.Registerer) Option {
+	return func(c *config) error {
+		c.registerer = r
 		return nil
 	}
 }

@@ -26,13 +26,17 @@ const (
 
 // observers returns those of the host's peers that may be asked for the reflexive
 // address of a port, each at one address of each family at most: relays first, and
-// the longest connected first.
+// the longest connected first. The host's user may have said who, see [WithObservers].
 func (t *Transport) observers(port uint16) []source {
+	var sources []source
+	for _, o := range t.cfg.observers {
+		sources = append(sources, libp2pPeer{t, o.id, o.addr})
+	}
 	t.mu.Lock()
 	h := t.host
 	t.mu.Unlock()
-	if h == nil {
-		return nil
+	if h == nil || t.cfg.pinned {
+		return sources
 	}
 	type candidate struct {
 		id    peer.ID
@@ -59,7 +63,6 @@ func (t *Transport) observers(port uint16) []source {
 	slices.SortFunc(candidates, func(a, b candidate) int {
 		return cmp.Or(a.other-b.other, a.since.Compare(b.since), cmp.Compare(a.id, b.id))
 	})
-	var sources []source
 	for i, c := range candidates {
 		if i == maxRelays || c.other == 1 && i >= minObservers {
 			break

@@ -23,7 +23,7 @@ func (t *Transport) handle(s network.Stream) {
 	p := s.Conn().RemotePeer()
 	err := t.respond(s, p)
 	if err != nil {
-		log.Debug("attempt failed", "peer", p, "err", &Error{Op: "respond", Peer: p, Err: err})
+		t.log.Debug("attempt failed", "peer", p, "err", &Error{Op: "respond", Peer: p, Err: err})
 	}
 	if errors.Is(err, errUnserved) || errors.Is(err, holepunch.ErrSignalLost) {
 		s.Reset()
@@ -56,49 +56,74 @@ func (t *Transport) respond(s network.Stream, p peer.ID) error {
 	if err != nil {
 		return err
 	}
-	budget, err := t.limiter.Begin(string(p))
+	if offer.Request {
+		return t.serveRequest(ctx, h, s.Conn(), offer)
+	}
+	a := &attempt{report: t.started(p, network.DirInbound), h: h, signal: offer.Signal}
+	err = t.punchAsResponder(ctx, a, offer)
+	a.finished(a.remoteAddr, err)
+	return err
+}
+
+// serveRequest has this side initiate, as the peer asks for.
+func (t *Transport) serveRequest(ctx context.Context, h host.Host, relayed network.Conn, offer *holepunch.Received) error {
+	p := relayed.RemotePeer()
+	budget, err := t.admit(p, offer)
 	if err != nil {
-		offer.Refuse(pb.Status_BUSY, words(err))
 		return err
 	}
 	defer budget.End()
-	if offer.Request {
-		if s.Conn().Stat().Direction != network.DirOutbound {
-			err = errors.New("requested by the peer that dialled the relayed connection")
-		} else {
-			_, err = t.connect(ctx, h, p)
-		}
-		offer.Done(err, words(err))
-		return nil // the attempt has told its own story
+	if relayed.Stat().Direction != network.DirOutbound {
+		err = errors.New("requested by the peer that dialled the relayed connection")
+	} else {
+		_, err = t.connect(ctx, h, p)
 	}
-	return t.punchAsResponder(ctx, h, p, offer, budget)
+	offer.Done(err, words(err))
+	return nil // the attempt has told its own story
+}
+
+// admit finds room for the peer, if it is wanted at all. It has refused it otherwise.
+func (t *Transport) admit(p peer.ID, offer *holepunch.Received) (*holepunch.Budget, error) {
+	if !t.wants(p) {
+		offer.Refuse(pb.Status_DECLINED, "")
+		return nil, ErrPeerFiltered
+	}
+	budget, err := t.limiter.Begin(string(p))
+	if err != nil {
+		offer.Refuse(pb.Status_BUSY, words(err))
+	}
+	return budget, err
 }
 
 // punchAsResponder answers an OFFER and punches. A refusal is told to the peer,
 // so that the initiator's user learns the reason at once.
-func (t *Transport) punchAsResponder(ctx context.Context, h host.Host, p peer.ID, offer *holepunch.Received, budget *holepunch.Budget) error {
-	if !t.mayAnswer(h.ID(), p) {
+func (t *Transport) punchAsResponder(ctx context.Context, a *attempt, offer *holepunch.Received) error {
+	budget, err := t.admit(a.peer, offer)
+	if err != nil {
+		return err
+	}
+	defer budget.End()
+	a.budget = budget
+	if !t.mayAnswer(a.h.ID(), a.peer) {
 		offer.Refuse(pb.Status_GLARE, "")
 		return ErrGlare
 	}
-	defer t.answered(p)
+	defer t.answered(a.peer)
 	l := t.listenerFor(offer.Target)
 	if l == nil {
 		offer.Refuse(pb.Status_NO_ADDRESS, "not listening")
 		return errors.New("no listener")
 	}
 	// However often the peer tries again, it has the time of one dial.
-	ctx, cancel := context.WithTimeout(ctx, directTimeout+securedSoon)
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.timeout+securedSoon)
 	defer cancel()
-	own, err := t.takeStance(ctx, h, l.port)
-	if err != nil {
+	if a.own, err = t.takeStance(ctx, a.h, a.peer, l.port); err != nil {
 		offer.Refuse(pb.Status_NO_ADDRESS, words(err))
 		return err
 	}
-	a := &attempt{t: t, h: h, peer: p, dir: network.DirInbound, budget: budget, signal: offer.Signal, own: own}
 	defer a.release()
 	if err := a.accept(ctx, offer.Terms); err != nil {
-		return a.finish(err)
+		return err
 	}
 	defer a.hear(ctx)()
 	return a.serveRounds(ctx, l)

@@ -53,10 +53,11 @@ func (a *attempt) serveRounds(ctx context.Context, l *listener) error {
 		err := a.serve(ctx, l)
 		var again *retried
 		if errors.As(err, &again) {
+			a.roundFailed(err)
 			if err = a.restart(ctx, l, again.news); err == nil {
 				continue
 			}
-			return a.finish(err)
+			return err
 		}
 		if err != nil {
 			a.signal.Done(err, words(err))
@@ -69,7 +70,7 @@ func (a *attempt) serveRounds(ctx context.Context, l *listener) error {
 func (a *attempt) restart(ctx context.Context, l *listener, n holepunch.News) error {
 	a.round = n.Round
 	a.own.release()
-	own, err := a.t.takeStance(ctx, a.h, l.port)
+	own, err := a.t.takeStance(ctx, a.h, a.peer, l.port)
 	if err != nil {
 		a.signal.Refuse(pb.Status_NO_ADDRESS, words(err))
 		return err
@@ -82,23 +83,22 @@ func (a *attempt) restart(ctx context.Context, l *listener, n holepunch.News) er
 func (a *attempt) serve(ctx context.Context, l *listener) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	trace := a.tracer()
-	trace(offered(a.own.terms.Candidates, a.remote))
-	p := a.punch(trace)
+	a.offered()
+	p := a.punch()
 	more := make(chan []holepunch.Candidate)
 	p.More = more
 	defer a.dialBack(ctx, stop)()
 	end := a.obey(ctx, stop, more)
 	defer end()
 	err := holepunch.Serve(ctx, p, a.t.shake(a.peer, a.dir, nil, stop), func(c tpt.CapableConn) {
+		a.remoteAddr = c.RemoteMultiaddr()
 		l.deliver(ctx, c)
 	})
 	if errors.Is(err, errConnectedThere) && directConn(a.h, a.peer) != nil {
 		err = nil
 	}
 	end()
-	err = a.explain(err) // after obey, which may add to what is known
-	return a.finish(err)
+	return a.explain(err) // after obey, which may add to what is known
 }
 
 // securedSoon is how long a responder that was told of success goes on until it

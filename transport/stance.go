@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
@@ -23,6 +25,8 @@ type stance struct {
 	locals  []holepunch.Local
 	terms   holepunch.Terms
 	release func() // everything; may be called twice
+
+	filter func([]ma.Multiaddr) []ma.Multiaddr // of the host's user; nil without
 
 	until     time.Time        // when the terms have to be complete
 	reflexive []netip.AddrPort // of the warm port
@@ -42,7 +46,7 @@ const stanceTimeout = 4500 * time.Millisecond
 // terms say until then that it will follow.
 //
 // Both together take stanceTimeout at most, for the peer is waiting.
-func (t *Transport) takeStance(ctx context.Context, h host.Host, w *warmPort) (*stance, error) {
+func (t *Transport) takeStance(ctx context.Context, h host.Host, p peer.ID, w *warmPort) (*stance, error) {
 	until := time.Now().Add(stanceTimeout)
 	rest, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
@@ -52,6 +56,9 @@ func (t *Transport) takeStance(ctx context.Context, h host.Host, w *warmPort) (*
 	}
 	ctx = rest
 	s := &stance{port: w.Port, release: release, until: until, reflexive: v.addrs}
+	if f := t.cfg.addrFilter; f != nil {
+		s.filter = func(as []ma.Multiaddr) []ma.Multiaddr { return f.FilterLocal(p, as) }
+	}
 	s.terms.Behaviour = t.nat.behaviour(ctx, v)
 	t.learnNAT() // for the next time, if that is not known
 	s.terms.Guessing = t.cfg.guess
@@ -134,8 +141,14 @@ func preserved(cs []holepunch.Candidate, port uint16) []holepunch.Candidate {
 	return more
 }
 
-// name adds candidates, as far as there is room.
+// allowed are those of some candidates that the host's user lets the peer know of.
+func (s *stance) allowed(cs []holepunch.Candidate) []holepunch.Candidate {
+	return filtered(cs, s.filter)
+}
+
+// name adds candidates that are allowed, as far as there is room.
 func (s *stance) name(cs ...holepunch.Candidate) {
+	cs = s.allowed(cs)
 	room := holepunch.MaxCandidates - len(s.terms.Candidates)
 	s.terms.Candidates = append(s.terms.Candidates, cs[:min(max(room, 0), len(cs))]...)
 }

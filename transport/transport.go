@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 
@@ -27,6 +28,9 @@ var log = logging.Logger("simopen")
 // the parts, for hosts that are put together by hand.
 type Transport struct {
 	cfg      config
+	log      *slog.Logger
+	metrics  *metrics // nil without
+	emitters emitters // from Attach on
 	upgrader tpt.Upgrader
 	parts    hostParts
 	rcmgr    network.ResourceManager
@@ -79,6 +83,7 @@ func newTransport(upgrader tpt.Upgrader, parts hostParts, rcmgr network.Resource
 	}
 	t := &Transport{
 		cfg:       cfg,
+		log:       cfg.log,
 		upgrader:  upgrader,
 		parts:     parts,
 		rcmgr:     rcmgr,
@@ -88,6 +93,9 @@ func newTransport(upgrader tpt.Upgrader, parts hostParts, rcmgr network.Resource
 		dialing:   make(map[peer.ID]*dialing),
 		offering:  make(map[peer.ID]int),
 		answering: make(map[peer.ID]*answering),
+	}
+	if cfg.registerer != nil {
+		t.metrics = newMetrics(cfg.registerer)
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	return t
@@ -119,7 +127,7 @@ func (t *Transport) Listen(a ma.Multiaddr) (tpt.Listener, error) {
 	}
 	addr := hiddenAddr
 	if len(a) > 1 {
-		if port, err = newWarmPort(t.cfg.servers, t.observers); err != nil {
+		if port, err = t.newWarmPort(t.cfg.servers, t.observers); err != nil {
 			return nil, err
 		}
 		addr = ma.StringCast(fmt.Sprintf("/ip4/0.0.0.0/tcp/%d/simopen", port.Number()))
@@ -146,13 +154,15 @@ func (t *Transport) ownPort() (*warmPort, error) {
 		return nil, ErrClosed
 	}
 	if t.port == nil {
-		port, err := newWarmPort(t.cfg.servers, t.observers)
+		port, err := t.newWarmPort(t.cfg.servers, t.observers)
 		if err != nil {
 			return nil, err
 		}
-		if port.spare, err = newWarmPort(oneOf(t.cfg.servers), t.observer); err != nil {
-			port.Close()
-			return nil, err
+		if t.cfg.ports > 1 {
+			if port.spare, err = t.newWarmPort(oneOf(t.cfg.servers), t.observer); err != nil {
+				port.Close()
+				return nil, err
+			}
 		}
 		t.port = port
 	}
@@ -200,8 +210,13 @@ func (t *Transport) Close() error {
 		detach()
 	}
 	t.running.Wait()
-	if port != nil {
-		return errors.Join(port.Close(), port.spare.Close())
+	t.emitters.Close()
+	if port == nil {
+		return nil
 	}
-	return nil
+	err := port.Close()
+	if port.spare != nil {
+		err = errors.Join(err, port.spare.Close())
+	}
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -47,6 +48,8 @@ const (
 // their head start.
 type warmPort struct {
 	*tcpport.Port
+	log     *slog.Logger
+	metrics *metrics
 	spare   *warmPort // raced with it; nil for none
 	servers []source
 	peers   func() []source // which libp2p peers there are to ask at the moment
@@ -68,6 +71,7 @@ type warmPort struct {
 	retry   *time.Timer   // until those who failed are asked again; nil unless all have
 	backoff time.Duration // before that
 	view    view
+	route   route  // to the first of those that are held
 	dissent string // what was logged of it
 }
 
@@ -92,20 +96,21 @@ type asked struct {
 	err   error // why it failed: it is not asked again for a while
 }
 
-func newWarmPort(servers []string, peers func(port uint16) []source) (*warmPort, error) {
+func (t *Transport) newWarmPort(servers []string, peers func(port uint16) []source) (*warmPort, error) {
 	port, err := tcpport.Open()
 	if err != nil {
 		return nil, err
 	}
 	w := &warmPort{
-		Port:  port,
-		peers: func() []source { return peers(port.Number()) },
-		cmds:  make(chan warmCommand),
-		news:  make(chan news),
-		asked: make(map[source]*asked),
-		turn:  time.NewTimer(headStart),
-
-		quorum: time.NewTimer(quorumTime),
+		Port:    port,
+		log:     t.log,
+		metrics: t.metrics,
+		peers:   func() []source { return peers(port.Number()) },
+		cmds:    make(chan warmCommand),
+		news:    make(chan news),
+		asked:   make(map[source]*asked),
+		turn:    time.NewTimer(headStart),
+		quorum:  time.NewTimer(quorumTime),
 	}
 	for _, s := range servers {
 		w.servers = append(w.servers, stunServer(s))
@@ -161,6 +166,8 @@ func (w *warmPort) acquire(ctx context.Context) (_ view, release func(), err err
 
 func (w *warmPort) run() {
 	defer w.cool()
+	look := time.NewTicker(routeCheck)
+	defer look.Stop()
 	for {
 		var retry <-chan time.Time
 		if w.retry != nil {
@@ -176,6 +183,12 @@ func (w *warmPort) run() {
 		case <-w.quorum.C:
 		case <-retry:
 			w.forgive()
+		case <-look.C:
+			if w.route.changed() {
+				w.log.Info("the machine is in another network: reflexive addresses are asked for anew", "port", w.Number(), "from", w.route.from)
+				w.letGo()
+				w.look()
+			}
 		case <-w.ctx.Done():
 			return
 		}
@@ -246,7 +259,7 @@ func (w *warmPort) begin(s source, timeout time.Duration) {
 	w.wg.Go(func() {
 		defer close(a.over)
 		defer cancel()
-		observe(ctx, w.Port, s, timeout, w.news)
+		w.observe(ctx, s, timeout)
 	})
 }
 
@@ -263,15 +276,16 @@ func (w *warmPort) heard(n news) {
 	case n.err == nil:
 		if w.count(isHeld) == 0 {
 			w.first = time.Now()
+			w.route = routeTo(n.at)
 			w.quorum.Reset(quorumTime)
 		}
 		a.held, a.since = &n.answer, time.Now()
 	case a.held != nil && time.Since(a.since) >= shortLived:
-		log.Debug("observer has gone, and is asked anew", "observer", n.of, "err", n.err)
+		w.log.Debug("observer has gone, and is asked anew", "observer", n.of, "err", n.err)
 		delete(w.asked, n.of)
 		w.backoff = 0
 	default:
-		log.Debug("observer failed", "observer", n.of, "err", n.err)
+		w.log.Debug("observer failed", "observer", n.of, "err", n.err)
 		a.held, a.err = nil, n.err
 	}
 	w.look()
@@ -289,7 +303,7 @@ func (w *warmPort) look() {
 	w.view, dissent = newView(answers)
 	if dissent != nil && dissent.Error() != w.dissent {
 		w.dissent = dissent.Error()
-		log.Warn("reflexive addresses", "port", w.Number(), "err", dissent)
+		w.log.Warn("reflexive addresses", "port", w.Number(), "err", dissent)
 	}
 }
 
@@ -344,6 +358,12 @@ func (w *warmPort) failure() error {
 func (w *warmPort) cool() {
 	w.turn.Stop()
 	w.quorum.Stop()
+	w.letGo()
+	w.waiting = nil // who asked has left
+}
+
+// letGo lets go of those who were asked, so that they can be asked anew.
+func (w *warmPort) letGo() {
 	w.stopRetry()
 	w.backoff = 0
 	for _, a := range w.asked {
@@ -352,7 +372,6 @@ func (w *warmPort) cool() {
 	for s := range w.asked {
 		w.end(s)
 	}
-	w.waiting = nil // who asked has left
 }
 
 // count counts those of whom all is true.

@@ -89,26 +89,31 @@ type news struct {
 // observe asks a source and holds its connection, until that ends by itself or by
 // ctx. What there is to tell by then it tells, and at the end the connection is
 // closed before.
-func observe(ctx context.Context, port *tcpport.Port, s source, timeout time.Duration, tell chan<- news) {
+func (w *warmPort) observe(ctx context.Context, s source, timeout time.Duration) {
 	a := answer{of: s}
 	err := func() error {
 		question, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		o, mapped, err := s.ask(question, lingerless{port})
+		o, mapped, err := s.ask(question, lingerless{w.Port})
+		if ctx.Err() == nil { // else nobody wants to know any more
+			w.metrics.asked(s, err)
+		}
 		if err != nil {
 			return err
 		}
+		w.metrics.holding(1)
+		defer w.metrics.holding(-1)
 		defer o.Close()
 		a.at, a.mapped = o.RemoteAddr(), mapped
 		select {
-		case tell <- news{answer: a}:
+		case w.news <- news{answer: a}:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 		return hold(ctx, o, mapped)
 	}()
 	select {
-	case tell <- news{a, err}:
+	case w.news <- news{a, err}:
 	case <-ctx.Done():
 	}
 }

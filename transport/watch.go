@@ -14,25 +14,32 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// A watcher upgrades relayed connections as they appear and keeps the port warm
-// while it may be needed: while there is a relayed connection, or a connection
-// to a relay, where a reservation may bring one at any time.
+// A watcher upgrades relayed connections as they appear and closes them when they are not
+// needed any more; see link. It keeps the port warm while it may be needed: while there is a
+// relayed connection, or a connection to a relay, where a reservation may bring one at any
+// time.
 type watcher struct {
 	t    *Transport
 	h    host.Host
 	port *warmPort
 
 	conns  chan network.Conn // of the notifiee: opened or closed
-	ended  chan peer.ID      // upgrades
+	ended  chan ended        // upgrades
+	due    chan due          // timers of links
 	done   chan struct{}
 	notify *network.NotifyBundle
 	sub    event.Subscription
 
 	// Owned by run.
-	relayed   map[network.Conn]struct{}
-	relays    map[peer.ID]struct{} // connected peers that are relays
-	upgrading map[peer.ID]bool     // true: another relayed connection came meanwhile
-	warm      bool
+	links  map[peer.ID]*link
+	relays map[peer.ID]struct{} // connected peers that are relays
+	warm   bool
+}
+
+// ended says how the upgrade of a link went.
+type ended struct {
+	*link
+	err error
 }
 
 func newWatcher(t *Transport, h host.Host) (*watcher, error) {
@@ -48,21 +55,18 @@ func newWatcher(t *Transport, h host.Host) (*watcher, error) {
 		return nil, err
 	}
 	w := &watcher{
-		t:         t,
-		h:         h,
-		port:      port,
-		conns:     make(chan network.Conn),
-		ended:     make(chan peer.ID),
-		done:      make(chan struct{}),
-		sub:       sub,
-		relayed:   make(map[network.Conn]struct{}),
-		relays:    make(map[peer.ID]struct{}),
-		upgrading: make(map[peer.ID]bool),
+		t:      t,
+		h:      h,
+		port:   port,
+		conns:  make(chan network.Conn),
+		ended:  make(chan ended),
+		due:    make(chan due),
+		done:   make(chan struct{}),
+		sub:    sub,
+		links:  make(map[peer.ID]*link),
+		relays: make(map[peer.ID]struct{}),
 	}
 	changed := func(_ network.Network, c network.Conn) {
-		if !isRelayed(c) {
-			return
-		}
 		select {
 		case w.conns <- c:
 		case <-t.ctx.Done():
@@ -97,12 +101,10 @@ func (w *watcher) run() {
 		select {
 		case c := <-w.conns:
 			w.changed(c)
-		case p := <-w.ended:
-			again := w.upgrading[p]
-			delete(w.upgrading, p)
-			if again && relayedConn(w.h, p) != nil {
-				w.upgrade(p)
-			}
+		case e := <-w.ended:
+			w.upgraded(e.link, e.err)
+		case d := <-w.due:
+			w.look(d)
 		case e := <-w.sub.Out():
 			switch e := e.(type) {
 			case event.EvtPeerIdentificationCompleted:
@@ -115,6 +117,9 @@ func (w *watcher) run() {
 				}
 			}
 		case <-w.t.ctx.Done():
+			for _, l := range w.links {
+				l.disarm()
+			}
 			return
 		}
 		if len(w.relays) != relays {
@@ -124,8 +129,8 @@ func (w *watcher) run() {
 }
 
 func (w *watcher) keepWarm() {
-	warm := len(w.relayed)+len(w.relays) > 0
-	if warm == w.warm {
+	warm := len(w.links)+len(w.relays) > 0
+	if warm == w.warm || w.t.cfg.ports == 0 {
 		return
 	}
 	w.warm = warm
@@ -139,46 +144,91 @@ func (w *watcher) keepWarm() {
 
 func (w *watcher) use(n int) {
 	w.port.use(n)
-	w.port.spare.use(n)
+	if w.port.spare != nil {
+		w.port.spare.use(n)
+	}
 }
 
 func (w *watcher) changed(c network.Conn) {
-	if c.IsClosed() {
-		delete(w.relayed, c)
-		return
-	}
-	w.relayed[c] = struct{}{}
-	if c.Stat().Direction == network.DirOutbound {
-		w.upgrade(c.RemotePeer())
+	p := c.RemotePeer()
+	l := w.links[p]
+	switch {
+	case !isRelayed(c):
+		if l != nil {
+			w.changedDirect(l)
+		}
+	case !c.IsClosed():
+		if l == nil {
+			l = &link{peer: p, relayed: make(map[network.Conn]struct{})}
+			w.links[p] = l
+		}
+		l.relayed[c] = struct{}{}
+		w.changedDirect(l)
+		if c.Stat().Direction == network.DirOutbound {
+			w.upgrade(l)
+		}
+	case l != nil:
+		delete(l.relayed, c)
+		if len(l.relayed) == 0 {
+			l.disarm()
+			delete(w.links, p)
+		}
 	}
 }
 
-// upgrade starts one attempt for a relayed connection that we dialled. What it
-// comes to is in the trace; DirectConnect asks again.
-func (w *watcher) upgrade(p peer.ID) {
-	if directConn(w.h, p) != nil {
+// look is called when a link's time has come.
+func (w *watcher) look(d due) {
+	switch {
+	case w.links[d.peer] != d.link || d.turn != d.link.turn:
+	case directConn(w.h, d.peer) != nil:
+		w.retire(d.link)
+	default:
+		w.upgrade(d.link)
+	}
+}
+
+// upgrade starts an attempt for a relayed connection that we dialled. What it
+// comes to is in the trace.
+func (w *watcher) upgrade(l *link) {
+	relayed := relayedConn(w.h, l.peer)
+	if relayed == nil || relayed.Stat().Direction != network.DirOutbound || directConn(w.h, l.peer) != nil ||
+		w.t.cfg.onRequest || !w.t.wants(l.peer) {
 		return
 	}
-	if _, ok := w.upgrading[p]; ok {
-		w.upgrading[p] = true
+	if l.upgrading {
+		l.again = true
 		return
 	}
 	ctx, h, end, err := w.t.begin(w.t.ctx)
 	if err != nil {
 		return
 	}
-	w.upgrading[p] = false
+	l.disarm()
+	l.upgrading, l.again = true, false
 	go func() {
 		defer end()
-		w.settle(ctx, p)
-		if _, err := w.t.connect(ctx, h, p); err != nil {
-			log.Debug("relayed connection was not upgraded", "peer", p, "err", err)
+		w.settle(ctx, l.peer)
+		_, err := w.t.connect(ctx, h, l.peer)
+		if err != nil {
+			w.t.log.Debug("relayed connection was not upgraded", "peer", l.peer, "err", err)
 		}
 		select {
-		case w.ended <- p:
+		case w.ended <- ended{l, err}:
 		case <-w.t.ctx.Done():
 		}
 	}()
+}
+
+// upgraded takes note of how that went.
+func (w *watcher) upgraded(l *link, err error) {
+	l.upgrading = false
+	switch {
+	case w.links[l.peer] != l || err == nil:
+	case l.again:
+		w.upgrade(l)
+	case passing(err):
+		w.repeat(l, failedWait)
+	}
 }
 
 // settle lets the swarm's dial end that brought the relayed connection. It does

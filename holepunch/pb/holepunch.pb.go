@@ -2,7 +2,7 @@
 // versions:
 // 	protoc-gen-go v1.36.12
 // 	protoc        v3.21.12
-// source: holepunch.proto
+// source: holepunch/pb/holepunch.proto
 
 // Messages of /simopen/1.0.0; docs/protocol.md says when each is sent.
 
@@ -59,11 +59,11 @@ func (x Feature) String() string {
 }
 
 func (Feature) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_proto_enumTypes[0].Descriptor()
+	return file_holepunch_pb_holepunch_proto_enumTypes[0].Descriptor()
 }
 
 func (Feature) Type() protoreflect.EnumType {
-	return &file_holepunch_proto_enumTypes[0]
+	return &file_holepunch_pb_holepunch_proto_enumTypes[0]
 }
 
 func (x Feature) Number() protoreflect.EnumNumber {
@@ -72,7 +72,7 @@ func (x Feature) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Feature.Descriptor instead.
 func (Feature) EnumDescriptor() ([]byte, []int) {
-	return file_holepunch_proto_rawDescGZIP(), []int{0}
+	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{0}
 }
 
 type Status int32
@@ -95,6 +95,8 @@ const (
 	Status_CANCELLED Status = 7
 	// The two NATs allow no connection; the behaviours tell why.
 	Status_IMPOSSIBLE Status = 8
+	// The sender wants no direct connection with this peer.
+	Status_DECLINED Status = 9
 )
 
 // Enum value maps for Status.
@@ -109,6 +111,7 @@ var (
 		6: "FAILED",
 		7: "CANCELLED",
 		8: "IMPOSSIBLE",
+		9: "DECLINED",
 	}
 	Status_value = map[string]int32{
 		"OK":           0,
@@ -120,6 +123,7 @@ var (
 		"FAILED":       6,
 		"CANCELLED":    7,
 		"IMPOSSIBLE":   8,
+		"DECLINED":     9,
 	}
 )
 
@@ -134,11 +138,11 @@ func (x Status) String() string {
 }
 
 func (Status) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_proto_enumTypes[1].Descriptor()
+	return file_holepunch_pb_holepunch_proto_enumTypes[1].Descriptor()
 }
 
 func (Status) Type() protoreflect.EnumType {
-	return &file_holepunch_proto_enumTypes[1]
+	return &file_holepunch_pb_holepunch_proto_enumTypes[1]
 }
 
 func (x Status) Number() protoreflect.EnumNumber {
@@ -147,7 +151,7 @@ func (x Status) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Status.Descriptor instead.
 func (Status) EnumDescriptor() ([]byte, []int) {
-	return file_holepunch_proto_rawDescGZIP(), []int{1}
+	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{1}
 }
 
 type Message_Type int32
@@ -199,11 +203,11 @@ func (x Message_Type) String() string {
 }
 
 func (Message_Type) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_proto_enumTypes[2].Descriptor()
+	return file_holepunch_pb_holepunch_proto_enumTypes[2].Descriptor()
 }
 
 func (Message_Type) Type() protoreflect.EnumType {
-	return &file_holepunch_proto_enumTypes[2]
+	return &file_holepunch_pb_holepunch_proto_enumTypes[2]
 }
 
 func (x Message_Type) Number() protoreflect.EnumNumber {
@@ -212,7 +216,7 @@ func (x Message_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Message_Type.Descriptor instead.
 func (Message_Type) EnumDescriptor() ([]byte, []int) {
-	return file_holepunch_proto_rawDescGZIP(), []int{0, 0}
+	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{0, 0}
 }
 
 type Candidate_Kind int32
@@ -259,11 +263,11 @@ func (x Candidate_Kind) String() string {
 }
 
 func (Candidate_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_proto_enumTypes[3].Descriptor()
+	return file_holepunch_pb_holepunch_proto_enumTypes[3].Descriptor()
 }
 
 func (Candidate_Kind) Type() protoreflect.EnumType {
-	return &file_holepunch_proto_enumTypes[3]
+	return &file_holepunch_pb_holepunch_proto_enumTypes[3]
 }
 
 func (x Candidate_Kind) Number() protoreflect.EnumNumber {
@@ -272,7 +276,7 @@ func (x Candidate_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Candidate_Kind.Descriptor instead.
 func (Candidate_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_holepunch_proto_rawDescGZIP(), []int{1, 0}
+	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{1, 0}
 }
 
 type Behaviour_Mapping int32
@@ -311,11 +315,11 @@ func (x Behaviour_Mapping) String() string {
 }
 
 func (Behaviour_Mapping) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_proto_enumTypes[4].Descriptor()
+	return file_holepunch_pb_holepunch_proto_enumTypes[4].Descriptor()
 }
 
 func (Behaviour_Mapping) Type() protoreflect.EnumType {
-	return &file_holepunch_proto_enumTypes[4]
+	return &file_holepunch_pb_holepunch_proto_enumTypes[4]
 }
 
 func (x Behaviour_Mapping) Number() protoreflect.EnumNumber {
@@ -324,7 +328,7 @@ func (x Behaviour_Mapping) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Behaviour_Mapping.Descriptor instead.
 func (Behaviour_Mapping) EnumDescriptor() ([]byte, []int) {
-	return file_holepunch_proto_rawDescGZIP(), []int{2, 0}
+	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{2, 0}
 }
 
 type Behaviour_Filtering int32
@@ -363,11 +367,11 @@ func (x Behaviour_Filtering) String() string {
 }
 
 func (Behaviour_Filtering) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_proto_enumTypes[5].Descriptor()
+	return file_holepunch_pb_holepunch_proto_enumTypes[5].Descriptor()
 }
 
 func (Behaviour_Filtering) Type() protoreflect.EnumType {
-	return &file_holepunch_proto_enumTypes[5]
+	return &file_holepunch_pb_holepunch_proto_enumTypes[5]
 }
 
 func (x Behaviour_Filtering) Number() protoreflect.EnumNumber {
@@ -376,7 +380,7 @@ func (x Behaviour_Filtering) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Behaviour_Filtering.Descriptor instead.
 func (Behaviour_Filtering) EnumDescriptor() ([]byte, []int) {
-	return file_holepunch_proto_rawDescGZIP(), []int{2, 1}
+	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{2, 1}
 }
 
 type Behaviour_Ports int32
@@ -415,11 +419,11 @@ func (x Behaviour_Ports) String() string {
 }
 
 func (Behaviour_Ports) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_proto_enumTypes[6].Descriptor()
+	return file_holepunch_pb_holepunch_proto_enumTypes[6].Descriptor()
 }
 
 func (Behaviour_Ports) Type() protoreflect.EnumType {
-	return &file_holepunch_proto_enumTypes[6]
+	return &file_holepunch_pb_holepunch_proto_enumTypes[6]
 }
 
 func (x Behaviour_Ports) Number() protoreflect.EnumNumber {
@@ -428,7 +432,7 @@ func (x Behaviour_Ports) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Behaviour_Ports.Descriptor instead.
 func (Behaviour_Ports) EnumDescriptor() ([]byte, []int) {
-	return file_holepunch_proto_rawDescGZIP(), []int{2, 2}
+	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{2, 2}
 }
 
 type Behaviour_Unsolicited int32
@@ -467,11 +471,11 @@ func (x Behaviour_Unsolicited) String() string {
 }
 
 func (Behaviour_Unsolicited) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_proto_enumTypes[7].Descriptor()
+	return file_holepunch_pb_holepunch_proto_enumTypes[7].Descriptor()
 }
 
 func (Behaviour_Unsolicited) Type() protoreflect.EnumType {
-	return &file_holepunch_proto_enumTypes[7]
+	return &file_holepunch_pb_holepunch_proto_enumTypes[7]
 }
 
 func (x Behaviour_Unsolicited) Number() protoreflect.EnumNumber {
@@ -480,7 +484,7 @@ func (x Behaviour_Unsolicited) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Behaviour_Unsolicited.Descriptor instead.
 func (Behaviour_Unsolicited) EnumDescriptor() ([]byte, []int) {
-	return file_holepunch_proto_rawDescGZIP(), []int{2, 3}
+	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{2, 3}
 }
 
 type Behaviour_Fact int32
@@ -516,11 +520,11 @@ func (x Behaviour_Fact) String() string {
 }
 
 func (Behaviour_Fact) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_proto_enumTypes[8].Descriptor()
+	return file_holepunch_pb_holepunch_proto_enumTypes[8].Descriptor()
 }
 
 func (Behaviour_Fact) Type() protoreflect.EnumType {
-	return &file_holepunch_proto_enumTypes[8]
+	return &file_holepunch_pb_holepunch_proto_enumTypes[8]
 }
 
 func (x Behaviour_Fact) Number() protoreflect.EnumNumber {
@@ -529,7 +533,7 @@ func (x Behaviour_Fact) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Behaviour_Fact.Descriptor instead.
 func (Behaviour_Fact) EnumDescriptor() ([]byte, []int) {
-	return file_holepunch_proto_rawDescGZIP(), []int{2, 4}
+	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{2, 4}
 }
 
 type Message struct {
@@ -561,7 +565,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_holepunch_proto_msgTypes[0]
+	mi := &file_holepunch_pb_holepunch_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +577,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_holepunch_proto_msgTypes[0]
+	mi := &file_holepunch_pb_holepunch_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +590,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_holepunch_proto_rawDescGZIP(), []int{0}
+	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *Message) GetType() Message_Type {
@@ -672,7 +676,7 @@ type Candidate struct {
 
 func (x *Candidate) Reset() {
 	*x = Candidate{}
-	mi := &file_holepunch_proto_msgTypes[1]
+	mi := &file_holepunch_pb_holepunch_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -684,7 +688,7 @@ func (x *Candidate) String() string {
 func (*Candidate) ProtoMessage() {}
 
 func (x *Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_holepunch_proto_msgTypes[1]
+	mi := &file_holepunch_pb_holepunch_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -697,7 +701,7 @@ func (x *Candidate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Candidate.ProtoReflect.Descriptor instead.
 func (*Candidate) Descriptor() ([]byte, []int) {
-	return file_holepunch_proto_rawDescGZIP(), []int{1}
+	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Candidate) GetKind() Candidate_Kind {
@@ -742,7 +746,7 @@ type Behaviour struct {
 
 func (x *Behaviour) Reset() {
 	*x = Behaviour{}
-	mi := &file_holepunch_proto_msgTypes[2]
+	mi := &file_holepunch_pb_holepunch_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -754,7 +758,7 @@ func (x *Behaviour) String() string {
 func (*Behaviour) ProtoMessage() {}
 
 func (x *Behaviour) ProtoReflect() protoreflect.Message {
-	mi := &file_holepunch_proto_msgTypes[2]
+	mi := &file_holepunch_pb_holepunch_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -767,7 +771,7 @@ func (x *Behaviour) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Behaviour.ProtoReflect.Descriptor instead.
 func (*Behaviour) Descriptor() ([]byte, []int) {
-	return file_holepunch_proto_rawDescGZIP(), []int{2}
+	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Behaviour) GetMapping() Behaviour_Mapping {
@@ -826,11 +830,11 @@ func (x *Behaviour) GetPersistent() Behaviour_Fact {
 	return Behaviour_UNKNOWN
 }
 
-var File_holepunch_proto protoreflect.FileDescriptor
+var File_holepunch_pb_holepunch_proto protoreflect.FileDescriptor
 
-const file_holepunch_proto_rawDesc = "" +
+const file_holepunch_pb_holepunch_proto_rawDesc = "" +
 	"\n" +
-	"\x0fholepunch.proto\x12\n" +
+	"\x1cholepunch/pb/holepunch.proto\x12\n" +
 	"simopen.pb\"\xf0\x03\n" +
 	"\aMessage\x12,\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x18.simopen.pb.Message.TypeR\x04type\x12\x18\n" +
@@ -907,7 +911,7 @@ const file_holepunch_proto_rawDesc = "" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bGUESSING\x10\x01\x12\r\n" +
-	"\tFOLLOWING\x10\x02*\x81\x01\n" +
+	"\tFOLLOWING\x10\x02*\x8f\x01\n" +
 	"\x06Status\x12\x06\n" +
 	"\x02OK\x10\x00\x12\r\n" +
 	"\tMALFORMED\x10\x01\x12\x0e\n" +
@@ -920,23 +924,24 @@ const file_holepunch_proto_rawDesc = "" +
 	"\x06FAILED\x10\x06\x12\r\n" +
 	"\tCANCELLED\x10\a\x12\x0e\n" +
 	"\n" +
-	"IMPOSSIBLE\x10\bB3Z1github.com/simopen/go-libp2p-simopen/holepunch/pbb\x06proto3"
+	"IMPOSSIBLE\x10\b\x12\f\n" +
+	"\bDECLINED\x10\tB3Z1github.com/simopen/go-libp2p-simopen/holepunch/pbb\x06proto3"
 
 var (
-	file_holepunch_proto_rawDescOnce sync.Once
-	file_holepunch_proto_rawDescData []byte
+	file_holepunch_pb_holepunch_proto_rawDescOnce sync.Once
+	file_holepunch_pb_holepunch_proto_rawDescData []byte
 )
 
-func file_holepunch_proto_rawDescGZIP() []byte {
-	file_holepunch_proto_rawDescOnce.Do(func() {
-		file_holepunch_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_holepunch_proto_rawDesc), len(file_holepunch_proto_rawDesc)))
+func file_holepunch_pb_holepunch_proto_rawDescGZIP() []byte {
+	file_holepunch_pb_holepunch_proto_rawDescOnce.Do(func() {
+		file_holepunch_pb_holepunch_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_holepunch_pb_holepunch_proto_rawDesc), len(file_holepunch_pb_holepunch_proto_rawDesc)))
 	})
-	return file_holepunch_proto_rawDescData
+	return file_holepunch_pb_holepunch_proto_rawDescData
 }
 
-var file_holepunch_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_holepunch_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
-var file_holepunch_proto_goTypes = []any{
+var file_holepunch_pb_holepunch_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_holepunch_pb_holepunch_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_holepunch_pb_holepunch_proto_goTypes = []any{
 	(Feature)(0),               // 0: simopen.pb.Feature
 	(Status)(0),                // 1: simopen.pb.Status
 	(Message_Type)(0),          // 2: simopen.pb.Message.Type
@@ -950,7 +955,7 @@ var file_holepunch_proto_goTypes = []any{
 	(*Candidate)(nil),          // 10: simopen.pb.Candidate
 	(*Behaviour)(nil),          // 11: simopen.pb.Behaviour
 }
-var file_holepunch_proto_depIdxs = []int32{
+var file_holepunch_pb_holepunch_proto_depIdxs = []int32{
 	2,  // 0: simopen.pb.Message.type:type_name -> simopen.pb.Message.Type
 	10, // 1: simopen.pb.Message.candidates:type_name -> simopen.pb.Candidate
 	1,  // 2: simopen.pb.Message.status:type_name -> simopen.pb.Status
@@ -971,27 +976,27 @@ var file_holepunch_proto_depIdxs = []int32{
 	0,  // [0:13] is the sub-list for field type_name
 }
 
-func init() { file_holepunch_proto_init() }
-func file_holepunch_proto_init() {
-	if File_holepunch_proto != nil {
+func init() { file_holepunch_pb_holepunch_proto_init() }
+func file_holepunch_pb_holepunch_proto_init() {
+	if File_holepunch_pb_holepunch_proto != nil {
 		return
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holepunch_proto_rawDesc), len(file_holepunch_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holepunch_pb_holepunch_proto_rawDesc), len(file_holepunch_pb_holepunch_proto_rawDesc)),
 			NumEnums:      9,
 			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
-		GoTypes:           file_holepunch_proto_goTypes,
-		DependencyIndexes: file_holepunch_proto_depIdxs,
-		EnumInfos:         file_holepunch_proto_enumTypes,
-		MessageInfos:      file_holepunch_proto_msgTypes,
+		GoTypes:           file_holepunch_pb_holepunch_proto_goTypes,
+		DependencyIndexes: file_holepunch_pb_holepunch_proto_depIdxs,
+		EnumInfos:         file_holepunch_pb_holepunch_proto_enumTypes,
+		MessageInfos:      file_holepunch_pb_holepunch_proto_msgTypes,
 	}.Build()
-	File_holepunch_proto = out.File
-	file_holepunch_proto_goTypes = nil
-	file_holepunch_proto_depIdxs = nil
+	File_holepunch_pb_holepunch_proto = out.File
+	file_holepunch_pb_holepunch_proto_goTypes = nil
+	file_holepunch_pb_holepunch_proto_depIdxs = nil
 }

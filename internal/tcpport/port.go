@@ -7,7 +7,17 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 )
+
+// What the process has in use, in all its ports.
+var listening, connecting atomic.Int64
+
+// Listening is how many sockets of this process listen on a Port.
+func Listening() int { return int(listening.Load()) }
+
+// Connecting is how many connects of this process from a Port are under way.
+func Connecting() int { return int(connecting.Load()) }
 
 // ErrTupleTaken is returned by [Port.Connect] when the 4-tuple belongs to a
 // connection that exists already. During a punch that is good news: the peer's
@@ -121,8 +131,12 @@ func open(number uint16, both bool) (*Port, error) {
 		}
 		// Any other error means that the host has no IPv6.
 	}
+	listening.Add(int64(len(p.listeners)))
 	for _, l := range p.listeners {
-		p.accepting.Go(func() { p.accept(l) })
+		p.accepting.Go(func() {
+			defer listening.Add(-1)
+			p.accept(l)
+		})
 	}
 	return p, nil
 }
@@ -199,6 +213,8 @@ func (p *Port) dial(ctx context.Context, network, address string) (*net.TCPConn,
 	}
 	d := net.Dialer{LocalAddr: local, Control: share}
 	d.SetMultipathTCP(false)
+	connecting.Add(1)
+	defer connecting.Add(-1)
 	c, err := d.DialContext(ctx, network, address)
 	if err != nil {
 		if isTupleTaken(err) {

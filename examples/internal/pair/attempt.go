@@ -34,6 +34,9 @@ func newAttempts(tell func(Event)) *attempts {
 func (as *attempts) trace(e transport.Event) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
+	if e.Kind == transport.Started {
+		delete(as.last, e.Peer) // what is told of it may be that it came to nothing
+	}
 	if e.Kind == transport.Offered {
 		as.last[e.Peer] = &attempt{connected: make(map[string]bool)}
 		as.tell(Event{Kind: Offered, Peer: e.Peer, Own: e.Own, Theirs: e.Theirs})
@@ -54,7 +57,7 @@ func (as *attempts) trace(e transport.Event) {
 		}
 	case holepunch.Connected, holepunch.Accepted:
 		a.connected[e.Remote.String()] = e.Kind == holepunch.Connected
-	case transport.Finished:
+	case transport.RoundFailed, transport.Finished:
 		as.tell(Event{Kind: Punched, Peer: e.Peer, Connects: a.connects, Refused: a.refused, Silent: a.silent, Err: explain(e.Err)})
 	}
 }

@@ -1,0 +1,64 @@
+package transport
+
+import (
+	"errors"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+// EvtPunchStarted is emitted on the host's event bus when an attempt to get a direct
+// connection begins: ours, or a peer's. An [EvtPunchFinished] follows.
+//
+// As with every event of the bus, who subscribes has to read: a queue that is
+// full holds up the punches.
+type EvtPunchStarted struct {
+	Peer      peer.ID
+	Direction network.Direction // outbound: we are the initiator
+}
+
+// EvtPunchFinished is emitted when an attempt is over.
+type EvtPunchFinished struct {
+	Peer      peer.ID
+	Direction network.Direction
+	Remote    ma.Multiaddr     // the peer's end of the direct connection; nil without one, or where it is not the punch's
+	Err       error            // nil: the peers are connected directly
+	Reason    holepunch.Reason // of Err, if it has one
+	Took      time.Duration    // since EvtPunchStarted
+}
+
+// EvtNATLearnt is emitted when the host has found out, or in vain tried to find out, how
+// its NAT behaves. That takes some seconds from when its ports are warm, and a STUN server
+// ([WithSTUNServers]). Who subscribes later gets the last one.
+type EvtNATLearnt struct {
+	Behaviour stun.Behaviour
+	Err       error // why nothing is known
+}
+
+// An emitters has one for each of the events.
+type emitters struct{ started, finished, nat event.Emitter }
+
+func newEmitters(h host.Host) (e emitters, err error) {
+	bus := h.EventBus()
+	var errs [3]error
+	e.started, errs[0] = bus.Emitter(new(EvtPunchStarted))
+	e.finished, errs[1] = bus.Emitter(new(EvtPunchFinished))
+	e.nat, errs[2] = bus.Emitter(new(EvtNATLearnt), eventbus.Stateful)
+	return e, errors.Join(errs[:]...)
+}
+
+func (e emitters) Close() {
+	for _, e := range []event.Emitter{e.started, e.finished, e.nat} {
+		if e != nil {
+			e.Close()
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/p2p/metricshelper"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+)
+
+const metricNamespace = "libp2p_simopen"
+
+// As in go-libp2p all hosts of a process share the collectors. docs/grafana.json shows them.
+var (
+	attemptsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricNamespace,
+		Name:      "attempts_total",
+		Help:      "Attempts to get a direct connection that began",
+	}, []string{"side"})
+	resultsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricNamespace,
+		Name:      "results_total",
+		Help:      "Attempts that ended, with the reason why they failed, or 'direct'",
+	}, []string{"side", "reason"})
+	directSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: metricNamespace,
+		Name:      "time_to_direct_seconds",
+		Help:      "Time from the beginning of an attempt to the direct connection",
+		// Some three round trips, from neighbours to satellites; one lost SYN adds 1 s;
+		// an attempt has 15 s.
+		Buckets: []float64{.025, .05, .1, .2, .3, .4, .6, .8, 1.2, 1.6, 2.5, 5, 10, 15},
+	}, []string{"side"})
+	queriesTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricNamespace,
+		Name:      "queries_total",
+		Help:      "Observers that were asked for the reflexive address of a port: STUN servers, or libp2p peers",
+	}, []string{"observer", "outcome"})
+	socketsOpen = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: metricNamespace,
+		Name:      "listening_sockets",
+		Help:      "Sockets that listen on punching ports",
+	}, func() float64 { return float64(tcpport.Listening()) })
+	socketsConnecting = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: metricNamespace,
+		Name:      "connecting_sockets",
+		Help:      "Connects from punching ports that are under way",
+	}, func() float64 { return float64(tcpport.Connecting()) })
+	observersHeld = prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: metricNamespace,
+		Name:      "observer_sockets",
+		Help:      "Connections to observers that hold a mapping of the NAT",
+	})
+	relayedClosedTotal = prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: metricNamespace,
+		Name:      "relayed_closed_total",
+		Help:      "Relayed connections that were closed since a direct one took their place",
+	})
+
+	collectors = []prometheus.Collector{
+		attemptsTotal, resultsTotal, directSeconds, queriesTotal, socketsOpen, socketsConnecting, observersHeld, relayedClosedTotal,
+	}
+)
+
+// reasonLabels are the values of the label "reason" for those errors that have one. The others are
+// "cancelled" by the caller, "timeout", and "other".
+var reasonLabels = map[holepunch.Reason]string{
+	holepunch.ErrSignalLost:    "signal_lost",
+	holepunch.ErrMalformed:     "malformed",
+	holepunch.ErrNoAnswer:      "no_answer",
+	holepunch.ErrNoAddress:     "no_address",
+	holepunch.ErrNoCandidate:   "no_candidate",
+	holepunch.ErrBusy:          "busy",
+	holepunch.ErrDeclined:      "declined",
+	holepunch.ErrNoConnection:  "no_connection",
+	holepunch.ErrHandshake:     "handshake",
+	holepunch.ErrUnpredictable: "unpredictable",
+	holepunch.ErrPortFiltered:  "port_filtered",
+	holepunch.ErrNoBareSYN:     "no_bare_syn",
+	holepunch.ErrNoHairpin:     "no_hairpin",
+	ErrNotEnabled:              "not_enabled",
+	ErrClosed:                  "closed",
+	ErrNoRelayedConn:           "no_relayed_conn",
+	ErrPeerUnsupported:         "peer_unsupported",
+	ErrGlare:                   "glare",
+	ErrGated:                   "gated",
+	ErrPeerFiltered:            "peer_filtered",
+}
+
+// metrics counts for Prometheus. A nil one counts nothing.
+type metrics struct{}
+
+// newMetrics registers with reg. As in go-libp2p it panics if something else has the names.
+func newMetrics(reg prometheus.Registerer) *metrics {
+	metricshelper.RegisterCollectors(reg, collectors...)
+	// So that the first of each is an increase.
+	for _, side := range []string{side(network.DirOutbound), side(network.DirInbound)} {
+		attemptsTotal.WithLabelValues(side)
+		directSeconds.WithLabelValues(side)
+		for _, reason := range reasonLabels {
+			resultsTotal.WithLabelValues(side, reason)
+		}
+		for _, reason := range []string{"direct", "cancelled", "timeout", "other"} {
+			resultsTotal.WithLabelValues(side, reason)
+		}
+	}
+	return &metrics{}
+}
+
+func (m *metrics) started(dir network.Direction) {
+	if m != nil {
+		attemptsTotal.WithLabelValues(side(dir)).Inc()
+	}
+}
+
+func (m *metrics) finished(dir network.Direction, err error, reason holepunch.Reason, took time.Duration) {
+	if m == nil {
+		return
+	}
+	resultsTotal.WithLabelValues(side(dir), reasonLabel(err, reason)).Inc()
+	if err == nil {
+		directSeconds.WithLabelValues(side(dir)).Observe(took.Seconds())
+	}
+}
+
+func reasonLabel(err error, reason holepunch.Reason) string {
+	label, ok := reasonLabels[reason]
+	switch {
+	case err == nil:
+		return "direct"
+	case ok:
+		return label
+	case errors.Is(err, context.Canceled):
+		return "cancelled"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	}
+	return "other"
+}
+
+// asked counts that an observer was asked, and how that ended.
+func (m *metrics) asked(s source, err error) {
+	if m == nil {
+		return
+	}
+	observer, outcome := "peer", "answer"
+	if isServer(s, nil) {
+		observer = "stun"
+	}
+	if err != nil {
+		outcome = "failure"
+	}
+	queriesTotal.WithLabelValues(observer, outcome).Inc()
+}
+
+// holding counts connections to observers, n more.
+func (m *metrics) holding(n float64) {
+	if m != nil {
+		observersHeld.Add(n)
+	}
+}
+
+func (m *metrics) relayedClosed() {
+	if m != nil {
+		relayedClosedTotal.Inc()
+	}
+}
+
+func side(dir network.Direction) string {
+	if dir == network.DirOutbound {
+		return "initiator"
+	}
+	return "responder"
+}
