@@ -46,7 +46,7 @@ type node struct {
 func (r *peerRole) play(ctx context.Context, self *actor.Self) error {
 	n := &node{role: r, self: self, relayed: make(chan time.Time, 1), direct: make(chan time.Time, 1)}
 	if r.Impl == result.Simopen {
-		n.puncher = newSimopen(r.World.STUN)
+		n.puncher = &simopen{r.World.STUN}
 	} else {
 		n.puncher = newDCUtR()
 	}
