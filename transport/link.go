@@ -77,20 +77,25 @@ func (w *watcher) repeat(l *link, least time.Duration) {
 	w.arm(l, l.wait+rand.N(l.wait/4))
 }
 
-// changedDirect takes note that the peer has got or lost direct connections.
-func (w *watcher) changedDirect(l *link) {
-	has := directConn(w.h, l.peer) != nil
-	switch {
-	case has && l.since.IsZero():
+// gained takes note that there is a direct connection.
+func (w *watcher) gained(l *link) {
+	if l.since.IsZero() {
 		l.since = time.Now()
 		w.retireLater(l, w.t.cfg.grace)
-	case !has && !l.since.IsZero():
-		if time.Since(l.since) > lasting {
-			l.wait = 0
-		}
-		l.since = time.Time{}
-		w.repeat(l, lostWait)
 	}
+}
+
+// lost takes note that a direct connection has ended. It may have done so before the watcher
+// heard that it was there.
+func (w *watcher) lost(l *link) {
+	if l.since.IsZero() || directConn(w.h, l.peer) != nil {
+		return
+	}
+	if time.Since(l.since) > lasting {
+		l.wait = 0
+	}
+	l.since = time.Time{}
+	w.repeat(l, lostWait)
 }
 
 func (w *watcher) retireLater(l *link, after time.Duration) {
@@ -105,7 +110,8 @@ func (w *watcher) retireLater(l *link, after time.Duration) {
 // on which nothing runs.
 func (w *watcher) retire(l *link) {
 	for c := range l.relayed {
-		if len(c.GetStreams()) > 0 {
+		if n := len(c.GetStreams()); n > 0 {
+			w.t.log.Debug("relayed connection has open streams, and is kept", "peer", l.peer, "streams", n)
 			w.retireLater(l, max(w.t.cfg.grace, idleCheck))
 			continue
 		}

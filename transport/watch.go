@@ -23,7 +23,8 @@ type watcher struct {
 	h    host.Host
 	port *warmPort
 
-	conns  chan network.Conn // of the notifiee: opened or closed
+	opened chan network.Conn // of the notifiee
+	closed chan network.Conn // and after that
 	ended  chan ended        // upgrades
 	due    chan due          // timers of links
 	done   chan struct{}
@@ -58,7 +59,8 @@ func newWatcher(t *Transport, h host.Host) (*watcher, error) {
 		t:      t,
 		h:      h,
 		port:   port,
-		conns:  make(chan network.Conn),
+		opened: make(chan network.Conn),
+		closed: make(chan network.Conn),
 		ended:  make(chan ended),
 		due:    make(chan due),
 		done:   make(chan struct{}),
@@ -66,13 +68,15 @@ func newWatcher(t *Transport, h host.Host) (*watcher, error) {
 		links:  make(map[peer.ID]*link),
 		relays: make(map[peer.ID]struct{}),
 	}
-	changed := func(_ network.Network, c network.Conn) {
-		select {
-		case w.conns <- c:
-		case <-t.ctx.Done():
+	to := func(conns chan<- network.Conn) func(network.Network, network.Conn) {
+		return func(_ network.Network, c network.Conn) {
+			select {
+			case conns <- c:
+			case <-t.ctx.Done():
+			}
 		}
 	}
-	w.notify = &network.NotifyBundle{ConnectedF: changed, DisconnectedF: changed}
+	w.notify = &network.NotifyBundle{ConnectedF: to(w.opened), DisconnectedF: to(w.closed)}
 	for _, p := range h.Network().Peers() {
 		if isRelay(h, p) {
 			w.relays[p] = struct{}{}
@@ -81,7 +85,7 @@ func newWatcher(t *Transport, h host.Host) (*watcher, error) {
 	go w.run()
 	h.Network().Notify(w.notify)
 	for _, c := range h.Network().Conns() {
-		changed(nil, c)
+		w.notify.Connected(nil, c)
 	}
 	return w, nil
 }
@@ -99,8 +103,10 @@ func (w *watcher) run() {
 		w.keepWarm()
 		relays := len(w.relays)
 		select {
-		case c := <-w.conns:
-			w.changed(c)
+		case c := <-w.opened:
+			w.open(c)
+		case c := <-w.closed:
+			w.close(c)
 		case e := <-w.ended:
 			w.upgraded(e.link, e.err)
 		case d := <-w.due:
@@ -149,30 +155,42 @@ func (w *watcher) use(n int) {
 	}
 }
 
-func (w *watcher) changed(c network.Conn) {
-	p := c.RemotePeer()
-	l := w.links[p]
-	switch {
-	case !isRelayed(c):
+func (w *watcher) open(c network.Conn) {
+	l := w.links[c.RemotePeer()]
+	if !isRelayed(c) {
 		if l != nil {
-			w.changedDirect(l)
+			w.gained(l)
 		}
-	case !c.IsClosed():
-		if l == nil {
-			l = &link{peer: p, relayed: make(map[network.Conn]struct{})}
-			w.links[p] = l
-		}
-		l.relayed[c] = struct{}{}
-		w.changedDirect(l)
-		if c.Stat().Direction == network.DirOutbound {
-			w.upgrade(l)
-		}
-	case l != nil:
-		delete(l.relayed, c)
-		if len(l.relayed) == 0 {
-			l.disarm()
-			delete(w.links, p)
-		}
+		return
+	}
+	if c.IsClosed() {
+		return // its end was told before we listened
+	}
+	if l == nil {
+		l = &link{peer: c.RemotePeer(), relayed: make(map[network.Conn]struct{})}
+		w.links[l.peer] = l
+	}
+	l.relayed[c] = struct{}{}
+	if directConn(w.h, l.peer) != nil {
+		w.gained(l)
+	} else if c.Stat().Direction == network.DirOutbound {
+		w.upgrade(l)
+	}
+}
+
+func (w *watcher) close(c network.Conn) {
+	l := w.links[c.RemotePeer()]
+	if l == nil {
+		return
+	}
+	if !isRelayed(c) {
+		w.lost(l)
+		return
+	}
+	delete(l.relayed, c)
+	if len(l.relayed) == 0 {
+		l.disarm()
+		delete(w.links, l.peer)
 	}
 }
 
