@@ -132,6 +132,15 @@ type Received struct {
 	Target  netip.AddrPort // the address of ours that the peer dialled, or invalid
 }
 
+// Refuse is [Signal.Refuse]. What answers a REQUEST is DONE.
+func (r *Received) Refuse(status pb.Status, detail string) {
+	m := &message{typ: pb.Message_ANSWER, status: status, detail: detail}
+	if r.Request {
+		m.typ = pb.Message_DONE
+	}
+	r.last(m)
+}
+
 // Receive reads the first message of a stream that the peer opened. What is
 // malformed is answered with that status before the [*PunchError] is returned.
 func Receive(ctx context.Context, s Stream) (*Received, error) {

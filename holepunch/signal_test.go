@@ -124,9 +124,26 @@ func TestRequest(t *testing.T) {
 	}
 }
 
+func TestRequestIsRefused(t *testing.T) {
+	a, b := pipe()
+	defer a.Close()
+	defer b.Close()
+	go func() {
+		if r, err := Receive(t.Context(), b); err != nil {
+			t.Error(err)
+		} else {
+			r.Refuse(pb.Status_BUSY, "")
+		}
+	}()
+	if err := Request(t.Context(), a); !errors.Is(err, ErrBusy) {
+		t.Errorf("got %v, want ErrBusy", err)
+	}
+}
+
 func TestRefusal(t *testing.T) {
 	for status, want := range map[pb.Status]error{
 		pb.Status_BUSY:         ErrBusy,
+		pb.Status_DECLINED:     ErrDeclined,
 		pb.Status_NO_ADDRESS:   ErrNoAddress,
 		pb.Status_NO_CANDIDATE: ErrNoCandidate,
 		pb.Status_MALFORMED:    ErrMalformed,

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -77,6 +78,10 @@ func (t *Transport) takeStance(ctx context.Context, h host.Host, p peer.ID, w *w
 		s.name(holepunch.Reflexive(netip.AddrPortFrom(a, s.port.Number()))...)
 	}
 	s.name(listeners(h)...)
+	if len(s.terms.Candidates) == 0 {
+		s.release()
+		return nil, fmt.Errorf("%w: the address filter (WithAddrFilter) leaves none", holepunch.ErrNoAddress)
+	}
 	s.add(s.port)
 	if s.port == w.Port && w.spare != nil {
 		s.addSpare(ctx, w.spare)
