@@ -73,6 +73,7 @@ type peerStats struct {
 type labHost struct {
 	host.Host
 	cfg peerConfig
+	at  string // reflexive addresses, see moved
 
 	mu      sync.Mutex
 	steps   []step
@@ -87,6 +88,7 @@ var commands = map[string]func(*labHost, context.Context, command) any{
 	"learn":   (*labHost).learn,
 	"dial":    (*labHost).dial,
 	"look":    (*labHost).look,
+	"moved":   (*labHost).moved,
 	"forget":  (*labHost).forget,
 	"leave":   (*labHost).leave,
 	"steps":   (*labHost).takeSteps,
@@ -202,6 +204,25 @@ func (h *labHost) learn(ctx context.Context, _ command) any {
 		default:
 			<-seeking
 		}
+	}
+}
+
+// moved returns the reflexive addresses of the host's port, as soon as they are others than those
+// that it returned before.
+func (h *labHost) moved(ctx context.Context, _ command) any {
+	for {
+		v, release, err := find(h).port.acquire(ctx)
+		if err != nil && ctx.Err() != nil {
+			return h.at
+		}
+		if err == nil {
+			release()
+			if at := fmt.Sprint(v.addrs); at != h.at {
+				h.at = at
+				return at
+			}
+		}
+		time.Sleep(10 * time.Millisecond) // nobody tells
 	}
 }
 

@@ -95,6 +95,26 @@ func (h *Host) AddAddr() (netip.Addr, error) {
 	return addr, nil
 }
 
+// Move gives the host another IPv4 address, the next of its site, in place of the first one, as
+// a router does or another network. Connections from the old one hang. It is not to be called
+// together with Addr.
+func (h *Host) Move() error {
+	addr, err := h.site.nextAddr()
+	if err == nil {
+		err = h.ns.do(func() error {
+			return replaceAddr(netip.PrefixFrom(h.addr, sitePrefix), netip.PrefixFrom(addr, sitePrefix))
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("natlab: move host %q: %w", h.name, err)
+	}
+	h.site.lab.mu.Lock()
+	defer h.site.lab.mu.Unlock()
+	h.site.attach(addr, h)
+	h.addr = addr
+	return nil
+}
+
 // Do calls f on an OS thread that is inside the host: a socket that f makes belongs to
 // the host, and stays with it. Goroutines that f starts are outside; so for a program that
 // makes sockets of its own accord there is [Host.Start]. Calls of Do may overlap. A listener

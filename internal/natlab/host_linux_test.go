@@ -41,6 +41,25 @@ func TestAddAddr(t *testing.T) {
 	}
 }
 
+// TestMove: a host that has moved sends from its new address, and is reached there.
+func TestMove(t *testing.T) {
+	lab := labtest.New(t, natlab.Config{})
+	server := addHost(t, lab, natlab.SiteConfig{Name: "server"})
+	client := addHost(t, lab, natlab.SiteConfig{Name: "client"})
+	at := netip.AddrPortFrom(server.Addr(), 80)
+	go serveRemote(listenOn(t, server, at))
+	before := client.Addr()
+	if err := client.Move(); err != nil {
+		t.Fatal(err)
+	}
+	if client.Addr() == before {
+		t.Errorf("it still has %v", before)
+	}
+	if seen := dialAndRead(t, client, netip.AddrPort{}, at); seen.Addr() != client.Addr() {
+		t.Errorf("it is seen at %v, want %v", seen, client.Addr())
+	}
+}
+
 func TestAddAddrAfterClose(t *testing.T) {
 	lab := labtest.New(t, natlab.Config{})
 	host := addHost(t, lab, natlab.SiteConfig{Name: "public"})

@@ -154,15 +154,43 @@ func configure(addrs []netip.Prefix) error {
 		if err := addAddr(addr); err != nil {
 			return fmt.Errorf("%s: address %v: %w", tunName, addr, err)
 		}
-		everywhere := &net.IPNet{
-			IP:   make(net.IP, addr.Addr().BitLen()/8),
-			Mask: net.CIDRMask(0, addr.Addr().BitLen()),
-		}
-		if err := netlink.RouteAdd(&netlink.Route{LinkIndex: tun.Attrs().Index, Dst: everywhere}); err != nil {
-			return fmt.Errorf("%s: route from %v: %w", tunName, addr, err)
+		if err := addRoute(tun, addr); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// addRoute has everything of an address's family go through the TUN device.
+func addRoute(tun netlink.Link, addr netip.Prefix) error {
+	everywhere := &net.IPNet{
+		IP:   make(net.IP, addr.Addr().BitLen()/8),
+		Mask: net.CIDRMask(0, addr.Addr().BitLen()),
+	}
+	if err := netlink.RouteAdd(&netlink.Route{LinkIndex: tun.Attrs().Index, Dst: everywhere}); err != nil {
+		return fmt.Errorf("%s: route from %v: %w", tunName, addr, err)
+	}
+	return nil
+}
+
+// replaceAddr gives the TUN device of the calling thread's namespace one IPv4 address in place of
+// another one. With the old address the kernel takes the routes away.
+func replaceAddr(old, addr netip.Prefix) error {
+	tun, err := netlink.LinkByName(tunName)
+	if err != nil {
+		return err
+	}
+	gone, err := netlink.ParseAddr(old.String())
+	if err != nil {
+		return err
+	}
+	if err := netlink.AddrDel(tun, gone); err != nil {
+		return err
+	}
+	if err := addAddr(addr); err != nil {
+		return err
+	}
+	return addRoute(tun, addr)
 }
 
 // addAddr gives the TUN device of the calling thread's namespace an address, for use at once.

@@ -16,6 +16,8 @@ func probe() error { return errNotLinux }
 
 func addAddr(netip.Prefix) error { return errNotLinux }
 
+func replaceAddr(_, _ netip.Prefix) error { return errNotLinux }
+
 func stop(*os.Process) error { return errNotLinux }
 
 func resume(*os.Process) error { return errNotLinux }
