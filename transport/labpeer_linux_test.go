@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -14,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
@@ -83,16 +85,18 @@ type labHost struct {
 
 // commands are what a peer can do. Each returns what is emitted.
 var commands = map[string]func(*labHost, context.Context, command) any{
-	"join":    (*labHost).join,
-	"reserve": (*labHost).reserve,
-	"learn":   (*labHost).learn,
-	"dial":    (*labHost).dial,
-	"look":    (*labHost).look,
-	"moved":   (*labHost).moved,
-	"forget":  (*labHost).forget,
-	"leave":   (*labHost).leave,
-	"steps":   (*labHost).takeSteps,
-	"stats":   (*labHost).stats,
+	"join":      (*labHost).join,
+	"reserve":   (*labHost).reserve,
+	"learn":     (*labHost).learn,
+	"dial":      (*labHost).dial,
+	"look":      (*labHost).look,
+	"moved":     (*labHost).moved,
+	"reflexive": (*labHost).reflexive,
+	"ping":      (*labHost).ping,
+	"forget":    (*labHost).forget,
+	"leave":     (*labHost).leave,
+	"steps":     (*labHost).takeSteps,
+	"stats":     (*labHost).stats,
 }
 
 // peerRole is a libp2p host with simopen. It emits its ID, and then an answer to each command.
@@ -207,23 +211,32 @@ func (h *labHost) learn(ctx context.Context, _ command) any {
 	}
 }
 
-// moved returns the reflexive addresses of the host's port, as soon as they are others than those
-// that it returned before.
-func (h *labHost) moved(ctx context.Context, _ command) any {
-	for {
-		v, release, err := find(h).port.acquire(ctx)
-		if err != nil && ctx.Err() != nil {
-			return h.at
-		}
-		if err == nil {
-			release()
-			if at := fmt.Sprint(v.addrs); at != h.at {
-				h.at = at
-				return at
-			}
-		}
-		time.Sleep(10 * time.Millisecond) // nobody tells
+// reflexive returns the reflexive addresses of the host's port, and moved as soon as they are
+// others than those that it returned before.
+func (h *labHost) reflexive(ctx context.Context, _ command) any {
+	v, release, err := find(h).port.acquire(ctx)
+	if err != nil {
+		return err.Error()
 	}
+	release()
+	return fmt.Sprint(v.addrs)
+}
+
+func (h *labHost) moved(ctx context.Context, cmd command) any {
+	for before := h.at; h.at == before && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) { // nobody tells
+		h.at = h.reflexive(ctx, cmd).(string)
+	}
+	return h.at
+}
+
+// ping pings a peer over the direct connection.
+func (h *labHost) ping(ctx context.Context, cmd command) any {
+	if directConn(h, cmd.Peer) == nil {
+		return failed(errors.New("no direct connection"))
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return failed((<-ping.Ping(ctx, h, cmd.Peer)).Error)
 }
 
 // dial dials a peer through the relay and waits for the direct connection.

@@ -1,5 +1,7 @@
 package natlab
 
+import "time"
+
 // Mapping says when a NAT uses a mapping again for another destination (RFC 4787, section 4.1).
 type Mapping uint8
 
@@ -63,4 +65,7 @@ type Behaviour struct {
 	Hairpin bool
 	// NoUDP drops UDP both ways, as many a company's firewall does.
 	NoUDP bool
+	// Forgets is the idle time after which an established TCP connection is over. 0 stands for
+	// what RFC 5382 asks for (REQ-5), 2 h 4 min; many NATs forget after minutes.
+	Forgets time.Duration
 }

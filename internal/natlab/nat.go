@@ -92,7 +92,7 @@ func (n *NAT) Outbound(now time.Time, pkt []byte) Verdict {
 		}
 		s = n.addSession(m, p.Dst())
 	}
-	s.pass(now, p, Outbound)
+	s.pass(now, p, Outbound, n.behaviour)
 	p.setSrc(m.port.endpoint)
 	n.afterRST(m, p)
 	if hairpin {
@@ -130,7 +130,7 @@ func (n *NAT) Inbound(now time.Time, pkt []byte) Verdict {
 		}
 		s = n.addSession(m, p.Src())
 	}
-	s.pass(now, p, Inbound)
+	s.pass(now, p, Inbound, n.behaviour)
 	p.setDst(m.flow.internal)
 	n.afterRST(m, p)
 	return Verdict{Fate: Forwarded, Packet: p.b}

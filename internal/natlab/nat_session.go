@@ -1,6 +1,9 @@
 package natlab
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Idle times after which a session is over. A packet in either direction starts them anew.
 const (
@@ -25,12 +28,12 @@ type session struct {
 func (s *session) live(now time.Time) bool { return now.Before(s.expires) }
 
 // pass takes note of a packet of the session.
-func (s *session) pass(now time.Time, p Packet, d Direction) {
-	s.expires = now.Add(s.idle(p, d))
+func (s *session) pass(now time.Time, p Packet, d Direction, b Behaviour) {
+	s.expires = now.Add(s.idle(p, d, b))
 	s.answered = s.answered || d == Inbound
 }
 
-func (s *session) idle(p Packet, d Direction) time.Duration {
+func (s *session) idle(p Packet, d Direction, b Behaviour) time.Duration {
 	if p.UDP() {
 		return udpIdle
 	}
@@ -51,7 +54,7 @@ func (s *session) idle(p Packet, d Direction) time.Duration {
 	case s.closed():
 		return tcpClosedIdle
 	case s.syn[Outbound] && s.syn[Inbound] && !s.fin[Outbound] && !s.fin[Inbound]:
-		return tcpEstablishedIdle
+		return cmp.Or(b.Forgets, tcpEstablishedIdle)
 	default:
 		return tcpTransitoryIdle
 	}
