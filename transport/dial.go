@@ -51,6 +51,9 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	r := t.started(p, network.DirOutbound)
 	defer func() {
 		if conn == nil {
+			if errors.Is(err, context.DeadlineExceeded) && holepunch.ReasonOf(err) == "" {
+				err = fmt.Errorf("%w while %s", err, t.step(p))
+			}
 			r.finished(nil, err)
 		} else {
 			r.finished(conn.RemoteMultiaddr(), nil)

@@ -56,5 +56,8 @@ func (t *Transport) at(p peer.ID, step string) {
 func (t *Transport) step(p peer.ID) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.dialing[p].step
+	if d := t.dialing[p]; d != nil {
+		return d.step
+	}
+	return "dialling" // the swarm, of its own accord
 }

@@ -25,7 +25,8 @@ type EvtPunchStarted struct {
 	Direction network.Direction // outbound: we are the initiator
 }
 
-// EvtPunchFinished is emitted when an attempt is over.
+// EvtPunchFinished is emitted when an attempt is over. The swarm has its connection at that time or
+// a moment later: who needs that calls [DirectConnect], or waits for the swarm's notification.
 type EvtPunchFinished struct {
 	Peer      peer.ID
 	Direction network.Direction

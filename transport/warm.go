@@ -50,6 +50,7 @@ type warmPort struct {
 	*tcpport.Port
 	log     *slog.Logger
 	metrics *metrics
+	moved   func()    // called when the machine has moved to another network
 	spare   *warmPort // raced with it; nil for none
 	servers []source
 	peers   func() []source // which libp2p peers there are to ask at the moment
@@ -105,12 +106,16 @@ func (t *Transport) newWarmPort(servers []string, peers func(port uint16) []sour
 		Port:    port,
 		log:     t.log,
 		metrics: t.metrics,
-		peers:   func() []source { return peers(port.Number()) },
-		cmds:    make(chan warmCommand),
-		news:    make(chan news),
-		asked:   make(map[source]*asked),
-		turn:    time.NewTimer(headStart),
-		quorum:  time.NewTimer(quorumTime),
+		moved: func() {
+			t.nat.forget()
+			t.learnNAT()
+		},
+		peers:  func() []source { return peers(port.Number()) },
+		cmds:   make(chan warmCommand),
+		news:   make(chan news),
+		asked:  make(map[source]*asked),
+		turn:   time.NewTimer(headStart),
+		quorum: time.NewTimer(quorumTime),
 	}
 	for _, s := range servers {
 		w.servers = append(w.servers, stunServer(s))
@@ -188,6 +193,7 @@ func (w *warmPort) run() {
 				w.log.Info("the machine is in another network: reflexive addresses are asked for anew", "port", w.Number(), "from", w.route.from)
 				w.letGo()
 				w.look()
+				w.moved()
 			}
 		case <-w.ctx.Done():
 			return
