@@ -35,16 +35,15 @@ func (t *Transport) shake(p peer.ID, dir network.Direction, agreed sec.SecureTra
 		if err != nil {
 			return nil, err
 		}
-		if dir == network.DirInbound {
-			maconn = &heldConn{Conn: maconn}
-		}
 		if t.gater != nil && (c.Accepted || dir == network.DirInbound) && !t.gater.InterceptAccept(maconn) {
 			return refused(c, fmt.Errorf("%w: connection from %s", ErrGated, maconn.RemoteMultiaddr()))
 		}
-		if held, ok := maconn.(*heldConn); ok {
+		if dir == network.DirInbound {
+			held := &heldConn{Conn: maconn}
 			if err := held.hear(ctx); err != nil {
 				return nil, err
 			}
+			maconn = held
 		}
 		scope, err := t.openScope(ctx, p, dir, maconn, c.Candidate)
 		if err != nil {
