@@ -276,21 +276,16 @@ func TestLoopback(t *testing.T) {
 func TestUsage(t *testing.T) {
 	exe := program.Build(t, ".")
 	const peer = "46.0.3.1:44444"
-	for _, args := range [][]string{
-		{},
-		{peer},
-		{"-port", "44444"},
-		{"-port", "44444", "example.org:44444"},
-		{"-port", "44444", "0.0.0.0:44444"},
-		{"-port", "44444", "46.0.3.1:0"},
-		{"-port", "44444", "-every", "10ms", peer},
-		{"-port", "44444", "-n", "0", peer},
-		{"-port", "44444", "-hello", strings.Repeat("x", 256), peer},
-		{"-port", "44444", peer, "extra"},
-	} {
-		r := program.Run(t, exec.Command(exe, args...))
-		if r.Status != 2 || r.Stdout != "" || r.Stderr == "" {
-			t.Errorf("%v: status %d, stdout %q, stderr %q", args, r.Status, r.Stdout, r.Stderr)
-		}
-	}
+	program.WantUsage(t, exe,
+		[]string{},
+		[]string{peer},
+		[]string{"-port", "44444"},
+		[]string{"-port", "44444", "example.org:44444"},
+		[]string{"-port", "44444", "0.0.0.0:44444"},
+		[]string{"-port", "44444", "46.0.3.1:0"},
+		[]string{"-port", "44444", "-every", "10ms", peer},
+		[]string{"-port", "44444", "-n", "0", peer},
+		[]string{"-port", "44444", "-hello", strings.Repeat("x", 256), peer},
+		[]string{"-port", "44444", peer, "extra"},
+	)
 }

@@ -84,16 +84,11 @@ func TestText(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	exe := program.Build(t, ".")
-	for _, args := range [][]string{
-		{"extra"},
-		{"-only", "dirty"},
-		{"-only", ""},
-		{"-runs", "-1"},
-		{"-seed", "x"},
-	} {
-		r := program.Run(t, exec.Command(exe, args...))
-		if r.Status != 2 || r.Stdout != "" || r.Stderr == "" {
-			t.Errorf("%v: status %d, stdout %q, stderr %q", args, r.Status, r.Stdout, r.Stderr)
-		}
-	}
+	program.WantUsage(t, exe,
+		[]string{"extra"},
+		[]string{"-only", "dirty"},
+		[]string{"-only", ""},
+		[]string{"-runs", "-1"},
+		[]string{"-seed", "x"},
+	)
 }

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/program"
@@ -21,19 +19,10 @@ func TestInterrupt(t *testing.T) {
 			if strings.HasPrefix(after, `"`) {
 				args = append(args, "-json")
 			}
-			cmd := exec.Command(exe, args...)
-			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-			p := program.Start(t, cmd)
+			p := program.StartGroup(t, exec.Command(exe, args...))
 			p.Line(after)
-			group := -cmd.Process.Pid
-			if err := syscall.Kill(group, syscall.SIGINT); err != nil {
-				t.Fatal(err)
-			}
-			if r := p.Wait(); r.Status != 1 || !strings.Contains(r.Stderr, "interrupted") || strings.Contains(r.Stdout, "summary") {
+			if r := p.InterruptGroup(); r.Status != 1 || !strings.Contains(r.Stderr, "interrupted") || strings.Contains(r.Stdout, "summary") {
 				t.Errorf("status %d, stdout %q, stderr %q", r.Status, r.Stdout, r.Stderr)
-			}
-			if err := syscall.Kill(group, 0); !errors.Is(err, syscall.ESRCH) {
-				t.Errorf("something is left: %v", err)
 			}
 		})
 	}

@@ -124,18 +124,13 @@ func TestLoopback(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	exe := program.Build(t, ".")
-	for _, args := range [][]string{
-		{"extra"},
-		{"-a", "cone"},
-		{"-b", "eim"},
-		{"-loss", "1.5"},
-		{"-loss", "NaN"},
-		{"-oneway", "-1ms"},
-		{"-bytes", "-1"},
-	} {
-		r := program.Run(t, exec.Command(exe, args...))
-		if r.Status != 2 || r.Stdout != "" || r.Stderr == "" {
-			t.Errorf("%v: status %d, stdout %q, stderr %q", args, r.Status, r.Stdout, r.Stderr)
-		}
-	}
+	program.WantUsage(t, exe,
+		[]string{"extra"},
+		[]string{"-a", "cone"},
+		[]string{"-b", "eim"},
+		[]string{"-loss", "1.5"},
+		[]string{"-loss", "NaN"},
+		[]string{"-oneway", "-1ms"},
+		[]string{"-bytes", "-1"},
+	)
 }

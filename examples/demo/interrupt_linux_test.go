@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
 	"os"
 	"os/exec"
-	"syscall"
 	"testing"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/program"
@@ -20,18 +18,10 @@ func TestInterrupt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.Command(exe, "-oneway", "200ms", "-bytes", "1000000000000")
 			cmd.Env = append(os.Environ(), loopbackEnv+"="+env)
-			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-			p := program.Start(t, cmd)
+			p := program.StartGroup(t, cmd)
 			p.Line("relayed ")
-			group := -cmd.Process.Pid
-			if err := syscall.Kill(group, syscall.SIGINT); err != nil {
-				t.Fatal(err)
-			}
-			if r := p.Wait(); r.Status != 1 {
+			if r := p.InterruptGroup(); r.Status != 1 {
 				t.Errorf("status %d, want 1", r.Status)
-			}
-			if err := syscall.Kill(group, 0); !errors.Is(err, syscall.ESRCH) {
-				t.Errorf("something is left: %v", err)
 			}
 		})
 	}

@@ -169,20 +169,15 @@ func TestUsage(t *testing.T) {
 	if r := program.Run(t, exec.Command(exe, "talk")); !strings.HasPrefix(r.Stderr, `peer: there is no command "talk"`) {
 		t.Errorf("stderr %q", r.Stderr)
 	}
-	for _, args := range [][]string{
-		{},
-		{"talk"},
-		{"listen"},
-		{"listen", "-relay", "/ip4/127.0.0.1/tcp/4001"},
-		{"listen", "-relay", relay, "extra"},
-		{"dial", "-relay", relay},
-		{"dial", "-relay", relay, "nobody"},
-		{"dial", "-relay", relay, "-stun", "turn:127.0.0.1", someID},
-		{"dial", "-relay", relay, "-bytes", "-1", someID},
-	} {
-		r := program.Run(t, exec.Command(exe, args...))
-		if r.Status != 2 || r.Stdout != "" || r.Stderr == "" {
-			t.Errorf("%v: status %d, stdout %q, stderr %q", args, r.Status, r.Stdout, r.Stderr)
-		}
-	}
+	program.WantUsage(t, exe,
+		[]string{},
+		[]string{"talk"},
+		[]string{"listen"},
+		[]string{"listen", "-relay", "/ip4/127.0.0.1/tcp/4001"},
+		[]string{"listen", "-relay", relay, "extra"},
+		[]string{"dial", "-relay", relay},
+		[]string{"dial", "-relay", relay, "nobody"},
+		[]string{"dial", "-relay", relay, "-stun", "turn:127.0.0.1", someID},
+		[]string{"dial", "-relay", relay, "-bytes", "-1", someID},
+	)
 }

@@ -206,16 +206,11 @@ func wantFailure(t *testing.T, r program.Result, want string) {
 
 func TestUsage(t *testing.T) {
 	exe := program.Build(t, ".")
-	for _, args := range [][]string{
-		{},
-		{"-port", "0", "127.0.0.1"},
-		{"-port", "70000", "127.0.0.1"},
-		{"turn:127.0.0.1"},
-		{"127.0.0.1", "extra"},
-	} {
-		r := program.Run(t, exec.Command(exe, args...))
-		if r.Status != 2 || r.Stdout != "" || r.Stderr == "" {
-			t.Errorf("%v: status %d, stdout %q, stderr %q", args, r.Status, r.Stdout, r.Stderr)
-		}
-	}
+	program.WantUsage(t, exe,
+		[]string{},
+		[]string{"-port", "0", "127.0.0.1"},
+		[]string{"-port", "70000", "127.0.0.1"},
+		[]string{"turn:127.0.0.1"},
+		[]string{"127.0.0.1", "extra"},
+	)
 }

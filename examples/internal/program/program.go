@@ -159,3 +159,14 @@ func Find(t *testing.T, name, pkg string) string {
 	t.Skipf("%v: install Debian's %s", err, pkg)
 	return ""
 }
+
+// WantUsage runs a program with each of these arguments, which it has to refuse.
+func WantUsage(t *testing.T, exe string, arguments ...[]string) {
+	t.Helper()
+	for _, args := range arguments {
+		r := Run(t, exec.Command(exe, args...))
+		if r.Status != 2 || r.Stdout != "" || r.Stderr == "" {
+			t.Errorf("%v: status %d, stdout %q, stderr %q", args, r.Status, r.Stdout, r.Stderr)
+		}
+	}
+}
