@@ -108,6 +108,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			resultsTotal.WithLabelValues(side, reason)
 		}
 	}
+	for _, observer := range []string{"stun", "peer"} {
+		for _, outcome := range []string{"answer", "failure"} {
+			queriesTotal.WithLabelValues(observer, outcome)
+		}
+	}
 	return &metrics{}
 }
 
