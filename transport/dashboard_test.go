@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 )
 
 // dashboard is what a test has to know of Grafana's dashboard model.
@@ -181,7 +180,7 @@ func seriesLabels(t *testing.T) map[string]map[string][]string {
 				labels[l.GetName()] = append(labels[l.GetName()], l.GetValue())
 			}
 		}
-		if f.GetType() != dto.MetricType_HISTOGRAM {
+		if f.GetMetric()[0].GetHistogram() == nil {
 			all[f.GetName()] = labels
 			continue
 		}
