@@ -50,13 +50,16 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	defer cancel()
 	r := t.started(p, network.DirOutbound)
 	defer func() {
-		if conn == nil {
+		switch {
+		case conn != nil:
+			r.finished(conn.RemoteMultiaddr(), nil)
+		case errors.Is(err, errConnectedOtherwise):
+			r.finished(nil, nil)
+		default:
 			if errors.Is(err, context.DeadlineExceeded) && holepunch.ReasonOf(err) == "" {
 				err = fmt.Errorf("%w while %s", err, t.step(p))
 			}
 			r.finished(nil, err)
-		} else {
-			r.finished(conn.RemoteMultiaddr(), nil)
 		}
 	}()
 	if !t.wants(p) {

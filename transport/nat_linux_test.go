@@ -138,6 +138,18 @@ func TestForwardedPort(t *testing.T) {
 	})
 	b := l.startPeer(t, addHost(t, l.site(t, "office", "apdm-apdf-random"), "bob"), peerConfig{})
 	ready(t, a, b)
+	// The peer that listens has not made the connection, and yet its attempt is none that failed.
+	punch(t, a, b)
+	for _, p := range []struct{ of, with *labPeer }{{a, b}, {b, a}} {
+		p.of.look(t, p.with, false)
+		for _, s := range p.of.steps(t) {
+			if s.Kind == Finished && s.Err != "" {
+				t.Errorf("%s's attempt as %s ended with %q", p.of.host.Name(), s.Direction, s.Err)
+			}
+		}
+	}
+	a.leave(t)
+	b.leave(t)
 	wantDirect(t, a, b)
 }
 
