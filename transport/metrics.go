@@ -104,7 +104,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		for _, reason := range reasonLabels {
 			resultsTotal.WithLabelValues(side, reason)
 		}
-		for _, reason := range []string{"direct", "cancelled", "timeout", "other"} {
+		for _, reason := range []string{"direct", "resource_limit", "cancelled", "timeout", "other"} {
 			resultsTotal.WithLabelValues(side, reason)
 		}
 	}
@@ -139,6 +139,8 @@ func reasonLabel(err error, reason holepunch.Reason) string {
 		return "direct"
 	case ok:
 		return label
+	case errors.Is(err, network.ErrResourceLimitExceeded):
+		return "resource_limit"
 	case errors.Is(err, context.Canceled):
 		return "cancelled"
 	case errors.Is(err, context.DeadlineExceeded):

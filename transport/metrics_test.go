@@ -283,7 +283,7 @@ func TestReasonLabels(t *testing.T) {
 		t.Errorf("found %d reasons in the source, and %d have a label", len(constants), len(reasonLabels))
 	}
 	of := make(map[string]holepunch.Reason)
-	for _, label := range []string{"direct", "cancelled", "timeout", "other"} {
+	for _, label := range []string{"direct", "resource_limit", "cancelled", "timeout", "other"} {
 		of[label] = "what is none"
 	}
 	for _, r := range constants {
@@ -294,12 +294,13 @@ func TestReasonLabels(t *testing.T) {
 		of[label] = r
 	}
 	for want, err := range map[string]error{
-		"direct":        nil,
-		"no_address":    ErrNoSTUNServer,
-		"no_connection": &Error{Op: "dial", Err: &holepunch.PunchError{Op: "open", Err: holepunch.ErrNoConnection}},
-		"cancelled":     fmt.Errorf("dial: %w", context.Canceled),
-		"timeout":       &Error{Op: "dial", Err: context.DeadlineExceeded},
-		"other":         errors.New("no listener"),
+		"direct":         nil,
+		"no_address":     ErrNoSTUNServer,
+		"no_connection":  &Error{Op: "dial", Err: &holepunch.PunchError{Op: "open", Err: holepunch.ErrNoConnection}},
+		"resource_limit": network.ErrResourceLimitExceeded,
+		"cancelled":      fmt.Errorf("dial: %w", context.Canceled),
+		"timeout":        &Error{Op: "dial", Err: context.DeadlineExceeded},
+		"other":          errors.New("no listener"),
 	} {
 		if got := reasonLabel(err, holepunch.ReasonOf(err)); got != want {
 			t.Errorf("%v: label %q, want %q", err, got, want)
