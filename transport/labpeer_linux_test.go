@@ -37,9 +37,10 @@ type peerConfig struct {
 
 // A command is what the parent of a peer asks of it.
 type command struct {
-	Do     string  // a key of commands
-	Peer   peer.ID `json:",omitempty"` // an empty one cannot be read
-	Direct bool    // of "look"
+	Do     string        // a key of commands
+	Peer   peer.ID       `json:",omitempty"` // an empty one cannot be read
+	At     peer.AddrInfo `json:",omitzero"`  // of "connect"
+	Direct bool          // of "look" and "ping"
 }
 
 // An outcome is how a command ended, and what the peer got by it.
