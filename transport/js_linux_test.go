@@ -163,8 +163,10 @@ func TestJSListener(t *testing.T) {
 	}
 	a.ping(t, public.ID, "direct")
 
-	a.connect(t, private)
-	if o := a.look(t, &labPeer{id: private.ID}, false); o.Direct || o.Reason != ErrPeerUnsupported {
+	if o := a.connect(t, private); o.Err != "" {
+		t.Fatalf("alice cannot connect through the relay: %s", o.Err)
+	}
+	if o := a.finished(t, private.ID); o.Direct || o.Reason != ErrPeerUnsupported {
 		t.Errorf("by itself alice has got %v; want %q", o, ErrPeerUnsupported)
 	}
 	if o := a.upgrade(t, private.ID); o.Direct || o.Reason != ErrPeerUnsupported {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -19,6 +20,7 @@ import (
 func init() {
 	commands["connect"] = (*labHost).connect
 	commands["upgrade"] = (*labHost).upgrade
+	commands["finished"] = (*labHost).finished
 	commands["ping"] = (*labHost).ping
 }
 
@@ -32,6 +34,25 @@ func (h *labHost) connect(ctx context.Context, cmd command) any {
 func (h *labHost) upgrade(_ context.Context, cmd command) any {
 	_, err := DirectConnect(context.Background(), h, cmd.Peer)
 	return h.outcome(cmd.Peer, err)
+}
+
+// finished waits for the end of an attempt that comes by itself.
+func (h *labHost) finished(ctx context.Context, cmd command) any {
+	for {
+		h.mu.Lock()
+		changed := h.changed
+		i := slices.IndexFunc(h.steps, func(s step) bool { return s.Peer == cmd.Peer && s.Kind == Finished })
+		if i >= 0 {
+			defer h.mu.Unlock()
+			return outcome{Err: h.steps[i].Err, Reason: h.steps[i].Reason}
+		}
+		h.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return failed(ctx.Err())
+		}
+	}
 }
 
 // ping pings a peer once over the direct connection, or over the relayed one.
@@ -80,6 +101,13 @@ func (p *labPeer) connect(t testing.TB, to peer.AddrInfo) (o outcome) {
 func (p *labPeer) upgrade(t testing.TB, other peer.ID) (o outcome) {
 	t.Helper()
 	p.do(t, &o, command{Do: "upgrade", Peer: other})
+	return o
+}
+
+// finished is how the first attempt with a peer ended.
+func (p *labPeer) finished(t testing.TB, other peer.ID) (o outcome) {
+	t.Helper()
+	p.do(t, &o, command{Do: "finished", Peer: other})
 	return o
 }
 

@@ -53,13 +53,20 @@ const roles = {
 
   async dial (addr) {
     const node = await start([])
-    // Addresses that identify cannot read are left out of its result, so keep the message.
+    // The result of identify leaves out what it cannot read, so keep the messages.
     const service = node.services.identify
     const ask = service._identify.bind(service)
-    let message
-    service._identify = async (...args) => { message = await ask(...args); return message }
+    const messages = new Map()
+    service._identify = async (conn, ...rest) => {
+      const message = await ask(conn, ...rest)
+      messages.set(conn, message)
+      return message
+    }
+    const target = multiaddr(addr).getComponents().findLast(c => c.name === 'p2p').value
     const identified = new Promise(resolve => {
-      node.addEventListener('peer:identify', e => resolve(e.detail), { once: true })
+      node.addEventListener('peer:identify', ({ detail }) => {
+        if (detail.peerId.toString() === target) resolve(detail) // and not a relay
+      })
     })
     const conn = await node.dial(multiaddr(addr))
     const result = await identified
@@ -68,7 +75,7 @@ const roles = {
       Peer: conn.remotePeer,
       Limited: conn.limits != null,
       Protocols: result.protocols,
-      Listen: message.listenAddrs.map(a => multiaddr(a).toString()),
+      Listen: messages.get(conn).listenAddrs.map(a => multiaddr(a).toString()),
       Signed: result.signedPeerRecord?.addresses.map(a => a.toString()),
       PingMS: await node.services.ping.ping(conn.remotePeer)
     })
