@@ -22,7 +22,7 @@ import (
 // jsDir has a peer of js-libp2p.
 const jsDir = "../interop/js"
 
-// installJS is what js-libp2p is missing for, or nil. Under CI=true it installs it.
+// installJS tells why there is no js-libp2p. Under CI=true it installs it first.
 var installJS = sync.OnceValue(func() error {
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
