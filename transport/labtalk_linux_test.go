@@ -12,7 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
-	pinging "github.com/libp2p/go-libp2p/p2p/protocol/ping"
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	msmux "github.com/multiformats/go-multistream"
 )
 
@@ -75,10 +75,10 @@ func pingOver(ctx context.Context, c network.Conn) error {
 	}
 	defer s.Reset()
 	defer context.AfterFunc(ctx, func() { s.Reset() })()
-	if err := msmux.SelectProtoOrFail[protocol.ID](pinging.ID, s); err != nil {
+	if err := msmux.SelectProtoOrFail[protocol.ID](ping.ID, s); err != nil {
 		return err
 	}
-	said, heard := make([]byte, pinging.PingSize), make([]byte, pinging.PingSize)
+	said, heard := make([]byte, ping.PingSize), make([]byte, ping.PingSize)
 	rand.Read(said)
 	if _, err := s.Write(said); err != nil {
 		return err
