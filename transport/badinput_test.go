@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"github.com/libp2p/go-msgio/pbio"
@@ -173,15 +174,35 @@ func TestBadSTUNServer(t *testing.T) {
 	})
 }
 
-// A peer without simopen costs one small stream, and says so at once.
+// A peer without simopen costs a small stream or two, and says so at once.
 func TestPeerWithoutSimopen(t *testing.T) {
-	relay := newRelay(t)
-	a, b := newPeer(t), newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
-	relayed := connectRelayed(t, relay, a, b)
-	if _, err := DirectConnect(testContext(t), b, a.ID()); !errors.Is(err, ErrPeerUnsupported) {
-		t.Fatalf("got %v, want ErrPeerUnsupported", err)
+	for name, handler := range map[string]func(host.Host) network.StreamHandler{
+		"go-libp2p": nil,
+		"an implementation whose resets have no code": func(h host.Host) network.StreamHandler {
+			return func(s network.Stream) {
+				p, handle, err := h.Mux().Negotiate(s)
+				if err != nil {
+					s.Reset()
+					return
+				}
+				s.SetProtocol(p)
+				go handle(p, s)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			relay := newRelay(t)
+			a, b := newPeer(t), newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
+			if handler != nil {
+				a.Network().SetStreamHandler(handler(a))
+			}
+			relayed := connectRelayed(t, relay, a, b)
+			if _, err := DirectConnect(testContext(t), b, a.ID()); !errors.Is(err, ErrPeerUnsupported) {
+				t.Fatalf("got %v, want ErrPeerUnsupported", err)
+			}
+			wantUntouched(t, relayed)
+		})
 	}
-	wantUntouched(t, relayed)
 }
 
 // The relay dies when the OFFER has arrived.

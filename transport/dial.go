@@ -89,7 +89,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	defer t.offered(p)
 
 	told := t.foretell(ctx, own, budget)
-	signal, theirs, err := offer(ctx, relayed, own.terms, target(raddr))
+	signal, theirs, err := offer(ctx, h, relayed, own.terms, target(raddr))
 	var remoteErr *holepunch.RemoteError
 	if errors.As(err, &remoteErr) && remoteErr.Status == pb.Status_GLARE {
 		own.release()
@@ -120,7 +120,7 @@ type signal struct {
 }
 
 // offer exchanges OFFER and ANSWER on a new stream of the relayed connection.
-func offer(ctx context.Context, relayed network.Conn, own holepunch.Terms, to netip.AddrPort) (*signal, holepunch.Terms, error) {
+func offer(ctx context.Context, h host.Host, relayed network.Conn, own holepunch.Terms, to netip.AddrPort) (*signal, holepunch.Terms, error) {
 	s, err := openStream(ctx, relayed)
 	if err != nil {
 		return nil, holepunch.Terms{}, err
@@ -128,7 +128,7 @@ func offer(ctx context.Context, relayed network.Conn, own holepunch.Terms, to ne
 	sig, theirs, err := holepunch.Offer(ctx, s, own, to)
 	if err != nil {
 		s.Reset()
-		return nil, holepunch.Terms{}, unsupported(err)
+		return nil, holepunch.Terms{}, unsupported(ctx, h, relayed.RemotePeer(), err)
 	}
 	return &signal{sig, s}, theirs, nil
 }

@@ -111,7 +111,7 @@ func (t *Transport) request(ctx context.Context, h host.Host, relayed network.Co
 	go func() {
 		defer close(asked)
 		if err := holepunch.Request(ctx, s); err != nil {
-			cancel(unsupported(err))
+			cancel(unsupported(ctx, h, relayed.RemotePeer(), err))
 			return
 		}
 		// The initiator has the connection, and we soon, too.
@@ -155,13 +155,31 @@ func awaitDirect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, err
 }
 
 // unsupported recognises the answer of a peer that does not know the protocol:
-// "na", or the reset that go-libp2p sends after it when it takes our message for
-// another proposal.
-func unsupported(err error) error {
-	var na msmux.ErrNotSupported[protocol.ID]
+// "na", or the reset after it of a stream on which our message was taken for another
+// proposal. Only go-libp2p gives that reset a code of its own. Where it has none, the
+// peer is asked again, by the host, which waits for identify and sends nothing else.
+func unsupported(ctx context.Context, h host.Host, p peer.ID, err error) error {
 	var reset *network.StreamError
-	if errors.As(err, &na) || errors.As(err, &reset) && reset.ErrorCode == network.StreamProtocolNegotiationFailed {
+	if errors.As(err, &reset) && reset.Remote && reset.ErrorCode == 0 {
+		ctx = network.WithNoDial(network.WithAllowLimitedConn(ctx, serviceName), serviceName)
+		s, failed := h.NewStream(ctx, p, holepunch.Protocol)
+		if failed == nil {
+			s.Reset() // before the protocol was proposed: the peer's handler does not see it
+			return err
+		}
+		if isUnsupported(failed) {
+			return ErrPeerUnsupported
+		}
+		return err
+	}
+	if isUnsupported(err) {
 		return ErrPeerUnsupported // how it said so is of no use to anybody
 	}
 	return err
+}
+
+func isUnsupported(err error) bool {
+	var na msmux.ErrNotSupported[protocol.ID]
+	var reset *network.StreamError
+	return errors.As(err, &na) || errors.As(err, &reset) && reset.ErrorCode == network.StreamProtocolNegotiationFailed
 }

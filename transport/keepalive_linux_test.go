@@ -45,10 +45,7 @@ func TestKeepAlive(t *testing.T) {
 	case <-testContext(t).Done():
 		t.Fatal("nothing was sent to keep the connection alive")
 	}
-	var o outcome
-	if b.do(t, &o, command{Do: "ping", Peer: a.id}); o.Err != "" {
-		t.Errorf("ping over the direct connection: %s", o.Err)
-	}
+	b.ping(t, a.id, "direct")
 	if b.do(t, &after, command{Do: "reflexive"}); after != before {
 		t.Errorf("the port is at %s, and was at %s", after, before)
 	}

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -15,7 +14,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
-	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
@@ -37,9 +35,10 @@ type peerConfig struct {
 
 // A command is what the parent of a peer asks of it.
 type command struct {
-	Do     string  // a key of commands
-	Peer   peer.ID `json:",omitempty"` // an empty one cannot be read
-	Direct bool    // of "look"
+	Do     string        // a key of commands
+	Peer   peer.ID       `json:",omitempty"` // an empty one cannot be read
+	At     peer.AddrInfo `json:",omitzero"`  // of "connect"
+	Direct bool          // of "look" and "ping"
 }
 
 // An outcome is how a command ended, and what the peer got by it.
@@ -92,7 +91,6 @@ var commands = map[string]func(*labHost, context.Context, command) any{
 	"look":      (*labHost).look,
 	"moved":     (*labHost).moved,
 	"reflexive": (*labHost).reflexive,
-	"ping":      (*labHost).ping,
 	"forget":    (*labHost).forget,
 	"leave":     (*labHost).leave,
 	"steps":     (*labHost).takeSteps,
@@ -227,16 +225,6 @@ func (h *labHost) moved(ctx context.Context, cmd command) any {
 		h.at = h.reflexive(ctx, cmd).(string)
 	}
 	return h.at
-}
-
-// ping pings a peer over the direct connection.
-func (h *labHost) ping(ctx context.Context, cmd command) any {
-	if directConn(h, cmd.Peer) == nil {
-		return failed(errors.New("no direct connection"))
-	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	return failed((<-ping.Ping(ctx, h, cmd.Peer)).Error)
 }
 
 // dial dials a peer through the relay and waits for the direct connection.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -39,21 +40,35 @@ type Proc struct {
 // [Child.Config] reads. At the end of the test it is killed if it still runs.
 func Start(t testing.TB, host *natlab.Host, role string, cfg any) *Proc {
 	t.Helper()
-	return start(t, host.Name()+"/"+role, role, cfg, host.Start)
+	return startRole(t, host.Name()+"/"+role, role, cfg, host.Start)
+}
+
+// StartCommand starts another program in a host, which talks as a child does, and is given
+// no configuration.
+func StartCommand(t testing.TB, host *natlab.Host, cmd *exec.Cmd) *Proc {
+	t.Helper()
+	return start(t, host.Name()+"/"+filepath.Base(cmd.Path), cmd, host.Start)
 }
 
 // StartOutside is Start on the machine itself, outside of any lab.
 func StartOutside(t testing.TB, role string, cfg any) *Proc {
 	t.Helper()
-	return start(t, role, role, cfg, (*exec.Cmd).Start)
+	return startRole(t, role, role, cfg, (*exec.Cmd).Start)
 }
 
-func start(t testing.TB, name, role string, cfg any, begin func(*exec.Cmd) error) *Proc {
+func startRole(t testing.TB, name, role string, cfg any, begin func(*exec.Cmd) error) *Proc {
 	t.Helper()
 	// The path works in any mount namespace, and for a binary that was deleted meanwhile.
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), roleEnv+"="+role)
+	p := start(t, name, cmd, begin)
+	p.Send(t, cfg)
+	return p
+}
+
+func start(t testing.TB, name string, cmd *exec.Cmd, begin func(*exec.Cmd) error) *Proc {
+	t.Helper()
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +106,6 @@ func start(t testing.TB, name, role string, cfg any, begin func(*exec.Cmd) error
 		p.Kill()
 		stdin.Close()
 	})
-	p.Send(t, cfg)
 	return p
 }
 

@@ -1,0 +1,121 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"slices"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
+	msmux "github.com/multiformats/go-multistream"
+)
+
+// What a peer in the lab does with others that need not have simopen.
+func init() {
+	commands["connect"] = (*labHost).connect
+	commands["upgrade"] = (*labHost).upgrade
+	commands["finished"] = (*labHost).finished
+	commands["ping"] = (*labHost).ping
+}
+
+// connect connects to a peer at any address.
+func (h *labHost) connect(ctx context.Context, cmd command) any {
+	err := h.Connect(ctx, cmd.At)
+	return h.outcome(cmd.At.ID, err)
+}
+
+// upgrade asks for a direct connection to a peer that there is a relayed one to.
+func (h *labHost) upgrade(_ context.Context, cmd command) any {
+	_, err := DirectConnect(context.Background(), h, cmd.Peer)
+	return h.outcome(cmd.Peer, err)
+}
+
+// finished waits for the end of an attempt that comes by itself.
+func (h *labHost) finished(ctx context.Context, cmd command) any {
+	for {
+		h.mu.Lock()
+		changed := h.changed
+		i := slices.IndexFunc(h.steps, func(s step) bool { return s.Peer == cmd.Peer && s.Kind == Finished })
+		if i >= 0 {
+			defer h.mu.Unlock()
+			return outcome{Err: h.steps[i].Err, Reason: h.steps[i].Reason}
+		}
+		h.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return failed(ctx.Err())
+		}
+	}
+}
+
+// ping pings a peer once over the direct connection, or over the relayed one.
+func (h *labHost) ping(ctx context.Context, cmd command) any {
+	find := relayedConn
+	if cmd.Direct {
+		find = directConn
+	}
+	c := find(h, cmd.Peer)
+	if c == nil {
+		return failed(errors.New("no such connection"))
+	}
+	return failed(pingOver(ctx, c))
+}
+
+func pingOver(ctx context.Context, c network.Conn) error {
+	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, "ping"))
+	if err != nil {
+		return err
+	}
+	defer s.Reset()
+	defer context.AfterFunc(ctx, func() { s.Reset() })()
+	if err := msmux.SelectProtoOrFail[protocol.ID](ping.ID, s); err != nil {
+		return err
+	}
+	said, heard := make([]byte, ping.PingSize), make([]byte, ping.PingSize)
+	rand.Read(said)
+	if _, err := s.Write(said); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(s, heard); err != nil {
+		return err
+	}
+	if !bytes.Equal(said, heard) {
+		return errors.New("the peer has answered another ping")
+	}
+	return nil
+}
+
+func (p *labPeer) connect(t testing.TB, to peer.AddrInfo) (o outcome) {
+	t.Helper()
+	p.do(t, &o, command{Do: "connect", At: to})
+	return o
+}
+
+func (p *labPeer) upgrade(t testing.TB, other peer.ID) (o outcome) {
+	t.Helper()
+	p.do(t, &o, command{Do: "upgrade", Peer: other})
+	return o
+}
+
+// finished is how the first attempt with a peer ended.
+func (p *labPeer) finished(t testing.TB, other peer.ID) (o outcome) {
+	t.Helper()
+	p.do(t, &o, command{Do: "finished", Peer: other})
+	return o
+}
+
+// ping wants an answer over the "direct" or the "relayed" connection.
+func (p *labPeer) ping(t testing.TB, other peer.ID, over string) {
+	t.Helper()
+	var o outcome
+	if p.do(t, &o, command{Do: "ping", Peer: other, Direct: over == "direct"}); o.Err != "" {
+		t.Errorf("%s cannot ping over the %s connection: %s", p.host.Name(), over, o.Err)
+	}
+}
