@@ -15,6 +15,7 @@ import (
 // [errors.Is] finds them in what wraps them, and [ReasonOf] returns the outermost.
 type Reason string
 
+// Error is the reason in words.
 func (r Reason) Error() string { return string(r) }
 
 // ReasonOf returns the reason in err, or "" if there is none: then err is
@@ -89,6 +90,7 @@ type PunchError struct {
 	Err      error
 }
 
+// Error has all fields in one line. Its addresses are the user's business, and no peer's.
 func (e *PunchError) Error() string {
 	var b strings.Builder
 	b.WriteString("simopen: ")
@@ -106,6 +108,7 @@ func (e *PunchError) Error() string {
 	return b.String()
 }
 
+// Unwrap is Err.
 func (e *PunchError) Unwrap() error { return e.Err }
 
 // Reason is [ReasonOf] the error.
@@ -120,6 +123,7 @@ type RemoteError struct {
 	Behaviour stun.Behaviour // of the peer's NAT, if the status is IMPOSSIBLE
 }
 
+// Error has the status, and the peer's words in quotes.
 func (e *RemoteError) Error() string {
 	if e.Detail == "" {
 		return fmt.Sprintf("peer says %s", e.Status)
@@ -146,12 +150,13 @@ func (e *RemoteError) reason() Reason {
 	return ""
 }
 
-// Is and As report a status as the reason of the same meaning.
+// Is reports a status as the [Reason] of the same meaning.
 func (e *RemoteError) Is(target error) bool {
 	r := e.reason()
 	return r != "" && target == r
 }
 
+// As gives a status as the [Reason] of the same meaning.
 func (e *RemoteError) As(target any) bool {
 	r, ok := target.(*Reason)
 	if ok {

@@ -47,7 +47,8 @@ type peerLimit struct {
 	attempts int
 }
 
-// NewLimiter returns a Limiter for one host.
+// NewLimiter returns a Limiter for one host. A peer may have 16 attempts under way, and draw 256
+// SYNs at once and 32 a second after that; all together 4096 attempts, and 4096 SYNs and 1024 a second.
 func NewLimiter() *Limiter {
 	return &Limiter{GuessPause: time.Minute, host: rate.NewLimiter(hostRate, hostBurst), peers: make(map[string]*peerLimit)}
 }
@@ -115,7 +116,8 @@ type Budget struct {
 	peer    *peerLimit
 }
 
-// Spend waits until a SYN may be sent.
+// Spend waits until a SYN may be sent. It fails if ctx ends before that, or its deadline is
+// known to be earlier.
 func (b *Budget) Spend(ctx context.Context) error {
 	if b == nil {
 		return nil

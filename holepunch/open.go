@@ -46,7 +46,7 @@ type Local struct {
 // once. On failure it has closed the connection, or leaves it to the punch.
 type handshake[C io.Closer] func(ctx context.Context, c *Conn) (C, error)
 
-// Open is the initiator's simultaneous open. It connects to every candidate and
+// Open is the initiator's simultaneous open (RFC 9293, section 3.5). It connects to every candidate and
 // accepts the peer's connections, shakes hands on the first that is up, and
 // returns what the handshake made of it. Other connections have their turn if
 // that fails or takes longer than it should; the first that asks [Conn.Choose] wins if it

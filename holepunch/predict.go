@@ -22,6 +22,7 @@ const (
 	ByPrediction
 )
 
+// String is the way in words, as in "works by prediction".
 func (w Way) String() string {
 	switch w {
 	case Works:
@@ -44,6 +45,7 @@ type Outcome struct {
 // Possible tells whether there is a way.
 func (o Outcome) Possible() bool { return o.Way != None }
 
+// String is the way in words, or "cannot" and the reason.
 func (o Outcome) String() string {
 	if o.Possible() {
 		return o.Way.String()

@@ -12,7 +12,7 @@ import (
 // sides foretell, more would not help: each of our SYNs takes the next port.
 const predictions = 5
 
-// Foretell makes candidates of the ports that a NAT gives next, after the last
+// Foretell makes candidates of the five ports that a NAT gives next, after the last
 // that was seen, with a step between any two. Ports go round within 1024 to
 // 65535.
 func Foretell(last netip.AddrPort, step int) []Candidate {

@@ -52,7 +52,8 @@ func newSignal(s Stream) *Signal {
 
 // Offer begins an attempt as initiator: it sends an OFFER with our terms and
 // returns the terms of the peer's ANSWER. The target is the peer's address that
-// was dialled, or invalid if none in particular. What fails is a [*PunchError]; a
+// was dialled, or invalid if none in particular. It waits until ctx ends, and [AnswerTimeout]
+// at most: [ErrNoAnswer]. What fails is a [*PunchError]; a
 // peer that refuses is a [*RemoteError] in it, or the reason that the two behaviours
 // are.
 func Offer(ctx context.Context, s Stream, own Terms, target netip.AddrPort) (*Signal, Terms, error) {
@@ -77,7 +78,8 @@ func explained(err error, own stun.Behaviour) error {
 }
 
 // Request asks the initiator of the relayed connection for an attempt and
-// waits for its end, as the initiator tells it. The responder calls it.
+// waits for its end, as the initiator tells it, or until ctx ends. The responder calls it.
+// What fails is a [*PunchError], with a [*RemoteError] for the initiator's reason.
 func Request(ctx context.Context, s Stream) error {
 	sig := newSignal(s)
 	rand.Read(sig.attempt[:])
@@ -141,7 +143,8 @@ func (r *Received) Refuse(status pb.Status, detail string) {
 	r.last(m)
 }
 
-// Receive reads the first message of a stream that the peer opened. What is
+// Receive reads the first message of a stream that the peer opened, for which it waits
+// [AnswerTimeout] at most. What is
 // malformed is answered with that status before the [*PunchError] is returned.
 func Receive(ctx context.Context, s Stream) (*Received, error) {
 	sig := newSignal(s)
@@ -173,7 +176,7 @@ func Receive(ctx context.Context, s Stream) (*Received, error) {
 
 // Answer sends the responder's terms, in reply to the OFFER, which is round 0,
 // or to the RETRY of a later round. The responder starts to punch when Answer
-// returns.
+// returns. The error is a [*PunchError] that matches [ErrSignalLost].
 func (s *Signal) Answer(round int, own Terms) error {
 	if err := s.tell("answer", &message{typ: pb.Message_ANSWER, round: round, terms: own}); err != nil {
 		return err
@@ -195,7 +198,7 @@ func (s *Signal) trail() error {
 }
 
 // Retry begins a further round, from 1 to [MaxRounds], as initiator. The peer's
-// terms for it come as [News].
+// terms for it come as [News]. The error is a [*PunchError] that matches [ErrSignalLost].
 func (s *Signal) Retry(round int, own Terms) error {
 	return s.tell("retry", &message{typ: pb.Message_RETRY, round: round, terms: own})
 }

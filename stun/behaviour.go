@@ -98,20 +98,43 @@ var (
 	factWords        = []string{"unknown", "yes", "no"}
 )
 
-func (m Mapping) String() string     { return word(mappingWords, m) }
-func (f Filtering) String() string   { return word(filteringWords, f) }
-func (p Ports) String() string       { return word(portsWords, p) }
-func (u Unsolicited) String() string { return word(unsolicitedWords, u) }
-func (f Fact) String() string        { return word(factWords, f) }
+// String is "EIM", "ADM", "APDM" or "unknown".
+func (m Mapping) String() string { return word(mappingWords, m) }
 
-func (m Mapping) MarshalText() ([]byte, error)     { return []byte(m.String()), nil }
-func (f Filtering) MarshalText() ([]byte, error)   { return []byte(f.String()), nil }
-func (p Ports) MarshalText() ([]byte, error)       { return []byte(p.String()), nil }
+// String is "EIF", "ADF", "APDF" or "unknown".
+func (f Filtering) String() string { return word(filteringWords, f) }
+
+// String is "preserved", "sequential", "random" or "unknown".
+func (p Ports) String() string { return word(portsWords, p) }
+
+// String is "drop", "rst", "icmp" or "unknown".
+func (u Unsolicited) String() string { return word(unsolicitedWords, u) }
+
+// String is "yes", "no" or "unknown".
+func (f Fact) String() string { return word(factWords, f) }
+
+// MarshalText gives the word that String does.
+func (m Mapping) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText reads what MarshalText gives; any other word is an error.
+func (m *Mapping) UnmarshalText(b []byte) error { return unmarshal(m, mappingWords, b) }
+
+// MarshalText gives the word that String does.
+func (f Filtering) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
+// UnmarshalText reads what MarshalText gives; any other word is an error.
+func (f *Filtering) UnmarshalText(b []byte) error { return unmarshal(f, filteringWords, b) }
+
+// MarshalText gives the word that String does.
+func (p Ports) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads what MarshalText gives; any other word is an error.
+func (p *Ports) UnmarshalText(b []byte) error { return unmarshal(p, portsWords, b) }
+
+// MarshalText gives the word that String does.
 func (u Unsolicited) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
 
-func (m *Mapping) UnmarshalText(b []byte) error     { return unmarshal(m, mappingWords, b) }
-func (f *Filtering) UnmarshalText(b []byte) error   { return unmarshal(f, filteringWords, b) }
-func (p *Ports) UnmarshalText(b []byte) error       { return unmarshal(p, portsWords, b) }
+// UnmarshalText reads what MarshalText gives; any other word is an error.
 func (u *Unsolicited) UnmarshalText(b []byte) error { return unmarshal(u, unsolicitedWords, b) }
 
 func unmarshal[T ~uint8](v *T, words []string, text []byte) error {

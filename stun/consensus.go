@@ -29,6 +29,7 @@ type DissentError struct {
 	Majority netip.Addr
 }
 
+// Error names the observer, what it sees, and what most others do.
 func (e *DissentError) Error() string {
 	if !e.Majority.IsValid() {
 		return fmt.Sprintf("%v: %s says %s, others say otherwise", ErrDissent, e.Observer, e.Mapped)
@@ -36,6 +37,7 @@ func (e *DissentError) Error() string {
 	return fmt.Sprintf("%v: %s says %s, most say %s", ErrDissent, e.Observer, e.Mapped, e.Majority)
 }
 
+// Unwrap is [ErrDissent].
 func (e *DissentError) Unwrap() error { return ErrDissent }
 
 // Agree returns what the observers of one local port agree on, each address once

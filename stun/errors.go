@@ -48,10 +48,12 @@ type Error struct {
 	Err    error  // the reason
 }
 
+// Error names the operation, the server and the reason.
 func (e *Error) Error() string {
 	return "stun: " + e.Op + " " + e.Server + ": " + e.Err.Error()
 }
 
+// Unwrap is Err.
 func (e *Error) Unwrap() error { return e.Err }
 
 // ResponseError is an error response of a server, RFC 8489 section 6.3.4. The
@@ -61,6 +63,7 @@ type ResponseError struct {
 	Reason string // the server's words, for humans; may be empty
 }
 
+// Error has the code, and the server's words in quotes.
 func (e *ResponseError) Error() string {
 	return fmt.Sprintf("error response %d %q", e.Code, e.Reason)
 }

@@ -15,7 +15,8 @@ import (
 )
 
 // Enable adds simopen to a host. It replaces nothing: the host's transports,
-// also the default ones, stay.
+// also the default ones, stay. [libp2p.New] fails if an option is wrong, or if a host is
+// given it twice.
 func Enable(opts ...Option) libp2p.Option {
 	return func(c *libp2p.Config) error {
 		cfg, err := newConfig(opts)
@@ -57,6 +58,10 @@ type enabled struct{ fx.Option }
 // unless [libp2p.Transport] did, listens, answers signalling, and upgrades
 // relayed connections from then on. A transport serves one host, and a host has
 // one. Close undoes it; closing the host does so, too.
+//
+// It fails if the host's network takes no transports, as libp2p's swarm does; if the transport
+// is closed ([ErrClosed]) or has a host; and with [errors.ErrUnsupported] where the system cannot
+// share a port.
 func Attach(h host.Host, t *Transport) error {
 	if err := t.attach(h); err != nil {
 		return fmt.Errorf("simopen: attach: %w", err)

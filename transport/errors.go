@@ -60,10 +60,12 @@ type Error struct {
 	Err  error
 }
 
+// Error names what was tried, the peer, and the reason.
 func (e *Error) Error() string {
 	return fmt.Sprintf("simopen: %s %s: %v", e.Op, e.Peer, e.Err)
 }
 
+// Unwrap is Err.
 func (e *Error) Unwrap() error { return e.Err }
 
 // words is what a peer, a stranger, is told of the reason why an attempt failed:

@@ -2,17 +2,23 @@ package transport_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
+	"os"
+	"strings"
+	"testing"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/transport"
 )
 
-// A host that upgrades its relayed connections by itself.
+// A host that upgrades its relayed connections by itself. STUN servers are not needed, and tell
+// more than relays can.
 func ExampleEnable() {
 	h, err := libp2p.New(
 		libp2p.EnableRelay(),
@@ -24,8 +30,41 @@ func ExampleEnable() {
 	defer h.Close()
 }
 
-// Wait for the direct connection, where the application cannot do without.
-func ExampleDirectConnect() {
+// See every step of every punch.
+func ExampleWithTracer() {
+	h, err := libp2p.New(libp2p.NoListenAddrs, transport.Enable(
+		transport.WithTracer(func(e transport.Event) {
+			fmt.Println(e.Peer, e.Direction, e.Kind, e.Remote, e.Err)
+		}),
+	))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer h.Close()
+}
+
+// Count on the event bus, which has no part in the punch, how many attempts came to something.
+func ExampleEvtPunchFinished() {
+	h, err := libp2p.New(libp2p.NoListenAddrs, transport.Enable())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer h.Close()
+	punches, err := h.EventBus().Subscribe(new(transport.EvtPunchFinished))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer punches.Close()
+	go func() {
+		for e := range punches.Out() {
+			e := e.(transport.EvtPunchFinished)
+			fmt.Println(e.Peer, e.Direction, e.Took, e.Reason)
+		}
+	}()
+}
+
+// An error has a reason for programs, and says what to do to people.
+func ExampleError() {
 	h, err := libp2p.New(libp2p.NoListenAddrs, transport.Enable())
 	if err != nil {
 		log.Fatal(err)
@@ -37,25 +76,47 @@ func ExampleDirectConnect() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	conn, err := transport.DirectConnect(ctx, h, somebody)
-	if err != nil {
+
+	_, err = transport.DirectConnect(ctx, h, somebody)
+	switch holepunch.ReasonOf(err) {
+	case holepunch.ErrUnpredictable, holepunch.ErrPortFiltered: // these two stay on the relay
+	case holepunch.ErrBusy, holepunch.ErrNoAnswer: // try later
+	case transport.ErrNoRelayedConn: // connect to the peer first
 		fmt.Println(err)
-		return
 	}
-	fmt.Println("direct:", conn.RemoteMultiaddr())
-	// Output: simopen: direct connect 12D3KooWGoiTrnMkgRPPLy1EbpgzmzjnNfW6juJyGvAoDA5vnL5m: no relayed connection to the peer: connect to it through a relay first
+	var simopen *transport.Error
+	fmt.Println(errors.As(err, &simopen), simopen.Op)
+	// Output:
+	// simopen: direct connect 12D3KooWGoiTrnMkgRPPLy1EbpgzmzjnNfW6juJyGvAoDA5vnL5m: no relayed connection to the peer: connect to it through a relay first
+	// true direct connect
 }
 
-// See every step of every punch.
-func ExampleWithTracer() {
-	h, err := libp2p.New(libp2p.NoListenAddrs, transport.Enable(
-		transport.WithSTUNServers("stun.example.org"),
-		transport.WithTracer(func(e transport.Event) {
-			fmt.Println(e.Peer, e.Direction, e.Kind, e.Remote, e.Err)
-		}),
-	))
+// TestREADME: the Go code that the README shows is in these examples.
+func TestREADME(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
 	if err != nil {
-		log.Fatal(err)
+		t.Fatal(err)
 	}
-	defer h.Close()
+	examples := make(map[string]bool)
+	for _, file := range []string{"example_test.go", "example_direct_test.go"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			examples[strings.TrimSpace(line)] = true
+		}
+	}
+	blocks := strings.Split(string(readme), "```go\n")[1:]
+	if len(blocks) == 0 {
+		t.Fatal("the README shows no Go code")
+	}
+	for _, b := range blocks {
+		code, _, _ := strings.Cut(b, "```")
+		for line := range strings.Lines(code) {
+			if !examples[strings.TrimSpace(line)] {
+				t.Errorf("no example has the README's line %q", strings.TrimSpace(line))
+			}
+		}
+	}
 }

@@ -110,6 +110,7 @@ func (t *Transport) Protocols() []int { return []int{pSimopen} }
 // Proxy is false: the connections are direct, and the swarm counts them so.
 func (t *Transport) Proxy() bool { return false }
 
+// String is "simopen".
 func (t *Transport) String() string { return "simopen" }
 
 // Listen accepts the direct connections of punches that peers initiate. The only
