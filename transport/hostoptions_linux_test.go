@@ -14,7 +14,6 @@ import (
 
 // hostOptions are options of go-libp2p's that people have beside Enable.
 var hostOptions = map[string]func(*labHost) []libp2p.Option{
-	"hole punching": option(libp2p.EnableHolePunching()),
 	"NAT service":   option(libp2p.EnableNATService()),
 	"AutoNAT v2":    option(libp2p.EnableAutoNATv2()),
 	"port mapping":  option(libp2p.NATPortMap()),

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"runtime"
 	"slices"
@@ -33,6 +34,7 @@ type peerConns struct {
 	Made     int    // direct connections so far
 	PingOver string // remote address of the connection that a stream goes over without further ado
 	Leaks    []string
+	DCUtR    []string // what it has told
 }
 
 type labConn struct {
@@ -50,6 +52,13 @@ func (h *labHost) countDirect() {
 		defer h.mu.Unlock()
 		h.made[c.RemotePeer()]++
 	}})
+}
+
+// Trace takes what DCUtR tells.
+func (h *labHost) Trace(e *dcutr.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.dcutr = append(h.dcutr, fmt.Sprintf("%s %+v", e.Type, e.Evt))
 }
 
 // conns waits for the end of all hole punching, and tells of the connections to a peer.
@@ -78,6 +87,7 @@ func (h *labHost) conns(ctx context.Context, cmd command) any {
 	}
 	h.mu.Lock()
 	got.Made = h.made[cmd.Peer]
+	got.DCUtR = h.dcutr
 	h.mu.Unlock()
 	s, err := h.NewStream(network.WithAllowLimitedConn(ctx, "test"), cmd.Peer, ping.ID)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
+	dcutr "github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
@@ -83,6 +84,7 @@ type labHost struct {
 	mu      sync.Mutex
 	steps   []step
 	made    map[peer.ID]int  // direct connections so far
+	dcutr   []string         // what DCUtR has told
 	open    map[peer.ID]bool // an attempt is under way
 	changed chan struct{}    // closed at the next step
 }
@@ -170,7 +172,7 @@ func (h *labHost) options() []libp2p.Option {
 		opts = append(opts, libp2p.ForceReachabilityPrivate())
 	}
 	if h.cfg.HolePunching {
-		opts = append(opts, libp2p.EnableHolePunching())
+		opts = append(opts, libp2p.EnableHolePunching(dcutr.WithTracer(h)))
 	}
 	for _, name := range h.cfg.Options {
 		opts = append(opts, hostOptions[name](h)...)
