@@ -7,6 +7,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
+	"github.com/libp2p/go-libp2p/p2p/host/observedaddrs"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
@@ -23,6 +24,13 @@ var hostOptions = map[string]func(*labHost) []libp2p.Option{
 	"TLS alone":     option(libp2p.Security(libp2ptls.ID, libp2ptls.New)),
 	"our network":   option(privateNetwork(ourPSK)...),
 	"their network": option(privateNetwork(theirPSK)...),
+	// Two hosts that see an address of ours are enough to believe it, instead of four.
+	"believes two": func(*labHost) []libp2p.Option {
+		observedaddrs.ActivationThresh = 2
+		return nil
+	},
+	// Where the other side does not answer, in libp2p's words.
+	"impatient": option(libp2p.WithDialTimeout(5 * time.Second)),
 	"static relays": func(h *labHost) []libp2p.Option {
 		return []libp2p.Option{libp2p.EnableAutoRelayWithStaticRelays(
 			[]peer.AddrInfo{h.cfg.Relay}, autorelay.WithBootDelay(0), autorelay.WithBackoff(time.Second))}
