@@ -18,6 +18,7 @@ var hostOptions = map[string]func(*labHost) []libp2p.Option{
 	"NAT service":   option(libp2p.EnableNATService()),
 	"AutoNAT v2":    option(libp2p.EnableAutoNATv2()),
 	"port mapping":  option(libp2p.NATPortMap()),
+	"public":        option(libp2p.ForceReachabilityPublic()),
 	"private":       option(libp2p.ForceReachabilityPrivate()),
 	"TCP alone":     option(libp2p.Transport(tcp.NewTCPTransport)),
 	"Noise alone":   option(libp2p.Security(noise.ID, noise.New)),
