@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/autonat"
 	ma "github.com/multiformats/go-multiaddr"
 )
@@ -77,11 +78,14 @@ func TestAutoNAT(t *testing.T) {
 	bob, bobAddr := private("office", "bob")
 	ready(t, alice, bob, carol, dave)
 
-	for _, p := range []*labPeer{alice, bob} {
-		p.connect(t, carol, carolAddr)
-		p.connect(t, dave, daveAddr)
+	for _, way := range []struct {
+		from, to *labPeer
+		addr     string
+	}{{alice, carol, carolAddr}, {alice, dave, daveAddr}, {bob, carol, carolAddr}, {bob, dave, daveAddr}, {dave, carol, carolAddr}} {
+		if o := way.from.connect(t, peer.AddrInfo{ID: way.to.id, Addrs: multiaddrs([]string{way.addr})}); o.Err != "" {
+			t.Fatal(o.Err)
+		}
 	}
-	dave.connect(t, carol, carolAddr)
 	alice.join(t)
 	bob.join(t)
 	if d, r := punch(t, alice, bob); !d.Direct {

@@ -3,6 +3,8 @@ package transport
 import (
 	"strings"
 	"testing"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // TestAutoRelay: the listener gets its reservation by itself, and is dialled where it says.
@@ -24,7 +26,7 @@ func TestAutoRelay(t *testing.T) {
 	}
 	a.join(t)
 	var d outcome
-	a.do(t, &d, command{Do: "dial", Peer: b.id, Addrs: through})
+	a.do(t, &d, command{Do: "dial", Peer: b.id, At: peer.AddrInfo{ID: b.id, Addrs: multiaddrs(through)}})
 	if r := b.look(t, a, d.Direct); !d.Direct || !r.Direct {
 		t.Fatalf("the dialler has %v\nthe listener has %v", d, r)
 	}
