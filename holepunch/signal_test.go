@@ -346,14 +346,7 @@ func TestWire(t *testing.T) {
 		"request": {typ: pb.Message_REQUEST, attempt: id},
 	} {
 		t.Run(name, func(t *testing.T) {
-			text, err := os.ReadFile("testdata/" + name + ".hex")
-			if err != nil {
-				t.Fatal(err)
-			}
-			want, err := hex.DecodeString(strings.TrimSpace(string(text)))
-			if err != nil {
-				t.Fatal(err)
-			}
+			want := vector(t, name)
 			var b bytes.Buffer
 			if err := pbio.NewDelimitedWriter(&b).WriteMsg(m.marshal()); err != nil {
 				t.Fatal(err)
@@ -369,6 +362,32 @@ func TestWire(t *testing.T) {
 				t.Errorf("read %+v, want %+v", got, m)
 			}
 		})
+	}
+}
+
+// vector returns the bytes of testdata/NAME.hex.
+func vector(t testing.TB, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile("testdata/" + name + ".hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestLaterVersion: what a later version adds to a message is left out.
+func TestLaterVersion(t *testing.T) {
+	want, err := read(newReader(bytes.NewReader(vector(t, "offer"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := read(newReader(bytes.NewReader(vector(t, "later"))))
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("read %+v, %v, want %+v", got, err, want)
 	}
 }
 

@@ -112,7 +112,7 @@ func (a *attempt) admissible() ([]holepunch.Candidate, error) {
 	if err := holepunch.Impossible(own, theirs); err != nil {
 		return nil, err
 	}
-	if remote, err = a.t.ungated(a.peer, remote); err != nil {
+	if remote, err = a.t.ungated(a.peer, a.dir, remote); err != nil {
 		return nil, err
 	}
 	// The responder's candidates within its site are here; the initiator's may come.

@@ -70,6 +70,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 		return nil, err
 	}
 	defer budget.End()
+	defer t.kept.protect(h, p)()
 	port, err := t.dialPort()
 	if err != nil {
 		return nil, err

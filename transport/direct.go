@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	tpt "github.com/libp2p/go-libp2p/core/transport"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 	msmux "github.com/multiformats/go-multistream"
 
@@ -93,6 +94,8 @@ func (t *Transport) connect(ctx context.Context, h host.Host, p peer.ID) (networ
 		return c, nil
 	case errors.As(err, &own) && own.Peer == p:
 		return nil, own.Err // the swarm's list of addresses is no news
+	case errors.Is(err, swarm.ErrGaterDisallowedConnection):
+		return nil, fmt.Errorf("%w: dial of the peer, or of %s", ErrGated, simopenAddr)
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("%w while %s", ctx.Err(), t.step(p))
 	}

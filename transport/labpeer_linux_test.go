@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
+	dcutr "github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
@@ -31,13 +32,16 @@ type peerConfig struct {
 	HolePunching bool     // DCUtR is on beside simopen
 	NoLimits     bool     // the resource manager allows any number of connections a second
 	Guess        bool     // WithPortGuessing
+	Stock        bool     // go-libp2p as it is, without simopen
+	Options      []string // further ones, keys of hostOptions
+	EnableLast   bool     // Enable is the last of the options, not the first
 }
 
 // A command is what the parent of a peer asks of it.
 type command struct {
 	Do     string        // a key of commands
 	Peer   peer.ID       `json:",omitempty"` // an empty one cannot be read
-	At     peer.AddrInfo `json:",omitzero"`  // of "connect"
+	At     peer.AddrInfo `json:",omitzero"`  // of "connect"; of "dial", if not at the relay
 	Direct bool          // of "look" and "ping"
 }
 
@@ -65,7 +69,8 @@ type step struct {
 }
 
 type peerStats struct {
-	Port       uint16 // the host's own punching port
+	Port       uint16   // the host's own punching port
+	Ports      []string // that one, and the spare one
 	Goroutines int
 	System     network.ScopeStat // of the resource manager
 }
@@ -78,6 +83,8 @@ type labHost struct {
 
 	mu      sync.Mutex
 	steps   []step
+	made    map[peer.ID]int  // direct connections so far
+	dcutr   []string         // what DCUtR has told
 	open    map[peer.ID]bool // an attempt is under way
 	changed chan struct{}    // closed at the next step
 }
@@ -99,7 +106,7 @@ var commands = map[string]func(*labHost, context.Context, command) any{
 
 // peerRole is a libp2p host with simopen. It emits its ID, and then an answer to each command.
 func peerRole(c *labtest.Child) error {
-	h := &labHost{open: make(map[peer.ID]bool), changed: make(chan struct{})}
+	h := &labHost{made: make(map[peer.ID]int), open: make(map[peer.ID]bool), changed: make(chan struct{})}
 	if err := c.Config(&h.cfg); err != nil {
 		return err
 	}
@@ -108,7 +115,10 @@ func peerRole(c *labtest.Child) error {
 		return err
 	}
 	defer h.Close()
-	find(h).limiter.GuessPause = 0
+	h.countDirect()
+	if t := find(h); t != nil {
+		t.limiter.GuessPause = 0
+	}
 	if err := c.Emit(h.ID()); err != nil {
 		return err
 	}
@@ -139,7 +149,13 @@ func (h *labHost) options() []libp2p.Option {
 		libp2p.NoListenAddrs, // not the default ones
 		libp2p.EnableRelay(),
 		libp2p.DisableMetrics(),
-		Enable(h.simopen()...),
+	}
+	enable := Enable(h.simopen()...)
+	if h.cfg.Stock {
+		enable = nil
+	}
+	if !h.cfg.EnableLast {
+		opts = append(opts, enable)
 	}
 	if h.cfg.NoLimits {
 		opts = append(opts, libp2p.ResourceManager(&network.NullResourceManager{}))
@@ -149,18 +165,20 @@ func (h *labHost) options() []libp2p.Option {
 	}
 	if len(h.cfg.Announce) > 0 {
 		opts = append(opts, libp2p.AddrsFactory(func(as []ma.Multiaddr) []ma.Multiaddr {
-			as = slices.Clone(as)
-			for _, a := range h.cfg.Announce {
-				as = append(as, ma.StringCast(a))
-			}
-			return as
+			return append(slices.Clone(as), multiaddrs(h.cfg.Announce)...)
 		}))
 	}
 	if h.cfg.Private {
 		opts = append(opts, libp2p.ForceReachabilityPrivate())
 	}
 	if h.cfg.HolePunching {
-		opts = append(opts, libp2p.EnableHolePunching())
+		opts = append(opts, libp2p.EnableHolePunching(dcutr.WithTracer(h)))
+	}
+	for _, name := range h.cfg.Options {
+		opts = append(opts, hostOptions[name](h)...)
+	}
+	if h.cfg.EnableLast {
+		opts = append(opts, enable)
 	}
 	return opts
 }
@@ -234,8 +252,15 @@ func (h *labHost) dial(ctx context.Context, cmd command) any {
 	for _, a := range h.cfg.Relay.Addrs {
 		ai.Addrs = append(ai.Addrs, a.Encapsulate(circuit))
 	}
+	if cmd.At.ID != "" {
+		ai = cmd.At
+	}
 	if err := h.Connect(ctx, ai); err != nil {
 		return failed(err)
+	}
+	if h.cfg.Stock {
+		_, err := awaitDirect(ctx, h, cmd.Peer)
+		return h.outcome(cmd.Peer, err)
 	}
 	// Without a deadline: DirectConnect has one of its own.
 	_, err := DirectConnect(context.Background(), h, cmd.Peer)
@@ -262,6 +287,13 @@ func (h *labHost) look(ctx context.Context, cmd command) any {
 		}
 	}
 	return o
+}
+
+func multiaddrs(texts []string) (as []ma.Multiaddr) {
+	for _, a := range texts {
+		as = append(as, ma.StringCast(a))
+	}
+	return as
 }
 
 // forget closes all connections to a peer; leave closes those to everybody, the relay
@@ -293,7 +325,11 @@ func (h *labHost) takeSteps(context.Context, command) any {
 }
 
 func (h *labHost) stats(context.Context, command) any {
-	s := peerStats{Port: find(h).port.Number(), Goroutines: runtime.NumGoroutine()}
+	s := peerStats{Goroutines: runtime.NumGoroutine()}
+	if t := find(h); t != nil {
+		s.Port = t.port.Number()
+		s.Ports = []string{itoa(s.Port), itoa(t.port.spare.Number())}
+	}
 	h.Network().ResourceManager().ViewSystem(func(scope network.ResourceScope) error {
 		s.System = scope.Stat()
 		return nil

@@ -110,7 +110,7 @@ func (r *ranker) context(ctx context.Context) context.Context {
 	return ctx
 }
 
-// option brings the ranker in. Options come in any order, so it has to wait until
+// option brings the ranker in, and a resolver. Options come in any order, so it has to wait until
 // all were applied: the swarm is made after the event bus that it asks for.
 func (r *ranker) option(c *libp2p.Config) fx.Option {
 	return fx.Decorate(func(bus event.Bus) event.Bus {
@@ -121,6 +121,7 @@ func (r *ranker) option(c *libp2p.Config) fx.Option {
 			ours := swarm.WithDialRanker(r.before(swarm.DefaultDialRanker))
 			c.SwarmOpts = append([]swarm.Option{ours}, c.SwarmOpts...)
 		}
+		leaveNamesOut(c)
 		return bus
 	})
 }

@@ -103,6 +103,7 @@ func (t *Transport) punchAsResponder(ctx context.Context, a *attempt, offer *hol
 		return err
 	}
 	defer budget.End()
+	defer t.kept.protect(a.h, a.peer)()
 	a.budget = budget
 	if !t.mayAnswer(a.h.ID(), a.peer) {
 		offer.Refuse(pb.Status_GLARE, "")

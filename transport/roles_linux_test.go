@@ -25,6 +25,7 @@ type relayConfig struct {
 	Addrs   [2]netip.Addr // of the host
 	NoSTUN  bool          // no STUN server
 	Limited bool          // circuit v2's usual limits of time and data
+	PSK     []byte        // of the private network; none: a public one
 }
 
 // stunAddresses are what our STUN server has for OTHER-ADDRESS.
@@ -42,12 +43,16 @@ func relayRole(c *labtest.Child) error {
 	if err := c.Config(&cfg); err != nil {
 		return err
 	}
-	h, err := libp2p.New(
+	var private []libp2p.Option
+	if len(cfg.PSK) > 0 {
+		private = privateNetwork(cfg.PSK)
+	}
+	h, err := libp2p.New(append(private,
 		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/%s/tcp/%d", cfg.Addrs[0], relayTCPPort)),
 		libp2p.DisableMetrics(),
 		// The usual one bounds how many connections a second come from an address.
 		libp2p.ResourceManager(&network.NullResourceManager{}),
-	)
+	)...)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ type Transport struct {
 	limiter  *holepunch.Limiter
 	ranked   *ranker
 	nat      nat
+	kept     keeper
 
 	// listenAnywhere allows listeners at /ip4/A/tcp/P/simopen, each with a port
 	// of its own and in its address. go-libp2p's test suite needs to tell

@@ -134,10 +134,14 @@ const (
 	scopeRetry    = 20 * time.Millisecond // short against a handshake
 )
 
-// ungated leaves out the candidates that the gater refuses.
-func (t *Transport) ungated(p peer.ID, candidates []holepunch.Candidate) ([]holepunch.Candidate, error) {
+// ungated leaves out the candidates that the gater refuses. Whether the peer may be dialled
+// the swarm has asked for the initiator; but the responder sends SYNs as well.
+func (t *Transport) ungated(p peer.ID, dir network.Direction, candidates []holepunch.Candidate) ([]holepunch.Candidate, error) {
 	if t.gater == nil {
 		return candidates, nil
+	}
+	if dir == network.DirInbound && !t.gater.InterceptPeerDial(p) {
+		return nil, fmt.Errorf("%w: dial of the peer", ErrGated)
 	}
 	var left []holepunch.Candidate
 	for _, c := range candidates {
