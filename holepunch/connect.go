@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
@@ -49,18 +50,25 @@ const (
 	lateWait       = 40 * time.Millisecond
 	lateWaitSecond = 160 * time.Millisecond
 
-	// crossWait is how long the pairs of ports have for themselves. Then each port connects to the
-	// peer's other one as well, for both pairs have lost a packet: 4 % have
-	// with 5 % of loss at each site, and repeat their SYNs after a second. It is
-	// more than most round trips. Of a SYN that is answered with RST nothing is lost, so that they have no
-	// quickPhase: with it they would take half of what a peer's candidates may draw of SYNs.
+	// crossWait is how long the pairs of ports have for themselves, where nobody says it; see
+	// [CrossWait].
 	crossWait = 200 * time.Millisecond
+	maxCross  = time.Second // by then TCP repeats the SYNs of the pairs
 
 	// passiveWait is how long a passive side waits before it connects all the
 	// same, in case that what is known of its NAT is out of date. A SYN that is lost twice
 	// is there by then.
 	passiveWait = 4 * time.Second
 )
+
+// CrossWait is how long an initiator gives the pairs of ports, by the round trip over the relay. Then each
+// port connects to the peer's other one as well, for both pairs have lost a packet: 4 % have with 5 % of loss
+// at each site, and repeat their SYNs after a second only. While a pair may yet come up it is not done: of two
+// connections from one port, the end of the one can be the end of the other, where a NAT forgets a port
+// with a RST. For the same reason, and since nothing is lost there, it is not done where SYNs are refused.
+func CrossWait(relayedRTT time.Duration) time.Duration {
+	return min(max(relayedRTT*3/2, crossWait), maxCross)
+}
 
 // A route is one of our ports, and a candidate that it connects to.
 type route struct {
@@ -75,7 +83,7 @@ type route struct {
 }
 
 // launch begins to connect to candidates, one after another, from the ports that are paired with them. From
-// the others it does so only if there is no connection after crossWait.
+// the others it does so only if there is no connection in time; see [CrossWait].
 func (p *punch[C]) launch(ctx context.Context, cs []Candidate) {
 	var paired, crossed []*route
 	for _, c := range cs {
@@ -94,15 +102,17 @@ func (p *punch[C]) launch(ctx context.Context, cs []Candidate) {
 	p.workers.Go(func() { p.start(ctx, paired) })
 	if len(crossed) > 0 {
 		p.crossed = append(p.crossed, crossed...)
-		p.crossTurn.Reset(crossWait)
+		if p.Cross == nil {
+			p.crossTurn.Reset(crossWait)
+		}
 	}
 }
 
-// cross begins with the crossed pairs, unless there is a connection.
+// cross begins with the crossed pairs, unless there is a connection, or no need.
 func (p *punch[C]) cross(ctx context.Context) {
 	crossed := p.crossed
 	p.crossed = nil
-	if p.stagger == 0 {
+	if p.stagger == 0 && !p.refused.Load() {
 		p.workers.Go(func() { p.start(ctx, crossed) })
 	}
 }
@@ -184,6 +194,9 @@ func (p *punch[C]) connect(ctx context.Context, r *route) {
 			p.attempts.Add(-1)
 			p.lastErr.CompareAndSwap(nil, &tcpport.ErrTupleTaken)
 		default:
+			if throughNAT(r.to) && errors.Is(err, syscall.ECONNREFUSED) {
+				p.refused.Store(true)
+			}
 			p.trace(Event{Kind: ConnectFailed, Local: r.from.Number(), Remote: r.to.Addr, Err: err})
 			if e := net.Error(nil); !errors.As(err, &e) || !e.Timeout() {
 				p.lastErr.Store(&err) // more telling than silence, or the end of ctx

@@ -29,6 +29,7 @@ type Punch struct {
 	Guess   Guess              // NoGuess, unless both peers are willing
 	Passive bool               // the peer is to connect; see [Passive]
 	Late    bool               // the peer begins a little later; see [Lone]
+	Cross   <-chan struct{}    // when it is closed, crossed pairs begin; nil for after 200 ms; see [CrossWait]
 	Budget  *Budget            // nil for no bound
 	Trace   func(Event)        // nil for none; called from several goroutines
 }
@@ -80,6 +81,7 @@ type punch[C io.Closer] struct {
 	workers  sync.WaitGroup
 	attempts atomic.Int64          // connects tried; shared
 	lastErr  atomic.Pointer[error] // of connect; shared
+	refused  atomic.Bool           // a SYN to a peer's NAT was; shared
 
 	begin       time.Time
 	stopConnect context.CancelFunc
@@ -124,6 +126,9 @@ func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliv
 		crossTurn: time.NewTimer(crossWait),
 		patient:   true,
 	}
+	if spec.Cross != nil {
+		p.crossTurn.Stop()
+	}
 	defer p.nextTurn.Stop()
 	defer p.crossTurn.Stop()
 
@@ -152,7 +157,7 @@ func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliv
 
 // loop owns the punch until it is over.
 func (p *punch[C]) loop(connectCtx, shakeCtx context.Context) {
-	windowEnd := connectCtx.Done()
+	windowEnd, cross := connectCtx.Done(), p.Cross
 	var accepted [MaxLocals]<-chan *net.TCPConn
 	for i, l := range p.Locals {
 		accepted[i] = l.Expect.Conns()
@@ -176,6 +181,9 @@ func (p *punch[C]) loop(connectCtx, shakeCtx context.Context) {
 		case <-p.nextTurn.C:
 			p.patient = false
 		case <-p.crossTurn.C:
+			p.cross(connectCtx)
+		case <-cross:
+			cross = nil
 			p.cross(connectCtx)
 		case <-windowEnd:
 			windowEnd = nil

@@ -35,9 +35,8 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-// TestCrossedPairsAreSlow: where NATs answer with RST, what a peer's candidates may draw of SYNs goes
-// to the pairs.
-func TestCrossedPairsAreSlow(t *testing.T) {
+// TestRefusedPairsAreNotCrossed: where NATs answer with RST no SYN is lost, and a crossed one may do harm.
+func TestRefusedPairsAreNotCrossed(t *testing.T) {
 	var p Punch
 	for i := range MaxLocals {
 		here, there := newSide(t), newSide(t)
@@ -65,7 +64,7 @@ func TestCrossedPairsAreSlow(t *testing.T) {
 	if _, err := Open(t.Context(), p, shakeInitiator); !errors.Is(err, ErrNoConnection) {
 		t.Fatal(err)
 	}
-	if crossed == 0 || paired < 3*crossed {
+	if crossed > 0 || paired == 0 {
 		t.Errorf("%d connects between pairs, and %d between others", paired, crossed)
 	}
 }

@@ -228,6 +228,11 @@ func (s *Signal) RefuseImpossible(own stun.Behaviour) {
 	s.last(&message{typ: pb.Message_ANSWER, status: pb.Status_IMPOSSIBLE, terms: Terms{Behaviour: own}})
 }
 
+// Cross tells the responder that the crossed pairs begin. It is best effort.
+func (s *Signal) Cross() {
+	s.write(&message{typ: pb.Message_CROSS})
+}
+
 // Done tells the peer how the attempt ended: nil for success. The initiator
 // always does, the responder when it gave up. The peer gets the status that fits
 // the error and the detail, not the error's text: that may name addresses
@@ -289,7 +294,7 @@ func (s *Signal) Next(ctx context.Context) (News, error) {
 				n.Err = m.refusal()
 			}
 			return n, nil
-		case pb.Message_RETRY, pb.Message_CANDIDATES:
+		case pb.Message_RETRY, pb.Message_CANDIDATES, pb.Message_CROSS:
 			return n, nil
 		}
 	}

@@ -341,9 +341,11 @@ func TestWire(t *testing.T) {
 		"impossible": {typ: pb.Message_ANSWER, attempt: id, status: pb.Status_IMPOSSIBLE, terms: Terms{
 			Behaviour: stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Random},
 		}},
-		"refusal": {typ: pb.Message_ANSWER, attempt: id, status: pb.Status_NO_ADDRESS, detail: "no STUN server answered"},
-		"done":    {typ: pb.Message_DONE, attempt: id},
-		"request": {typ: pb.Message_REQUEST, attempt: id},
+		"refusal":  {typ: pb.Message_ANSWER, attempt: id, status: pb.Status_NO_ADDRESS, detail: "no STUN server answered"},
+		"declined": {typ: pb.Message_ANSWER, attempt: id, status: pb.Status_DECLINED},
+		"cross":    {typ: pb.Message_CROSS, attempt: id},
+		"done":     {typ: pb.Message_DONE, attempt: id},
+		"request":  {typ: pb.Message_REQUEST, attempt: id},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := vector(t, name)

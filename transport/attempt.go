@@ -31,6 +31,8 @@ type attempt struct {
 	signal *holepunch.Signal
 	news   <-chan holepunch.News // what the peer says; closed when it has ended
 
+	relayedRTT time.Duration // of an initiator, at most: as long as the ANSWER took
+
 	// Of the round.
 	round  int
 	own    *stance

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -90,6 +91,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	defer t.offered(p)
 
 	told := t.foretell(ctx, own, budget)
+	begin := time.Now()
 	signal, theirs, err := offer(ctx, h, relayed, own.terms, target(raddr))
 	var remoteErr *holepunch.RemoteError
 	if errors.As(err, &remoteErr) && remoteErr.Status == pb.Status_GLARE {
@@ -99,7 +101,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	if err != nil {
 		return nil, err
 	}
-	a.signal = signal.Signal
+	a.signal, a.relayedRTT = signal.Signal, time.Since(begin)
 	// In this order, backwards: the listening ends, DONE is written, the
 	// stream is closed.
 	defer signal.stream.Close()

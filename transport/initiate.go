@@ -60,11 +60,26 @@ func (a *attempt) open(ctx context.Context) (tpt.CapableConn, error) {
 	a.t.at(a.peer, fmt.Sprintf("punching from port %d to %v", a.own.port.Number(), toMultiaddrs(a.remote)))
 	a.offered()
 	p := a.punch()
+	cross := make(chan struct{})
+	p.Cross = cross
+	defer a.crossing(ctx, stop, cross)()
 	if a.foretold() {
 		p.Window = foretoldWindow
 	}
 	conn, err := holepunch.Open(ctx, p, a.t.shake(a.peer, a.dir, a.t.agreed(a.theirs.Security), stop))
 	return conn, a.explain(err)
+}
+
+// crossing has both sides begin with the crossed pairs when it is time.
+func (a *attempt) crossing(ctx context.Context, stop context.CancelCauseFunc, cross chan<- struct{}) (end func()) {
+	return aside(stop, func() {
+		select {
+		case <-time.After(holepunch.CrossWait(a.relayedRTT)):
+			a.signal.Cross()
+			close(cross)
+		case <-ctx.Done():
+		}
+	})
 }
 
 // minding ends the punch through stop when the peer says that it gave up. The

@@ -32,6 +32,22 @@ func TestRoundTripsToAReason(t *testing.T) {
 	}
 }
 
+// TestLosersAreNoHarm: where a NAT forgets a port when a RST passes, the end of the connections that
+// are not taken is none of the one that is.
+func TestLosersAreNoHarm(t *testing.T) {
+	for _, nats := range [][2]string{
+		{"eim-apdf-rst-rstkills", "eim-adf"},
+		{"eim-apdf-rst-rstkills", "eim-apdf-rst-rstkills"},
+		{"eim-apdf-rstkills", "eim-apdf-rstkills"},
+	} {
+		t.Run(nats[0]+" "+nats[1], func(t *testing.T) {
+			if got := farApartPunch(t, nats[0], nats[1]); !got.Direct {
+				t.Error(got)
+			}
+		})
+	}
+}
+
 const (
 	// Much longer than what a slow machine adds, and under the second after which
 	// TCP takes a SYN for lost.
@@ -39,7 +55,8 @@ const (
 	relayedRTT = 600 * time.Millisecond
 )
 
-// farApartPunch has two peers who know their NATs punch, with those round trips.
+// farApartPunch has two peers who know their NATs punch, with those round trips. A direct
+// connection has to be of use.
 func farApartPunch(t *testing.T, diallers, listeners string) outcome {
 	t.Helper()
 	const ( // those of the lab's sites as they are
@@ -59,5 +76,8 @@ func farApartPunch(t *testing.T, diallers, listeners string) outcome {
 	l.SetExtraDelay(l.relaySite, home, (relayedRTT-relayed)/2)
 	got, _ := punch(t, a, b)
 	logSteps(t, a, b)
+	if got.Direct {
+		a.ping(t, b.id, "direct")
+	}
 	return got
 }

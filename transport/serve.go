@@ -87,8 +87,10 @@ func (a *attempt) serve(ctx context.Context, l *listener) error {
 	p := a.punch()
 	more := make(chan []holepunch.Candidate)
 	p.More = more
+	cross := make(chan struct{})
+	p.Cross = cross
 	defer a.dialBack(ctx, stop)()
-	end := a.obey(ctx, stop, more)
+	end := a.obey(ctx, stop, more, cross)
 	defer end()
 	err := holepunch.Serve(ctx, p, a.t.shake(a.peer, a.dir, nil, stop), func(c tpt.CapableConn) {
 		a.remoteAddr = c.RemoteMultiaddr()
@@ -109,7 +111,7 @@ const securedSoon = 3 * time.Second
 // at once if the initiator gave up or tries again, and if it has its connection,
 // when we have it as well. Silence is no reason to stop: with the relayed connection
 // gone, the punch is all that is left.
-func (a *attempt) obey(ctx context.Context, stop context.CancelCauseFunc, more chan<- []holepunch.Candidate) (end func()) {
+func (a *attempt) obey(ctx context.Context, stop context.CancelCauseFunc, more chan<- []holepunch.Candidate, cross chan<- struct{}) (end func()) {
 	return aside(stop, func() {
 		for {
 			var n holepunch.News
@@ -125,6 +127,9 @@ func (a *attempt) obey(ctx context.Context, stop context.CancelCauseFunc, more c
 			case n.Type == pb.Message_RETRY && n.Round > a.round:
 				stop(&retried{n})
 				return // what follows is of the next round
+			case n.Type == pb.Message_CROSS && cross != nil:
+				close(cross)
+				cross = nil
 			case n.Type == pb.Message_CANDIDATES:
 				if cs := a.add(n.Terms.Candidates); len(cs) > 0 {
 					select {

@@ -166,6 +166,9 @@ const (
 	Message_CANDIDATES       Message_Type = 6
 	// Says nothing. It follows an OFFER or ANSWER in a packet of its own.
 	Message_TRAILER Message_Type = 7
+	// Of the initiator: the pairs of ports have had the time that they need. Each port
+	// connects to the other one of the peer as well, unless a pair is up.
+	Message_CROSS Message_Type = 8
 )
 
 // Enum value maps for Message_Type.
@@ -179,6 +182,7 @@ var (
 		5: "REQUEST",
 		6: "CANDIDATES",
 		7: "TRAILER",
+		8: "CROSS",
 	}
 	Message_Type_value = map[string]int32{
 		"TYPE_UNSPECIFIED": 0,
@@ -189,6 +193,7 @@ var (
 		"REQUEST":          5,
 		"CANDIDATES":       6,
 		"TRAILER":          7,
+		"CROSS":            8,
 	}
 )
 
@@ -835,7 +840,7 @@ var File_holepunch_pb_holepunch_proto protoreflect.FileDescriptor
 const file_holepunch_pb_holepunch_proto_rawDesc = "" +
 	"\n" +
 	"\x1cholepunch/pb/holepunch.proto\x12\n" +
-	"simopen.pb\"\xf0\x03\n" +
+	"simopen.pb\"\xfb\x03\n" +
 	"\aMessage\x12,\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x18.simopen.pb.Message.TypeR\x04type\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\fR\aattempt\x125\n" +
@@ -849,7 +854,7 @@ const file_holepunch_pb_holepunch_proto_rawDesc = "" +
 	"\x05round\x18\b \x01(\rR\x05round\x12/\n" +
 	"\bfeatures\x18\t \x03(\x0e2\x13.simopen.pb.FeatureR\bfeatures\x12\x1a\n" +
 	"\bsecurity\x18\n" +
-	" \x03(\tR\bsecurity\"r\n" +
+	" \x03(\tR\bsecurity\"}\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05OFFER\x10\x01\x12\n" +
@@ -860,7 +865,8 @@ const file_holepunch_pb_holepunch_proto_rawDesc = "" +
 	"\aREQUEST\x10\x05\x12\x0e\n" +
 	"\n" +
 	"CANDIDATES\x10\x06\x12\v\n" +
-	"\aTRAILER\x10\a\"\xb8\x01\n" +
+	"\aTRAILER\x10\a\x12\t\n" +
+	"\x05CROSS\x10\b\"\xb8\x01\n" +
 	"\tCandidate\x12.\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1a.simopen.pb.Candidate.KindR\x04kind\x12\x12\n" +
 	"\x04addr\x18\x02 \x01(\fR\x04addr\x12\x14\n" +
