@@ -145,6 +145,32 @@ func TestLostBeforeUpgraded(t *testing.T) {
 	}
 }
 
+// A relayed connection that takes the place of one that broke in an attempt is upgraded when that is over.
+func TestRelayedConnectionReplacedInAnAttempt(t *testing.T) {
+	w, h, asked := stubWatcher(t, -1)
+	first := h.add(stubRelayed)
+	w.open(first)
+	l := w.links["peer"]
+	w.t.running.Wait()
+	h.remove(first)
+	w.close(first)
+	w.open(h.add(stubRelayed))
+	w.t.running.Wait()
+	before := asked.Load()
+	w.upgraded(l, holepunch.ErrSignalLost)
+	w.t.running.Wait()
+	if asked.Load() == before {
+		t.Error("no further attempt is made")
+	}
+	another := h.network.conns[0].(*stubConn)
+	h.remove(another)
+	w.close(another)
+	w.upgraded(l, holepunch.ErrSignalLost)
+	if len(w.links) > 0 {
+		t.Error("the link outlives its connections")
+	}
+}
+
 // A peer filter that takes its time holds up nobody else.
 func TestSlowPeerFilter(t *testing.T) {
 	w, h, _ := stubWatcher(t, -1)

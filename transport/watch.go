@@ -188,8 +188,17 @@ func (w *watcher) close(c network.Conn) {
 		return
 	}
 	delete(l.relayed, c)
-	if len(l.relayed) == 0 {
-		l.disarm()
+	w.forget(l)
+}
+
+// forget ends a link without a relayed connection. During an attempt it waits for that: another relayed
+// connection, which takes the place of one that broke, would join the attempt that breaks with it.
+func (w *watcher) forget(l *link) {
+	if len(l.relayed) > 0 {
+		return
+	}
+	l.disarm()
+	if !l.upgrading {
 		delete(w.links, l.peer)
 	}
 }
@@ -244,7 +253,9 @@ func (w *watcher) upgrade(l *link) {
 func (w *watcher) upgraded(l *link, err error) {
 	l.upgrading = false
 	switch {
-	case w.links[l.peer] != l || !l.since.IsZero():
+	case len(l.relayed) == 0:
+		w.forget(l)
+	case !l.since.IsZero(): // a direct connection is there, or its end is still to be told
 	case l.again: // also where a connection was made: it may have died since
 		w.upgrade(l)
 	case err != nil && passing(err):
