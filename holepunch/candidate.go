@@ -135,7 +135,7 @@ func admissible(c Candidate, own []Candidate) error {
 	weAre := func(is func(netip.Addr) bool) bool {
 		return slices.ContainsFunc(own, func(o Candidate) bool {
 			// What we told of our site says nothing of those who see us.
-			return o.Kind == pb.Candidate_REFLEXIVE && is(o.Addr.Addr())
+			return (o.Kind == pb.Candidate_REFLEXIVE || o.Kind == pb.Candidate_PREDICTED) && is(o.Addr.Addr())
 		})
 	}
 	switch {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
 )
 
 func addrs(ss ...string) []netip.AddrPort {
@@ -51,5 +53,13 @@ func TestAdmissible(t *testing.T) {
 				t.Errorf("error %v, want ErrNoCandidate with %q", err, tc.reason)
 			}
 		})
+	}
+}
+
+// Who foretells its ports names no other address of its own.
+func TestAdmissibleToWhoForetells(t *testing.T) {
+	own := []Candidate{{Kind: pb.Candidate_PREDICTED, Addr: addrs("100.64.0.2:40000")[0]}}
+	if _, err := Admissible(own, Reflexive(addrs("100.64.0.3:40001")...), nil); err != nil {
+		t.Error(err)
 	}
 }

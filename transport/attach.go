@@ -108,11 +108,16 @@ func (t *Transport) attach(h host.Host) (err error) {
 		return err
 	}
 	t.mu.Lock()
+	closed := t.closed
 	t.detach = func() {
 		h.RemoveStreamHandler(holepunch.Protocol)
 		w.stop()
 	}
 	t.mu.Unlock()
+	if closed { // meanwhile, by who did not know of the watcher yet
+		w.stop()
+		return ErrClosed
+	}
 	h.SetStreamHandler(holepunch.Protocol, t.handle)
 	return n.Listen(simopenAddr)
 }

@@ -31,7 +31,7 @@ type EvtPunchFinished struct {
 	Peer      peer.ID
 	Direction network.Direction
 	Remote    ma.Multiaddr     // the peer's end of the direct connection; nil without one, or where it is not the punch's
-	Err       error            // nil: the peers are connected directly
+	Err       error            // nil: the peers are connected directly; ErrGlare: the peer's own attempt tells whether they are
 	Reason    holepunch.Reason // of Err, if it has one
 	Took      time.Duration    // since EvtPunchStarted
 }

@@ -77,12 +77,12 @@ func (w *watcher) repeat(l *link, least time.Duration) {
 	w.arm(l, l.wait+rand.N(l.wait/4))
 }
 
-// gained takes note that there is a direct connection.
+// gained takes note that there is a direct connection beside a relayed one, of which either is new.
 func (w *watcher) gained(l *link) {
 	if l.since.IsZero() {
 		l.since = time.Now()
-		w.retireLater(l, w.t.cfg.grace)
 	}
+	w.retireLater(l, w.t.cfg.grace)
 }
 
 // lost takes note that a direct connection has ended. It may have done so before the watcher

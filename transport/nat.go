@@ -85,6 +85,12 @@ func (n *nat) end(r *stun.Report) {
 	n.seeking = nil
 }
 
+// moved is called when the machine is in another network.
+func (t *Transport) moved() {
+	t.nat.forget()
+	t.learnNAT()
+}
+
 // forget has nothing known: the host has moved.
 func (n *nat) forget() {
 	n.mu.Lock()

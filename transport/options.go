@@ -142,8 +142,9 @@ func WithTimeout(d time.Duration) Option {
 }
 
 // WithRelayGrace sets how long a relayed connection stays beside the direct one that took
-// its place. After that it is closed as soon as it has no open stream: none is cut. A
-// negative time keeps it until somebody else closes it.
+// its place. After that it is closed if it has no open stream, for none is cut, and otherwise
+// looked at again after as long (1 s at least). A negative time keeps it until somebody else
+// closes it.
 //
 // Default: 1 min. DCUtR's specification asks for a grace period and names none; a stream takes
 // seconds to open, and go-libp2p's relays end a limited connection after 2 min anyway.

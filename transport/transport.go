@@ -129,7 +129,7 @@ func (t *Transport) Listen(a ma.Multiaddr) (tpt.Listener, error) {
 	}
 	addr := hiddenAddr
 	if len(a) > 1 {
-		if port, err = t.newWarmPort(t.cfg.servers, t.observers); err != nil {
+		if port, err = t.newWarmPort(t.cfg.servers, t.observers, nil); err != nil {
 			return nil, err
 		}
 		addr = ma.StringCast(fmt.Sprintf("/ip4/0.0.0.0/tcp/%d/simopen", port.Number()))
@@ -156,12 +156,12 @@ func (t *Transport) ownPort() (*warmPort, error) {
 		return nil, ErrClosed
 	}
 	if t.port == nil {
-		port, err := t.newWarmPort(t.cfg.servers, t.observers)
+		port, err := t.newWarmPort(t.cfg.servers, t.observers, t.moved)
 		if err != nil {
 			return nil, err
 		}
 		if t.cfg.ports > 1 {
-			if port.spare, err = t.newWarmPort(oneOf(t.cfg.servers), t.observer); err != nil {
+			if port.spare, err = t.newWarmPort(oneOf(t.cfg.servers), t.observer, nil); err != nil {
 				port.Close()
 				return nil, err
 			}

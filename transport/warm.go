@@ -50,7 +50,7 @@ type warmPort struct {
 	*tcpport.Port
 	log     *slog.Logger
 	metrics *metrics
-	moved   func()    // called when the machine has moved to another network
+	moved   func()    // called when the machine has moved to another network; may be nil
 	spare   *warmPort // raced with it; nil for none
 	servers []source
 	peers   func() []source // which libp2p peers there are to ask at the moment
@@ -97,7 +97,7 @@ type asked struct {
 	err   error // why it failed: it is not asked again for a while
 }
 
-func (t *Transport) newWarmPort(servers []string, peers func(port uint16) []source) (*warmPort, error) {
+func (t *Transport) newWarmPort(servers []string, peers func(port uint16) []source, moved func()) (*warmPort, error) {
 	port, err := tcpport.Open()
 	if err != nil {
 		return nil, err
@@ -106,16 +106,13 @@ func (t *Transport) newWarmPort(servers []string, peers func(port uint16) []sour
 		Port:    port,
 		log:     t.log,
 		metrics: t.metrics,
-		moved: func() {
-			t.nat.forget()
-			t.learnNAT()
-		},
-		peers:  func() []source { return peers(port.Number()) },
-		cmds:   make(chan warmCommand),
-		news:   make(chan news),
-		asked:  make(map[source]*asked),
-		turn:   time.NewTimer(headStart),
-		quorum: time.NewTimer(quorumTime),
+		moved:   moved,
+		peers:   func() []source { return peers(port.Number()) },
+		cmds:    make(chan warmCommand),
+		news:    make(chan news),
+		asked:   make(map[source]*asked),
+		turn:    time.NewTimer(headStart),
+		quorum:  time.NewTimer(quorumTime),
 	}
 	for _, s := range servers {
 		w.servers = append(w.servers, stunServer(s))
@@ -193,7 +190,9 @@ func (w *warmPort) run() {
 				w.log.Info("the machine is in another network: reflexive addresses are asked for anew", "port", w.Number(), "from", w.route.from)
 				w.letGo()
 				w.look()
-				w.moved()
+				if w.moved != nil {
+					w.moved()
+				}
 			}
 		case <-w.ctx.Done():
 			return
@@ -365,7 +364,8 @@ func (w *warmPort) cool() {
 	w.turn.Stop()
 	w.quorum.Stop()
 	w.letGo()
-	w.waiting = nil // who asked has left
+	w.route = route{} // of no interest any more
+	w.waiting = nil   // who asked has left
 }
 
 // letGo lets go of those who were asked, so that they can be asked anew.

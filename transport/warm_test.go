@@ -12,7 +12,7 @@ func noPeers(uint16) []source { return nil }
 // to those who come while the other is still being asked.
 func TestWarmPortWithOneGoodServer(t *testing.T) {
 	silent := newBadSTUNServer(t, func(c net.Conn) { io.Copy(io.Discard, c) })
-	w, err := (&Transport{log: log}).newWarmPort([]string{newSTUNServer(t), silent}, noPeers)
+	w, err := (&Transport{log: log}).newWarmPort([]string{newSTUNServer(t), silent}, noPeers, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestWarmPortWithServerThatHangsUp(t *testing.T) {
 			c.Write(answer[:n])
 		}
 	})
-	w, err := (&Transport{log: log}).newWarmPort([]string{hangsUp}, noPeers)
+	w, err := (&Transport{log: log}).newWarmPort([]string{hangsUp}, noPeers, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -188,8 +188,17 @@ func (w *watcher) close(c network.Conn) {
 		return
 	}
 	delete(l.relayed, c)
-	if len(l.relayed) == 0 {
-		l.disarm()
+	w.forget(l)
+}
+
+// forget ends a link without a relayed connection. During an attempt it waits for that: another relayed
+// connection, which takes the place of one that broke, would join the attempt that breaks with it.
+func (w *watcher) forget(l *link) {
+	if len(l.relayed) > 0 {
+		return
+	}
+	l.disarm()
+	if !l.upgrading {
 		delete(w.links, l.peer)
 	}
 }
@@ -198,10 +207,10 @@ func (w *watcher) close(c network.Conn) {
 func (w *watcher) look(d due) {
 	switch {
 	case w.links[d.peer] != d.link || d.turn != d.link.turn:
-	case directConn(w.h, d.peer) != nil:
-		w.retire(d.link)
-	default:
+	case d.since.IsZero():
 		w.upgrade(d.link)
+	case directConn(w.h, d.peer) != nil: // else its end is still to be told
+		w.retire(d.link)
 	}
 }
 
@@ -210,7 +219,7 @@ func (w *watcher) look(d due) {
 func (w *watcher) upgrade(l *link) {
 	relayed := relayedConn(w.h, l.peer)
 	if relayed == nil || relayed.Stat().Direction != network.DirOutbound || directConn(w.h, l.peer) != nil ||
-		w.t.cfg.onRequest || !w.t.wants(l.peer) {
+		w.t.cfg.onRequest {
 		return
 	}
 	if l.upgrading {
@@ -225,8 +234,11 @@ func (w *watcher) upgrade(l *link) {
 	l.upgrading, l.again = true, false
 	go func() {
 		defer end()
-		w.settle(ctx, l.peer)
-		_, err := w.t.connect(ctx, h, l.peer)
+		var err error = ErrPeerFiltered
+		if w.t.wants(l.peer) { // not asked by run, which holds up the host's events
+			w.settle(ctx, l.peer)
+			_, err = w.t.connect(ctx, h, l.peer)
+		}
 		if err != nil {
 			w.t.log.Debug("relayed connection was not upgraded", "peer", l.peer, "err", err)
 		}
@@ -241,10 +253,12 @@ func (w *watcher) upgrade(l *link) {
 func (w *watcher) upgraded(l *link, err error) {
 	l.upgrading = false
 	switch {
-	case w.links[l.peer] != l || err == nil:
-	case l.again:
+	case len(l.relayed) == 0:
+		w.forget(l)
+	case !l.since.IsZero(): // a direct connection is there, or its end is still to be told
+	case l.again: // also where a connection was made: it may have died since
 		w.upgrade(l)
-	case passing(err):
+	case err != nil && passing(err):
 		w.repeat(l, failedWait)
 	}
 }
