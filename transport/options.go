@@ -225,7 +225,8 @@ func WithRegisterer(r prometheus.Registerer) Option {
 // nothing else can help: one NAT gives every destination another port, at random,
 // and the other lets in only ports that were sent to. That is up to 200 SYNs a
 // second for 10 s, from up to 256 sockets, for one peer at a time; see
-// docs/nat.md for the odds. Default: off, for some networks take it for a scan.
+// docs/nat.md for the odds. A minute passes between two such attempts of the host, and one that
+// failed is repeated while the relayed connection lasts. Default: off, for some networks take it for a scan.
 func WithPortGuessing() Option {
 	return func(c *config) error {
 		c.guess = true
