@@ -91,17 +91,15 @@ type labHost struct {
 
 // commands are what a peer can do. Each returns what is emitted.
 var commands = map[string]func(*labHost, context.Context, command) any{
-	"join":      (*labHost).join,
-	"reserve":   (*labHost).reserve,
-	"learn":     (*labHost).learn,
-	"dial":      (*labHost).dial,
-	"look":      (*labHost).look,
-	"moved":     (*labHost).moved,
-	"reflexive": (*labHost).reflexive,
-	"forget":    (*labHost).forget,
-	"leave":     (*labHost).leave,
-	"steps":     (*labHost).takeSteps,
-	"stats":     (*labHost).stats,
+	"join":    (*labHost).join,
+	"reserve": (*labHost).reserve,
+	"learn":   (*labHost).learn,
+	"dial":    (*labHost).dial,
+	"look":    (*labHost).look,
+	"forget":  (*labHost).forget,
+	"leave":   (*labHost).leave,
+	"steps":   (*labHost).takeSteps,
+	"stats":   (*labHost).stats,
 }
 
 // peerRole is a libp2p host with simopen. It emits its ID, and then an answer to each command.
@@ -225,24 +223,6 @@ func (h *labHost) learn(ctx context.Context, _ command) any {
 			<-seeking
 		}
 	}
-}
-
-// reflexive returns the reflexive addresses of the host's port, and moved as soon as they are
-// others than those that it returned before.
-func (h *labHost) reflexive(ctx context.Context, _ command) any {
-	v, release, err := find(h).port.acquire(ctx)
-	if err != nil {
-		return err.Error()
-	}
-	release()
-	return fmt.Sprint(v.addrs)
-}
-
-func (h *labHost) moved(ctx context.Context, cmd command) any {
-	for before := h.at; h.at == before && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) { // nobody tells
-		h.at = h.reflexive(ctx, cmd).(string)
-	}
-	return h.at
 }
 
 // dial dials a peer through the relay and waits for the direct connection.

@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -22,6 +24,8 @@ func init() {
 	commands["upgrade"] = (*labHost).upgrade
 	commands["finished"] = (*labHost).finished
 	commands["ping"] = (*labHost).ping
+	commands["reflexive"] = (*labHost).reflexive
+	commands["moved"] = (*labHost).moved
 }
 
 // connect connects to a peer at any address.
@@ -118,4 +122,22 @@ func (p *labPeer) ping(t testing.TB, other peer.ID, over string) {
 	if p.do(t, &o, command{Do: "ping", Peer: other, Direct: over == "direct"}); o.Err != "" {
 		t.Errorf("%s cannot ping over the %s connection: %s", p.host.Name(), over, o.Err)
 	}
+}
+
+// reflexive returns the reflexive addresses of the host's port, and moved as soon as they are
+// others than those that it returned before.
+func (h *labHost) reflexive(ctx context.Context, _ command) any {
+	v, release, err := find(h).port.acquire(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	release()
+	return fmt.Sprint(v.addrs)
+}
+
+func (h *labHost) moved(ctx context.Context, cmd command) any {
+	for before := h.at; h.at == before && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) { // nobody tells
+		h.at = h.reflexive(ctx, cmd).(string)
+	}
+	return h.at
 }
