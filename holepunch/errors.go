@@ -125,7 +125,11 @@ type RemoteError struct {
 
 // Error has the status, and the peer's words in quotes.
 func (e *RemoteError) Error() string {
-	if e.Detail == "" {
+	switch {
+	case e.Detail != "":
+	case e.reason() != "":
+		return fmt.Sprintf("peer says %s: %s", e.Status, e.reason())
+	default:
 		return fmt.Sprintf("peer says %s", e.Status)
 	}
 	return fmt.Sprintf("peer says %s: %q", e.Status, e.Detail)

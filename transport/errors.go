@@ -69,7 +69,7 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // words is what a peer, a stranger, is told of the reason why an attempt failed:
-// no addresses, and nothing that it could not see for itself.
+// no addresses, and no names.
 func words(err error) string {
 	for _, reason := range []error{
 		ErrNoSTUNServer,

@@ -92,6 +92,7 @@ func TestSameSite(t *testing.T) {
 
 // TestSameCarrier: both peers' homes are behind one carrier's NAT.
 func TestSameCarrier(t *testing.T) {
+	t.Parallel() // it waits, for the most part
 	newPair := func(t *testing.T, nat string) (_, _ *labPeer) {
 		l := newHostLab(t, relayConfig{})
 		carrier := l.site(t, "carrier", nat)
@@ -161,6 +162,7 @@ const (
 
 // TestIPv6: hosts behind stateful firewalls, and NATs that allow no connection in IPv4.
 func TestIPv6(t *testing.T) {
+	t.Parallel() // it waits, for the most part
 	for name, nats := range map[string][2]string{
 		"drop":  {"apdm-apdf-random", "apdm-apdf-random"},
 		"reset": {"apdm-apdf-rst-random", "apdm-apdf-rst-random"},
@@ -209,6 +211,7 @@ func TestPublicHost(t *testing.T) {
 // TestForetoldPorts: other hosts of the site open connections while ports are foretold. A
 // few are foretold at a time, and as long as these are not right, anew.
 func TestForetoldPorts(t *testing.T) {
+	t.Parallel() // it waits, for the most part
 	for name, nats := range map[string][2]string{
 		"one side":                {"apdm-apdf-sequential", "eim-apdf"},
 		"one side, RST":           {"apdm-apdf-rst-sequential2", "eim-apdf-rst"},
@@ -243,6 +246,7 @@ func TestForetoldPorts(t *testing.T) {
 // TestPortGuessing: one side's ports cannot be foretold, and the other's filter wants to
 // know them.
 func TestPortGuessing(t *testing.T) {
+	t.Parallel() // it waits, for the most part
 	for name, nats := range map[string][2]string{
 		"dialler guesses":  {"eim-apdf", "apdm-apdf-random"},
 		"listener guesses": {"apdm-apdf-rst-random", "eim-apdf-rst"},

@@ -35,6 +35,7 @@ func TestAutoRelay(t *testing.T) {
 
 // TestPrivateNetwork: all hosts have a pre-shared key, or have no part in it.
 func TestPrivateNetwork(t *testing.T) {
+	t.Parallel() // it waits, for the most part
 	l := newHostLab(t, relayConfig{PSK: ourPSK})
 	ours := peerConfig{Options: []string{"our network"}}
 	home := l.site(t, "home", "eim-apdf")

@@ -63,7 +63,7 @@ func newConfig(opts []Option) (config, error) {
 }
 
 // WithSTUNServers sets the STUN servers that tell the host its reflexive
-// addresses, over TCP: each a stun: URI (RFC 7064) or host:port. All are asked
+// addresses, over TCP: each a stun: URI (RFC 7064) or host:port; without a port it is 3478. All are asked
 // side by side, so that two make one that fails harmless, and of three one that lies.
 // Two at different addresses tell besides whether ports have to be foretold, and how; one
 // that connects back, as [stun.Server] with two addresses does, whom the NAT lets in,
@@ -171,6 +171,9 @@ func WithOnRequestOnly() Option {
 // told so and stay relayed. Calls of f come from several goroutines. Default: every peer.
 func WithPeerFilter(f func(peer.ID) bool) Option {
 	return func(c *config) error {
+		if f == nil {
+			return errors.New("no peer filter")
+		}
 		c.peerFilter = f
 		return nil
 	}
@@ -182,6 +185,9 @@ func WithPeerFilter(f func(peer.ID) bool) Option {
 // for those that nobody may be asked to dial (docs/protocol.md).
 func WithAddrFilter(f AddrFilter) Option {
 	return func(c *config) error {
+		if f == nil {
+			return errors.New("no address filter")
+		}
 		c.addrFilter = f
 		return nil
 	}

@@ -21,11 +21,13 @@ import (
 // What cannot be meant is refused when the host is made, by name.
 func TestBadOptions(t *testing.T) {
 	for name, o := range map[string]Option{
-		"STUN server": WithSTUNServers("stun:a:b:c"),
-		"observer":    WithObservers(peer.AddrInfo{ID: "peer", Addrs: []ma.Multiaddr{ma.StringCast("/ip4/1.2.3.4/udp/1/quic-v1")}}),
-		"warm ports":  WithWarmPorts(3),
-		"timeout":     WithTimeout(time.Millisecond),
-		"logger":      WithLogger(nil),
+		"STUN server":    WithSTUNServers("stun:a:b:c"),
+		"observer":       WithObservers(peer.AddrInfo{ID: "peer", Addrs: []ma.Multiaddr{ma.StringCast("/ip4/1.2.3.4/udp/1/quic-v1")}}),
+		"warm ports":     WithWarmPorts(3),
+		"timeout":        WithTimeout(time.Millisecond),
+		"logger":         WithLogger(nil),
+		"peer filter":    WithPeerFilter(nil),
+		"address filter": WithAddrFilter(nil),
 	} {
 		if _, err := New(nil, nil, nil, o); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: got %v", name, err)

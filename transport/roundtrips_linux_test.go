@@ -41,6 +41,7 @@ func TestLosersAreNoHarm(t *testing.T) {
 		{"eim-apdf-rstkills", "eim-apdf-rstkills"},
 	} {
 		t.Run(nats[0]+" "+nats[1], func(t *testing.T) {
+			t.Parallel() // it waits, for the most part
 			if got := farApartPunch(t, nats[0], nats[1]); !got.Direct {
 				t.Error(got)
 			}

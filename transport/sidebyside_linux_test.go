@@ -19,6 +19,7 @@ type sideBySide struct {
 // TestSideBySide: a relayed connection becomes direct whatever else the hosts have, and what
 // else they have does its own job.
 func TestSideBySide(t *testing.T) {
+	t.Parallel() // it waits, for the most part
 	both := func(cfg peerConfig, own func(t *testing.T, p, other *labPeer)) sideBySide {
 		return sideBySide{cfg, cfg, func(t *testing.T, d, l *labPeer) {
 			if own != nil {
