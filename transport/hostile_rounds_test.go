@@ -201,9 +201,9 @@ func TestDialBackDoesNotScan(t *testing.T) {
 	}
 }
 
-// Predicted candidates that an OFFER left to follow are taken, once, in the place of those that only said where the
-// peer is. Before that nothing is connected to.
-func TestFollowingCandidates(t *testing.T) {
+// newResponder is an attempt of a peer's, with a host at 46.0.0.1:4000.
+func newResponder(t *testing.T) *attempt {
+	t.Helper()
 	h := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
 	tr := find(h)
 	port, err := tr.dialPort()
@@ -215,7 +215,14 @@ func TestFollowingCandidates(t *testing.T) {
 		terms: holepunch.Terms{Candidates: holepunch.Reflexive(addrPorts("46.0.0.1:4000")...)},
 	}}
 	a.own.add(port.Port)
-	defer a.own.locals[0].Expect.Close()
+	t.Cleanup(a.own.locals[0].Expect.Close)
+	return a
+}
+
+// Predicted candidates that an OFFER left to follow are taken, once, in the place of those that only said where the
+// peer is. Before that nothing is connected to.
+func TestFollowingCandidates(t *testing.T) {
+	a := newResponder(t)
 	theirs := holepunch.Terms{Candidates: holepunch.Reflexive(addrPorts("46.0.0.2:5000")...), Following: true}
 	if err := a.admit(theirs); err != nil {
 		t.Fatal(err)
@@ -237,18 +244,7 @@ func TestFollowingCandidates(t *testing.T) {
 
 // Candidates that come late: those of the site are taken, once, and no others.
 func TestLateCandidates(t *testing.T) {
-	h := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
-	tr := find(h)
-	port, err := tr.dialPort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := &attempt{report: &report{t: tr, dir: network.DirInbound}, h: h, own: &stance{
-		port:  port.Port,
-		terms: holepunch.Terms{Candidates: holepunch.Reflexive(addrPorts("46.0.0.1:4000")...)},
-	}}
-	a.own.add(port.Port)
-	defer a.own.locals[0].Expect.Close()
+	a := newResponder(t)
 	if err := a.admit(holepunch.Terms{Candidates: holepunch.Reflexive(addrPorts("46.0.0.1:5000")...)}); err != nil {
 		t.Fatal(err)
 	}
