@@ -232,7 +232,8 @@ func TestCloseServer(t *testing.T) {
 	})
 }
 
-// TestServerFiles counts open files before and after.
+// TestServerFiles counts open files round after round. There may become fewer, for what
+// was left by another test is closed late by those who have it; never more.
 func TestServerFiles(t *testing.T) {
 	count := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")
@@ -276,7 +277,7 @@ func TestServerFiles(t *testing.T) {
 			_ = c.Close()
 		}
 		after := count()
-		if before >= 0 && after != before {
+		if before >= 0 && after > before {
 			t.Errorf("%d open files, %d before", after, before)
 		}
 		before = after
