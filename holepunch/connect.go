@@ -164,11 +164,12 @@ func (p *punch[C]) wait(i int, to Candidate) time.Duration {
 // closed and opened anew answers the peer's SYN+ACK with a RST; with NATs 100 ms
 // apart that failed in every trial.
 func (p *punch[C]) connect(ctx context.Context, r *route) {
-	for ; r.paid || p.Budget.Spend(ctx) == nil; r.connects++ {
+	for ; p.pay(ctx, r); r.connects++ {
 		p.trace(Event{Kind: Connecting, Local: r.from.Number(), Remote: r.to.Addr})
 		p.attempts.Add(1)
 		begin := time.Now()
 		c, err := r.from.Connect(ctx, r.to.Addr)
+		p.Budget.Pended(r.to.Addr.Addr(), time.Since(begin))
 		pause := r.jitter()
 		r.paid = errors.Is(err, tcpport.ErrTupleTaken)
 		switch {
@@ -206,6 +207,18 @@ func (p *punch[C]) connect(ctx context.Context, r *route) {
 			return
 		}
 	}
+}
+
+// pay waits until the next connect of a route is within the budget, if it is at all.
+func (p *punch[C]) pay(ctx context.Context, r *route) bool {
+	if r.paid {
+		return true
+	}
+	err := p.Budget.Spend(ctx, r.to.Addr.Addr())
+	if err != nil && ctx.Err() == nil {
+		p.lastErr.CompareAndSwap(nil, &err)
+	}
+	return err == nil
 }
 
 // roundTrip is a connection's, as far as it can be told from how long its connect took. An initiator's SYN

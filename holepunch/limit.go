@@ -2,55 +2,112 @@ package holepunch
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 )
 
-// The SYNs that a peer's candidates can draw from a host, for nobody may use it
-// to scan or to flood. A punch between RST NATs with a short path sends some
-// 60 SYNs a second to a candidate while it is quick, which is 3 s; the burst is enough for
-// that, and for the first two seconds of two pairs of ports. What follows is the sustained rate of one peer, and of all together.
-const (
-	peerBurst = 256
-	peerRate  = 32 // SYNs a second
-	hostBurst = 4096
-	hostRate  = 1024 // SYNs a second
+// Limits bound what peers can have a host do, for a peer's candidates are a stranger's word:
+// nobody may use the host to scan, or to flood. Zero values mean the defaults.
+//
+// A SYN is a connect, and each second for which it stays unanswered: that often the
+// kernel repeats it at the most. What was not foreseen is a debt, which has to be paid before the next connect.
+type Limits struct {
+	// PeerSYNs are those that the candidates of one peer draw. Default: 256, and 16 a
+	// second. Between NATs that answer with a RST, with a short path, a punch sends 60 SYNs
+	// a second from each of two ports while it is quick, which is 3 s; the burst is
+	// enough for the first two, and silent candidates draw one a second each.
+	PeerSYNs Rate
 
-	// How many attempts may be under way: of one peer, and in all. One per
-	// peer is usual. A REQUEST counts as one, and so does the attempt that it
-	// asks for.
-	maxPeerAttempts = 16
-	maxHostAttempts = 4096
-)
+	// AddrSYNs are those to one IPv4 address, or one IPv6 /64, which is as good as one:
+	// whoever asks for them. Default: 512, and 32 a second; twice a peer's, for many
+	// peers are behind the same carrier's NAT, and most punches take some four.
+	AddrSYNs Rate
 
-// A Limiter bounds the attempts of a host and the SYNs that they send, by peer
-// and in all. A nil Limiter bounds nothing.
+	// HostSYNs are those of all peers together. Default: 1024, and 128 a second. That is
+	// 250 punches at once, and 30 in each second after that. Who needs more, as a host does that
+	// thousands come back to when a relay does, sets more.
+	HostSYNs Rate
+
+	// PeerOffers are a peer's OFFERs and REQUESTs. Default: 32, and one a second. One attempt
+	// needs one, and a failed one is repeated after half a minute.
+	PeerOffers Rate
+
+	// PeerAttempts and HostAttempts are how many attempts may be under way, of one peer
+	// and in all. Defaults: 16 and 4096. One per peer is usual; a REQUEST counts as one, and so
+	// does the attempt that it asks for.
+	PeerAttempts, HostAttempts int
+}
+
+// withDefaults returns l without zero values.
+func (l Limits) withDefaults() Limits {
+	setDefault(&l.PeerSYNs, Rate{256, 16})
+	setDefault(&l.AddrSYNs, Rate{512, 32})
+	setDefault(&l.HostSYNs, Rate{1024, 128})
+	setDefault(&l.PeerOffers, Rate{32, 1})
+	setDefault(&l.PeerAttempts, 16)
+	setDefault(&l.HostAttempts, 4096)
+	return l
+}
+
+func setDefault[T comparable](v *T, d T) {
+	if *v == *new(T) {
+		*v = d
+	}
+}
+
+// Check returns what is wrong with l, or nil: nothing may be negative, and each rate needs a
+// burst of one at least.
+func (l Limits) Check() error {
+	l = l.withDefaults()
+	for name, r := range map[string]Rate{
+		"PeerSYNs": l.PeerSYNs, "AddrSYNs": l.AddrSYNs, "HostSYNs": l.HostSYNs, "PeerOffers": l.PeerOffers,
+	} {
+		if r.Burst < 1 || !(r.PerSecond >= 0) {
+			return fmt.Errorf("%s of %d at once and %v a second: want 1 and 0 at least", name, r.Burst, r.PerSecond)
+		}
+	}
+	if l.PeerAttempts < 0 || l.HostAttempts < 0 {
+		return errors.New("a negative number of attempts")
+	}
+	return nil
+}
+
+// A Limiter holds a host to its [Limits]. A nil Limiter bounds nothing.
 type Limiter struct {
 	// GuessPause is between two attempts that guess ports, a minute by default: whom
 	// the SYNs go to is the peer's choice. It is not to be changed in use.
 	GuessPause time.Duration
 
-	host *rate.Limiter
+	limits Limits
+	host   *rate.Limiter
+	peers  *buckets[string]
+	addrs  *buckets[netip.Prefix]
+	offers *buckets[string]
 
 	mu       sync.Mutex
 	guessing bool // there is one attempt that guesses ports
 	guessed  time.Time
 	attempts int
-	peers    map[string]*peerLimit
+	of       map[string]int // attempts of a peer
 }
 
-type peerLimit struct {
-	syns     *rate.Limiter
-	attempts int
-}
-
-// NewLimiter returns a Limiter for one host. A peer may have 16 attempts under way, and draw 256
-// SYNs at once and 32 a second after that; all together 4096 attempts, and 4096 SYNs and 1024 a second.
-func NewLimiter() *Limiter {
-	return &Limiter{GuessPause: time.Minute, host: rate.NewLimiter(hostRate, hostBurst), peers: make(map[string]*peerLimit)}
+// NewLimiter returns a Limiter for one host.
+func NewLimiter(l Limits) *Limiter {
+	l = l.withDefaults()
+	return &Limiter{
+		GuessPause: time.Minute,
+		limits:     l,
+		host:       l.HostSYNs.limiter(),
+		peers:      newBuckets[string](l.PeerSYNs),
+		addrs:      newBuckets[netip.Prefix](l.AddrSYNs),
+		offers:     newBuckets[string](l.PeerOffers),
+		of:         make(map[string]int),
+	}
 }
 
 // Begin admits an attempt with a peer, or returns an error that matches
@@ -61,21 +118,24 @@ func (l *Limiter) Begin(peer string) (*Budget, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p := l.peers[peer]
-	if p == nil {
-		l.forgetIdle()
-		p = &peerLimit{syns: rate.NewLimiter(peerRate, peerBurst)}
-		l.peers[peer] = p
-	}
 	switch {
-	case l.attempts >= maxHostAttempts:
+	case l.attempts >= l.limits.HostAttempts:
 		return nil, fmt.Errorf("%w: %d of this host", ErrBusy, l.attempts)
-	case p.attempts >= maxPeerAttempts:
-		return nil, fmt.Errorf("%w: %d of this peer", ErrBusy, p.attempts)
+	case l.of[peer] >= l.limits.PeerAttempts:
+		return nil, fmt.Errorf("%w: %d of this peer", ErrBusy, l.of[peer])
 	}
 	l.attempts++
-	p.attempts++
-	return &Budget{limiter: l, peer: p}, nil
+	l.of[peer]++
+	return &Budget{limiter: l, peer: peer, syns: l.peers.get(peer)}, nil
+}
+
+// Offered counts a peer's OFFER or REQUEST, and returns an error that matches [ErrBusy] if
+// it is one too many.
+func (l *Limiter) Offered(peer string) error {
+	if l == nil || l.offers.get(peer).Allow() {
+		return nil
+	}
+	return fmt.Errorf("%w: too many in a short time", ErrBusy)
 }
 
 // BeginGuess admits an attempt that guesses ports, one at a time for a host and
@@ -101,31 +161,57 @@ func (l *Limiter) BeginGuess() (end func(), err error) {
 	}, nil
 }
 
-// forgetIdle drops the peers whose allowance is whole again.
-func (l *Limiter) forgetIdle() {
-	for k, p := range l.peers {
-		if p.attempts == 0 && p.syns.Tokens() >= peerBurst {
-			delete(l.peers, k)
+// A Budget is one attempt's share of a [Limiter]. A nil one bounds nothing.
+type Budget struct {
+	limiter *Limiter
+	peer    string
+	syns    *rate.Limiter
+}
+
+// Spend waits until a SYN may be sent to an address; that of a server of ours, whom no peer
+// chose, is left out. It fails if ctx ends before that, and with an error that matches [ErrBusy] if its
+// deadline is known to be earlier.
+func (b *Budget) Spend(ctx context.Context, to netip.Addr) error {
+	for _, l := range b.limiters(to) {
+		if err := l.Wait(ctx); err != nil {
+			if ctx.Err() == nil {
+				err = fmt.Errorf("%w: no SYN to spare for %s", ErrBusy, to)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// Pended says that the connect that a SYN was spent for has been pending for some
+// time, in which the kernel has repeated the SYN.
+func (b *Budget) Pended(to netip.Addr, d time.Duration) {
+	for range int(d / time.Second) {
+		for _, l := range b.limiters(to) {
+			l.Reserve()
 		}
 	}
 }
 
-// A Budget is one attempt's share of a [Limiter].
-type Budget struct {
-	limiter *Limiter
-	peer    *peerLimit
-}
-
-// Spend waits until a SYN may be sent. It fails if ctx ends before that, or its deadline is
-// known to be earlier.
-func (b *Budget) Spend(ctx context.Context) error {
+// limiters are those that a SYN has to pass.
+func (b *Budget) limiters(to netip.Addr) []*rate.Limiter {
 	if b == nil {
 		return nil
 	}
-	if err := b.peer.syns.Wait(ctx); err != nil {
-		return err
+	if !to.IsValid() {
+		return []*rate.Limiter{b.syns, b.limiter.host}
 	}
-	return b.limiter.host.Wait(ctx)
+	return []*rate.Limiter{b.syns, b.limiter.addrs.get(subscriber(to)), b.limiter.host}
+}
+
+// subscriber is what one subscriber has of addresses: one in IPv4, and 2^64 in IPv6.
+func subscriber(a netip.Addr) netip.Prefix {
+	bits := 64
+	if a.Is4() {
+		bits = 32
+	}
+	p, _ := a.Prefix(bits) // cannot fail
+	return p
 }
 
 // End gives the attempt's place back. It must be called once.
@@ -133,8 +219,11 @@ func (b *Budget) End() {
 	if b == nil {
 		return
 	}
-	b.limiter.mu.Lock()
-	defer b.limiter.mu.Unlock()
-	b.limiter.attempts--
-	b.peer.attempts--
+	l := b.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.attempts--
+	if l.of[b.peer]--; l.of[b.peer] == 0 {
+		delete(l.of, b.peer)
+	}
 }

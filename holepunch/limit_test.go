@@ -3,6 +3,8 @@ package holepunch
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -13,62 +15,187 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
-func TestLimiter(t *testing.T) { synctest.Test(t, testLimiter) }
-
-func testLimiter(t *testing.T) {
-	l := NewLimiter()
-	var budgets []*Budget
-	for range maxPeerAttempts {
-		b, err := l.Begin("a")
+// TestLimiter: attempts, by peer and in all.
+func TestLimiter(t *testing.T) {
+	l := NewLimiter(Limits{PeerAttempts: 2, HostAttempts: 3})
+	begin := func(peer string) *Budget {
+		t.Helper()
+		b, err := l.Begin(peer)
 		if err != nil {
 			t.Fatal(err)
 		}
-		budgets = append(budgets, b)
+		return b
 	}
-	if _, err := l.Begin("a"); !errors.Is(err, ErrBusy) {
-		t.Fatalf("attempt %d of a peer: %v, want ErrBusy", maxPeerAttempts+1, err)
+	wantBusy := func(peer string) {
+		t.Helper()
+		if _, err := l.Begin(peer); !errors.Is(err, ErrBusy) {
+			t.Errorf("one more attempt of %s: %v, want ErrBusy", peer, err)
+		}
 	}
-	b, err := l.Begin("b")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.End()
+	budgets := []*Budget{begin("a"), begin("a")}
+	wantBusy("a")
+	budgets = append(budgets, begin("b"))
+	wantBusy("c")
 	for _, b := range budgets {
 		b.End()
 	}
-	// All attempts of a peer share its SYNs.
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	spent := 0
-	for {
+	begin("a").End()
+	if l.attempts != 0 || len(l.of) != 0 {
+		t.Errorf("%d attempts are left, of %v", l.attempts, l.of)
+	}
+}
+
+// TestSYNLimits: whoever asks, and whom for, one bound holds or another. Each row has
+// a bound of its own, of 10 SYNs and 10 a second.
+func TestSYNLimits(t *testing.T) {
+	ten, any := Rate{10, 10}, Rate{1 << 20, 1 << 20}
+	here, there := netip.MustParseAddr("46.0.0.1"), netip.MustParseAddr("46.0.0.2")
+	for name, tc := range map[string]struct {
+		limits Limits
+		peers  []string
+		to     []netip.Addr
+		want   int // within a second
+	}{
+		"a peer, one address":     {Limits{ten, any, any, any, 0, 0}, []string{"a"}, []netip.Addr{here}, 20},
+		"a peer, two addresses":   {Limits{ten, any, any, any, 0, 0}, []string{"a"}, []netip.Addr{here, there}, 20},
+		"two peers, one address":  {Limits{any, ten, any, any, 0, 0}, []string{"a", "b"}, []netip.Addr{here}, 20},
+		"two peers, two":          {Limits{any, ten, any, any, 0, 0}, []string{"a", "b"}, []netip.Addr{here, there}, 40},
+		"two peers, no peer's":    {Limits{any, ten, ten, any, 0, 0}, []string{"a", "b"}, []netip.Addr{{}}, 20},
+		"a thousand, a thousand":  {Limits{any, any, ten, any, 0, 0}, many("p", 1000), manyAddrs(1000), 20},
+		"one subscriber's subnet": {Limits{any, ten, any, any, 0, 0}, []string{"a"}, []netip.Addr{netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2")}, 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := NewLimiter(tc.limits)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				spent := 0
+				for i := 0; ctx.Err() == nil; i++ {
+					b, err := l.Begin(tc.peers[i%len(tc.peers)]) // all attempts of a peer share its SYNs
+					if err != nil {
+						t.Fatal(err)
+					}
+					err = b.Spend(ctx, tc.to[i%len(tc.to)])
+					b.End()
+					if err == nil {
+						spent++
+					} else if !errors.Is(err, ErrBusy) && ctx.Err() == nil {
+						t.Fatalf("%v, want ErrBusy", err)
+					}
+					if err != nil && i%len(tc.to) == 0 && i%len(tc.peers) == 0 {
+						break
+					}
+				}
+				if spent < tc.want-1 || spent > tc.want+1 {
+					t.Errorf("%d SYNs within a second, want %d", spent, tc.want)
+				}
+			})
+		})
+	}
+}
+
+func many(name string, n int) (names []string) {
+	for i := range n {
+		names = append(names, fmt.Sprint(name, i))
+	}
+	return names
+}
+
+func manyAddrs(n int) (as []netip.Addr) {
+	a := netip.MustParseAddr("46.0.0.1")
+	for range n {
+		as, a = append(as, a), a.Next()
+	}
+	return as
+}
+
+// TestPended: what the kernel repeats is paid for, afterwards.
+func TestPended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(Limits{PeerSYNs: Rate{2, 1}})
 		b, err := l.Begin("a")
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = b.Spend(ctx)
-		b.End()
-		if err != nil {
-			break
+		to := netip.MustParseAddr("46.0.0.1")
+		if err := b.Spend(t.Context(), to); err != nil {
+			t.Fatal(err)
 		}
-		spent++
+		b.Pended(to, 10*time.Second+time.Second/2) // of the burst one was left: nine are owed
+		begun := time.Now()
+		if err := b.Spend(t.Context(), to); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took != 10*time.Second {
+			t.Errorf("the next SYN was to be had after %v, want 10 s", took)
+		}
+	})
+}
+
+// TestForgetting: keys of strangers are remembered while they owe something, and not much longer.
+func TestForgetting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBuckets[string](Rate{1, 1})
+		for range 3 {
+			for _, k := range many("k", 1000) {
+				b.get(k).Allow()
+			}
+			if len(b.of) != 1000 {
+				t.Fatalf("%d are remembered, want 1000", len(b.of))
+			}
+			time.Sleep(time.Second)
+		}
+		for _, k := range many("other", 2000) {
+			b.get(k)
+		}
+		if _, ok := b.of["k0"]; ok || len(b.of) > 2000 {
+			t.Errorf("%d are remembered, want 2000 at the most", len(b.of))
+		}
+	})
+}
+
+// TestOffered: a peer that offers all the time is refused most of it, and others are not.
+func TestOffered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(Limits{PeerOffers: Rate{3, 1}})
+		served := 0
+		for range 100 {
+			err := l.Offered("a")
+			if err == nil {
+				served++
+			} else if !errors.Is(err, ErrBusy) {
+				t.Fatalf("%v, want ErrBusy", err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if served != 12 { // 3, and one in each of the nearly 10 s
+			t.Errorf("%d OFFERs served, want 12", served)
+		}
+		if err := l.Offered("b"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestLimitsCheck(t *testing.T) {
+	for _, l := range []Limits{{}, {PeerSYNs: Rate{1, 0}}, {PeerAttempts: 1}} {
+		if err := l.Check(); err != nil {
+			t.Errorf("%+v: %v", l, err)
+		}
 	}
-	if spent < peerBurst || spent > peerBurst+2*peerRate {
-		t.Fatalf("%d SYNs within a second, want about %d", spent, peerBurst+peerRate)
-	}
-	if _, err := l.Begin("c"); err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := l.peers["b"]; ok {
-		t.Error("a peer without a debt is remembered")
-	}
-	if _, ok := l.peers["a"]; !ok {
-		t.Error("a peer's debt is forgotten")
+	for _, l := range []Limits{
+		{PeerSYNs: Rate{0, 1}}, {AddrSYNs: Rate{-1, 1}}, {HostSYNs: Rate{1, -1}}, {PeerOffers: Rate{1, math.NaN()}},
+		{PeerAttempts: -1}, {HostAttempts: -1},
+	} {
+		if l.Check() == nil {
+			t.Errorf("%+v is taken", l)
+		}
 	}
 }
 
 // Ports are guessed for one peer at a time, and seldom.
 func TestBeginGuess(t *testing.T) {
-	l := NewLimiter()
+	l := NewLimiter(Limits{})
 	end, err := l.BeginGuess()
 	if err != nil {
 		t.Fatal(err)
@@ -102,8 +229,8 @@ func TestBudgetOfATakenTuple(t *testing.T) {
 	tries := make(chan struct{}, 3)
 	p := a.punch(b)
 	p.Budget = &Budget{ // of one SYN, for ever
-		limiter: &Limiter{host: rate.NewLimiter(0, 1)},
-		peer:    &peerLimit{syns: rate.NewLimiter(0, 1)},
+		limiter: NewLimiter(Limits{}),
+		syns:    rate.NewLimiter(0, 1),
 	}
 	p.Trace = func(e Event) {
 		if e.Kind == Connecting {

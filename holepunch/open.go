@@ -240,6 +240,8 @@ func (p *punch[C]) reason(ctx context.Context) error {
 	switch cause := p.lastErr.Load(); {
 	case p.lastShake != nil:
 		err = fmt.Errorf("%w: %w", ErrHandshake, p.lastShake)
+	case cause != nil && errors.Is(*cause, ErrBusy) && p.attempts.Load() == 0:
+		err = *cause
 	case cause != nil:
 		var op *net.OpError
 		if errors.As(*cause, &op) {
