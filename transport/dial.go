@@ -71,7 +71,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 		return nil, err
 	}
 	defer budget.End()
-	defer t.kept.protect(h, p)()
+	defer t.kept.protect(h, p, true)()
 	port, err := t.dialPort()
 	if err != nil {
 		return nil, err

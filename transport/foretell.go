@@ -101,7 +101,7 @@ func (t *Transport) lastMapping(ctx context.Context, reflexive []netip.AddrPort,
 	defer port.Close()
 	var errs []error
 	for _, server := range t.cfg.servers { // one by one: each takes a port of the sequence
-		if err := budget.Spend(ctx); err != nil {
+		if err := budget.Spend(ctx, netip.Addr{}); err != nil {
 			return netip.AddrPort{}, err
 		}
 		mapped, err := bindingOf(ctx, port, server)

@@ -32,6 +32,7 @@ type peerConfig struct {
 	HolePunching bool     // DCUtR is on beside simopen
 	NoLimits     bool     // the resource manager allows any number of connections a second
 	Guess        bool     // WithPortGuessing
+	Limits       holepunch.Limits
 	Stock        bool     // go-libp2p as it is, without simopen
 	Options      []string // further ones, keys of hostOptions
 	EnableLast   bool     // Enable is the last of the options, not the first
@@ -182,7 +183,7 @@ func (h *labHost) options() []libp2p.Option {
 }
 
 func (h *labHost) simopen() []Option {
-	opts := []Option{WithSTUNServers(h.cfg.STUN...), WithTracer(h.trace)}
+	opts := []Option{WithSTUNServers(h.cfg.STUN...), WithTracer(h.trace), WithLimits(h.cfg.Limits)}
 	if h.cfg.Guess {
 		opts = append(opts, WithPortGuessing())
 	}

@@ -27,6 +27,11 @@ var (
 		Name:      "results_total",
 		Help:      "Attempts that ended, with the reason why they failed, or 'direct'",
 	}, []string{"side", "reason"})
+	refusedTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricNamespace,
+		Name:      "refused_total",
+		Help:      "What peers asked for in vain: they are filtered, or ask too often. It is no attempt",
+	}, []string{"reason"})
 	directSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: metricNamespace,
 		Name:      "time_to_direct_seconds",
@@ -62,7 +67,7 @@ var (
 	})
 
 	collectors = []prometheus.Collector{
-		attemptsTotal, resultsTotal, directSeconds, queriesTotal, socketsOpen, socketsConnecting, observersHeld, relayedClosedTotal,
+		attemptsTotal, resultsTotal, refusedTotal, directSeconds, queriesTotal, socketsOpen, socketsConnecting, observersHeld, relayedClosedTotal,
 	}
 )
 
@@ -108,6 +113,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			resultsTotal.WithLabelValues(side, reason)
 		}
 	}
+	for _, reason := range []holepunch.Reason{holepunch.ErrBusy, ErrPeerFiltered} {
+		refusedTotal.WithLabelValues(reasonLabels[reason])
+	}
 	for _, observer := range []string{"stun", "peer"} {
 		for _, outcome := range []string{"answer", "failure"} {
 			queriesTotal.WithLabelValues(observer, outcome)
@@ -129,6 +137,12 @@ func (m *metrics) finished(dir network.Direction, err error, reason holepunch.Re
 	resultsTotal.WithLabelValues(side(dir), reasonLabel(err, reason)).Inc()
 	if err == nil {
 		directSeconds.WithLabelValues(side(dir)).Observe(took.Seconds())
+	}
+}
+
+func (m *metrics) refused(err error) {
+	if m != nil {
+		refusedTotal.WithLabelValues(reasonLabel(err, holepunch.ReasonOf(err))).Inc()
 	}
 }
 

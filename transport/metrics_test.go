@@ -157,10 +157,14 @@ func TestMetricsOfFailure(t *testing.T) {
 			if _, err := DirectConnect(testContext(t), b, a.ID()); err == nil {
 				t.Fatal("it did not fail")
 			}
-			wantIncrease(t, before, counts{
+			want := counts{
 				fmt.Sprintf("attempts_total side=%q", c.side):                    1,
 				fmt.Sprintf("results_total reason=%q side=%q", c.reason, c.side): 1,
-			})
+			}
+			if c.side == "responder" { // which has not attempted anything
+				want = counts{fmt.Sprintf("refused_total reason=%q", c.reason): 1}
+			}
+			wantIncrease(t, before, want)
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
@@ -28,6 +29,7 @@ type config struct {
 	grace      time.Duration
 	peerFilter func(peer.ID) bool
 	addrFilter AddrFilter
+	limits     holepunch.Limits
 	log        *slog.Logger
 	registerer prometheus.Registerer
 }
@@ -190,6 +192,16 @@ func WithAddrFilter(f AddrFilter) Option {
 		}
 		c.addrFilter = f
 		return nil
+	}
+}
+
+// WithLimits bounds what peers can have the host do: attempts, and SYNs, for the
+// addresses that a peer names need not be its own. Default: those of [holepunch.Limits], each of
+// which is the default where l has zero. docs/security.md has the figures behind them.
+func WithLimits(l holepunch.Limits) Option {
+	return func(c *config) error {
+		c.limits = l
+		return l.Check()
 	}
 }
 

@@ -56,10 +56,15 @@ func (t *Transport) respond(s network.Stream, p peer.ID) error {
 	if err != nil {
 		return err
 	}
+	budget, err := t.admit(p, offer)
+	if err != nil {
+		return err
+	}
+	defer budget.End()
 	if offer.Request {
 		return t.serveRequest(ctx, h, s.Conn(), offer)
 	}
-	a := &attempt{report: t.started(p, network.DirInbound), h: h, signal: offer.Signal}
+	a := &attempt{report: t.started(p, network.DirInbound), h: h, budget: budget, signal: offer.Signal}
 	err = t.punchAsResponder(ctx, a, offer)
 	a.finished(a.remoteAddr, err)
 	return err
@@ -67,44 +72,41 @@ func (t *Transport) respond(s network.Stream, p peer.ID) error {
 
 // serveRequest has this side initiate, as the peer asks for.
 func (t *Transport) serveRequest(ctx context.Context, h host.Host, relayed network.Conn, offer *holepunch.Received) error {
-	p := relayed.RemotePeer()
-	budget, err := t.admit(p, offer)
-	if err != nil {
-		return err
-	}
-	defer budget.End()
+	var err error
 	if relayed.Stat().Direction != network.DirOutbound {
 		err = errors.New("requested by the peer that dialled the relayed connection")
 	} else {
-		_, err = t.connect(ctx, h, p)
+		_, err = t.connect(ctx, h, relayed.RemotePeer())
 	}
 	offer.Done(err, words(err))
 	return nil // the attempt has told its own story
 }
 
-// admit finds room for the peer, if it is wanted at all. It has refused it otherwise.
+// admit finds room for the peer, if it is wanted at all. It has refused it otherwise; then there has
+// been no attempt, and so none of its events, for a peer may ask as often as it likes.
 func (t *Transport) admit(p peer.ID, offer *holepunch.Received) (*holepunch.Budget, error) {
+	refuse := func(status pb.Status, err error) (*holepunch.Budget, error) {
+		t.metrics.refused(err)
+		offer.Refuse(status, words(err))
+		return nil, err
+	}
+	if err := t.limiter.Offered(string(p)); err != nil {
+		return refuse(pb.Status_BUSY, err) // before the user's filter is bothered
+	}
 	if !t.wants(p) {
-		offer.Refuse(pb.Status_DECLINED, "")
-		return nil, ErrPeerFiltered
+		return refuse(pb.Status_DECLINED, ErrPeerFiltered)
 	}
 	budget, err := t.limiter.Begin(string(p))
 	if err != nil {
-		offer.Refuse(pb.Status_BUSY, words(err))
+		return refuse(pb.Status_BUSY, err)
 	}
-	return budget, err
+	return budget, nil
 }
 
 // punchAsResponder answers an OFFER and punches. A refusal is told to the peer,
 // so that the initiator's user learns the reason at once.
 func (t *Transport) punchAsResponder(ctx context.Context, a *attempt, offer *holepunch.Received) error {
-	budget, err := t.admit(a.peer, offer)
-	if err != nil {
-		return err
-	}
-	defer budget.End()
-	defer t.kept.protect(a.h, a.peer)()
-	a.budget = budget
+	defer t.kept.protect(a.h, a.peer, false)()
 	if !t.mayAnswer(a.h.ID(), a.peer) {
 		offer.Refuse(pb.Status_GLARE, "")
 		return ErrGlare
@@ -118,6 +120,7 @@ func (t *Transport) punchAsResponder(ctx context.Context, a *attempt, offer *hol
 	// However often the peer tries again, it has the time of one dial.
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.timeout+securedSoon)
 	defer cancel()
+	var err error
 	if a.own, err = t.takeStance(ctx, a.h, a.peer, l.port); err != nil {
 		offer.Refuse(pb.Status_NO_ADDRESS, words(err))
 		return err

@@ -207,8 +207,8 @@ func (a *attempt) dialBack(ctx context.Context, stop context.CancelCauseFunc) (e
 		case <-ctx.Done():
 			return
 		}
-		for range listeners {
-			if a.budget.Spend(ctx) != nil {
+		for _, l := range listeners {
+			if a.budget.Spend(ctx, l.Addr()) != nil {
 				return
 			}
 		}

@@ -89,7 +89,7 @@ func newTransport(upgrader tpt.Upgrader, parts hostParts, rcmgr network.Resource
 		parts:     parts,
 		rcmgr:     rcmgr,
 		gater:     gater,
-		limiter:   holepunch.NewLimiter(),
+		limiter:   holepunch.NewLimiter(cfg.limits),
 		ranked:    ranked,
 		dialing:   make(map[peer.ID]*dialing),
 		offering:  make(map[peer.ID]int),
