@@ -3,9 +3,8 @@ package transport
 import (
 	"context"
 	"flag"
-	"fmt"
-	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -14,11 +13,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-msgio/pbio"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
-	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
@@ -36,6 +33,7 @@ type scannerConfig struct {
 	Offers     int           // of each identity; with
 	For        time.Duration // as many as it can
 	Targets    []string      // address and port, to be named as candidates
+	Site       string        // the one of them that is at the victim's public address
 }
 
 // scanned is what the scanner was answered.
@@ -44,6 +42,7 @@ type scanned struct {
 	Took     time.Duration
 	Offers   int
 	Statuses map[string]int
+	Private  []string // addresses that it was told of though it did not claim to be at the same site
 }
 
 // scannerRole emits what came of it.
@@ -73,44 +72,36 @@ func scannerRole(c *labtest.Child) error {
 	for _, h := range hosts {
 		all.Go(func() {
 			for n := 0; n < cfg.Offers || time.Since(begun) < cfg.For; n++ {
-				status := offerTargets(h, cfg.Victim, cfg.Targets)
+				named, answer, err := offerTargets(h, cfg.Victim, cfg.Targets)
 				mu.Lock()
 				got.Offers++
-				got.Statuses[status]++
+				if err == nil {
+					got.Statuses[answer.Status.String()]++
+				}
+				if !slices.Contains(named, cfg.Site) {
+					got.Private = append(got.Private, privateAddrs(answer)...)
+				}
 				mu.Unlock()
 				time.Sleep(5 * time.Millisecond) // there are others on this machine
 			}
 		})
 	}
-	all.Wait()
-	got.Took = time.Since(begun)
-	return c.Emit(got)
-}
-
-// offerTargets sends an OFFER that names some of the targets. The stream stays open, so that the attempt goes on.
-func offerTargets(h host.Host, victim peer.ID, targets []string) string {
-	ctx, cancel := context.WithTimeout(network.WithAllowLimitedConn(context.Background(), "test"), testTimeout/2)
-	defer cancel()
-	s, err := h.NewStream(ctx, victim, holepunch.Protocol)
-	if err != nil {
-		return "no stream"
+	over := make(chan struct{})
+	go func() {
+		all.Wait()
+		close(over)
+	}()
+	for {
+		select {
+		case <-time.After(20 * time.Second): // who waits would be out of patience
+			if err := c.Emit(scanned{}); err != nil {
+				return err
+			}
+		case <-over:
+			got.Took = time.Since(begun)
+			return c.Emit(got)
+		}
 	}
-	m := &pb.Message{Type: pb.Message_OFFER, Attempt: []byte(fmt.Sprintf("%016x", rand.Uint64()))}
-	for _, i := range rand.Perm(len(targets))[:min(len(targets), holepunch.MaxCandidates)] {
-		m.Candidates = append(m.Candidates, &pb.Candidate{
-			Kind: pb.Candidate_REFLEXIVE,
-			Addr: toMultiaddr(netip.MustParseAddrPort(targets[i])).Bytes(),
-		})
-	}
-	s.SetDeadline(time.Now().Add(testTimeout / 2))
-	var answer pb.Message
-	if err := pbio.NewDelimitedWriter(s).WriteMsg(m); err != nil {
-		return "no answer"
-	}
-	if err := pbio.NewDelimitedReader(s, 4096).ReadMsg(&answer); err != nil {
-		return "no answer"
-	}
-	return answer.Status.String()
 }
 
 // synCount counts the SYNs that leave a site, by destination.
@@ -199,12 +190,16 @@ func TestScan(t *testing.T) {
 	target(silent, 4001, 5001, 6001)
 	target(silent2, 4001)
 	target(own, 4001)
+	cfg.Site = netip.AddrPortFrom(own, 4001).String()
 	target(relayAddr.Addr(), 4001)
 
 	cfg.Relay, cfg.Victim = l.relay, victim.id
 	syns := countSYNs(home)
 	var got scanned
-	labtest.Start(t, addHost(t, street, "scanner"), "scanner", cfg).Next(t, &got)
+	scanner := labtest.Start(t, addHost(t, street, "scanner"), "scanner", cfg)
+	for got.Took == 0 && got.Err == "" {
+		scanner.Next(t, &got)
+	}
 	if got.Err != "" {
 		t.Fatal(got.Err)
 	}
@@ -217,6 +212,9 @@ func TestScan(t *testing.T) {
 		all, toRefusing, toSilent, syns.sum(func(a netip.AddrPort) bool { return a.Addr() == own }), syns.sum(func(a netip.AddrPort) bool { return a == relayAddr }))
 	if n := syns.sum(func(a netip.AddrPort) bool { return forbidden[a] }); n > 0 {
 		t.Errorf("%d SYNs to low ports, or to addresses that are nobody's or private: %v", n, syns.to)
+	}
+	if len(got.Private) > 0 {
+		t.Errorf("told strangers of %v", got.Private)
 	}
 	if *scanFor > 0 {
 		return
