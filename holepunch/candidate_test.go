@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	ma "github.com/multiformats/go-multiaddr"
+
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
 )
 
@@ -61,5 +63,15 @@ func TestAdmissibleToWhoForetells(t *testing.T) {
 	own := []Candidate{{Kind: pb.Candidate_PREDICTED, Addr: addrs("100.64.0.2:40000")[0]}}
 	if _, err := Admissible(own, Reflexive(addrs("100.64.0.3:40001")...), nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNamesAreNotResolved: a candidate that is a name is none. Looking it up would have the peer choose whom
+// the host asks, and wait for the answer while a message is read.
+func TestNamesAreNotResolved(t *testing.T) {
+	for _, s := range []string{"/dns/localhost/tcp/40000", "/dns4/localhost/tcp/40000", "/dns6/localhost/tcp/40000", "/dnsaddr/localhost/tcp/40000"} {
+		if a, ok := fromBytes(ma.StringCast(s).Bytes()); ok {
+			t.Errorf("%s is taken for %s", s, a)
+		}
 	}
 }

@@ -22,7 +22,8 @@ type Conn struct {
 
 	// choices is where the initiator's connections ask whether they are the one; nil for a
 	// responder's.
-	choices chan<- choice
+	choices chan<- *Conn
+	granted chan struct{} // closed when it is
 
 	// again connects to the candidate once more, when the connection turned out to be of
 	// no use; nil if accepted.
@@ -34,13 +35,7 @@ type Conn struct {
 // the same ports meets it.
 func newConn(c *net.TCPConn, accepted bool) *Conn {
 	c.SetLinger(0)
-	return &Conn{TCPConn: c, Accepted: accepted}
-}
-
-// A choice is the question whether a connection is to be the one.
-type choice struct {
-	conn    *Conn
-	granted chan struct{} // closed for yes
+	return &Conn{TCPConn: c, Accepted: accepted, granted: make(chan struct{})}
 }
 
 // Choose returns nil when this connection is the one that the initiator takes. Before that
@@ -51,14 +46,13 @@ func (c *Conn) Choose(ctx context.Context) error {
 	if c.choices == nil {
 		return nil
 	}
-	q := choice{c, make(chan struct{})}
 	select {
-	case c.choices <- q:
+	case c.choices <- c:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 	select {
-	case <-q.granted:
+	case <-c.granted:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)

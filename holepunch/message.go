@@ -1,6 +1,7 @@
 package holepunch
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/libp2p/go-msgio"
 	ma "github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 	"github.com/multiformats/go-varint"
 	"google.golang.org/protobuf/proto"
 
@@ -143,17 +143,17 @@ func toBytes(a netip.AddrPort) []byte {
 	return ma.StringCast(fmt.Sprintf("/%s/%s/tcp/%d", family, a.Addr().WithZone(""), a.Port())).Bytes()
 }
 
+// fromBytes reads an address, and nothing that would have to be looked up.
 func fromBytes(b []byte) (netip.AddrPort, bool) {
 	m, err := ma.NewMultiaddrBytes(b)
 	if err != nil || len(m) != 2 || m[1].Protocol().Code != ma.P_TCP {
 		return netip.AddrPort{}, false
 	}
-	n, err := manet.ToNetAddr(m)
-	if err != nil {
+	if code := m[0].Protocol().Code; code != ma.P_IP4 && code != ma.P_IP6 {
 		return netip.AddrPort{}, false
 	}
-	a, err := netip.ParseAddrPort(n.String())
-	return a, err == nil
+	a, ok := netip.AddrFromSlice(m[0].RawValue())
+	return netip.AddrPortFrom(a, binary.BigEndian.Uint16(m[1].RawValue())), ok
 }
 
 // clip makes words fit the bound and be UTF-8, as protobuf wants it.

@@ -71,13 +71,12 @@ func Serve[C io.Closer](ctx context.Context, p Punch, shake func(context.Context
 // to be shared.
 type punch[C io.Closer] struct {
 	Punch
-	initiator bool
-	shake     handshake[C]
-	deliver   func(C)
+	shake   handshake[C]
+	deliver func(C)
 
 	up       chan *Conn     // from connect and guess
-	shaken   chan result[C] // from the handshakes that shakeOn began
-	choices  chan choice    // from them, too, of an initiator
+	shakes   chan result[C] // from the handshakes that shakeOn began
+	choices  chan *Conn     // from them, too, of an initiator
 	workers  sync.WaitGroup
 	attempts atomic.Int64          // connects tried; shared
 	lastErr  atomic.Pointer[error] // of connect; shared
@@ -87,16 +86,9 @@ type punch[C io.Closer] struct {
 	stopConnect context.CancelFunc
 	stopShake   context.CancelFunc
 
-	queue     []*Conn            // up, and not yet in their handshake
-	shaking   map[*Conn]struct{} // in their handshake
-	asking    []choice           // whether to be chosen
-	chosen    *Conn
+	contest
 	stagger   time.Duration // between the beginnings of two handshakes; 0 until there is a connection to a candidate
-	patient   bool          // it has not run out
-	won       bool
-	over      bool  // no more is begun
-	failures  int   // of handshakes with candidates
-	lastShake error // why the last connection was given up
+	lastShake error         // why the last connection was given up
 	nextTurn  *time.Timer
 	crossed   []*route // not begun yet
 	crossTurn *time.Timer
@@ -114,17 +106,15 @@ func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliv
 	}
 	p := &punch[C]{
 		Punch:     spec,
-		initiator: initiator,
+		contest:   contest{initiator: initiator},
 		shake:     shake,
 		deliver:   deliver,
 		up:        make(chan *Conn),
-		shaken:    make(chan result[C]),
-		choices:   make(chan choice),
+		shakes:    make(chan result[C]),
+		choices:   make(chan *Conn),
 		begin:     time.Now(),
-		shaking:   make(map[*Conn]struct{}),
 		nextTurn:  time.NewTimer(maxStagger),
 		crossTurn: time.NewTimer(crossWait),
-		patient:   true,
 	}
 	if spec.Cross != nil {
 		p.crossTurn.Stop()
@@ -170,31 +160,29 @@ func (p *punch[C]) loop(connectCtx, shakeCtx context.Context) {
 			p.accept(c, &accepted[0])
 		case c := <-accepted[1]:
 			p.accept(c, &accepted[1])
-		case r := <-p.shaken:
+		case r := <-p.shakes:
 			p.finish(r)
-		case q := <-p.choices:
-			p.asking = append(p.asking, q)
-			p.choose()
+		case c := <-p.choices:
+			grant(p.ask(c))
 		case cs := <-p.More:
 			p.Remote = append(slices.Clip(p.Remote), cs...)
 			p.launch(connectCtx, cs)
 		case <-p.nextTurn.C:
-			p.patient = false
+			p.impatient = true
 		case <-p.crossTurn.C:
 			p.cross(connectCtx)
 		case <-cross:
 			cross = nil
 			p.cross(connectCtx)
 		case <-windowEnd:
-			windowEnd = nil
+			windowEnd, p.windowOver = nil, true
 		case <-shakeCtx.Done():
 			return
 		}
-		if p.won && (p.initiator || len(p.shaking) == 0) || p.failures >= maxFailures {
-			return
+		for c := p.due(); c != nil; c = p.due() {
+			p.shakeOn(shakeCtx, c)
 		}
-		p.turns(shakeCtx)
-		if connectCtx.Err() != nil && !p.won && len(p.shaking) == 0 {
+		if p.settled() {
 			return
 		}
 	}
@@ -223,7 +211,7 @@ func (p *punch[C]) end() {
 		select {
 		case c := <-p.up:
 			tcpport.Reset(c.TCPConn)
-		case r := <-p.shaken:
+		case r := <-p.shakes:
 			p.finish(r)
 		case <-idle:
 			for _, c := range p.queue {
