@@ -87,16 +87,17 @@ type punch[C io.Closer] struct {
 	stopConnect context.CancelFunc
 	stopShake   context.CancelFunc
 
-	queue     []*Conn            // up, and not yet in their handshake
-	shaking   map[*Conn]struct{} // in their handshake
-	asking    []choice           // whether to be chosen
+	queue     []*Conn                           // up, and not yet in their handshake
+	shaking   map[*Conn]context.CancelCauseFunc // in their handshake, and what ends it
+	strangers []*Conn                           // of both, those that may be anybody's, in the order of their coming
+	asking    []choice                          // whether to be chosen
 	chosen    *Conn
 	stagger   time.Duration // between the beginnings of two handshakes; 0 until there is a connection to a candidate
 	patient   bool          // it has not run out
 	won       bool
 	over      bool  // no more is begun
 	failures  int   // of handshakes with candidates
-	lastShake error // why the last connection was given up
+	lastShake error // why the last of these was given up
 	nextTurn  *time.Timer
 	crossed   []*route // not begun yet
 	crossTurn *time.Timer
@@ -121,7 +122,7 @@ func run[C io.Closer](ctx context.Context, spec Punch, shake handshake[C], deliv
 		shaken:    make(chan result[C]),
 		choices:   make(chan choice),
 		begin:     time.Now(),
-		shaking:   make(map[*Conn]struct{}),
+		shaking:   make(map[*Conn]context.CancelCauseFunc),
 		nextTurn:  time.NewTimer(maxStagger),
 		crossTurn: time.NewTimer(crossWait),
 		patient:   true,
@@ -173,8 +174,7 @@ func (p *punch[C]) loop(connectCtx, shakeCtx context.Context) {
 		case r := <-p.shaken:
 			p.finish(r)
 		case q := <-p.choices:
-			p.asking = append(p.asking, q)
-			p.choose()
+			p.ask(q)
 		case cs := <-p.More:
 			p.Remote = append(slices.Clip(p.Remote), cs...)
 			p.launch(connectCtx, cs)
