@@ -55,12 +55,13 @@ func (t *Transport) shake(p peer.ID, dir network.Direction, agreed sec.SecureTra
 		accounted.Add(1)
 		choose := func() error { return c.Choose(ctx) }
 		var conn tpt.CapableConn
-		if agreed != nil {
+		switch {
+		case dir == network.DirOutbound && t.choosesSecurity():
 			conn, err = t.upgradeAs(ctx, agreed, maconn, p, scope, choose)
-		} else {
-			if dir == network.DirOutbound {
-				maconn = &choosingConn{Conn: maconn, rw: maconn, choose: choose}
-			}
+		case dir == network.DirOutbound:
+			maconn = &choosingConn{Conn: maconn, rw: maconn, choose: choose}
+			fallthrough
+		default:
 			conn, err = t.upgrader.Upgrade(ctx, t, maconn, dir, p, scope)
 		}
 		if err != nil {
