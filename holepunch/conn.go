@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"sync/atomic"
 )
 
 // A Conn is a TCP connection that came up during a punch. Nothing is known of
@@ -15,10 +16,13 @@ type Conn struct {
 	// ours went out, or from a port that was no candidate.
 	Accepted bool
 
-	// Candidate tells that the other end is a candidate of the peer. Only the
-	// peer, or its NAT, can be there. The others may be strangers that share
+	// Candidate tells that the other end is a candidate of the peer, and not one that was
+	// foretold. Only the peer, or its NAT, can be there. The others may be strangers that share
 	// an address with the peer.
 	Candidate bool
+
+	heard atomic.Bool             // the other end has said something
+	end   context.CancelCauseFunc // of the handshake; nil before
 
 	// choices is where the initiator's connections ask whether they are the one; nil for a
 	// responder's.
@@ -36,6 +40,15 @@ type Conn struct {
 func newConn(c *net.TCPConn, accepted bool) *Conn {
 	c.SetLinger(0)
 	return &Conn{TCPConn: c, Accepted: accepted, granted: make(chan struct{})}
+}
+
+// Read is as of a TCPConn.
+func (c *Conn) Read(b []byte) (int, error) {
+	n, err := c.TCPConn.Read(b)
+	if n > 0 && !c.heard.Load() {
+		c.heard.Store(true)
+	}
+	return n, err
 }
 
 // Choose returns nil when this connection is the one that the initiator takes. Before that

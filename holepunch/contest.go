@@ -3,8 +3,12 @@ package holepunch
 import "slices"
 
 const (
-	// maxStrangers bounds the handshakes with ends that are no candidate.
-	maxStrangers = 8
+	// maxStrangers bounds the connections with ends that are no candidate: those on which nobody has
+	// said a word, and again the others. Beyond that the oldest gives way. Nobody
+	// knows which is the peer's, but the peer speaks, or answers, within a round trip or two, and has done
+	// its handshake in two more: to be in its way, a stranger has to make 64 connections in that time, all the time,
+	// from the peer's address.
+	maxStrangers = 64
 
 	// maxFailures is how many connections to candidates may fail their handshake
 	// before the punch is given up: the peer is there, and will not have it. A
@@ -12,8 +16,8 @@ const (
 	// one or two.
 	maxFailures = 8
 
-	// maxQueue bounds the connections that wait for their handshake: as many as
-	// a port keeps for an attempt that does not know its peer's candidates yet.
+	// maxQueue bounds the candidates' connections that wait for their handshake. A peer has one or
+	// two for each pair of ports.
 	maxQueue = 64
 )
 
@@ -28,62 +32,80 @@ type contest struct {
 	initiator  bool
 	queue      []*Conn // up, and not yet in their handshake
 	shaking    []*Conn // in their handshake
+	strangers  []*Conn // of both, those that may be anybody's, in the order of their coming
 	asking     []*Conn // whether to be chosen; the first comes first
 	chosen     *Conn
-	impatient  bool // the latest handshake has had the time that it should take
+	impatient  bool // the latest handshake with a candidate has had the time that it should take
 	windowOver bool // no more connects are begun
 	won        bool
 	over       bool // no more is begun, nor chosen
 	failures   int  // of handshakes with candidates
 }
 
-// add takes a connection that is up. It returns one to be given up for it, or nil: the stranger's that
-// has waited longest, or else a candidate's.
-func (k *contest) add(c *Conn) (crowded *Conn) {
+// add takes a connection that is up. It returns those that have to make way, the oldest first. Those on
+// which nobody speaks never make one go on which somebody does.
+func (k *contest) add(c *Conn) (crowded []*Conn) {
 	k.queue = append(k.queue, c)
-	if len(k.queue) <= maxQueue {
-		return nil
+	if !c.Candidate {
+		k.strangers = append(k.strangers, c)
 	}
-	i := max(0, slices.IndexFunc(k.queue, func(c *Conn) bool { return !c.Candidate }))
-	crowded = k.queue[i]
-	k.queue = slices.Delete(k.queue, i, i+1)
+	tooMany := func(conns []*Conn, are func(*Conn) bool, most int) {
+		conns = kept(conns, are)
+		crowded = append(crowded, conns[:max(0, len(conns)-most)]...)
+	}
+	tooMany(k.queue, func(c *Conn) bool { return c.Candidate }, maxQueue)
+	tooMany(k.strangers, isSilent, maxStrangers)
+	tooMany(k.strangers, func(c *Conn) bool { return !isSilent(c) }, maxStrangers)
 	return crowded
+}
+
+// silent are the strangers' connections on which nobody has spoken. When a responder has a secured one, the
+// initiator has chosen none of these.
+func (k *contest) silent() []*Conn { return kept(k.strangers, isSilent) }
+
+func isSilent(c *Conn) bool { return !c.heard.Load() }
+
+func kept(conns []*Conn, are func(*Conn) bool) []*Conn {
+	return slices.DeleteFunc(slices.Clone(conns), func(c *Conn) bool { return !are(c) })
+}
+
+// leave is told that a connection is given up before its turn, or that its handshake is ended.
+func (k *contest) leave(c *Conn) {
+	k.queue = without(k.queue, c)
+	k.strangers = without(k.strangers, c)
+}
+
+func without(conns []*Conn, c *Conn) []*Conn {
+	return slices.DeleteFunc(conns, func(o *Conn) bool { return o == c })
 }
 
 // due returns the connection whose handshake is to begin now, or nil. It is to be asked until then, after
 // everything that happens. When a responder has a secured connection, the initiator has its own, be it the
 // same or one whose handshake is under way here: no other is of use to it.
 func (k *contest) due() *Conn {
-	i := slices.IndexFunc(k.queue, k.hasTurn)
-	if i < 0 || k.won || k.failures >= maxFailures {
+	if len(k.queue) == 0 || !k.hasTurn() || k.won || k.failures >= maxFailures {
 		return nil
 	}
-	c := k.queue[i]
-	k.queue = slices.Delete(k.queue, i, i+1)
+	c := k.queue[0]
+	k.queue = k.queue[1:]
 	k.shaking = append(k.shaking, c)
-	k.impatient = false
+	if c.Candidate {
+		k.impatient = false
+	}
 	return c
 }
 
 // hasTurn: a responder serves whoever shakes hands. An initiator spares both sides
 // needless handshakes: while it tries a candidate's connection the others wait, for a time
 // in which the peer should have answered. Strangers never make it wait.
-func (k *contest) hasTurn(c *Conn) bool {
-	candidates := 0
-	for _, s := range k.shaking {
-		if s.Candidate {
-			candidates++
-		}
-	}
-	if k.initiator && candidates > 0 && !k.impatient {
-		return false
-	}
-	return c.Candidate || len(k.shaking)-candidates < maxStrangers
+func (k *contest) hasTurn() bool {
+	return !k.initiator || k.impatient || !slices.ContainsFunc(k.shaking, func(c *Conn) bool { return c.Candidate })
 }
 
 // ask is told that a handshake must not go on unless its connection is chosen. It returns the
 // connection that is chosen by that, or nil.
 func (k *contest) ask(c *Conn) *Conn {
+	k.strangers = without(k.strangers, c) // only the peer comes that far
 	if c != k.chosen {
 		k.asking = append(k.asking, c)
 	}
@@ -103,9 +125,9 @@ func (k *contest) choose() *Conn {
 // shaken is told what a handshake came to, and whether the connection is wanted then. If not, it is to be closed.
 // Another one may be chosen in its place.
 func (k *contest) shaken(c *Conn, secured bool) (wanted bool, chosen *Conn) {
-	is := func(s *Conn) bool { return s == c }
-	k.shaking = slices.DeleteFunc(k.shaking, is)
-	k.asking = slices.DeleteFunc(k.asking, is)
+	k.leave(c)
+	k.shaking = without(k.shaking, c)
+	k.asking = without(k.asking, c)
 	switch {
 	case secured && k.won && k.initiator:
 		return false, nil

@@ -88,7 +88,7 @@ type punch[C io.Closer] struct {
 
 	contest
 	stagger   time.Duration // between the beginnings of two handshakes; 0 until there is a connection to a candidate
-	lastShake error         // why the last connection was given up
+	lastShake error         // why the last connection to a candidate was given up
 	nextTurn  *time.Timer
 	crossed   []*route // not begun yet
 	crossTurn *time.Timer

@@ -164,7 +164,7 @@ func TestStrangerDoesNotWin(t *testing.T) {
 					v, peer = b, a
 				}
 				v.expect.From([]netip.AddrPort{peer.addr})
-				for range 3 { // fewer than maxStrangers
+				for range 3 {
 					c, err := net.Dial("tcp4", v.addr.String())
 					if err != nil {
 						t.Fatal(err)
@@ -207,7 +207,7 @@ func TestCrowdOfStrangersDoesNotWin(t *testing.T) {
 			defer both.Wait()
 			both.Go(func() { runSide(ctx, t, p, victim == "initiator") })
 
-			for range maxStrangers + maxQueue {
+			for range 2 * maxStrangers {
 				c, err := net.Dial("tcp4", v.addr.String())
 				if err != nil {
 					t.Fatal(err)

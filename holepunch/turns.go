@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
@@ -26,13 +27,18 @@ const (
 	shakeTimeout = 5 * time.Second
 )
 
+// errCrowded: a connection has made way for others.
+var errCrowded = errors.New("too many connections wait")
+
 // enqueue takes a connection that is up.
 func (p *punch[C]) enqueue(c *Conn) {
 	kind := Connected
 	if c.Accepted {
 		kind = Accepted
 	}
-	c.Candidate = slices.Contains(addrsOf(p.Remote), c.Remote())
+	c.Candidate = slices.ContainsFunc(p.Remote, func(r Candidate) bool {
+		return r.Addr == c.Remote() && r.Kind != pb.Candidate_PREDICTED
+	})
 	p.trace(Event{Kind: kind, Local: c.local(), Remote: c.Remote()})
 	if p.initiator {
 		c.choices = p.choices
@@ -40,18 +46,35 @@ func (p *punch[C]) enqueue(c *Conn) {
 	if c.Candidate && p.stagger == 0 { // the first; a stranger's says nothing of the way to the peer
 		p.stagger = min(max(time.Since(p.begin)*5/4, minStagger), maxStagger)
 	}
-	if crowded := p.add(c); crowded != nil {
-		p.giveUp(crowded, errors.New("too many connections wait"))
+	for _, crowded := range p.add(c) {
+		p.drop(crowded)
 	}
+}
+
+// drop gives up a connection that waits, or ends its handshake.
+func (p *punch[C]) drop(c *Conn) {
+	p.leave(c)
+	if c.end != nil {
+		c.end(errCrowded)
+		return
+	}
+	p.giveUp(c, errCrowded)
 }
 
 // shakeOn begins a handshake.
 func (p *punch[C]) shakeOn(ctx context.Context, c *Conn) {
-	p.nextTurn.Reset(p.stagger)
+	if c.Candidate {
+		p.nextTurn.Reset(p.stagger)
+	}
+	ctx, c.end = context.WithCancelCause(ctx)
 	p.workers.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, p.shakeTimeout())
+		defer c.end(nil)
+		timed, cancel := context.WithTimeout(ctx, p.shakeTimeout())
 		defer cancel()
-		value, err := p.shake(ctx, c)
+		value, err := p.shake(timed, c)
+		if err != nil && context.Cause(ctx) == errCrowded {
+			err = errCrowded
+		}
 		p.shakes <- result[C]{c, value, err}
 	})
 }
@@ -73,8 +96,12 @@ func (p *punch[C]) finish(r result[C]) {
 		r.value.Close()
 	default:
 		p.trace(Event{Kind: Secured, Local: r.conn.local(), Remote: r.conn.Remote()})
+		r.conn.again = nil // the connection outlives the punch
 		p.deliver(r.value)
 		p.stopConnect()
+		for _, c := range p.silent() {
+			p.drop(c)
+		}
 	}
 	grant(chosen)
 }
@@ -88,7 +115,9 @@ func grant(c *Conn) {
 
 func (p *punch[C]) giveUp(c *Conn, err error) {
 	p.trace(Event{Kind: Unsecured, Local: c.local(), Remote: c.Remote(), Err: err})
-	p.lastShake = err
+	if c.Candidate {
+		p.lastShake = err
+	}
 	tcpport.Reset(c.TCPConn)
 	if c.again != nil && !p.over {
 		p.workers.Go(c.again)

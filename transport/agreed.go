@@ -3,8 +3,11 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"slices"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -33,11 +36,17 @@ func (t *Transport) security() (ids []string) {
 	return ids
 }
 
+// choosesSecurity tells whether an initiator can negotiate its security by itself. upgradeAs
+// has an Upgrader without protector, which refuses to serve where the environment wants one.
+func (t *Transport) choosesSecurity() bool {
+	return len(t.parts.Security) > 0 && !pnet.ForcePrivateNetwork
+}
+
 // agreed is the security protocol that multistream-select would come to with a peer
 // that negotiates those, or nil if that is not known.
 func (t *Transport) agreed(theirs []string) sec.SecureTransport {
-	if pnet.ForcePrivateNetwork {
-		return nil // upgradeAs would fail, whose Upgrader has no protector
+	if !t.choosesSecurity() {
+		return nil
 	}
 	for _, s := range t.parts.Security {
 		if slices.Contains(theirs, string(s.ID())) {
@@ -48,39 +57,64 @@ func (t *Transport) agreed(theirs []string) sec.SecureTransport {
 }
 
 // upgradeAs upgrades a connection as initiator, with a security protocol that the
-// peer is known to negotiate.
+// peer is known to negotiate, or nil. That is negotiated here then, and not by the Upgrader: consent is
+// what anybody gives, and no answer for which a connection would be chosen.
 func (t *Transport) upgradeAs(ctx context.Context, s sec.SecureTransport, c manet.Conn, p peer.ID, scope network.ConnManagementScope, choose func() error) (tpt.CapableConn, error) {
 	// The network's protector goes below what is said beforehand, and an
 	// Upgrader would put it above.
-	u, err := upgrader.New([]sec.SecureTransport{s}, t.parts.Muxers, nil, t.rcmgr, t.gater)
-	if err != nil {
-		return nil, err
-	}
 	var below net.Conn = c
 	if len(t.parts.PSK) > 0 {
+		var err error
 		if below, err = protector.NewProtectedConn(t.parts.PSK, c); err != nil {
 			return nil, err
 		}
 	}
-	return u.Upgrade(ctx, t, newAgreedConn(c, below, s.ID(), choose), network.DirOutbound, p, scope)
+	var rw io.ReadWriter = below
+	if s != nil {
+		// It sends the proposal with the first write, and reads the consent before anything else.
+		rw = msmux.NewMSSelect(below, s.ID())
+	} else {
+		var err error
+		if s, err = t.negotiate(ctx, below); err != nil {
+			return nil, err
+		}
+	}
+	u, err := upgrader.New([]sec.SecureTransport{s}, t.parts.Muxers, nil, t.rcmgr, t.gater)
+	if err != nil {
+		return nil, err
+	}
+	return u.Upgrade(ctx, t, newAgreedConn(c, rw, s.ID(), choose), network.DirOutbound, p, scope)
 }
 
-// An agreedConn is a connection over which the peer negotiates a security protocol.
+// negotiate comes to a security protocol with whoever is at the other end.
+func (t *Transport) negotiate(ctx context.Context, c net.Conn) (sec.SecureTransport, error) {
+	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
+	id, err := msmux.SelectOneOf(t.security(), c)
+	if !stop() {
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("negotiate security: %w", err)
+	}
+	i := slices.IndexFunc(t.parts.Security, func(s sec.SecureTransport) bool { return string(s.ID()) == id })
+	return t.parts.Security[i], nil
+}
+
+// An agreedConn is a connection over which the peer negotiates a security protocol, or has. It is the
+// other end of multistream-select for the Upgrader.
 type agreedConn struct {
 	choosingConn
 	propose []byte // what is left of the Upgrader's proposal
 	consent []byte // and of what it gets for it
 }
 
-func newAgreedConn(c manet.Conn, below net.Conn, id protocol.ID, choose func() error) *agreedConn {
+func newAgreedConn(c manet.Conn, rw io.ReadWriter, id protocol.ID, choose func() error) *agreedConn {
 	var proposal []byte
 	for _, token := range []string{msmux.ProtocolID, string(id)} {
 		proposal = append(proposal, varint.ToUvarint(uint64(len(token)+1))...)
 		proposal = append(proposal, token+"\n"...)
 	}
-	// It sends the proposal with the first write, and reads the consent before anything else.
-	lazy := msmux.NewMSSelect(below, id)
-	return &agreedConn{choosingConn{Conn: c, rw: lazy, choose: choose}, proposal, proposal}
+	return &agreedConn{choosingConn{Conn: c, rw: rw, choose: choose}, proposal, proposal}
 }
 
 func (c *agreedConn) Read(b []byte) (int, error) {

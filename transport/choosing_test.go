@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -24,11 +25,24 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
-// TestSilentStrangerIsNotChosen: a stranger that reached the initiator's port first, from
-// the peer's address, and says nothing, does not hold up the peer's connection.
-func TestSilentStrangerIsNotChosen(t *testing.T) {
-	for name, agreed := range map[string]bool{"security agreed on": true, "not agreed on": false} {
+// consent is what a responder says to the proposal of Noise.
+const consent = "\x13/multistream/1.0.0\n\x07/noise\n"
+
+// TestStrangerIsNotChosen: a stranger that reached the initiator's port first, from
+// the peer's address, and says nothing, or no more than which security it would negotiate, does not hold up
+// the peer's connection.
+func TestStrangerIsNotChosen(t *testing.T) {
+	for name, tc := range map[string]struct {
+		agreed bool
+		says   string
+	}{
+		"silent, security agreed on":   {true, ""},
+		"silent, not agreed on":        {false, ""},
+		"consents, security agreed on": {true, consent},
+		"consents, not agreed on":      {false, consent},
+	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			_, ours := upgradeSide(t, []string{noise.ID}, nil)
 			p, theirs := upgradeSide(t, []string{noise.ID}, nil)
 			l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -70,13 +84,14 @@ func TestSilentStrangerIsNotChosen(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer stranger.Close()
+			io.WriteString(stranger, tc.says)
 
 			// Less than a handshake may take.
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 4*time.Second, nil)
 			defer cancel()
 			stop := func(err error) { t.Errorf("stopped: %v", err) }
 			var s sec.SecureTransport
-			if agreed {
+			if tc.agreed {
 				s = ours.parts.Security[0]
 			}
 			shake := ours.shake(p, network.DirOutbound, s, stop)

@@ -47,8 +47,8 @@ func (a *attempt) initiate(ctx context.Context, theirs holepunch.Terms, told fun
 // the peer has not given up.
 func (a *attempt) again(ctx context.Context, begin time.Time, err error) bool {
 	var remote *holepunch.RemoteError
-	return errors.Is(err, holepunch.ErrNoConnection) && !errors.As(err, &remote) && ctx.Err() == nil &&
-		a.foretold() &&
+	failed := errors.Is(err, holepunch.ErrNoConnection) || errors.Is(err, holepunch.ErrHandshake)
+	return failed && !errors.As(err, &remote) && ctx.Err() == nil && a.foretold() &&
 		a.round < holepunch.MaxRounds && time.Since(begin) < holepunch.Window
 }
 

@@ -19,24 +19,31 @@ import (
 // security and muxer of the host, in the order in which libp2p's TCP transport
 // asks them. What the host refuses of the peer ends the punch through stop, for
 // another connection would be refused as well. Of a stranger it means nothing,
-// and strangers are not accounted to the peer.
+// and strangers take no room: see lateScope.
 //
 // With agreed, the security protocol is not negotiated any more; see agreed.go.
 func (t *Transport) shake(p peer.ID, dir network.Direction, agreed sec.SecureTransport, stop context.CancelCauseFunc) func(context.Context, *holepunch.Conn) (tpt.CapableConn, error) {
-	refused := func(c *holepunch.Conn, err error) (tpt.CapableConn, error) {
-		if c.Candidate {
+	var accounted atomic.Int32 // connections that the resource manager knows of: in their handshake, or secured
+	account := func(ctx context.Context, c manet.Conn) (network.ConnManagementScope, error) {
+		scope, err := t.openScope(ctx, p, dir, c)
+		if err == nil {
+			accounted.Add(1)
+		} else if accounted.Load() == 0 { // or else there is room for one, and another has it
 			stop(err)
 		}
-		return nil, err
+		return scope, err
 	}
-	var accounted atomic.Int32 // connections that the resource manager knows of: in their handshake, or secured
 	return func(ctx context.Context, c *holepunch.Conn) (tpt.CapableConn, error) {
-		maconn, err := manet.WrapNetConn(c.TCPConn)
+		maconn, err := manet.WrapNetConn(c)
 		if err != nil {
 			return nil, err
 		}
 		if t.gater != nil && (c.Accepted || dir == network.DirInbound) && !t.gater.InterceptAccept(maconn) {
-			return refused(c, fmt.Errorf("%w: connection from %s", ErrGated, maconn.RemoteMultiaddr()))
+			err := fmt.Errorf("%w: connection from %s", ErrGated, maconn.RemoteMultiaddr())
+			if c.Candidate {
+				stop(err)
+			}
+			return nil, err
 		}
 		if dir == network.DirInbound {
 			held := &heldConn{Conn: maconn}
@@ -45,31 +52,58 @@ func (t *Transport) shake(p peer.ID, dir network.Direction, agreed sec.SecureTra
 			}
 			maconn = held
 		}
-		scope, err := t.openScope(ctx, p, dir, maconn, c.Candidate)
-		if err != nil {
-			if accounted.Load() > 0 {
-				return nil, err // there may be room for one, and another has it
+		var scope network.ConnManagementScope
+		if c.Candidate {
+			if scope, err = account(ctx, maconn); err != nil {
+				return nil, err
 			}
-			return refused(c, err)
+		} else {
+			scope = &lateScope{&network.NullScope{}, func() (network.ConnManagementScope, error) { return account(ctx, maconn) }}
 		}
-		accounted.Add(1)
 		choose := func() error { return c.Choose(ctx) }
 		var conn tpt.CapableConn
-		if agreed != nil {
+		switch {
+		case dir == network.DirOutbound && t.choosesSecurity():
 			conn, err = t.upgradeAs(ctx, agreed, maconn, p, scope, choose)
-		} else {
-			if dir == network.DirOutbound {
-				maconn = &choosingConn{Conn: maconn, rw: maconn, choose: choose}
-			}
+		case dir == network.DirOutbound:
+			maconn = &choosingConn{Conn: maconn, rw: maconn, choose: choose}
+			fallthrough
+		default:
 			conn, err = t.upgrader.Upgrade(ctx, t, maconn, dir, p, scope)
 		}
 		if err != nil {
+			if scope.PeerScope() != nil {
+				accounted.Add(-1)
+			}
 			scope.Done()
-			accounted.Add(-1)
 			return nil, err
 		}
 		return conn, nil
 	}
+}
+
+// A lateScope is a connection of which the resource manager hears when the other end has
+// proved to be the peer, which is when an Upgrader says so. Until then a stranger's counts for nothing: the usual
+// limits allow an IP address eight connections, and one in five seconds after the first sixteen, so that a
+// stranger who shares it with the peer would use them up.
+type lateScope struct {
+	network.ConnManagementScope // none to speak of until then
+	open                        func() (network.ConnManagementScope, error)
+}
+
+func (s *lateScope) PeerScope() network.PeerScope {
+	if s.open != nil {
+		return nil
+	}
+	return s.ConnManagementScope.PeerScope()
+}
+
+func (s *lateScope) SetPeer(peer.ID) error {
+	scope, err := s.open()
+	if err == nil {
+		s.ConnManagementScope, s.open = scope, nil
+	}
+	return err
 }
 
 // A heldConn is one of several connections of a punch at the responder, of which the
@@ -104,21 +138,17 @@ func (c *heldConn) Read(b []byte) (int, error) {
 // openScope asks the resource manager for a connection, and again for a while if
 // it has none to give: the swarm's dials of the peer's other addresses, which
 // began with the relayed connection, may only just be ending.
-func (t *Transport) openScope(ctx context.Context, p peer.ID, dir network.Direction, c manet.Conn, ofPeer bool) (network.ConnManagementScope, error) {
+func (t *Transport) openScope(ctx context.Context, p peer.ID, dir network.Direction, c manet.Conn) (network.ConnManagementScope, error) {
 	deadline := time.Now().Add(scopePatience)
 	for {
 		scope, err := t.rcmgr.OpenConnection(dir, true, c.RemoteMultiaddr())
-		// The Upgrader accounts a stranger's connection to the peer, once the
-		// stranger has proved to be the peer.
-		if err == nil && ofPeer {
-			if err = scope.SetPeer(p); err != nil {
-				scope.Done()
-			}
-		}
 		if err == nil {
-			return scope, nil
+			if err = scope.SetPeer(p); err == nil {
+				return scope, nil
+			}
+			scope.Done()
 		}
-		if !ofPeer || time.Now().After(deadline) {
+		if time.Now().After(deadline) {
 			return nil, err
 		}
 		select {

@@ -13,7 +13,8 @@ const (
 	// maxWaiting bounds the accepted connections that wait for an open
 	// Expectation to say whom it expects, and waitingPeer those for each of many: a
 	// peer brings one for each of its ports, or two. Beyond that the one that has waited
-	// longest is reset, for the stranger's waits, and the peer's does not.
+	// longest is reset, for the stranger's waits, and the peer's does not: of those from the address that
+	// most are from.
 	maxWaiting  = 64
 	waitingPeer = 4
 
@@ -28,8 +29,10 @@ const (
 	maxBelated = time.Second
 
 	// handoverBuffer is how many accepted connections an Expectation holds
-	// for a receiver that is busy. More than that are reset.
-	handoverBuffer = 16
+	// for a receiver that is busy: all that have waited, and some that strangers do not get,
+	// for what comes from a candidate. More than that are reset.
+	handoverBuffer = maxWaiting + handoverSpare
+	handoverSpare  = 16
 
 	// maxAmbiguous is how long a connection that fits an Expectation by its
 	// address only waits for open ones to say whether it is theirs: a relayed
@@ -132,10 +135,26 @@ func (r *reception) receive(c *net.TCPConn) {
 	a.again = time.AfterFunc(maxAmbiguous, func() { r.reconsider(a) })
 	r.waiting = append(r.waiting, a)
 	if len(r.waiting) > max(maxWaiting, waitingPeer*r.open) {
-		Reset(r.waiting[0].TCPConn)
-		r.waiting[0].again.Stop()
-		r.waiting = r.waiting[1:]
+		i := r.crowd()
+		Reset(r.waiting[i].TCPConn)
+		r.waiting[i].again.Stop()
+		r.waiting = slices.Delete(r.waiting, i, i+1)
 	}
+}
+
+// crowd finds the connection that has waited longest from the address that most are from.
+func (r *reception) crowd() int {
+	from := make(map[netip.Addr]int)
+	for _, a := range r.waiting {
+		from[a.remote.Addr()]++
+	}
+	oldest := 0
+	for i, a := range r.waiting {
+		if from[a.remote.Addr()] > from[r.waiting[oldest].remote.Addr()] {
+			oldest = i
+		}
+	}
+	return oldest
 }
 
 // settle finds an arrival its Expectation, or resets it. It reports whether that is
@@ -166,9 +185,13 @@ func (r *reception) hand(a *arrival, key netip.AddrPort) bool {
 	if len(es) == 0 {
 		return false
 	}
-	select {
-	case es[0].conns <- a.TCPConn:
-	default:
+	room := handoverBuffer
+	if key.Port() == 0 {
+		room -= handoverSpare
+	}
+	if len(es[0].conns) < room { // nobody else adds to them meanwhile
+		es[0].conns <- a.TCPConn
+	} else {
 		Reset(a.TCPConn)
 	}
 	return true

@@ -116,3 +116,40 @@ func TestFromAgain(t *testing.T) {
 	r, _ := open4(t)
 	wantRefusal(t, r, pa)
 }
+
+// A stranger with many connections that wait makes room for itself, and not a peer who is elsewhere.
+func TestStrangersMakeRoomForThemselves(t *testing.T) {
+	p, pa := open4(t)
+	e := p.Expect()
+	defer e.Close()
+	q, qa := open4(t)
+	connect(t, q, pa)
+	first := dial(t, pa)
+	for range maxWaiting - 1 {
+		dial(t, pa)
+	}
+	wantReset(t, first)
+	e.From([]netip.AddrPort{qa})
+	if got := remoteOf(next(t, e)); got != qa {
+		t.Fatalf("got %v, want %v", got, qa)
+	}
+}
+
+// Strangers at the peer's address, which a receiver that is busy has not got to, leave room for what comes from a candidate.
+func TestRoomForCandidates(t *testing.T) {
+	p, pa := open4(t)
+	q, qa := open4(t)
+	e := p.Expect()
+	defer e.Close()
+	e.From([]netip.AddrPort{qa})
+	for range maxWaiting + 1 {
+		if c, err := net.Dial("tcp4", pa.String()); err == nil { // the last is reset at once
+			defer c.Close()
+		}
+	}
+	connect(t, q, pa)
+	r, _ := open4(t)
+	wantRefusal(t, r, pa) // by which time that was accepted
+	for remoteOf(next(t, e)) != qa {
+	}
+}
