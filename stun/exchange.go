@@ -61,7 +61,7 @@ func (x *exchange) serveRequest() bool {
 	// For both, reading the rest and writing. An answer waits only if the
 	// client does not read and the send buffer is full.
 	c := x.conn
-	if c.nc.SetDeadline(now.Add(c.server.cfg.RequestTimeout)) != nil {
+	if c.nc.SetDeadline(c.begin(now, c.server.cfg.RequestTimeout)) != nil {
 		return false
 	}
 	if readMessage(x.r, &x.req) != nil || !c.rate.allow(now) {

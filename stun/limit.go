@@ -10,44 +10,74 @@ import (
 type connTable struct {
 	max          int
 	maxPerClient int
-	conns        map[*serverConn]struct{}
+	conns        []*serverConn        // in no order
 	clients      map[netip.Prefix]int // the number of connections of each
+	networks     map[netip.Prefix]int
 }
 
 func newConnTable(maxConns, maxPerClient int) connTable {
 	return connTable{
 		max:          maxConns,
 		maxPerClient: maxPerClient,
-		conns:        make(map[*serverConn]struct{}),
 		clients:      make(map[netip.Prefix]int),
+		networks:     make(map[netip.Prefix]int),
 	}
 }
 
-// add takes c in, or returns false if there are as many as there may be.
-func (t *connTable) add(c *serverConn) bool {
-	key := clientKey(c.client.Addr())
-	if len(t.conns) >= t.max || t.clients[key] >= t.maxPerClient {
-		return false
+// add takes c in, in place of another one that it returns if there are as many as there
+// may be. It returns false if there is no place.
+func (t *connTable) add(c *serverConn, now time.Time) (evicted *serverConn, ok bool) {
+	client, network := clientKey(c.client.Addr()), networkKey(c.client.Addr())
+	if t.clients[client] >= t.maxPerClient {
+		return nil, false
 	}
-	t.conns[c] = struct{}{}
-	t.clients[key]++
-	return true
+	if len(t.conns) >= t.max {
+		if evicted = t.evict(network, now); evicted == nil {
+			return nil, false
+		}
+	}
+	c.place = len(t.conns)
+	t.conns = append(t.conns, c)
+	t.clients[client]++
+	t.networks[network]++
+	return evicted, true
 }
 
+// remove takes c out, if it is in.
 func (t *connTable) remove(c *serverConn) {
-	key := clientKey(c.client.Addr())
-	delete(t.conns, c)
-	if t.clients[key]--; t.clients[key] == 0 {
-		delete(t.clients, key)
+	if c.place < 0 {
+		return
+	}
+	last := len(t.conns) - 1
+	t.conns[c.place] = t.conns[last]
+	t.conns[c.place].place = c.place
+	t.conns[last] = nil
+	t.conns = t.conns[:last]
+	c.place = -1
+	drop(t.clients, clientKey(c.client.Addr()))
+	drop(t.networks, networkKey(c.client.Addr()))
+}
+
+// drop counts one less.
+func drop(m map[netip.Prefix]int, key netip.Prefix) {
+	if m[key]--; m[key] == 0 {
+		delete(m, key)
 	}
 }
 
 // clientKey returns what counts as one client: an IPv4 address, or an IPv6 /64,
 // the least that a network gives to a customer (RFC 6177).
-func clientKey(ip netip.Addr) netip.Prefix {
-	bits := 32
+func clientKey(ip netip.Addr) netip.Prefix { return prefix(ip, 32, 64) }
+
+// networkKey returns what is easily had by one party: an IPv4 /24, the least that is
+// routed on the Internet, or an IPv6 /48, the most that a site is usually given (RFC
+// 6177), which has 65,536 clients in it.
+func networkKey(ip netip.Addr) netip.Prefix { return prefix(ip, 24, 48) }
+
+func prefix(ip netip.Addr, bits4, bits6 int) netip.Prefix {
+	bits := bits4
 	if ip.Is6() {
-		bits = 64
+		bits = bits6
 	}
 	p, _ := ip.WithZone("").Prefix(bits) // The error is about bits.
 	return p

@@ -7,10 +7,9 @@ import (
 )
 
 func TestConnTable(t *testing.T) {
-	conn := func(client string) *serverConn {
-		return &serverConn{client: netip.MustParseAddrPort(client)}
-	}
 	table := newConnTable(6, 2)
+	s := NewServer(nil)
+	now := s.begun
 	for _, tt := range []struct {
 		client string
 		want   bool
@@ -25,14 +24,16 @@ func TestConnTable(t *testing.T) {
 		{"192.0.2.3:1", true},
 		{"192.0.2.4:1", false}, // The table is full.
 	} {
-		if got := table.add(conn(tt.client)); got != tt.want {
-			t.Errorf("%s: %v, want %v", tt.client, got, tt.want)
+		if evicted, got := table.add(newServerConn(s, nil, netip.MustParseAddrPort(tt.client)), now); got != tt.want || evicted != nil {
+			t.Errorf("%s: %v, want %v; evicted: %v", tt.client, got, tt.want, evicted)
 		}
 	}
-	for c := range table.conns {
+	for len(table.conns) > 0 {
+		c := table.conns[0]
 		table.remove(c)
+		table.remove(c) // as the goroutine of one that was evicted does
 	}
-	if len(table.conns) != 0 || len(table.clients) != 0 {
+	if len(table.clients) != 0 || len(table.networks) != 0 {
 		t.Errorf("left over: %v", table)
 	}
 }
@@ -45,6 +46,19 @@ func TestClientKey(t *testing.T) {
 		"2001:db8:1:2:ffff:ffff::1": "2001:db8:1:2::/64",
 	} {
 		if got := clientKey(netip.MustParseAddr(ip)); got.String() != want {
+			t.Errorf("%s: %v, want %s", ip, got, want)
+		}
+	}
+}
+
+func TestNetworkKey(t *testing.T) {
+	for ip, want := range map[string]string{
+		"192.0.2.1":             "192.0.2.0/24",
+		"2001:db8:1:2:3:4:5:6":  "2001:db8:1::/48",
+		"2001:db8:1:ffff:3::6":  "2001:db8:1::/48",
+		"2001:db8:ffff::%ether": "2001:db8:ffff::/48",
+	} {
+		if got := networkKey(netip.MustParseAddr(ip)); got.String() != want {
 			t.Errorf("%s: %v, want %s", ip, got, want)
 		}
 	}

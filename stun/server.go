@@ -2,7 +2,6 @@ package stun
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -14,7 +13,9 @@ import (
 // Whoever exceeds a bound is disconnected.
 type ServerConfig struct {
 	// MaxConns bounds the connections of the server. Default 4096: at 5 kB
-	// each (measured on amd64), 20 MB. Each also takes a file descriptor.
+	// each (measured on amd64), 20 MB. Each also takes a file descriptor. When there
+	// are as many, a newcomer takes the place of one that has been silent for long,
+	// or of one from a network with more connections than its own.
 	MaxConns int
 
 	// MaxConnsPerClient bounds the connections of one client: one IPv4
@@ -40,10 +41,10 @@ type ServerConfig struct {
 	// server to connect back from its other address.
 	Addresses [2]netip.AddrPort
 
-	// RequestTimeout bounds the time in which a request must arrive whole
-	// once its first byte has, and in which its answer must be taken. Default
-	// 5 s: both fit into one segment, and in 5 s a lost one is sent anew
-	// several times.
+	// RequestTimeout bounds the time in which the first request of a connection must
+	// begin to arrive, in which any must arrive whole once its first byte has, and in
+	// which its answer must be taken. Default 5 s: each fits into one segment, and in
+	// 5 s a lost one is sent anew several times.
 	RequestTimeout time.Duration
 }
 
@@ -94,6 +95,7 @@ func setDefault[T int | time.Duration](v *T, d T) {
 // docs/stun-connect-back.md. Its methods may be called from several goroutines.
 type Server struct {
 	cfg       ServerConfig
+	begun     time.Time
 	callbacks *callbacks
 
 	done  chan struct{}  // closed when Shutdown or Close begins
@@ -109,6 +111,7 @@ func NewServer(cfg *ServerConfig) *Server {
 	c := cfg.withDefaults()
 	return &Server{
 		cfg:       c,
+		begun:     time.Now(),
 		done:      make(chan struct{}),
 		callbacks: newCallbacks(),
 		listeners: make(map[*io.Closer]struct{}),
@@ -124,7 +127,8 @@ func NewServer(cfg *ServerConfig) *Server {
 // the server ends idle ones by itself.
 //
 // Running out of file descriptors and other passing errors of l make Serve
-// pause; any other is returned.
+// pause; any other is returned. Where there are no more file descriptors the server is
+// full, as with MaxConns.
 func (s *Server) Serve(l net.Listener) error {
 	defer func() { _ = l.Close() }() // Shutdown may have been first.
 	remove, ok := s.addListener(l)
@@ -145,6 +149,9 @@ func (s *Server) Serve(l net.Listener) error {
 			pause = 0
 			s.start(nc)
 		case temporary(err):
+			if noFiles(err) && s.makeRoom() {
+				pause = 0
+			}
 			pause.wait(s.done)
 		default:
 			return err
@@ -162,9 +169,13 @@ func (s *Server) start(nc net.Conn) {
 		return
 	}
 	c := newServerConn(s, nc, client)
-	if !s.open.add(c) {
+	evicted, ok := s.open.add(c, time.Now())
+	if !ok {
 		reset(nc)
 		return
+	}
+	if evicted != nil {
+		reset(evicted.nc) // no memory for who may be an attacker
 	}
 	s.conns.Go(func() {
 		c.serve()
@@ -219,7 +230,7 @@ func (s *Server) stop() {
 	for l := range s.listeners {
 		_ = (*l).Close()
 	}
-	for c := range s.open.conns {
+	for _, c := range s.open.conns {
 		c.closeIdle()
 	}
 }
@@ -227,7 +238,7 @@ func (s *Server) stop() {
 func (s *Server) resetAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.open.conns {
+	for _, c := range s.open.conns {
 		reset(c.nc)
 	}
 }
@@ -256,28 +267,6 @@ func (s *Server) addListener(l io.Closer) (remove func(), ok bool) {
 		defer s.mu.Unlock()
 		delete(s.listeners, key)
 	}, true
-}
-
-// temporary reports whether Accept may succeed later, as it does after EMFILE,
-// ENFILE and ECONNABORTED.
-func temporary(err error) bool {
-	var t interface{ Temporary() bool }
-	return errors.As(err, &t) && t.Temporary()
-}
-
-// backoff is the pause after the latest failed Accept.
-type backoff time.Duration
-
-// wait pauses twice as long as before, 5 ms to 1 s (the values of net/http:
-// short enough not to be noticed, long enough not to spin), or until done.
-func (b *backoff) wait(done <-chan struct{}) {
-	*b = min(max(2**b, backoff(5*time.Millisecond)), backoff(time.Second))
-	t := time.NewTimer(time.Duration(*b))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-done:
-	}
 }
 
 // reset closes nc without leaving TIME_WAIT or unsent data behind.

@@ -24,13 +24,30 @@ type serverConn struct {
 	rate   rateLimit
 	state  atomic.Int32 // Shutdown may only close what is idle
 
+	place        int          // in the connTable; -1 if it is in none
+	since, limit atomic.Int64 // what it may do at present: since when, from the server's start, and for how long
+
 	// first is for the first bytes of a request, most often all of it: a plain one
 	// has 20, with FINGERPRINT and CONNECT-BACK 36.
 	first [64]byte
 }
 
 func newServerConn(s *Server, nc net.Conn, client netip.AddrPort) *serverConn {
-	return &serverConn{server: s, nc: nc, client: client, rate: rateLimit{max: s.cfg.MaxRequestRate}}
+	c := &serverConn{server: s, nc: nc, client: client, rate: rateLimit{max: s.cfg.MaxRequestRate}, place: -1}
+	c.begin(time.Now(), s.cfg.RequestTimeout) // of the first request
+	return c
+}
+
+// begin notes that c may do something for some time from now on, and returns the end.
+func (c *serverConn) begin(now time.Time, limit time.Duration) (deadline time.Time) {
+	c.since.Store(int64(now.Sub(c.server.begun)))
+	c.limit.Store(int64(limit))
+	return now.Add(limit)
+}
+
+// used is the part of its time that c has used up.
+func (c *serverConn) used(now time.Time) float64 {
+	return float64(int64(now.Sub(c.server.begun))-c.since.Load()) / float64(c.limit.Load())
 }
 
 // local is the server's address, as the client has it.
@@ -40,11 +57,14 @@ func (c *serverConn) local() netip.AddrPort { return addrPort(c.nc.LocalAddr()) 
 // if the client closed it, was idle or the server shuts down, and otherwise
 // with a RST, for a client that breaks the rules is owed nothing.
 func (c *serverConn) serve() {
+	// Who connects wants to ask. One that does not is not worth a place for long.
+	limit := c.server.cfg.RequestTimeout
 	for {
-		n, ok := c.awaitRequest()
+		n, ok := c.awaitRequest(limit)
 		if !ok {
 			break
 		}
+		limit = c.server.cfg.IdleTimeout
 		if !serveRequests(c, c.first[:n]) {
 			reset(c.nc)
 			return
@@ -66,8 +86,8 @@ func (c *serverConn) closeIdle() {
 
 // awaitRequest waits for the first bytes of a request. It returns how many are in
 // c.first, and whether there is a request to serve.
-func (c *serverConn) awaitRequest() (n int, ok bool) {
-	if c.nc.SetReadDeadline(time.Now().Add(c.server.cfg.IdleTimeout)) != nil {
+func (c *serverConn) awaitRequest(limit time.Duration) (n int, ok bool) {
+	if c.nc.SetReadDeadline(c.begin(time.Now(), limit)) != nil {
 		return 0, false
 	}
 	n, err := c.nc.Read(c.first[:])

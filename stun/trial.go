@@ -79,6 +79,7 @@ func credible(server netip.Addr, local, mapped netip.AddrPort, external []netip.
 // external addresses that are known: it could have us connect to anybody.
 func try(ctx context.Context, server *contact, external []netip.Addr, o *observations) {
 	var trials []*trial
+	var asking sync.WaitGroup
 	for failures := 0; len(trials) < freshPorts && failures < 2; {
 		t, err := newTrial(ctx, server.addr)
 		if err != nil {
@@ -87,10 +88,7 @@ func try(ctx context.Context, server *contact, external []netip.Addr, o *observa
 		}
 		defer t.close()
 		trials = append(trials, t)
-	}
-	var asking sync.WaitGroup
-	for _, t := range trials {
-		asking.Go(func() {
+		asking.Go(func() { // at once, for a server need not wait long
 			mapped, err := t.conn.Binding(ctx)
 			if err == nil && credible(server.addr.Addr(), t.conn.LocalAddr(), mapped, external) {
 				t.mapped = mapped
