@@ -97,8 +97,9 @@ func (n *node) round(over <-chan struct{}) *round {
 		}
 		return r
 	}
+	since := relayed.Stat().Opened // what comes by itself begins then
 	for range 1 + n.rng.IntN(2) {
-		c, t := n.punch(r.Peer)
+		c, t := n.punch(r.Peer, since)
 		r.Tries = append(r.Tries, t)
 		if t.Direct {
 			r.Transfers = append(r.Transfers, send(ctx, c, "direct", directBytes))
@@ -111,6 +112,7 @@ func (n *node) round(over <-chan struct{}) *round {
 		if c != nil {
 			c.Close()
 		}
+		since = time.Now()
 	}
 	return r
 }
@@ -139,12 +141,10 @@ func (n *node) connect(ctx context.Context, p peer.ID, relay peer.AddrInfo) (net
 	return nil, errors.New("the relayed connection is gone already")
 }
 
-func (n *node) punch(p peer.ID) (network.Conn, try) {
-	begin := time.Now()
+func (n *node) punch(p peer.ID, since time.Time) (network.Conn, try) {
 	c, err := transport.DirectConnect(context.Background(), n, p)
-	t := try{Direct: err == nil, Took: time.Since(begin)}
 	if err != nil {
-		t.Err, t.Reason = err.Error(), holepunch.ReasonOf(err)
+		return nil, try{Took: time.Since(since), Err: err.Error(), Reason: holepunch.ReasonOf(err)}
 	}
-	return c, t
+	return c, try{Took: c.Stat().Opened.Sub(since), Direct: true}
 }

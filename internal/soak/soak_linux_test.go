@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
 var (
@@ -118,18 +120,11 @@ func (s *stage) recover(t *testing.T) {
 	t.Helper()
 	begin := time.Now()
 	missing := map[string]bool{}
-	nat := map[string]*station{}
 	for _, p := range s.peers {
-		nat[p.name] = p
 		for _, to := range p.cfg.(peerConfig).Dials {
-			other := s.name(to)
-			missing[p.name+" to "+other] = true
-		}
-	}
-	for pair := range missing {
-		from, to, _ := strings.Cut(pair, " to ")
-		if !punchable(nat[from].site.NAT(), nat[to].site.NAT()) {
-			delete(missing, pair)
+			if other := s.name(to); s.possible(p.name, other) {
+				missing[p.name+" to "+other] = true
+			}
 		}
 	}
 	each(t, s.peers, "work")
@@ -156,8 +151,20 @@ func (s *stage) recover(t *testing.T) {
 	}
 }
 
+// possible tells whether two peers can be connected directly.
+func (s *stage) possible(from, to string) bool {
+	nat := map[string]natlab.Behaviour{}
+	for _, p := range s.peers {
+		nat[p.name] = p.site.NAT()
+	}
+	return punchable(nat[from], nat[to])
+}
+
 // show prints the tables.
 func (s *stage) show(t *testing.T) {
+	for _, text := range s.tally.unexplained(s.possible) {
+		t.Log(text)
+	}
 	var b strings.Builder
 	b.WriteString(s.tally.table())
 	b.WriteString("\n| process | goroutines | file descriptors | sockets | heap, KiB |\n|---|--:|--:|--:|--:|\n")

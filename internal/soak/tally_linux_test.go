@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
 )
 
 // A tally is all that was told. Rounds are put down to faults when all is known.
@@ -104,6 +103,28 @@ func (c *tally) wrong() (texts []string) {
 			if !t.Direct && t.Reason == "" && !excused {
 				texts = append(texts, fmt.Sprintf("%s: no direct connection, and no reason: %s", at, t.Err))
 			}
+		}
+	}
+	return texts
+}
+
+// unexplained are the punches that failed where none should, which happens: a port is foretold
+// wrong where others punch at the same time.
+func (c *tally) unexplained(possible func(from, to string) bool) (texts []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.rounds {
+		if len(c.concerning(r)) > 0 || !possible(r.from, r.to) {
+			continue
+		}
+		for _, t := range r.Tries {
+			if !t.Direct {
+				texts = append(texts, fmt.Sprintf("%s, %s to %s: no fault, and after %v %s", r.Began.Format("15:04:05.000"), r.from, r.to, t.Took, t.Err))
+			}
+		}
+		if r.Unrelayed != "" {
+			texts = append(texts, fmt.Sprintf("%s, %s to %s through %s: no fault, and no relayed connection after %v: %s",
+				r.Began.Format("15:04:05.000"), r.from, r.to, r.relay, r.Ended.Sub(r.Began), r.Unrelayed))
 		}
 	}
 	return texts
