@@ -15,6 +15,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/x/rate"
 	"golang.org/x/sys/unix"
 
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
@@ -31,8 +33,7 @@ type peerConfig struct {
 	Seed   uint64
 }
 
-// A node is a peer's process, seen from inside: a host with the default limits of the
-// resource manager, and what a program would do with it.
+// A node is a peer's process, seen from inside: a host, and what a program would do with it.
 type node struct {
 	host.Host
 	cfg  peerConfig
@@ -58,8 +59,13 @@ func peerRole(c *labtest.Child) error {
 	if err != nil {
 		return err
 	}
+	manager, err := resources()
+	if err != nil {
+		return err
+	}
 	n.Host, err = libp2p.New(
 		libp2p.Identity(key),
+		libp2p.ResourceManager(manager),
 		libp2p.NoListenAddrs,
 		libp2p.EnableRelay(),
 		libp2p.DisableMetrics(),
@@ -93,6 +99,17 @@ func peerRole(c *labtest.Child) error {
 		answer.Did = cmd.Do
 		n.emit(answer)
 	}
+}
+
+// resources is the resource manager that a host has by default, but for what it allows an IP
+// address: to it, all that come through a relay are at the relay's address, and it would
+// refuse most of them.
+func resources() (network.ResourceManager, error) {
+	limits := rcmgr.DefaultLimits
+	libp2p.SetDefaultServiceLimits(&limits)
+	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.AutoScale()),
+		rcmgr.WithConnRateLimiters(&rate.Limiter{}),
+		rcmgr.WithLimitPerSubnet([]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: 1000}}, nil))
 }
 
 func (n *node) obey(cmd command) (answer report) {

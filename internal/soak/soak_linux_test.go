@@ -39,7 +39,7 @@ const (
 	moreFiles      = 2
 
 	// moreHeap: what caches hold (peerstore, dials that failed, yamux's buffers in pools) until they are full.
-	moreHeap = 4 << 20
+	moreHeap = 1 << 20
 )
 
 func TestSoak(t *testing.T) {
