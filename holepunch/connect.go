@@ -171,7 +171,8 @@ func (p *punch[C]) connect(ctx context.Context, r *route) {
 		c, err := r.from.Connect(ctx, r.to.Addr)
 		p.Budget.Pended(r.to.Addr.Addr(), time.Since(begin))
 		pause := r.jitter()
-		r.paid = errors.Is(err, tcpport.ErrTupleTaken)
+		taken := errors.Is(err, tcpport.ErrTupleTaken)
+		r.paid = taken || errors.Is(err, tcpport.ErrShort) // nothing was sent
 		switch {
 		case err == nil:
 			r.connects++
@@ -186,7 +187,7 @@ func (p *punch[C]) connect(ctx context.Context, r *route) {
 			return
 		case ctx.Err() != nil:
 			return
-		case r.paid:
+		case taken:
 			// The listener accepted the peer's SYN on this very 4-tuple, and
 			// hands the connection over. Nothing is sent by asking again,
 			// until that connection is gone.

@@ -54,6 +54,10 @@ const (
 	// decided so.
 	ErrDeclined Reason = "the peer declines direct connections with this host"
 
+	// ErrNoSocket: this host is short of file descriptors, local ports or memory, and
+	// sent nothing. It may have some again later.
+	ErrNoSocket Reason = "this host is short of file descriptors, local ports or memory"
+
 	// ErrNoConnection: no TCP connection came up in time. SYNs were sent, and
 	// at least one NAT let none of them in.
 	ErrNoConnection Reason = "no connection came up"

@@ -231,12 +231,14 @@ func (p *punch[C]) reason(ctx context.Context) error {
 	case cause != nil && errors.Is(*cause, ErrBusy) && p.attempts.Load() == 0:
 		err = *cause
 	case cause != nil:
-		var op *net.OpError
-		if errors.As(*cause, &op) {
-			err = fmt.Errorf("%w: %w", ErrNoConnection, op.Err)
-		} else {
-			err = fmt.Errorf("%w: %w", ErrNoConnection, *cause)
+		reason, told := ErrNoConnection, *cause
+		if errors.Is(told, tcpport.ErrShort) {
+			reason = ErrNoSocket
 		}
+		if op := (*net.OpError)(nil); errors.As(told, &op) {
+			told = op.Err
+		}
+		err = fmt.Errorf("%w: %w", reason, told)
 	default:
 		err = fmt.Errorf("%w: no answer to our SYNs", ErrNoConnection)
 	}

@@ -251,7 +251,7 @@ func (s *Signal) Done(err error, detail string) {
 		m.status = pb.Status_NO_ADDRESS
 	case errors.Is(err, ErrNoCandidate):
 		m.status = pb.Status_NO_CANDIDATE
-	case errors.Is(err, ErrBusy):
+	case errors.Is(err, ErrBusy), errors.Is(err, ErrNoSocket):
 		m.status = pb.Status_BUSY
 	case errors.Is(err, ErrUnpredictable), errors.Is(err, ErrPortFiltered), errors.Is(err, ErrNoBareSYN), errors.Is(err, ErrNoHairpin):
 		m.status = pb.Status_IMPOSSIBLE

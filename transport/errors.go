@@ -8,6 +8,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
 // Reasons of an [*Error] that a caller may act on, for [errors.Is] and
@@ -83,6 +85,7 @@ func words(err error) string {
 		holepunch.ErrNoHairpin,
 		holepunch.ErrNoCandidate,
 		holepunch.ErrBusy,
+		holepunch.ErrNoSocket,
 		holepunch.ErrHandshake,
 		holepunch.ErrNoConnection,
 	} {
@@ -91,6 +94,23 @@ func words(err error) string {
 		}
 	}
 	return ""
+}
+
+// noPart is the status by which a host refuses an OFFER that it cannot take part in.
+func noPart(err error) pb.Status {
+	if errors.Is(err, holepunch.ErrNoSocket) {
+		return pb.Status_BUSY
+	}
+	return pb.Status_NO_ADDRESS
+}
+
+// openPort is [tcpport.Open] with the reason for which there is no port.
+func openPort() (*tcpport.Port, error) {
+	p, err := tcpport.Open()
+	if errors.Is(err, tcpport.ErrShort) {
+		err = fmt.Errorf("%w: %w", holepunch.ErrNoSocket, err)
+	}
+	return p, err
 }
 
 // isImpossible tells a failure that the two NATs are the reason of, before any SYN.

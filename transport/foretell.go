@@ -25,7 +25,7 @@ func foretells(b stun.Behaviour) bool {
 // the NAT preserves them. Those in sequence follow: until then the warm port's address says
 // where the host is. All is for IPv4 only.
 func (s *stance) takeFresh() error {
-	fresh, err := tcpport.Open()
+	fresh, err := openPort()
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func informs(c holepunch.Candidate) bool { return c.Kind == pb.Candidate_REFLEXI
 // returns its external address: what comes next in sequence is for the peer. A server
 // that sees another IP address than the port has is not believed.
 func (t *Transport) lastMapping(ctx context.Context, reflexive []netip.AddrPort, budget *holepunch.Budget) (netip.AddrPort, error) {
-	port, err := tcpport.Open()
+	port, err := openPort()
 	if err != nil {
 		return netip.AddrPort{}, err
 	}

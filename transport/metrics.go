@@ -81,6 +81,7 @@ var reasonLabels = map[holepunch.Reason]string{
 	holepunch.ErrNoCandidate:   "no_candidate",
 	holepunch.ErrBusy:          "busy",
 	holepunch.ErrDeclined:      "declined",
+	holepunch.ErrNoSocket:      "no_socket",
 	holepunch.ErrNoConnection:  "no_connection",
 	holepunch.ErrHandshake:     "handshake",
 	holepunch.ErrUnpredictable: "unpredictable",

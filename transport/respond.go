@@ -122,7 +122,7 @@ func (t *Transport) punchAsResponder(ctx context.Context, a *attempt, offer *hol
 	defer cancel()
 	var err error
 	if a.own, err = t.takeStance(ctx, a.h, a.peer, l.port); err != nil {
-		offer.Refuse(pb.Status_NO_ADDRESS, words(err))
+		offer.Refuse(noPart(err), words(err))
 		return err
 	}
 	defer a.release()

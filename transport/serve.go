@@ -38,7 +38,7 @@ func (a *attempt) accept(ctx context.Context, theirs holepunch.Terms) error {
 	}
 	// After that, for what cannot work is refused without delay.
 	if err := a.t.foretell(ctx, a.own, a.budget)(); err != nil {
-		a.signal.Refuse(pb.Status_NO_ADDRESS, words(err))
+		a.signal.Refuse(noPart(err), words(err))
 		return err
 	}
 	answer := a.own.terms
@@ -72,7 +72,7 @@ func (a *attempt) restart(ctx context.Context, l *listener, n holepunch.News) er
 	a.own.release()
 	own, err := a.t.takeStance(ctx, a.h, a.peer, l.port)
 	if err != nil {
-		a.signal.Refuse(pb.Status_NO_ADDRESS, words(err))
+		a.signal.Refuse(noPart(err), words(err))
 		return err
 	}
 	a.own = own

@@ -2,11 +2,8 @@ package transport
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -98,7 +95,7 @@ type asked struct {
 }
 
 func (t *Transport) newWarmPort(servers []string, peers func(port uint16) []source, moved func()) (*warmPort, error) {
-	port, err := tcpport.Open()
+	port, err := openPort()
 	if err != nil {
 		return nil, err
 	}
@@ -340,23 +337,6 @@ func (w *warmPort) stopRetry() {
 		w.retry.Stop()
 		w.retry = nil
 	}
-}
-
-// failure is the reason why nobody told the port's address.
-func (w *warmPort) failure() error {
-	var errs []error
-	for _, a := range w.asked {
-		errs = append(errs, a.err)
-	}
-	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	reason := ErrNoReflexiveAddress
-	if len(w.servers) == 0 {
-		reason = ErrNoSTUNServer
-	}
-	if len(errs) == 0 {
-		return fmt.Errorf("%w: none is connected that listens on TCP", reason)
-	}
-	return fmt.Errorf("%w: %w", reason, errors.Join(errs...))
 }
 
 // cool lets go of everybody.

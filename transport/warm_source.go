@@ -7,10 +7,12 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	manet "github.com/multiformats/go-multiaddr/net"
 
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
@@ -210,3 +212,23 @@ func (d lingerless) DialContext(ctx context.Context, network, address string) (n
 
 // has tells whether a, the target of an OFFER, is the port.
 func (w *warmPort) has(a netip.AddrPort) bool { return a.Port() == w.Number() }
+
+// failure is the reason why nobody told the port's address.
+func (w *warmPort) failure() error {
+	var errs []error
+	for _, a := range w.asked {
+		errs = append(errs, a.err)
+	}
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	var reason error = ErrNoReflexiveAddress
+	if len(w.servers) == 0 {
+		reason = ErrNoSTUNServer
+	}
+	if errors.Is(errors.Join(errs...), tcpport.ErrShort) {
+		reason = holepunch.ErrNoSocket // nobody was asked
+	}
+	if len(errs) == 0 {
+		return fmt.Errorf("%w: none is connected that listens on TCP", reason)
+	}
+	return fmt.Errorf("%w: %w", reason, errors.Join(errs...))
+}

@@ -28,6 +28,10 @@ var ErrTupleTaken = errors.New("a connection between the same two ports exists a
 // already.
 var ErrPortInUse = errors.New("another program listens on this port")
 
+// ErrShort is returned where the system has no socket to give, so that nothing was sent: the
+// process is short of file descriptors, or the host of local ports or memory.
+var ErrShort = errors.New("the system is short of file descriptors, local ports or memory")
+
 // bindAttempts is how often Open looks for a number that is free for IPv4 and
 // for IPv6. The kernel picks it for IPv4 among some 28,000, so that a second
 // try is rare.
@@ -44,7 +48,7 @@ type Port struct {
 
 // Open binds a port that the kernel chooses and starts to listen on it. The
 // error matches [errors.ErrUnsupported] on systems where a port cannot be
-// shared.
+// shared, and [ErrShort] where there is none.
 func Open() (*Port, error) {
 	var err error
 	for range bindAttempts {
@@ -56,7 +60,15 @@ func Open() (*Port, error) {
 			break
 		}
 	}
-	return nil, fmt.Errorf("tcpport: bind a shared port: %w", err)
+	return nil, fmt.Errorf("tcpport: bind a shared port: %w", shortage(err))
+}
+
+// shortage adds ErrShort to what the kernel says to a bind of any port, if that is why it fails.
+func shortage(err error) error {
+	if isShort(err) || isPortInUse(err) {
+		return fmt.Errorf("%w: %w", ErrShort, err)
+	}
+	return err
 }
 
 // OpenNumber is [Open] for a port that a person chose; 0 leaves the choice to the
@@ -98,7 +110,7 @@ func openAlone(number uint16) (*Port, error) {
 func OpenIPv4() (*Port, error) {
 	p, err := open(0, false)
 	if err != nil {
-		return nil, fmt.Errorf("tcpport: bind a shared port: %w", err)
+		return nil, fmt.Errorf("tcpport: bind a shared port: %w", shortage(err))
 	}
 	return p, nil
 }
@@ -158,8 +170,8 @@ func (p *Port) Number() uint16 { return p.number }
 // Connect opens a connection from the port to remote. It returns when the
 // connection is established, when the attempt fails by itself, or when ctx
 // ends; the socket of an attempt that ctx ended is closed. The error is the
-// kernel's, as a [*net.OpError], and matches [ErrTupleTaken] if that is its
-// meaning.
+// kernel's, as a [*net.OpError], and matches [ErrTupleTaken] or [ErrShort] if that is
+// its meaning.
 func (p *Port) Connect(ctx context.Context, remote netip.AddrPort) (*net.TCPConn, error) {
 	c, err := p.DialContext(ctx, "tcp", remote.String())
 	if err != nil {
@@ -217,8 +229,11 @@ func (p *Port) dial(ctx context.Context, network, address string) (*net.TCPConn,
 	defer connecting.Add(-1)
 	c, err := d.DialContext(ctx, network, address)
 	if err != nil {
-		if isTupleTaken(err) {
+		switch {
+		case isTupleTaken(err):
 			err = fmt.Errorf("%w: %w", ErrTupleTaken, err)
+		case isShort(err):
+			err = fmt.Errorf("%w: %w", ErrShort, err)
 		}
 		return nil, err
 	}

@@ -18,3 +18,5 @@ func isTupleTaken(error) bool { return false }
 func isRefused(error) bool { return false }
 
 func isPortInUse(error) bool { return false }
+
+func isShort(error) bool { return false }

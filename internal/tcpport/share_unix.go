@@ -24,3 +24,7 @@ func share(_, _ string, c syscall.RawConn) error {
 func isRefused(err error) bool { return errors.Is(err, unix.ECONNREFUSED) }
 
 func isPortInUse(err error) bool { return errors.Is(err, unix.EADDRINUSE) }
+
+func isShort(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
+}

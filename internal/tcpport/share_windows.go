@@ -23,3 +23,7 @@ func isTupleTaken(err error) bool { return errors.Is(err, windows.WSAEADDRINUSE)
 func isRefused(err error) bool { return errors.Is(err, windows.WSAECONNREFUSED) }
 
 func isPortInUse(err error) bool { return errors.Is(err, windows.WSAEADDRINUSE) }
+
+func isShort(err error) bool {
+	return errors.Is(err, windows.WSAEMFILE) || errors.Is(err, windows.WSAENOBUFS)
+}

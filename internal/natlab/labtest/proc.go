@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -127,6 +128,10 @@ func (p *Proc) Next(t testing.TB, v any) {
 	}
 }
 
+// Events is what [Proc.Next] reads from, for who listens to several children. It is closed at the
+// end of the child's output.
+func (p *Proc) Events() <-chan json.RawMessage { return p.events }
+
 // Send sends a value to the child, which reads it with [Child.Receive].
 func (p *Proc) Send(t testing.TB, v any) {
 	t.Helper()
@@ -152,6 +157,15 @@ func (p *Proc) Wait(t testing.TB) error {
 // Kill ends the child as a crash would, and waits until it is gone.
 func (p *Proc) Kill() {
 	_ = p.cmd.Process.Kill() // it may have ended
+	<-p.exited
+}
+
+// Hold makes the child stand still for a time; see [natlab.Hold].
+func (p *Proc) Hold(d time.Duration) error { return natlab.Hold(p.cmd.Process, d) }
+
+// Abort has the child write what all its goroutines do to the test's log, and end.
+func (p *Proc) Abort() {
+	_ = p.cmd.Process.Signal(syscall.SIGQUIT) // it may have ended
 	<-p.exited
 }
 

@@ -1,0 +1,57 @@
+package soak
+
+import (
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+)
+
+// A command is what the test asks of a child process: to "work" and to "rest", to take a "sample",
+// to show its "stacks", and to be short of file descriptors and no longer, "few files" and "many files".
+type command struct {
+	Do   string
+	Base int `json:",omitempty"` // of "sample": as many goroutines as it is expected to have
+}
+
+// A report is what a child tells: the end of a punch or of a round as they come, and one
+// answer to each command.
+type report struct {
+	Ready bool   `json:",omitempty"`
+	Punch *punch `json:",omitempty"`
+	Round *round `json:",omitempty"`
+
+	Did    string  `json:",omitempty"` // the command
+	Err    string  `json:",omitempty"`
+	Sample *sample `json:",omitempty"`
+	Text   string  `json:",omitempty"`
+}
+
+// A punch is a transport.EvtPunchFinished.
+type punch struct {
+	Initiator bool
+	Reason    holepunch.Reason
+	Err       string
+	Took      time.Duration
+}
+
+// A round is what came of dialling a peer once.
+type round struct {
+	Peer, Relay peer.ID
+	Began       time.Time
+	Ended       time.Time
+
+	Unrelayed string // why there was no relayed connection, and so no more of the round
+	Tries     []try
+	Transfers []transfer
+	Lost      string // why the stream that was held on the relayed connection is none any more
+}
+
+// A try is a call of transport.DirectConnect.
+type try struct {
+	Direct bool
+	Reason holepunch.Reason
+	Err    string
+	Took   time.Duration
+}
