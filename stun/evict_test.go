@@ -27,22 +27,20 @@ func TestEvict(t *testing.T) {
 	for name, tt := range map[string]struct {
 		from     func(i int) netip.Addr
 		asked    time.Duration // before the newcomer comes; never: they have not
-		age      time.Duration // of those who never asked
 		newcomer string
 		want     bool
 	}{
-		"four networks":                         {fewNetworks, 0, 0, "198.51.100.1", true},
-		"four networks, one of them":            {fewNetworks, 0, 0, "46.0.3.200", false},
-		"a /48":                                 {oneSite, 0, 0, "2001:db8:2::1", true},
-		"a /48, another family":                 {oneSite, 0, 0, "198.51.100.1", true},
-		"a /48, the same":                       {oneSite, 0, 0, "2001:db8:1:ffff::1", false},
-		"a network each":                        {manyNetworks, 0, 0, "198.51.100.1", false},
-		"a network each, asked in time":         {manyNetworks, 30 * time.Second, 0, "198.51.100.1", false},
-		"a network each, silent":                {manyNetworks, 46 * time.Second, 0, "198.51.100.1", true},
-		"a network each, just connected":        {manyNetworks, never, 2 * time.Second, "198.51.100.1", false},
-		"a network each, connected a while ago": {manyNetworks, never, 3 * time.Second, "198.51.100.1", true},
-		"a carrier and others":                  {carrier, 30 * time.Second, 0, "198.51.100.1", true},
-		"a carrier and others, the carrier's":   {carrier, 30 * time.Second, 0, "46.0.0.9", false},
+		"four networks":                       {fewNetworks, 0, "198.51.100.1", true},
+		"four networks, one of them":          {fewNetworks, 0, "46.0.3.200", false},
+		"a /48":                               {oneSite, 0, "2001:db8:2::1", true},
+		"a /48, another family":               {oneSite, 0, "198.51.100.1", true},
+		"a /48, the same":                     {oneSite, 0, "2001:db8:1:ffff::1", false},
+		"a network each":                      {manyNetworks, 0, "198.51.100.1", false},
+		"a network each, asked in time":       {manyNetworks, 30 * time.Second, "198.51.100.1", false},
+		"a network each, silent":              {manyNetworks, 46 * time.Second, "198.51.100.1", true},
+		"a network each, have not asked":      {manyNetworks, never, "198.51.100.1", true},
+		"a carrier and others":                {carrier, 30 * time.Second, "198.51.100.1", true},
+		"a carrier and others, the carrier's": {carrier, 30 * time.Second, "46.0.0.9", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := NewServer(nil)
@@ -57,9 +55,8 @@ func TestEvict(t *testing.T) {
 					t.Fatalf("connection %d was refused", i)
 				}
 			}
-			now = now.Add(max(tt.asked, 0) + tt.age)
+			now = now.Add(max(tt.asked, 0))
 			c := newServerConn(s, nil, netip.AddrPortFrom(netip.MustParseAddr(tt.newcomer), 1))
-			c.begin(now, s.cfg.RequestTimeout)
 			evicted, ok := table.add(c, now)
 			if ok != tt.want || (evicted != nil) != tt.want || len(table.conns) != size {
 				t.Errorf("let in: %v, want %v; evicted %v; %d connections", ok, tt.want, evicted, len(table.conns))
@@ -77,7 +74,9 @@ func TestEvictEndsAtEquality(t *testing.T) {
 	s := NewServer(nil)
 	table := newConnTable(64, 64)
 	conn := func(network byte) *serverConn {
-		return newServerConn(s, nil, netip.AddrPortFrom(netip.AddrFrom4([4]byte{46, 0, network, 1}), 1))
+		c := newServerConn(s, nil, netip.AddrPortFrom(netip.AddrFrom4([4]byte{46, 0, network, 1}), 1))
+		c.begin(s.begun, s.cfg.IdleTimeout)
+		return c
 	}
 	for range 64 {
 		table.add(conn(0), s.begun)
@@ -93,27 +92,63 @@ func TestEvictEndsAtEquality(t *testing.T) {
 	}
 }
 
-// TestEvictPrefersTheSilent: who is silent goes before a network that has many.
-func TestEvictPrefersTheSilent(t *testing.T) {
-	s := NewServer(nil)
-	table, now := newConnTable(64, 64), s.begun
-	for i := range byte(64) {
-		network := byte(0)
-		if i%2 == 1 {
-			network = i
-		}
-		c := newServerConn(s, nil, netip.AddrPortFrom(netip.AddrFrom4([4]byte{46, 0, network, 1}), 1))
-		if network == 0 {
-			c.begin(now.Add(3*time.Second), s.cfg.IdleTimeout)
-		}
-		table.add(c, now)
+// TestEvictOrder: who is silent, or has yet to ask, goes before a network that has many.
+func TestEvictOrder(t *testing.T) {
+	for name, tt := range map[string]struct {
+		others time.Duration // since when they have not asked, of 5 s
+		want   string        // the network of those evicted
+	}{
+		"silent":        {3 * time.Second, "46.1.0.0/16"},
+		"yet to ask":    {time.Second, "46.1.0.0/16"},
+		"a few of them": {0, "46.0.0.0/16"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := NewServer(nil)
+			table, now := newConnTable(256, 256), s.begun
+			for i := range 256 {
+				ip, limit := netip.AddrFrom4([4]byte{46, 0, 0, 1}), s.cfg.IdleTimeout
+				if i%2 == 1 && (tt.others > 0 || i < 3) {
+					ip, limit = netip.AddrFrom4([4]byte{46, 1, byte(i), 1}), s.cfg.RequestTimeout
+				}
+				c := newServerConn(s, nil, netip.AddrPortFrom(ip, uint16(1+i)))
+				c.begin(now, limit)
+				table.add(c, now)
+			}
+			now = now.Add(tt.others)
+			for range 8 {
+				c := newServerConn(s, nil, netip.MustParseAddrPort("198.51.100.1:1"))
+				c.begin(now, s.cfg.IdleTimeout)
+				evicted, ok := table.add(c, now)
+				if !ok || !netip.MustParsePrefix(tt.want).Contains(evicted.client.Addr()) {
+					t.Errorf("let in: %v, evicted %v, want one of %s", ok, evicted, tt.want)
+				}
+			}
+		})
 	}
-	now = now.Add(3 * time.Second)
-	for range 8 {
-		c := newServerConn(s, nil, netip.MustParseAddrPort("198.51.100.1:1"))
-		c.begin(now, s.cfg.IdleTimeout)
-		if evicted, ok := table.add(c, now); !ok || networkKey(evicted.client.Addr()).String() == "46.0.0.0/24" {
-			t.Errorf("let in: %v, evicted %v", ok, evicted)
+}
+
+// TestEvictInTurn: where connections only come, each stays until nearly all that were
+// there before it are gone.
+func TestEvictInTurn(t *testing.T) {
+	const size = 1024
+	s := NewServer(nil)
+	table, now := newConnTable(size, 1), s.begun
+	came := make(map[*serverConn]int)
+	var early int
+	for i := range 8 * size {
+		c := newServerConn(s, nil, netip.AddrPortFrom(netip.AddrFrom4([4]byte{46, byte(i >> 8), byte(i), 1}), 1))
+		now = now.Add(100 * time.Microsecond)
+		c.begin(now, s.cfg.RequestTimeout)
+		came[c] = i
+		evicted, ok := table.add(c, now)
+		if !ok {
+			t.Fatalf("connection %d was refused", i)
 		}
+		if evicted != nil && i-came[evicted] < size/2 {
+			early++
+		}
+	}
+	if early > size/32 {
+		t.Errorf("%d of %d were evicted within %d others", early, 7*size, size/2)
 	}
 }

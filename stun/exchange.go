@@ -68,6 +68,7 @@ func (x *exchange) serveRequest() bool {
 		return false
 	}
 	b := x.answer(x.connectBack)
+	x.forget()
 	if b == nil {
 		return true
 	}

@@ -37,6 +37,17 @@ func (r *responder) setClient(addr, other netip.AddrPort) {
 	}
 }
 
+// keptAttributes is how many attributes of a request the responder keeps room for. A request
+// has few; with 507, which fit into 2 KiB, the room for them takes 20 kB.
+const keptAttributes = 16
+
+// forget gives up the room that an extraordinary request took. The response stays.
+func (r *responder) forget() {
+	if cap(r.req.Attributes) > keptAttributes {
+		r.req.Attributes, r.unknown = nil, nil
+	}
+}
+
 func appendIP(b []byte, ip netip.Addr) []byte {
 	a := ip.As16() // pion/stun knows an IPv4 address in it
 	return append(b, a[:]...)

@@ -137,9 +137,11 @@ func TestServerConnBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, l := servePipes(t, &stun.ServerConfig{MaxConns: 3, MaxConnsPerClient: 2})
 		open := l.dial(t, "192.0.2.1:1")
+		exchange(t, open)
 		exchange(t, l.dial(t, "192.0.2.1:2"))
 		wantClosed(t, l.dial(t, "192.0.2.1:3"), 0) // The client's bound.
 		exchange(t, l.dial(t, "192.0.2.2:1"))
+		synctest.Wait()                            // The server has nothing to wait for.
 		wantClosed(t, l.dial(t, "192.0.2.3:1"), 0) // The server's.
 		exchange(t, open)
 		_ = open.Close()
@@ -159,7 +161,6 @@ func TestServerConnDefaults(t *testing.T) {
 			}
 			wantClosed(t, l.dial(t, remote.String()), 0)
 		}
-		wantClosed(t, l.dial(t, "192.0.2.200:1"), 0)
 		exchange(t, l.dial(t, "198.51.100.1:1")) // another network
 	})
 }
