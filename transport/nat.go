@@ -13,9 +13,12 @@ import (
 const (
 	// natStale is how old knowledge of the NAT may become until it is sought
 	// anew: a router is seldom exchanged, and a host that moves to another network
-	// has another address there. After a search that failed or was cut off it is natRetry.
-	natStale = 30 * time.Minute
-	natRetry = time.Minute
+	// has another address there. After a search that was cut off it is natRetry, and after one
+	// that failed natFailed, doubling up to natRetry: servers restart within seconds, and
+	// behind a NAT whose ports have to be foretold no punch succeeds before.
+	natStale  = 30 * time.Minute
+	natRetry  = time.Minute
+	natFailed = 2 * time.Second
 
 	// natPatience is how long an attempt waits for knowledge that is being
 	// sought, where the warm port has shown already that it matters. The peer
@@ -31,6 +34,7 @@ type nat struct {
 	known   stun.Behaviour
 	addrs   []netip.Addr  // external ones, of the network that it is known of
 	next    time.Time     // when to seek again
+	wait    time.Duration // until then, after failures
 	seeking chan struct{} // closed when the search ends; nil if there is none
 }
 
@@ -74,12 +78,17 @@ func (n *nat) begin() bool {
 func (n *nat) end(r *stun.Report) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.next = time.Now().Add(natRetry)
-	if r != nil {
-		n.known, n.addrs = r.Behaviour, r.Addrs
+	switch {
+	case r == nil:
+		n.wait = min(max(2*n.wait, natFailed), natRetry)
+	case r.Complete:
+		n.wait = natStale
+	default:
+		n.wait = natRetry
 	}
-	if r != nil && r.Complete {
-		n.next = time.Now().Add(natStale)
+	n.next = time.Now().Add(n.wait)
+	if r != nil {
+		n.known, n.addrs, n.wait = r.Behaviour, r.Addrs, 0
 	}
 	close(n.seeking)
 	n.seeking = nil

@@ -38,13 +38,15 @@ func measure(base int) *sample {
 	for end := time.Now().Add(settleTime / 3); base > 0 && runtime.NumGoroutine() > base && time.Now().Before(end); {
 		time.Sleep(settleCheck)
 	}
-	// What finalizers let go of is collected by the second.
+	s := &sample{Goroutines: runtime.NumGoroutine(), Files: openFiles()}
+	s.Sockets, s.Orphans = sockets()
+	// After that: a finalizer closes a socket that was lost. What finalizers let go of is collected
+	// by the second.
 	runtime.GC()
 	debug.FreeOSMemory()
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
-	s := &sample{Goroutines: runtime.NumGoroutine(), Files: openFiles(), Heap: mem.HeapAlloc}
-	s.Sockets, s.Orphans = sockets()
+	s.Heap = mem.HeapAlloc
 	return s
 }
 

@@ -13,12 +13,15 @@ import (
 )
 
 var (
-	soakTime = flag.Duration("soak", 12*time.Second, "how long the peers punch under faults")
+	soakTime = flag.Duration("soak", 8*time.Second, "how long the peers punch under faults")
 	seedFlag = flag.Uint64("seed", 0, "of the faults; 0 for one by chance")
 	tableTo  = flag.String("table", "", "file for the tables, in Markdown")
 )
 
 const (
+	// fewPeers are in a soak that is short.
+	fewPeers = 4
+
 	// quietEvery is how long the peers work between two samples, unless the soak is short.
 	quietEvery = time.Minute
 
@@ -51,7 +54,11 @@ func TestSoak(t *testing.T) {
 		seed = rand.Uint64()>>1 + 1
 	}
 	t.Logf("-seed %d", seed)
-	s := newStage(t, seed)
+	with := nats
+	if *soakTime < quietEvery {
+		with = nats[:fewPeers]
+	}
+	s := newStage(t, seed, with)
 	defer func() { s.show(t) }()
 	for _, st := range s.all() {
 		s.start(t, st)

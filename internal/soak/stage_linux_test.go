@@ -65,7 +65,7 @@ type stage struct {
 	tally  *tally
 }
 
-func newStage(t *testing.T, seed uint64) *stage {
+func newStage(t *testing.T, seed uint64, nats []string) *stage {
 	s := &stage{lab: labtest.New(t, natlab.Config{Seed: seed}), tally: newTally()}
 	var infos []peer.AddrInfo
 	for _, name := range []string{"relay north", "relay south"} {
