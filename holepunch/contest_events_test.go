@@ -176,6 +176,7 @@ var lineEvents = []struct {
 			s.lines[i].end[side] = closed
 			if wanted {
 				s.lines[i].end[side] = held
+				m.leaveSilent(s, side)
 			} else if ok {
 				m.lose(s, side, i)
 			}
@@ -193,6 +194,18 @@ var lineEvents = []struct {
 			return side == initiator && !m.lines[i].stranger && !l.dead && l.end != [2]phase{closed, closed}
 		},
 	},
+}
+
+// leaveSilent ends the handshakes on strangers' connections on which nothing was heard. All are silent for
+// the contests, which only the connections' names are real of.
+func (m *model) leaveSilent(s *state, side sideOf) {
+	for _, c := range s.k[side].silent() {
+		if i := m.number(side, c); side == responder && s.lines[i].end[side] == begun {
+			m.lose(s, side, i)
+			s.k[side].leave(c)
+			s.lines[i].end[side] = failed
+		}
+	}
 }
 
 // hears tells whether an end that is in a phase can read a message.

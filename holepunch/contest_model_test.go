@@ -123,6 +123,7 @@ func (s *state) clone() *state {
 	for i := range c.k {
 		k := &c.k[i]
 		k.queue, k.shaking, k.asking = slices.Clone(k.queue), slices.Clone(k.shaking), slices.Clone(k.asking)
+		k.strangers = slices.Clone(k.strangers)
 	}
 	return &c
 }
