@@ -19,19 +19,20 @@ const (
 	// left is for the answer to the second.
 	callbackTime = 1900 * time.Millisecond
 
-	// maxCallbacks is how many connects may be under way, each with a socket.
-	// When none is answered that allows 130 a second, four times of what
-	// maxPerWindow allows.
-	maxCallbacks = 256
+	// maxCallbacks is how many connects may be under way, each with a socket, 4 MB in all.
+	// When none is answered that allows 540 a second.
+	maxCallbacks = 1024
 
 	// callbackWindow is the time in which one client may ask as often as
-	// maxPerClient says, and all together as often as maxPerWindow says. A host
-	// that discovers its NAT asks for three, and ten hosts in a minute behind one
-	// address of a carrier would be many. All together make 67 SYNs a second at
-	// most, which is 4 kB.
+	// maxPerClient says, a network as often as maxPerNetwork, and all together as often
+	// as maxPerWindow. A host that discovers its NAT asks for three: ten hosts in a minute
+	// behind one address of a carrier would be many, and ten such addresses next to
+	// each other. All together make 667 SYNs a second at most, which is 40 kB and 3 % of
+	// a core; and who wants to leave nothing for the others needs 67 networks for it.
 	callbackWindow = time.Minute
 	maxPerClient   = 30
-	maxPerWindow   = 2000
+	maxPerNetwork  = 300
+	maxPerWindow   = 20000
 )
 
 // callbacks is a server's connecting back.
@@ -40,8 +41,8 @@ type callbacks struct {
 	cancel context.CancelFunc
 
 	mu       sync.Mutex
-	begun    time.Time // of the window
-	asked    map[netip.Prefix]int
+	begun    time.Time            // of the window
+	asked    map[netip.Prefix]int // by clients, and by networks
 	total    int
 	underWay int
 	silent   map[netip.Addr]*tcpport.SilentPort // by local address; nil if there cannot be one
@@ -75,11 +76,13 @@ func (b *callbacks) begin(client netip.Addr, now time.Time) bool {
 	if now.Sub(b.begun) >= callbackWindow {
 		b.begun, b.total, b.asked = now, 0, make(map[netip.Prefix]int)
 	}
-	key := clientKey(client)
-	if b.closed || b.underWay >= maxCallbacks || b.total >= maxPerWindow || b.asked[key] >= maxPerClient {
+	key, network := clientKey(client), networkKey(client)
+	if b.closed || b.underWay >= maxCallbacks || b.total >= maxPerWindow ||
+		b.asked[key] >= maxPerClient || b.asked[network] >= maxPerNetwork {
 		return false
 	}
 	b.asked[key]++
+	b.asked[network]++
 	b.total++
 	b.underWay++
 	return true

@@ -164,22 +164,38 @@ func TestCallbackQuota(t *testing.T) {
 		if got := ask(v6, 20) + ask(v6.Next(), 20); got != stun.MaxPerClient {
 			t.Errorf("%d of one /64, want %d", got, stun.MaxPerClient)
 		}
+		site := 0
+		for i := range byte(100) { // of another /48
+			site += ask(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 1, 0, i, 15: 1}), stun.MaxPerClient)
+		}
+		if site != stun.MaxPerNetwork {
+			t.Errorf("%d of one /48, want %d", site, stun.MaxPerNetwork)
+		}
 		time.Sleep(stun.CallbackWindow)
 		if got := ask(client, 100); got != stun.MaxPerClient {
 			t.Errorf("%d a window later, want %d", got, stun.MaxPerClient)
 		}
-		total := stun.MaxPerClient
+		network := stun.MaxPerClient
 		for range 100 {
 			client = client.Next()
-			total += ask(client, stun.MaxPerClient)
+			network += ask(client, stun.MaxPerClient)
+		}
+		if network != stun.MaxPerNetwork {
+			t.Errorf("%d of one /24, want %d", network, stun.MaxPerNetwork)
+		}
+		// far away is the nth client in a network of its own.
+		far := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{47, byte(n >> 8), byte(n), 1}) }
+		total := network
+		for i := range 1000 {
+			total += ask(far(i), stun.MaxPerClient)
 		}
 		if total != stun.MaxPerWindow {
 			t.Errorf("%d of all clients, want %d", total, stun.MaxPerWindow)
 		}
 		time.Sleep(stun.CallbackWindow)
 		underWay := 0
-		for range stun.MaxCallbacks + 10 {
-			if client = client.Next(); b.Begin(client, time.Now()) {
+		for i := range stun.MaxCallbacks + 10 {
+			if b.Begin(far(i), time.Now()) {
 				underWay++
 			}
 		}

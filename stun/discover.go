@@ -85,7 +85,7 @@ func Discover(ctx context.Context, servers []string) (*Report, error) {
 			}
 		}
 		r.NAT = Known(best.sighting().translated())
-		try(ctx, best, r.Addrs, &o)
+		try(ctx, best, r.Addrs, agreed, &o)
 		r.Complete = ctx.Err() == nil
 	}
 	// Who has not answered yet may, and else it should be known over what.

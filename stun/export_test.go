@@ -33,6 +33,7 @@ const (
 	Connected      = connected
 	Refused        = refused
 	MaxPerClient   = maxPerClient
+	MaxPerNetwork  = maxPerNetwork
 	MaxPerWindow   = maxPerWindow
 	MaxCallbacks   = maxCallbacks
 	CallbackWindow = callbackWindow

@@ -96,6 +96,8 @@ func discoverRole(c *labtest.Child) error {
 
 // discoverLab is a server in public and a host behind a NAT.
 type discoverLab struct {
+	lab    *natlab.Lab
+	ipv6   bool
 	home   *natlab.Site
 	host   *natlab.Host
 	server [2]netip.AddrPort
@@ -120,27 +122,28 @@ func newDiscoverLab(t *testing.T, nat string) *discoverLab {
 // the NAT there is IPv6 besides, behind a firewall.
 func newHome(t *testing.T, nat string) (l *discoverLab, server *natlab.Host) {
 	t.Helper()
-	lab := labtest.New(t, natlab.Config{Seed: 1})
-	nat, ipv6 := strings.CutPrefix(nat, "6 ")
-	add := func(name, nat string) (*natlab.Site, *natlab.Host) {
-		b, err := natlab.ParseBehaviour(nat)
-		if err != nil {
-			t.Fatal(err)
-		}
-		site, err := lab.AddSite(natlab.SiteConfig{Name: name, NAT: b, Delay: 5 * time.Millisecond, IPv6: ipv6})
-		if err != nil {
-			t.Fatal(err)
-		}
-		host, err := site.AddHost(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return site, host
-	}
-	_, server = add("server", "public")
-	l = new(discoverLab)
-	l.home, l.host = add("home", nat)
+	l = &discoverLab{lab: labtest.New(t, natlab.Config{Seed: 1})}
+	nat, l.ipv6 = strings.CutPrefix(nat, "6 ")
+	_, server = l.add(t, "server", "public")
+	l.home, l.host = l.add(t, "home", nat)
 	return l, server
+}
+
+func (l *discoverLab) add(t *testing.T, name, nat string) (*natlab.Site, *natlab.Host) {
+	t.Helper()
+	b, err := natlab.ParseBehaviour(nat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	site, err := l.lab.AddSite(natlab.SiteConfig{Name: name, NAT: b, Delay: 5 * time.Millisecond, IPv6: l.ipv6})
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, err := site.AddHost(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return site, host
 }
 
 func (l *discoverLab) discover(t *testing.T, servers ...string) discovered {

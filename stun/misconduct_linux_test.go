@@ -2,6 +2,7 @@ package stun_test
 
 import (
 	"cmp"
+	"encoding/binary"
 	"io"
 	"net"
 	"net/netip"
@@ -23,6 +24,9 @@ type strange struct {
 	At  netip.AddrPort
 	Lie netip.AddrPort // what it claims to see; the zero AddrPort, or port 0, for the truth
 	How string         // "": over TCP; "udp": over UDP only; "echo": it is no STUN server; "late": in 2 s
+
+	Other  netip.AddrPort // its OTHER-ADDRESS, if valid
+	Silent uint16         // its CONNECT-BACK has this silent port, if it is not 0, and says connected
 }
 
 func strangeRole(c *labtest.Child) error {
@@ -84,7 +88,14 @@ func (s strange) serve(nc net.Conn) {
 			&pion.XORMappedAddress{IP: mapped.Addr().Unmap().AsSlice(), Port: int(mapped.Port())}}
 		if s.How == "late" {
 			time.Sleep(2 * time.Second)
-			setters = append(setters, &pion.OtherAddress{IP: net.IPv4(46, 0, 88, 1), Port: 3479})
+			s.Other = netip.MustParseAddrPort("46.0.88.1:3479")
+		}
+		if s.Other.IsValid() {
+			setters = append(setters, &pion.OtherAddress{IP: s.Other.Addr().AsSlice(), Port: int(s.Other.Port())})
+		}
+		if asked, err := req.Get(stun.AttrConnectBack); err == nil && s.Silent > 0 {
+			back := binary.BigEndian.AppendUint16([]byte{asked[0], byte(stun.Connected)}, s.Silent)
+			setters = append(setters, pion.RawAttribute{Type: stun.AttrConnectBack, Value: back})
 		}
 		resp, err := pion.Build(setters...)
 		if err != nil {

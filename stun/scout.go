@@ -24,8 +24,8 @@ const (
 	surveyGrace = 1500 * time.Millisecond
 
 	// maxAlternates bounds what OTHER-ADDRESSes may add to the servers that the
-	// caller names: three for each of four.
-	maxAlternates = 12
+	// caller names: three endpoints for each of two, of which two may be anybody's.
+	maxAlternates = 6
 )
 
 // A scout asks all servers, side by side, from one port.
@@ -162,11 +162,18 @@ func (s *scout) take(c *contact) (hasOther bool) {
 	if c.err != nil {
 		return false
 	}
-	if !admissibleOther(c.addr, c.answer.other) {
+	if !admissibleOther(c.addr, c.answer.other) || s.own(c.answer.other.Addr()) {
 		c.answer.other = netip.AddrPort{}
 	}
 	r.Mapped, r.ConnectsBack, r.Other = c.answer.mapped, c.answer.back != nil, c.answer.other
 	return r.Other.IsValid()
+}
+
+// own reports whether addr is this host's, or its NAT's, by all that is known yet.
+func (s *scout) own(addr netip.Addr) bool {
+	return slices.ContainsFunc(s.contacts, func(c *contact) bool {
+		return addr == c.answer.mapped.Addr() || addr == c.conn.LocalAddr().Addr()
+	})
 }
 
 // askAlternates asks a server at the endpoints that its other address makes known.
@@ -177,7 +184,7 @@ func (s *scout) askAlternates(c *contact) {
 		netip.AddrPortFrom(other.Addr(), c.addr.Port()),
 		other,
 	} {
-		if s.alternates < maxAlternates && s.claim(addr) {
+		if s.alternates < maxAlternates && addr.Port() >= minMapped && s.claim(addr) {
 			s.alternates++
 			s.pending++
 			s.asking.Go(func() {

@@ -29,8 +29,13 @@ const (
 	hairpinTime = 1500 * time.Millisecond
 
 	// hairpinJitter is the most that passes after a connect was refused, at
-	// random so that the two meet. It makes no more than some 30 of them each.
+	// random so that the two meet.
 	hairpinJitter = 100 * time.Millisecond
+
+	// hairpinTries bounds the connects of each. A SYN that is refused has gone out, and
+	// lets the other's in: two are enough, and one that crosses. Where the address is
+	// another's, as a single server can have us believe, they go there.
+	hairpinTries = 3
 )
 
 // A trial is a port for one test. Its mapping has sent to one endpoint of the
@@ -76,8 +81,9 @@ func credible(server netip.Addr, local, mapped netip.AddrPort, external []netip.
 
 // try makes fresh mappings towards a server, and a test with each. The tests wait for
 // silence, so they run side by side. What the server says of a mapping counts only at the
-// external addresses that are known: it could have us connect to anybody.
-func try(ctx context.Context, server *contact, external []netip.Addr, o *observations) {
+// external addresses that are known: it could have us connect to anybody. Where servers
+// disagree about those, nothing is sent there.
+func try(ctx context.Context, server *contact, external []netip.Addr, agreed bool, o *observations) {
 	var trials []*trial
 	var asking sync.WaitGroup
 	for failures := 0; len(trials) < freshPorts && failures < 2; {
@@ -106,7 +112,9 @@ func try(ctx context.Context, server *contact, external []netip.Addr, o *observa
 	}
 	tests := []func(){
 		func() { o.again = trials[0].again(ctx, server.addr) },
-		func() { o.hairpin = meet(ctx, trials[1], trials[2]) },
+	}
+	if agreed {
+		tests = append(tests, func() { o.hairpin = meet(ctx, trials[1], trials[2]) })
 	}
 	if server.answer.back != nil {
 		tests = append(tests,
@@ -136,10 +144,11 @@ func (t *trial) callback(ctx context.Context, f from) outcome {
 // bareSYN sends a SYN to the server's silent port, and lets it answer with a SYN of
 // its own.
 func (t *trial) bareSYN(ctx context.Context, server *contact) outcome {
-	if server.answer.back.port == 0 {
+	silent := server.answer.back.port
+	if silent < minMapped { // none, or a service
 		return notDone
 	}
-	syn, err := t.port.Begin(netip.AddrPortFrom(server.addr.Addr(), server.answer.back.port))
+	syn, err := t.port.Begin(netip.AddrPortFrom(server.addr.Addr(), silent))
 	if err != nil {
 		return notDone
 	}
@@ -167,8 +176,8 @@ func (t *trial) again(ctx context.Context, server netip.AddrPort) Fact {
 
 // meet lets two ports connect to each other at their mappings.
 func meet(ctx context.Context, a, b *trial) Fact {
-	if !a.mapped.IsValid() || !b.mapped.IsValid() {
-		return Unknown
+	if !a.mapped.IsValid() || !b.mapped.IsValid() || a.mapped == b.mapped {
+		return Unknown // two connections to one server have two mappings
 	}
 	both, cancel := context.WithTimeout(ctx, hairpinTime)
 	defer cancel()
@@ -189,9 +198,9 @@ func meet(ctx context.Context, a, b *trial) Fact {
 	return Known(met[0] || met[1])
 }
 
-// reach connects until it succeeds or ctx ends.
+// reach connects until it succeeds, some times, or until ctx ends.
 func (t *trial) reach(ctx context.Context, remote netip.AddrPort) bool {
-	for ctx.Err() == nil {
+	for range hairpinTries {
 		c, err := t.port.Connect(ctx, remote)
 		if err == nil {
 			tcpport.Reset(c)
