@@ -140,7 +140,7 @@ func (r *Received) Refuse(status pb.Status, detail string) {
 	if r.Request {
 		m.typ = pb.Message_DONE
 	}
-	r.last(m)
+	r.bestEffort(m)
 }
 
 // Receive reads the first message of a stream that the peer opened, for which it waits
@@ -205,7 +205,7 @@ func (s *Signal) Retry(round int, own Terms) error {
 
 // More adds candidates to those of the round under way. It is best effort.
 func (s *Signal) More(cs []Candidate) {
-	s.last(&message{typ: pb.Message_CANDIDATES, terms: Terms{Candidates: cs}})
+	s.bestEffort(&message{typ: pb.Message_CANDIDATES, terms: Terms{Candidates: cs}})
 }
 
 func (s *Signal) tell(op string, m *message) error {
@@ -219,18 +219,18 @@ func (s *Signal) tell(op string, m *message) error {
 // Refuse answers an OFFER or a RETRY that will not be followed up, with the
 // reason. It is best effort.
 func (s *Signal) Refuse(status pb.Status, detail string) {
-	s.last(&message{typ: pb.Message_ANSWER, status: status, detail: detail})
+	s.bestEffort(&message{typ: pb.Message_ANSWER, status: status, detail: detail})
 }
 
 // RefuseImpossible refuses because of the two NATs, and tells what ours does,
 // so that the peer can say why.
 func (s *Signal) RefuseImpossible(own stun.Behaviour) {
-	s.last(&message{typ: pb.Message_ANSWER, status: pb.Status_IMPOSSIBLE, terms: Terms{Behaviour: own}})
+	s.bestEffort(&message{typ: pb.Message_ANSWER, status: pb.Status_IMPOSSIBLE, terms: Terms{Behaviour: own}})
 }
 
 // Cross tells the responder that the crossed pairs begin. It is best effort.
 func (s *Signal) Cross() {
-	s.write(&message{typ: pb.Message_CROSS})
+	s.bestEffort(&message{typ: pb.Message_CROSS})
 }
 
 // Done tells the peer how the attempt ended: nil for success. The initiator
@@ -258,10 +258,11 @@ func (s *Signal) Done(err error, detail string) {
 	default:
 		m.status = pb.Status_FAILED
 	}
-	s.last(m)
+	s.bestEffort(m)
 }
 
-func (s *Signal) last(m *message) {
+// bestEffort writes what nobody waits for.
+func (s *Signal) bestEffort(m *message) {
 	s.stream.SetWriteDeadline(time.Now().Add(doneTimeout))
 	s.write(m)
 }

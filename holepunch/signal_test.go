@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -310,4 +311,37 @@ func TestOfferWithoutAnswer(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestNobodyReads: a peer that reads nothing holds nobody up.
+func TestNobodyReads(t *testing.T) {
+	for name, say := range map[string]func(*Signal){
+		"CROSS":      (*Signal).Cross,
+		"CANDIDATES": func(s *Signal) { s.More(ours.Candidates) },
+		"ANSWER":     func(s *Signal) { s.Answer(0, ours) },
+		"RETRY":      func(s *Signal) { s.Retry(1, ours) },
+		"a refusal":  func(s *Signal) { s.Refuse(pb.Status_BUSY, "") },
+		"DONE":       func(s *Signal) { s.Done(nil, "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, b := net.Pipe() // no buffer
+				defer a.Close()
+				defer b.Close()
+				begin := time.Now()
+				time.AfterFunc(time.Minute, func() { b.Close() })
+				say(newSignal(a))
+				if took := time.Since(begin); took > AnswerTimeout {
+					t.Errorf("took %v", took)
+				}
+			})
+		})
+	}
+}
+
+// TestUnknownStatus: a status that a later version knows is a failure.
+func TestUnknownStatus(t *testing.T) {
+	if got := ReasonOf(&PunchError{Op: "offer", Err: &RemoteError{Status: 15}}); got != ErrNoConnection {
+		t.Errorf("got %q, want %q", got, ErrNoConnection)
+	}
 }

@@ -229,3 +229,61 @@ func (m *mute) Write(b []byte) (int, error) {
 	}
 	return m.Conn.Write(b)
 }
+
+// TestNobodyHasWhatIsNotChosen: as long as a connection is not chosen, the responder does not have it
+// secured, whatever the security protocol. The contest of package holepunch rests on that.
+func TestNobodyHasWhatIsNotChosen(t *testing.T) {
+	for name, id := range map[string]string{"Noise": noise.ID, "TLS": libp2ptls.ID} {
+		for how, agreed := range map[string]bool{"agreed on": true, "not agreed on": false} {
+			t.Run(name+"/"+how, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					_, ours := upgradeSide(t, []string{id}, nil)
+					p, theirs := upgradeSide(t, []string{id}, nil)
+					a, b := farApart()
+					defer a.Close()
+					defer b.Close()
+					served := make(chan tpt.CapableConn, 1)
+					go func() {
+						defer close(served)
+						c, err := theirs.upgrader.Upgrade(context.Background(), nil, b, network.DirInbound, "", &network.NullScope{})
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						served <- c
+					}()
+					chosen := 0
+					choose := func() error {
+						chosen++
+						time.Sleep(10 * roundTrip)
+						select {
+						case <-served:
+							t.Error("the responder has it before it is chosen")
+						default:
+						}
+						return nil
+					}
+					var c tpt.CapableConn
+					var err error
+					if agreed {
+						c, err = ours.upgradeAs(t.Context(), ours.parts.Security[0], a, p, &network.NullScope{}, choose)
+					} else {
+						conn := &choosingConn{Conn: a, rw: a, choose: choose}
+						c, err = ours.upgrader.Upgrade(t.Context(), nil, conn, network.DirOutbound, p, &network.NullScope{})
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer c.Close()
+					if s := <-served; s != nil {
+						wantHello(t, c, s)
+						s.Close()
+					}
+					if chosen != 1 {
+						t.Errorf("asked %d times", chosen)
+					}
+				})
+			})
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package transport
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// TestGlareOrders tries every order in which two peers may offer, and hear each other's OFFERs, with the counts
+// that a Transport keeps. Never are both initiators of attempts that punch at the same time, and nobody refuses an OFFER
+// unless its own can still be answered. With another rule than that of the lower peer ID, it finds
+// what goes wrong.
+func TestGlareOrders(t *testing.T) {
+	for name, tc := range map[string]struct {
+		selves [2]peer.ID // what each takes itself for
+		want   string
+	}{
+		"the lower one is the initiator": {glareIDs, ""},
+		"both give way":                  {[2]peer.ID{"z", "z"}, "both are initiators"},
+		"none gives way":                 {[2]peer.ID{"", ""}, "refused for nothing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			states, ends, wrong := glareOrders(tc.selves)
+			t.Logf("%d states, %d of them an end; %s", states, ends, wrong)
+			if !strings.Contains(wrong, tc.want) || (wrong == "") != (tc.want == "") {
+				t.Errorf("want %q", tc.want)
+			}
+		})
+	}
+}
+
+// glareOrders visits every state, and returns the shortest way to what must not be.
+func glareOrders(selves [2]peer.ID) (states, ends int, wrong string) {
+	const most = 2 // OFFERs of each peer
+	first := &glareState{selves: selves, sides: [2]*Transport{glareSide(), glareSide()}}
+	todo, seen := []*glareState{first}, map[string]bool{first.key(): true}
+	for n := 0; n < len(todo); n++ {
+		next := todo[n].next(most)
+		if len(next) == 0 {
+			ends++
+			todo[n].checkEnd()
+		}
+		for _, c := range append(next, todo[n]) {
+			if c.check(); c.wrong != "" {
+				return len(todo), ends, c.wrong + ", after\n\t" + strings.Join(c.way, "\n\t")
+			}
+			if !seen[c.key()] {
+				seen[c.key()] = true
+				todo = append(todo, c)
+			}
+		}
+	}
+	return len(todo), ends, ""
+}
+
+// An offering is what has become of an OFFER.
+type offering int
+
+const (
+	onTheWay offering = iota
+	punching          // it was answered, and both punch
+	refused           // and the refusal is on its way
+	over              // for who offered
+	gone              // for both
+)
+
+type glareOffer struct {
+	by int
+	is offering
+}
+
+type glareState struct {
+	sides  [2]*Transport
+	offers []glareOffer
+	done   [2]int // offered so far
+	selves [2]peer.ID
+	way    []string
+	wrong  string
+}
+
+var glareIDs = [2]peer.ID{"a", "b"}
+
+func glareSide() *Transport {
+	return &Transport{offering: make(map[peer.ID]int), answering: make(map[peer.ID]*answering)}
+}
+
+func (s *glareState) key() string {
+	k := fmt.Sprint(s.done)
+	for i, t := range s.sides {
+		p := glareIDs[1-i]
+		k += fmt.Sprint(t.offering[p], t.answering[p] != nil && t.answering[p].n > 0)
+	}
+	offers := slices.Clone(s.offers)
+	slices.SortFunc(offers, func(a, b glareOffer) int { return (a.by-b.by)*10 + int(a.is-b.is) })
+	return k + fmt.Sprint(offers)
+}
+
+func (s *glareState) after(what string, do func(c *glareState)) *glareState {
+	c := &glareState{offers: slices.Clone(s.offers), done: s.done, selves: s.selves, way: append(slices.Clip(s.way), what)}
+	for i, t := range s.sides {
+		c.sides[i] = &Transport{offering: maps.Clone(t.offering), answering: make(map[peer.ID]*answering)}
+		for p, a := range t.answering {
+			c.sides[i].answering[p] = &answering{n: a.n, over: make(chan struct{})}
+		}
+	}
+	do(c)
+	return c
+}
+
+// next are the states that may come next.
+func (s *glareState) next(most int) (cs []*glareState) {
+	for i := range s.sides {
+		if s.done[i] < most {
+			cs = append(cs, s.after(fmt.Sprintf("%s offers", glareIDs[i]), func(c *glareState) {
+				c.done[i]++
+				if c.sides[i].mayOffer(glareIDs[1-i]) {
+					c.offers = append(c.offers, glareOffer{by: i})
+				}
+			}))
+		}
+	}
+	for n, o := range s.offers {
+		own, other := glareIDs[o.by], glareIDs[1-o.by]
+		move := func(what string, do func(c *glareState, o *glareOffer)) {
+			cs = append(cs, s.after(what, func(c *glareState) { do(c, &c.offers[n]) }))
+		}
+		switch o.is {
+		case onTheWay:
+			move(fmt.Sprintf("%s hears an OFFER", other), func(c *glareState, o *glareOffer) {
+				if c.sides[1-o.by].mayAnswer(c.selves[1-o.by], own) {
+					o.is = punching
+					return
+				}
+				o.is = refused
+				if c.count(1-o.by, onTheWay, punching) == 0 {
+					c.wrong = fmt.Sprintf("%s is refused for nothing: %v", own, c.offers)
+				}
+			})
+			move(fmt.Sprintf("%s gives up before there is an ANSWER", own), func(c *glareState, o *glareOffer) {
+				c.sides[o.by].offered(other)
+				o.is = gone // the OFFER is on a stream that is reset
+			})
+		case punching:
+			move(fmt.Sprintf("%s's attempt is over", own), func(c *glareState, o *glareOffer) {
+				c.sides[o.by].offered(other)
+				o.is = over
+			})
+		case refused:
+			move(fmt.Sprintf("%s hears that it is refused", own), func(c *glareState, o *glareOffer) {
+				c.sides[o.by].offered(other)
+				o.is = gone
+			})
+		case over:
+			move(fmt.Sprintf("%s has heard of the end", other), func(c *glareState, o *glareOffer) {
+				c.sides[1-o.by].answered(own)
+				o.is = gone
+			})
+		}
+	}
+	return cs
+}
+
+func (s *glareState) count(by int, is ...offering) (n int) {
+	for _, o := range s.offers {
+		if o.by == by && slices.Contains(is, o.is) {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *glareState) check() {
+	if s.count(0, punching) > 0 && s.count(1, punching) > 0 {
+		s.wrong = fmt.Sprintf("both are initiators: %v", s.offers)
+	}
+}
+
+func (s *glareState) checkEnd() {
+	for i, t := range s.sides {
+		if len(t.offering) > 0 || len(t.answering) > 0 {
+			s.wrong = fmt.Sprintf("%s counts %v offered, %v answered in the end", glareIDs[i], t.offering, t.answering)
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package transport
+
+import (
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-msgio/pbio"
+	ma "github.com/multiformats/go-multiaddr"
+	"github.com/multiformats/go-varint"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+)
+
+// A hostilePeer does what a program says. The first byte is about us; see runSession. Each step is a byte, with
+// as many after it as it wants.
+type hostilePeer struct {
+	*testing.T
+	out, in net.Conn
+	program []byte
+	over    <-chan struct{} // our side has ended
+	attempt chan []byte     // of the message that we begin with
+	deaf    chan struct{}   // closed when the peer reads no more
+	once    sync.Once
+	heard   []*pb.Message
+	id      []byte // of the attempt
+	last    []byte // what was said last
+}
+
+func (p *hostilePeer) byte() (b byte) {
+	if len(p.program) > 0 {
+		b, p.program = p.program[0], p.program[1:]
+	}
+	return b
+}
+
+// The steps of a program. Every other is a message whose type it is, known or not.
+const (
+	stepRaw     = 0x20 + iota // a byte n, and n bytes
+	stepCut                   // half of a message, the rest of which does not come
+	stepEndless               // a length beyond all bounds
+	stepAgain                 // the last message once more, n times
+	stepWait                  // n tenths of a second
+	stepClose                 // no more is said
+	stepDeaf                  // no more is heard
+)
+
+// speak runs the program, and closes what it says at its end.
+func (p *hostilePeer) speak() {
+	defer p.out.Close()
+	for len(p.program) > 0 {
+		var b []byte
+		switch step := p.byte(); step {
+		case stepRaw:
+			n := min(int(p.byte()), len(p.program))
+			b, p.program = p.program[:n], p.program[n:]
+		case stepCut:
+			b = p.message(p.byte())
+			b = b[:len(b)/2]
+		case stepEndless:
+			b = append(varint.ToUvarint(1<<40), make([]byte, p.byte())...)
+		case stepAgain:
+			for range p.byte() {
+				if _, err := p.out.Write(p.last); err != nil {
+					return
+				}
+			}
+		case stepWait:
+			select {
+			case <-time.After(time.Duration(p.byte()) * time.Second / 10):
+			case <-p.over:
+				return
+			}
+		case stepClose:
+			return
+		case stepDeaf:
+			p.once.Do(func() { close(p.deaf) })
+			p.in.SetReadDeadline(time.Unix(1, 0))
+		default:
+			b = p.message(step)
+			p.last = b
+		}
+		if _, err := p.out.Write(b); err != nil {
+			return
+		}
+	}
+	<-p.over // silence, and no end
+}
+
+// message has the type in the lower bits of its step; those above say what is wrong with it.
+func (p *hostilePeer) message(step byte) []byte {
+	how, round, n := p.byte(), p.byte(), p.byte()
+	m := &pb.Message{
+		Type:      pb.Message_Type(step % 11),
+		Attempt:   p.ours(),
+		Status:    pb.Status(how >> 4),
+		Round:     uint32(round % 11),
+		Features:  []pb.Feature{pb.Feature(round >> 4 & 3), pb.Feature(round >> 6)},
+		Behaviour: &pb.Behaviour{Mapping: pb.Behaviour_Mapping(n >> 4 & 3), Ports: pb.Behaviour_Ports(n >> 6), Filtering: 3},
+	}
+	switch how & 15 {
+	case 1:
+		m.Attempt = make([]byte, 16)
+	case 2:
+		m.Attempt = m.Attempt[:5]
+	case 3:
+		m.Detail = string(make([]byte, 4000))
+	case 4:
+		m.Detail = string(make([]byte, 5000)) // too long in all
+	case 5:
+		m.Security = slices.Repeat([]string{"/noise", "", "/tls/1.0.0"}, 20)
+	}
+	for range n % 11 {
+		kind, which := p.byte(), p.byte()
+		m.Candidates = append(m.Candidates, &pb.Candidate{
+			Kind:  pb.Candidate_Kind(kind % 7),
+			Addr:  sessionAddrs[int(which)%len(sessionAddrs)],
+			Local: uint32(kind >> 6),
+		})
+	}
+	b, err := proto.Marshal(m)
+	if err != nil {
+		p.Error(err)
+	}
+	return append(varint.ToUvarint(uint64(len(b))), b...)
+}
+
+// ours is the attempt: of our OFFER, or else one of the peer's own.
+func (p *hostilePeer) ours() []byte {
+	if p.id == nil {
+		p.id = []byte("0123456789abcdef")
+		select {
+		case p.id = <-p.attempt:
+		case <-p.deaf:
+		case <-p.over:
+		case <-time.After(time.Millisecond): // we do not begin
+		}
+	}
+	return p.id
+}
+
+var sessionAddrs = func() (as [][]byte) {
+	for _, s := range []string{
+		"/ip4/46.0.2.1/tcp/40000", "/ip4/46.0.2.2/tcp/40001", "/ip4/46.0.2.3/tcp/40002", "/ip4/46.0.1.1/tcp/40001", "/ip4/46.0.1.1/tcp/40000",
+		"/ip4/192.168.1.8/tcp/40000", "/ip4/127.0.0.1/tcp/40000", "/ip6/2a00::1/tcp/40000", "/ip6/::ffff:46.0.2.1/tcp/40000", "/ip4/46.0.2.1/tcp/22",
+		"/ip4/46.0.2.1/udp/40000", "/dns4/localhost/tcp/40000", "/ip4/224.0.0.1/tcp/40000",
+	} {
+		as = append(as, ma.StringCast(s).Bytes())
+	}
+	return append(as, nil, []byte{4, 1})
+}()
+
+// hear reads what we say, until we end or the peer is deaf.
+func (p *hostilePeer) hear() {
+	defer p.in.Close()
+	r := pbio.NewDelimitedReader(p.in, 4096)
+	for {
+		m := new(pb.Message)
+		if r.ReadMsg(m) != nil {
+			<-p.over
+			return
+		}
+		if len(p.heard) == 0 {
+			p.attempt <- m.Attempt
+		}
+		p.heard = append(p.heard, m)
+	}
+}
+
+// check looks at what we said: in an order that makes sense, and nothing after the end.
+func (p *hostilePeer) check() {
+	round, crossed, end := -1, -1, ""
+	for i, m := range p.heard {
+		kind := m.Type.String()
+		switch {
+		case end != "":
+			p.Errorf("%s comes after %s", kind, end)
+		case string(m.Attempt) != string(p.heard[0].Attempt):
+			p.Errorf("%s is of another attempt", kind)
+		case len(m.Candidates) > holepunch.MaxCandidates:
+			p.Errorf("%s has %d candidates", kind, len(m.Candidates))
+		}
+		switch m.Type {
+		case pb.Message_OFFER, pb.Message_REQUEST:
+			if i > 0 {
+				p.Errorf("%s comes later", kind)
+			}
+			round = 0
+		case pb.Message_ANSWER, pb.Message_RETRY:
+			if m.Status == pb.Status_OK {
+				if int(m.Round) <= round || m.Round > holepunch.MaxRounds {
+					p.Errorf("%s of round %d comes after that of round %d", kind, m.Round, round)
+				}
+				round = int(m.Round)
+			}
+		case pb.Message_CROSS:
+			if round < 0 || crossed == round {
+				p.Errorf("%s comes twice, or before a round", kind)
+			}
+			crossed = round
+		}
+		if m.Type == pb.Message_DONE || m.Status != pb.Status_OK {
+			end = kind + " " + m.Status.String()
+		}
+	}
+}
