@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 
 	pion "github.com/pion/stun/v3"
 )
@@ -69,6 +71,10 @@ func legacy(t pion.AttrType) bool {
 	return t == pion.AttrSourceAddress || t == pion.AttrChangedAddress
 }
 
+// maxReason bounds what is taken of a reason, in bytes: a line or two in a log. Section
+// 14.8 has 763, of which each may take four in quotes.
+const maxReason = 128
+
 // decodeError returns the *ResponseError in m, or ErrMalformed.
 func decodeError(m *pion.Message) error {
 	var code pion.ErrorCodeAttribute
@@ -78,7 +84,8 @@ func decodeError(m *pion.Message) error {
 	if code.Code < 300 || code.Code > 699 { // Section 14.8.
 		return fmt.Errorf("%w: ERROR-CODE %d", ErrMalformed, int(code.Code))
 	}
-	return &ResponseError{Code: int(code.Code), Reason: string(code.Reason)}
+	reason := strings.ToValidUTF8(string(code.Reason[:min(len(code.Reason), maxReason)]), "")
+	return &ResponseError{Code: int(code.Code), Reason: reason}
 }
 
 // mappedAddress returns the XOR-MAPPED-ADDRESS of m, or the MAPPED-ADDRESS of
@@ -103,6 +110,13 @@ func mappedAddress(m *pion.Message) (netip.AddrPort, error) {
 	return attributeAddress(m, attr, addr.IP, addr.Port)
 }
 
+// nobodys are no host's addresses: "this network", and the reserved class E with the
+// broadcast address (RFC 6890).
+var nobodys = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("240.0.0.0/4"),
+}
+
 // attributeAddress returns the address that pion/stun has read from an attribute
 // of m.
 func attributeAddress(m *pion.Message, attr pion.AttrType, raw net.IP, port int) (netip.AddrPort, error) {
@@ -112,7 +126,8 @@ func attributeAddress(m *pion.Message, attr pion.AttrType, raw net.IP, port int)
 	}
 	ip, _ := netip.AddrFromSlice(raw)
 	ip = ip.Unmap()
-	if !ip.IsValid() || ip.IsUnspecified() || port == 0 {
+	nobody := slices.ContainsFunc(nobodys, func(p netip.Prefix) bool { return p.Contains(ip) })
+	if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || nobody || port == 0 {
 		return netip.AddrPort{}, fmt.Errorf("%w: %s is %s, port %d", ErrNoMappedAddress, attr, raw, port)
 	}
 	return netip.AddrPortFrom(ip, uint16(port)), nil

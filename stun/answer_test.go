@@ -79,19 +79,26 @@ func TestDecodeAnswerRefuses(t *testing.T) {
 		want    error
 		code    int
 	}{
-		"wrong fingerprint":      {raw: wrongFingerprint, want: ErrMalformed},
-		"changed before it":      {raw: strings.Replace(rfc5769IPv4, "test", "tast", 1), want: ErrMalformed},
-		"fingerprint not last":   {setters: []pion.Setter{pion.BindingSuccess, pion.Fingerprint, xorAddr("192.0.2.1", 1)}, want: ErrMalformed},
-		"fingerprint too short":  {setters: []pion.Setter{pion.BindingSuccess, xorAddr("192.0.2.1", 1), raw(pion.AttrFingerprint, 1, 2)}, want: ErrMalformed},
-		"request":                {setters: []pion.Setter{pion.BindingRequest}, want: ErrMalformed},
-		"indication":             {setters: []pion.Setter{pion.NewType(pion.MethodBinding, pion.ClassIndication), xorAddr("192.0.2.1", 1)}, want: ErrMalformed},
-		"other method":           {setters: []pion.Setter{pion.NewType(pion.MethodAllocate, pion.ClassSuccessResponse), xorAddr("192.0.2.1", 1)}, want: ErrMalformed},
-		"unknown attribute":      {setters: []pion.Setter{pion.BindingSuccess, xorAddr("192.0.2.1", 1), raw(0x7001)}, want: ErrMalformed},
-		"error, unknown":         {setters: []pion.Setter{pion.BindingError, pion.CodeBadRequest, raw(0x7001)}, want: ErrMalformed},
-		"no address":             {setters: []pion.Setter{pion.BindingSuccess, pion.Software("x")}, want: ErrNoMappedAddress},
-		"port 0":                 {setters: []pion.Setter{pion.BindingSuccess, xorAddr("192.0.2.1", 0)}, want: ErrNoMappedAddress},
-		"0.0.0.0":                {setters: []pion.Setter{pion.BindingSuccess, xorAddr("0.0.0.0", 1)}, want: ErrNoMappedAddress},
-		"::":                     {setters: []pion.Setter{pion.BindingSuccess, xorAddr("::", 1)}, want: ErrNoMappedAddress},
+		"wrong fingerprint":     {raw: wrongFingerprint, want: ErrMalformed},
+		"changed before it":     {raw: strings.Replace(rfc5769IPv4, "test", "tast", 1), want: ErrMalformed},
+		"fingerprint not last":  {setters: []pion.Setter{pion.BindingSuccess, pion.Fingerprint, xorAddr("192.0.2.1", 1)}, want: ErrMalformed},
+		"fingerprint too short": {setters: []pion.Setter{pion.BindingSuccess, xorAddr("192.0.2.1", 1), raw(pion.AttrFingerprint, 1, 2)}, want: ErrMalformed},
+		"request":               {setters: []pion.Setter{pion.BindingRequest}, want: ErrMalformed},
+		"indication":            {setters: []pion.Setter{pion.NewType(pion.MethodBinding, pion.ClassIndication), xorAddr("192.0.2.1", 1)}, want: ErrMalformed},
+		"other method":          {setters: []pion.Setter{pion.NewType(pion.MethodAllocate, pion.ClassSuccessResponse), xorAddr("192.0.2.1", 1)}, want: ErrMalformed},
+		"unknown attribute":     {setters: []pion.Setter{pion.BindingSuccess, xorAddr("192.0.2.1", 1), raw(0x7001)}, want: ErrMalformed},
+		"error, unknown":        {setters: []pion.Setter{pion.BindingError, pion.CodeBadRequest, raw(0x7001)}, want: ErrMalformed},
+		"no address":            {setters: []pion.Setter{pion.BindingSuccess, pion.Software("x")}, want: ErrNoMappedAddress},
+		"port 0":                {setters: []pion.Setter{pion.BindingSuccess, xorAddr("192.0.2.1", 0)}, want: ErrNoMappedAddress},
+		"0.0.0.0":               {setters: []pion.Setter{pion.BindingSuccess, xorAddr("0.0.0.0", 1)}, want: ErrNoMappedAddress},
+		"::":                    {setters: []pion.Setter{pion.BindingSuccess, xorAddr("::", 1)}, want: ErrNoMappedAddress},
+		"multicast":             {setters: []pion.Setter{pion.BindingSuccess, xorAddr("224.0.0.1", 1)}, want: ErrNoMappedAddress},
+		"multicast, IPv6":       {setters: []pion.Setter{pion.BindingSuccess, xorAddr("ff02::1", 1)}, want: ErrNoMappedAddress},
+		"multicast in IPv6": {setters: []pion.Setter{pion.BindingSuccess, raw(pion.AttrMappedAddress,
+			0, 2, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 224, 0, 0, 1)}, want: ErrNoMappedAddress},
+		"broadcast":              {setters: []pion.Setter{pion.BindingSuccess, xorAddr("255.255.255.255", 1)}, want: ErrNoMappedAddress},
+		"reserved":               {setters: []pion.Setter{pion.BindingSuccess, xorAddr("240.0.0.1", 1)}, want: ErrNoMappedAddress},
+		"this network":           {setters: []pion.Setter{pion.BindingSuccess, xorAddr("0.1.2.3", 1)}, want: ErrNoMappedAddress},
 		"family 3":               {setters: []pion.Setter{pion.BindingSuccess, raw(pion.AttrXORMappedAddress, 0, 3, 1, 1, 1, 1, 1, 1)}, want: ErrMalformed},
 		"no value":               {setters: []pion.Setter{pion.BindingSuccess, raw(pion.AttrXORMappedAddress)}, want: ErrMalformed},
 		"IPv4 of 3 bytes":        {setters: []pion.Setter{pion.BindingSuccess, raw(pion.AttrXORMappedAddress, 0, 1, 1, 1, 1, 1, 1)}, want: ErrMalformed},
@@ -129,6 +136,15 @@ func TestDecodeAnswerRefuses(t *testing.T) {
 	}
 }
 
+// TestDecodeLongReason: a server's words are not taken without end.
+func TestDecodeLongReason(t *testing.T) {
+	_, err := decode(string(pion.MustBuild(pion.TransactionID, pion.BindingError, code(4, 0, strings.Repeat("ü", 900))).Raw))
+	var resp *ResponseError
+	if !errors.As(err, &resp) || resp.Reason != strings.Repeat("ü", maxReason/2) {
+		t.Errorf("error is %v", err)
+	}
+}
+
 // decode reads in, a stream, and decodes the first message.
 func decode(in string) (netip.AddrPort, error) {
 	m := new(pion.Message)
@@ -137,6 +153,13 @@ func decode(in string) (netip.AddrPort, error) {
 	}
 	a, err := decodeAnswer(m)
 	return a.mapped, err
+}
+
+// useless tells an address that no host can have.
+func useless(a netip.AddrPort) bool {
+	ip := a.Addr()
+	return a.Port() == 0 || ip.IsUnspecified() || ip.Is4In6() || ip.IsMulticast() ||
+		ip.Is4() && (ip.As4()[0] == 0 || ip.As4()[0] >= 240)
 }
 
 // FuzzAnswer looks for an answer that panics, or gets through with an address
@@ -158,15 +181,15 @@ func FuzzAnswer(f *testing.F) {
 			if (err == nil) != addr.IsValid() {
 				t.Fatalf("got %v, %v", addr, err)
 			}
-			if err == nil && (addr.Port() == 0 || addr.Addr().IsUnspecified() || addr.Addr().Is4In6()) {
+			if err == nil && useless(addr) {
 				t.Fatalf("useless address %v", addr)
 			}
-			if o := answer.other; o.IsValid() && (err != nil || o.Port() == 0 || o.Addr().IsUnspecified() || o.Addr().Is4In6()) {
+			if o := answer.other; o.IsValid() && (err != nil || useless(o)) {
 				t.Fatalf("useless other address %v, %v", o, err)
 			}
 			var resp *ResponseError
-			if errors.As(err, &resp) && (resp.Code < 300 || resp.Code > 699) {
-				t.Fatalf("error code %d", resp.Code)
+			if errors.As(err, &resp) && (resp.Code < 300 || resp.Code > 699 || len(resp.Reason) > maxReason) {
+				t.Fatalf("error code %d, reason %q", resp.Code, resp.Reason)
 			}
 		}
 	})

@@ -22,11 +22,12 @@ var (
 	ErrTransaction = errors.New("response to an unknown transaction")
 
 	// ErrNoMappedAddress means that a success response holds no address
-	// which could be used: none at all, an unspecified one, or port 0.
+	// which could be used: none at all, one that no host has (unspecified,
+	// multicast, reserved), or port 0.
 	ErrNoMappedAddress = errors.New("no mapped address in the response")
 
 	// ErrDisconnected means that the server closed or reset the connection,
-	// or that TCP gave it up. It matches io.EOF too. The mapping which the
+	// that TCP gave it up, or that the server has not answered for long. It matches io.EOF too. The mapping which the
 	// connection made may be gone.
 	ErrDisconnected error = disconnected{}
 
@@ -60,7 +61,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // connection stays usable.
 type ResponseError struct {
 	Code   int    // 300 to 699, see RFC 8489 section 14.8
-	Reason string // the server's words, for humans; may be empty
+	Reason string // the server's words, for humans: 128 bytes at most; may be empty
 }
 
 // Error has the code, and the server's words in quotes.

@@ -16,7 +16,10 @@ var (
 	Credible       = credible
 )
 
-const MaxMessage = maxMessage
+const (
+	MaxMessage    = maxMessage
+	MaxUnanswered = maxUnanswered
+)
 
 // CONNECT-BACK.
 type (
@@ -46,6 +49,8 @@ var NewCallbacks = newCallbacks
 func (b *callbacks) Begin(client netip.Addr, now time.Time) bool { return b.begin(client, now) }
 func (b *callbacks) End()                                        { b.end() }
 func (b *callbacks) Close()                                      { b.close() }
+
+func (b *callbacks) SilentPort(local netip.Addr) bool { return b.silentPort(local) != nil }
 
 func (b *callbacks) Call(asked from, local, other netip.Addr, client netip.AddrPort) (outcome, *net.TCPConn) {
 	return b.call(asked, local, other, client)
