@@ -154,8 +154,10 @@ func (e *RemoteError) reason() Reason {
 		return ErrNoConnection
 	case pb.Status_MALFORMED:
 		return ErrMalformed
+	case pb.Status_OK, pb.Status_GLARE, pb.Status_CANCELLED:
+		return ""
 	}
-	return ""
+	return ErrNoConnection // as any failure that a later version has a name for
 }
 
 // Is reports a status as the [Reason] of the same meaning.

@@ -25,7 +25,7 @@ const (
 	// is not warm, and a SYN's retransmission (1 s, 3 s) when the path is lossy.
 	AnswerTimeout = 5 * time.Second
 
-	// doneTimeout bounds the writing of a last message that nobody waits for.
+	// doneTimeout bounds the writing of a message that nobody waits for.
 	doneTimeout = time.Second
 )
 
