@@ -19,6 +19,10 @@ import (
 // three times or more on a lossy path.
 const defaultTimeout = 5 * time.Second
 
+// maxUnanswered bounds the requests of a connection that have no answer, also those
+// that nobody waits for any more. A peer sends one each 25 s, and gives up after the first.
+const maxUnanswered = 64
+
 // errInterrupted is the fate of a connection whose request may have been sent
 // in part only.
 var errInterrupted = fmt.Errorf("interrupted while sending: %w", net.ErrClosed)
@@ -86,7 +90,7 @@ func newConn(nc net.Conn, server string) *Conn {
 // deadline on ctx the answer may take 5 s.
 //
 // Binding may be called again, to learn that server and mapping are still
-// there. After an error of ctx or a *ResponseError the connection is still
+// there. After 64 requests without an answer the server is taken for gone. After an error of ctx or a *ResponseError the connection is still
 // open (unless ctx ended while the request was being sent, which takes a full
 // send buffer); after any other error it is closed.
 //
@@ -117,8 +121,16 @@ func (c *Conn) ask(ctx context.Context, attributes ...pion.Setter) (answer, erro
 	}
 	replies := make(chan reply, 1) // The reader never waits for us.
 	c.mu.Lock()
-	c.waiting[req.TransactionID] = replies
+	mute := len(c.waiting) >= maxUnanswered
+	if !mute {
+		c.waiting[req.TransactionID] = replies
+	}
 	c.mu.Unlock()
+	if mute {
+		c.abort(fmt.Errorf("%w: %d requests were not answered", ErrDisconnected, maxUnanswered))
+		<-c.done
+		return answer{}, c.err
+	}
 
 	stop := context.AfterFunc(ctx, func() { c.abort(errInterrupted) })
 	_, err = c.nc.Write(req.Raw)

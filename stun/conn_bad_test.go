@@ -96,6 +96,13 @@ func TestBadServer(t *testing.T) {
 			handle: func(t *testing.T, nc net.Conn) { _, _ = nc.Write(success(readRequest(t, nc), 1)[:30]) },
 			want:   []error{stun.ErrDisconnected, io.ErrUnexpectedEOF},
 		},
+		"resets after half an answer": {
+			handle: func(t *testing.T, nc net.Conn) {
+				_, _ = nc.Write(success(readRequest(t, nc), 1)[:30])
+				_ = nc.(*net.TCPConn).SetLinger(0)
+			},
+			want: []error{stun.ErrDisconnected, io.EOF},
+		},
 		"garbage": {
 			handle: respond(func(*pion.Message) []byte { return []byte{0xde, 0xad, 0xbe, 0xef} }),
 			want:   []error{stun.ErrMalformed},

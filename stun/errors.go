@@ -27,7 +27,7 @@ var (
 	ErrNoMappedAddress = errors.New("no mapped address in the response")
 
 	// ErrDisconnected means that the server closed or reset the connection,
-	// or that TCP gave it up. It matches io.EOF too. The mapping which the
+	// that TCP gave it up, or that the server has not answered for long. It matches io.EOF too. The mapping which the
 	// connection made may be gone.
 	ErrDisconnected error = disconnected{}
 

@@ -16,7 +16,10 @@ var (
 	Credible       = credible
 )
 
-const MaxMessage = maxMessage
+const (
+	MaxMessage    = maxMessage
+	MaxUnanswered = maxUnanswered
+)
 
 // CONNECT-BACK.
 type (

@@ -23,7 +23,8 @@ func init() { roles["strange"] = strangeRole }
 type strange struct {
 	At  netip.AddrPort
 	Lie netip.AddrPort // what it claims to see; the zero AddrPort, or port 0, for the truth
-	How string         // "": over TCP; "udp": over UDP only; "echo": it is no STUN server; "late": in 2 s
+	How string         // "": over TCP; "udp": over UDP only; "echo": it is no STUN server; "late": in 2 s;
+	// "slow": a byte a second; "endless": an answer and more without end; "resets": in the middle of one
 
 	Other  netip.AddrPort // its OTHER-ADDRESS, if valid
 	Silent uint16         // its CONNECT-BACK has this silent port, if it is not 0, and says connected
@@ -101,6 +102,24 @@ func (s strange) serve(nc net.Conn) {
 		if err != nil {
 			return
 		}
+		switch s.How {
+		case "slow":
+			for _, b := range resp.Raw {
+				if _, err := nc.Write([]byte{b}); err != nil {
+					return
+				}
+				time.Sleep(time.Second)
+			}
+		case "resets":
+			_, _ = nc.Write(resp.Raw[:30])
+			_ = nc.(*net.TCPConn).SetLinger(0)
+			return
+		case "endless":
+			for err == nil {
+				_, err = nc.Write(resp.Raw)
+			}
+			return
+		}
 		if _, err := nc.Write(resp.Raw); err != nil {
 			return
 		}
@@ -134,6 +153,9 @@ func TestDiscoverStrange(t *testing.T) {
 		"nothing but UDP":      {[]strange{{How: "udp"}}, none, []string{"over UDP, but not over TCP"}, 0, true},
 		"a late one":           {[]strange{truth, truth, {How: "late"}}, apdm, nil, 1, false},
 		"a late liar":          {[]strange{truth, truth, {How: "late", Lie: netip.MustParseAddrPort("10.0.0.1:7")}}, apdm, []string{"private address"}, 1, false},
+		"a slow one":           {[]strange{truth, truth, {How: "slow"}}, apdm, []string{"deadline exceeded"}, 1, false},
+		"an endless one":       {[]strange{truth, truth, {How: "endless"}}, apdm, nil, 1, false},
+		"one that resets":      {[]strange{truth, truth, {How: "resets"}}, apdm, []string{"connection lost"}, 1, false},
 		"no STUN server":       {[]strange{{How: "echo"}, truth, truth}, apdm, []string{"malformed STUN message"}, 1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
