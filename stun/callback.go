@@ -101,8 +101,10 @@ func (b *callbacks) silentPort(local netip.Addr) *tcpport.SilentPort {
 	defer b.mu.Unlock()
 	s, ok := b.silent[local]
 	if !ok && !b.closed {
-		s, _ = tcpport.ListenSilent(local) // nil with an error
-		b.silent[local] = s
+		var err error
+		if s, err = tcpport.ListenSilent(local); err == nil || errors.Is(err, errors.ErrUnsupported) {
+			b.silent[local] = s
+		} // else the next client may have one: there are no files, or no memory
 	}
 	return s
 }

@@ -50,6 +50,8 @@ func (b *callbacks) Begin(client netip.Addr, now time.Time) bool { return b.begi
 func (b *callbacks) End()                                        { b.end() }
 func (b *callbacks) Close()                                      { b.close() }
 
+func (b *callbacks) SilentPort(local netip.Addr) bool { return b.silentPort(local) != nil }
+
 func (b *callbacks) Call(asked from, local, other netip.Addr, client netip.AddrPort) (outcome, *net.TCPConn) {
 	return b.call(asked, local, other, client)
 }
