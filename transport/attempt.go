@@ -203,7 +203,7 @@ func (a *attempt) explain(err error) error {
 			return reason
 		}
 	}
-	if errors.Is(err, holepunch.ErrNoConnection) && a.sameSite() && a.own.terms.Behaviour.Hairpin != stun.Yes {
+	if errors.Is(err, holepunch.ErrNoConnection) && !errors.Is(err, errConnectedThere) && a.sameSite() && a.own.terms.Behaviour.Hairpin != stun.Yes {
 		return fmt.Errorf("%w: %w", holepunch.ErrNoHairpin, err)
 	}
 	return err

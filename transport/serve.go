@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -155,7 +156,7 @@ func (a *attempt) obey(ctx context.Context, stop context.CancelCauseFunc, more c
 
 // errConnectedThere ends the punch of a responder, since the initiator has a direct
 // connection: one to the host's own listener, or one that did not come up here.
-var errConnectedThere = errors.New("the initiator has its connection")
+var errConnectedThere = fmt.Errorf("%w here, and the initiator has one", holepunch.ErrNoConnection)
 
 // add admits candidates that come late, which are those of the initiator's own site and those which were to
 // follow, and returns the new ones.

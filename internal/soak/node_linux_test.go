@@ -101,6 +101,9 @@ func peerRole(c *labtest.Child) error {
 	}
 }
 
+// jumpWall sets what the process's wall clock is ahead; see walljump_linux_test.go.
+var jumpWall func(seconds int64)
+
 // resources is the resource manager that a host has by default, but for what it allows an IP
 // address: to it, all that come through a relay are at the relay's address, and it would
 // refuse most of them.
@@ -130,6 +133,8 @@ func (n *node) obey(cmd command) (answer report) {
 		err = limitFiles(openFiles() + 1)
 	case "many files":
 		err = limitFiles(0)
+	case "wall clock":
+		jumpWall(int64(cmd.Jump / time.Second))
 	default:
 		err = fmt.Errorf("no such command: %q", cmd.Do)
 	}
@@ -153,9 +158,9 @@ func (n *node) listen(sub event.Subscription) {
 			n.count(1)
 		case transport.EvtPunchFinished:
 			n.count(-1)
-			p := &punch{Initiator: e.Direction == network.DirOutbound, Reason: e.Reason, Took: e.Took}
+			p := &punch{Initiator: e.Direction == network.DirOutbound, Took: e.Took}
 			if e.Err != nil {
-				p.Err = e.Err.Error()
+				p.Err, p.Reason = e.Err.Error(), reasonOf(e.Err)
 			}
 			n.emit(report{Punch: p})
 		}

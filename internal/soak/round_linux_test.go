@@ -72,13 +72,14 @@ func (n *node) try(p peer.ID) { n.Network().(*swarm.Swarm).Backoff().Clear(p) }
 // round is one with the next peer, through some relay.
 func (n *node) round(over <-chan struct{}) *round {
 	relay := n.cfg.Relays[n.rng.IntN(len(n.cfg.Relays))]
-	r := &round{Peer: n.cfg.Dials[n.next%len(n.cfg.Dials)], Relay: relay.ID, Began: time.Now()}
+	r := &round{Peer: n.cfg.Dials[n.next%len(n.cfg.Dials)], Relay: relay.ID}
+	begin := time.Now()
 	n.next++
 	defer func() {
 		n.Network().ClosePeer(r.Peer)
 		n.Peerstore().ClearAddrs(r.Peer)
 		n.Peerstore().RemovePeer(r.Peer)
-		r.Ended = time.Now()
+		r.Took = time.Since(begin)
 	}()
 	ctx := context.Background()
 	relayed, err := n.connect(ctx, r.Peer, relay)
@@ -144,7 +145,18 @@ func (n *node) connect(ctx context.Context, p peer.ID, relay peer.AddrInfo) (net
 func (n *node) punch(p peer.ID, since time.Time) (network.Conn, try) {
 	c, err := transport.DirectConnect(context.Background(), n, p)
 	if err != nil {
-		return nil, try{Took: time.Since(since), Err: err.Error(), Reason: holepunch.ReasonOf(err)}
+		return nil, try{Took: time.Since(since), Err: err.Error(), Reason: reasonOf(err)}
 	}
 	return c, try{Took: c.Stat().Opened.Sub(since), Direct: true}
+}
+
+// reasonOf is the product's reason, or the context's.
+func reasonOf(err error) holepunch.Reason {
+	reason := holepunch.ReasonOf(err)
+	for _, ended := range []error{context.DeadlineExceeded, context.Canceled} {
+		if reason == "" && errors.Is(err, ended) {
+			reason = holepunch.Reason(ended.Error())
+		}
+	}
+	return reason
 }

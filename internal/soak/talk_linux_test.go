@@ -9,10 +9,12 @@ import (
 )
 
 // A command is what the test asks of a child process: to "work" and to "rest", to take a "sample",
-// to show its "stacks", and to be short of file descriptors and no longer, "few files" and "many files".
+// to show its "stacks", and to be short of file descriptors and no longer, "few files" and "many files", and to have its
+// "wall clock" ahead.
 type command struct {
 	Do   string
-	Base int `json:",omitempty"` // of "sample": as many goroutines as it is expected to have
+	Base int           `json:",omitempty"` // of "sample": as many goroutines as it is expected to have
+	Jump time.Duration `json:",omitempty"` // of "wall clock"
 }
 
 // A report is what a child tells: the end of a punch or of a round as they come, and one
@@ -39,8 +41,9 @@ type punch struct {
 // A round is what came of dialling a peer once.
 type round struct {
 	Peer, Relay peer.ID
-	Began       time.Time
-	Ended       time.Time
+	Took        time.Duration
+	Began       time.Time `json:"-"` // by the test's clock, as the peer's may jump
+	Ended       time.Time `json:"-"`
 
 	Unrelayed string // why there was no relayed connection, and so no more of the round
 	Tries     []try

@@ -41,6 +41,8 @@ func (c *tally) punch(p *punch) {
 func (c *tally) round(from, to, relay string, r *round) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	r.Ended = time.Now()
+	r.Began = r.Ended.Add(-r.Took)
 	c.rounds = append(c.rounds, told{r, from, to, relay})
 	close(c.changed)
 	c.changed = make(chan struct{})
@@ -100,8 +102,15 @@ func (c *tally) wrong() (texts []string) {
 			say("%s: the relayed connection was lost by a punch (%s): %s", at, words(last.Direct, string(last.Reason), last.Err), r.Lost)
 		}
 		for _, t := range r.Tries {
-			if !t.Direct && t.Reason == "" && !excused {
+			if !t.Direct && t.Reason == "" {
 				say("%s: no direct connection, and no reason: %s", at, t.Err)
+			}
+		}
+	}
+	for _, side := range c.punches {
+		for reason, n := range side {
+			if strings.HasPrefix(reason, noReason) {
+				say("%d × an attempt that ended without a reason: %s", n, reason)
 			}
 		}
 	}
@@ -258,6 +267,8 @@ func counts(of map[string]int) string {
 
 var particulars = regexp.MustCompile(`12D3KooW\w+|\[?\d+\.\d+\.\d+\.\d+(:\d+)?\]?|\d+ connects|port \d+|/ip4\S+`)
 
+const noReason = "no reason: "
+
 // words is a failure without the names and numbers of the one case.
 func words(direct bool, reason, err string) string {
 	switch {
@@ -266,5 +277,5 @@ func words(direct bool, reason, err string) string {
 	case reason != "":
 		return reason
 	}
-	return "no reason: " + particulars.ReplaceAllString(err, "…")
+	return noReason + particulars.ReplaceAllString(err, "…")
 }
