@@ -11,9 +11,13 @@ import (
 
 func TestParseServer(t *testing.T) {
 	for in, want := range map[string]string{
-		"stun:stun.example.org":                           "stun.example.org:3478",
-		"stun:stun.example.org:19302":                     "stun.example.org:19302",
-		"stun:stun.example.org?transport=tcp":             "stun.example.org:3478",
+		"stun:stun.example.org":               "stun.example.org:3478",
+		"stun":                                "stun:3478",
+		"stun:3478":                           "stun:3478", // what it was parsed to
+		"turn:3479":                           "turn:3479",
+		"stun:stun":                           "stun:3478",
+		"stun:stun.example.org:19302":         "stun.example.org:19302",
+		"stun:stun.example.org?transport=tcp": "stun.example.org:3478",
 		"stun:stun.example.org:3479?transport=TCP":        "stun.example.org:3479",
 		"STUN:192.0.2.1:3479":                             "192.0.2.1:3479",
 		"stun:[2001:db8::1]":                              "[2001:db8::1]:3478",
