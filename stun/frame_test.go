@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -99,4 +100,52 @@ func TestReadMessageSegments(t *testing.T) {
 			}
 		})
 	}
+}
+
+// segments is a stream that arrives in pieces, the lengths of which repeat.
+type segments struct {
+	rest    []byte
+	lengths []byte
+	n       int
+}
+
+func (s *segments) Read(b []byte) (int, error) {
+	if len(s.rest) == 0 {
+		return 0, io.EOF
+	}
+	length := len(s.rest)
+	if len(s.lengths) > 0 {
+		length = min(length, 1+int(s.lengths[s.n%len(s.lengths)]))
+		s.n++
+	}
+	n := copy(b, s.rest[:length])
+	s.rest = s.rest[n:]
+	return n, nil
+}
+
+// FuzzStream looks for a stream of which other messages are read when it arrives in
+// other pieces.
+func FuzzStream(f *testing.F) {
+	binding := pion.MustBuild(pion.BindingRequest, pion.Fingerprint).Raw
+	f.Add(append(binding[:len(binding):len(binding)], binding...), []byte{0})
+	f.Add(frame(0x0101, maxMessage-headerSize), []byte{19, 1, 255})
+	f.Fuzz(func(t *testing.T, in, lengths []byte) {
+		read := func(stream io.Reader) (messages [][]byte, end error) {
+			r, m := bufio.NewReaderSize(stream, maxMessage), new(pion.Message)
+			for {
+				if end = readMessage(r, m); end != nil {
+					return messages, end
+				}
+				messages = append(messages, bytes.Clone(m.Raw))
+			}
+		}
+		whole, wholeEnd := read(&segments{rest: in})
+		parts, partsEnd := read(&segments{rest: in, lengths: lengths})
+		if !slices.EqualFunc(whole, parts, bytes.Equal) || wholeEnd.Error() != partsEnd.Error() {
+			t.Fatalf("whole: %x, %v\nin parts: %x, %v", whole, wholeEnd, parts, partsEnd)
+		}
+		if all := bytes.Join(whole, nil); !bytes.HasPrefix(in, all) || wholeEnd == io.EOF && len(all) < len(in) {
+			t.Fatalf("read %x, %v", all, wholeEnd)
+		}
+	})
 }

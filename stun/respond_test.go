@@ -163,7 +163,12 @@ func FuzzRequest(f *testing.F) {
 		stream := bufio.NewReaderSize(bytes.NewReader(in), maxMessage)
 		resp := new(pion.Message)
 		for readMessage(stream, &r.req) == nil {
-			b := r.answer(nil)
+			var asked *connectBack
+			b := r.answer(func(b connectBack) connectBack {
+				asked = &b
+				b.outcome = noAnswer
+				return b
+			})
 			if b == nil {
 				continue
 			}
@@ -176,6 +181,9 @@ func FuzzRequest(f *testing.F) {
 			a, err := decodeAnswer(resp)
 			if resp.Type == pion.BindingSuccess && (err != nil || a.mapped != testClient) {
 				t.Fatalf("response %x: %+v, %v", b, a, err)
+			}
+			if done := a.back; (done != nil) != (asked != nil) || done != nil && (done.from != asked.from || done.outcome != noAnswer) {
+				t.Fatalf("CONNECT-BACK: asked %v, done %v", asked, done)
 			}
 		}
 	})

@@ -34,7 +34,8 @@ func ParseServer(s string) (string, error) {
 
 func parseServer(s string) (string, error) {
 	hostport := s
-	if scheme, rest, ok := strings.Cut(s, ":"); ok {
+	// A host can be called stun, and is then followed by a port, which no host is called.
+	if scheme, rest, ok := strings.Cut(s, ":"); ok && !isPort(rest) {
 		switch strings.ToLower(scheme) {
 		case "stun":
 			var err error
@@ -51,10 +52,15 @@ func parseServer(s string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+	if !isPort(port) {
 		return "", fmt.Errorf("bad port %q", port)
 	}
 	return net.JoinHostPort(host, port), nil
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
 }
 
 // parseOpaque takes the query from what follows "stun:".

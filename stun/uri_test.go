@@ -2,6 +2,8 @@ package stun_test
 
 import (
 	"errors"
+	"net"
+	"strconv"
 	"testing"
 
 	"github.com/simopen/go-libp2p-simopen/stun"
@@ -9,9 +11,13 @@ import (
 
 func TestParseServer(t *testing.T) {
 	for in, want := range map[string]string{
-		"stun:stun.example.org":                           "stun.example.org:3478",
-		"stun:stun.example.org:19302":                     "stun.example.org:19302",
-		"stun:stun.example.org?transport=tcp":             "stun.example.org:3478",
+		"stun:stun.example.org":               "stun.example.org:3478",
+		"stun":                                "stun:3478",
+		"stun:3478":                           "stun:3478", // what it was parsed to
+		"turn:3479":                           "turn:3479",
+		"stun:stun":                           "stun:3478",
+		"stun:stun.example.org:19302":         "stun.example.org:19302",
+		"stun:stun.example.org?transport=tcp": "stun.example.org:3478",
 		"stun:stun.example.org:3479?transport=TCP":        "stun.example.org:3479",
 		"STUN:192.0.2.1:3479":                             "192.0.2.1:3479",
 		"stun:[2001:db8::1]":                              "[2001:db8::1]:3478",
@@ -84,4 +90,28 @@ func TestParseServerRefuses(t *testing.T) {
 			t.Errorf("ParseServer(%q): Op is %q", in, e.Op)
 		}
 	}
+}
+
+// FuzzParseServer looks for a server that cannot be dialled, or that is another one when it
+// is parsed again.
+func FuzzParseServer(f *testing.F) {
+	f.Add("stun:stun.example.org:3479?transport=tcp")
+	f.Add("[2001:db8::1]")
+	f.Fuzz(func(t *testing.T, in string) {
+		server, err := stun.ParseServer(in)
+		if err != nil {
+			var e *stun.Error
+			if !errors.As(err, &e) || e.Op != "parse" || server != "" {
+				t.Fatalf("%q: %q, %v", in, server, err)
+			}
+			return
+		}
+		host, port, err := net.SplitHostPort(server)
+		if n, portErr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || portErr != nil || n == 0 {
+			t.Fatalf("%q: %q, %v, %v", in, server, err, portErr)
+		}
+		if again, err := stun.ParseServer(server); err != nil || again != server {
+			t.Fatalf("%q: %q, and then %q, %v", in, server, again, err)
+		}
+	})
 }
