@@ -3,6 +3,7 @@ package natlab
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 )
@@ -48,7 +49,7 @@ func runNATProgram(t *testing.T, program []byte) {
 		n = newNATTest(t, words)
 		outside, remotes = remotes, append(remotes, netip.AddrPortFrom(natAddr, 4001), netip.AddrPortFrom(natAddr, 4002))
 	}
-	externals := make(map[netip.AddrPort]bool) // as they were seen
+	var externals []netip.AddrPort // as they were seen
 	last := tcpPacket(insides[0], remotes[0], SYN, "")
 	for len(program) > 0 {
 		step := next()
@@ -56,27 +57,25 @@ func runNATProgram(t *testing.T, program []byte) {
 		how := next()
 		from := outside[int(how)%len(outside)]
 		external := inside
-		for e := range externals {
-			if e.Port()%4 == uint16(how>>6) {
-				external = e
-			}
+		if len(externals) > 0 {
+			external = externals[int(how>>4)%len(externals)]
 		}
 		if words != "firewall" {
 			external = netip.AddrPortFrom(natAddr, external.Port())
 		}
 		switch step % 8 {
 		case 0:
-			n.send(Outbound, tcpPacket(inside, remote, how, ""), externals)
+			n.send(Outbound, tcpPacket(inside, remote, how, ""), &externals)
 		case 1:
-			n.send(Inbound, tcpPacket(from, external, how, ""), externals)
+			n.send(Inbound, tcpPacket(from, external, how, ""), &externals)
 		case 2:
-			n.send(Outbound, udpPacket(inside, remote, ""), externals)
+			n.send(Outbound, udpPacket(inside, remote, ""), &externals)
 		case 3:
-			n.send(Inbound, udpPacket(from, external, ""), externals)
+			n.send(Inbound, udpPacket(from, external, ""), &externals)
 		case 4: // an error about what went out
-			n.send(Inbound, unreachableFor(mustParse(tcpPacket(external, remote, how, ""))), externals)
+			n.send(Inbound, unreachableFor(mustParse(tcpPacket(external, remote, how, ""))), &externals)
 		case 5: // and about what came in
-			n.send(Outbound, unreachableFor(mustParse(tcpPacket(remote, inside, how, ""))), externals)
+			n.send(Outbound, unreachableFor(mustParse(tcpPacket(remote, inside, how, ""))), &externals)
 		case 6:
 			n.now = n.now.Add(time.Duration(how) * time.Minute)
 		case 7: // some bytes of the last one are others
@@ -98,7 +97,7 @@ func runNATProgram(t *testing.T, program []byte) {
 }
 
 // send has a good packet translated, and an answer to it as well.
-func (t *natTest) send(d Direction, pkt []byte, externals map[netip.AddrPort]bool) {
+func (t *natTest) send(d Direction, pkt []byte, externals *[]netip.AddrPort) {
 	p := mustParse(bytes.Clone(pkt))
 	v := t.translate(d, pkt)
 	if v.Fate == Answered {
@@ -112,7 +111,9 @@ func (t *natTest) send(d Direction, pkt []byte, externals map[netip.AddrPort]boo
 	}
 	q := mustParse(bytes.Clone(v.Packet))
 	if d == Outbound && p.hasPorts() {
-		externals[q.Src()] = true
+		if !slices.Contains(*externals, q.Src()) {
+			*externals = append(*externals, q.Src())
+		}
 	}
 	if !p.hasPorts() || v.Hairpin || p.Flags()&RST != 0 {
 		return
