@@ -3,8 +3,10 @@ package transport
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,8 +24,8 @@ import (
 // peer says, the attempt ends in its time and with one reason, nothing is left of it, and it has stayed within
 // its bounds. Time is a bubble's: a minute takes as long as the messages in it.
 func FuzzSession(f *testing.F) {
-	for _, program := range sessions {
-		f.Add(program)
+	for _, name := range slices.Sorted(maps.Keys(sessions)) {
+		f.Add(sessions[name])
 	}
 	f.Fuzz(func(t *testing.T, program []byte) {
 		if len(program) > 1<<10 {
