@@ -34,9 +34,9 @@ const (
 	maxStrangers = 64
 
 	// maxFailures is how many connections to candidates may fail their handshake
-	// before the punch is given up: the peer is there, and will not have it. A
-	// connection that comes up on one side only, as a RST crosses it, costs
-	// one or two.
+	// before the punch is given up: the peer is there, and will not have it. It
+	// has to say so: a connection that comes up on one side only, as a RST crosses it, is no
+	// failure, nor is one that made room for strangers'.
 	maxFailures = 8
 
 	// maxQueue bounds the candidates' connections that wait for their handshake. A peer has one or
@@ -173,7 +173,7 @@ func (p *punch[C]) finish(r result[C]) {
 	p.noStranger(r.conn)
 	p.asking = slices.DeleteFunc(p.asking, func(q choice) bool { return q.conn == r.conn })
 	if r.err != nil {
-		if r.conn.Candidate {
+		if r.conn.Candidate && r.conn.heard.Load() {
 			p.failures++
 		}
 		p.giveUp(r.conn, r.err)
