@@ -11,9 +11,9 @@ const (
 	maxStrangers = 64
 
 	// maxFailures is how many connections to candidates may fail their handshake
-	// before the punch is given up: the peer is there, and will not have it. A
-	// connection that comes up on one side only, as a RST crosses it, costs
-	// one or two.
+	// before the punch is given up: the peer is there, and will not have it. It
+	// has to say so: a connection that comes up on one side only, as a RST crosses it, is no
+	// failure, nor is one that made room for strangers'.
 	maxFailures = 8
 
 	// maxQueue bounds the candidates' connections that wait for their handshake. A peer has one or
@@ -122,9 +122,9 @@ func (k *contest) choose() *Conn {
 	return k.chosen
 }
 
-// shaken is told what a handshake came to, and whether the connection is wanted then. If not, it is to be closed.
+// shaken is told what a handshake came to, and whether the other end has said anything in it. It says whether the connection is wanted then. If not, it is to be closed.
 // Another one may be chosen in its place.
-func (k *contest) shaken(c *Conn, secured bool) (wanted bool, chosen *Conn) {
+func (k *contest) shaken(c *Conn, secured, heard bool) (wanted bool, chosen *Conn) {
 	k.leave(c)
 	k.shaking = without(k.shaking, c)
 	k.asking = without(k.asking, c)
@@ -135,7 +135,7 @@ func (k *contest) shaken(c *Conn, secured bool) (wanted bool, chosen *Conn) {
 		k.won = true
 		return true, nil
 	}
-	if c.Candidate {
+	if c.Candidate && heard {
 		k.failures++
 	}
 	if c == k.chosen {

@@ -172,7 +172,7 @@ var lineEvents = []struct {
 	{
 		occurrence{what: "its handshake is over", do: func(m *model, s *state, side sideOf, i int) {
 			ok := s.lines[i].end[side] == secured
-			wanted, chosen := m.rules.shaken(&s.k[side], m.conns[side][i], ok)
+			wanted, chosen := m.rules.shaken(&s.k[side], m.conns[side][i], ok, true)
 			s.lines[i].end[side] = closed
 			if wanted {
 				s.lines[i].end[side] = held

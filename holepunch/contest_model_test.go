@@ -84,7 +84,7 @@ type model struct {
 type rules struct {
 	due     func(*contest) *Conn
 	ask     func(*contest, *Conn) *Conn
-	shaken  func(*contest, *Conn, bool) (bool, *Conn)
+	shaken  func(k *contest, c *Conn, secured, heard bool) (bool, *Conn)
 	settled func(*contest) bool
 }
 

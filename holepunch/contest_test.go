@@ -124,10 +124,10 @@ func TestContestBroken(t *testing.T) {
 			r.settled = func(k *contest) bool { return k.won || k.settled() }
 		}, map[string]bool{"timeout": true}, [2]string{"", "which the initiator has chosen"}},
 		"what has failed stays chosen": {func(r *rules) {
-			r.shaken = func(k *contest, c *Conn, secured bool) (bool, *Conn) {
+			r.shaken = func(k *contest, c *Conn, secured, heard bool) (bool, *Conn) {
 				chosen := k.chosen
 				k.chosen = nil
-				wanted, _ := k.shaken(c, secured)
+				wanted, _ := k.shaken(c, secured, heard)
 				k.chosen = chosen
 				return wanted, nil
 			}

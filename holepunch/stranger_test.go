@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
 // TestStrangersDoNotKeepThePeerWaiting: a peer that comes from a port which nobody could name is
@@ -36,11 +37,14 @@ func TestStrangersDoNotKeepThePeerWaiting(t *testing.T) {
 			var served sync.WaitGroup
 			defer served.Wait()
 			served.Go(func() {
-				err := Serve(ctx, p, shakeResponder, func(c *net.TCPConn) { c.Close() })
+				defer cancel()
+				err := Serve(ctx, p, shakeResponder, func(c *net.TCPConn) {
+					c.Close()
+					cancel()
+				})
 				if err != nil {
 					t.Error(err)
 				}
-				cancel()
 			})
 			for range maxStrangers {
 				c, err := net.Dial("tcp4", victim.addr.String())
@@ -159,4 +163,41 @@ func TestStrangerAtForetoldPort(t *testing.T) {
 	if t.Failed() {
 		cancel()
 	}
+}
+
+// TestPeerWithoutRoom: a peer's port that resets a connection without a word may have had to make room, among strangers. It is
+// one that says something else which will not have us.
+func TestPeerWithoutRoom(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newSide(t)
+	var peer sync.WaitGroup
+	defer peer.Wait()
+	defer l.Close()
+	peer.Go(func() {
+		for n := 0; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			if err := expectText(c, hello); err != nil {
+				t.Error(err)
+			}
+			if n < 2*maxFailures {
+				tcpport.Reset(c.(*net.TCPConn))
+				continue
+			}
+			io.WriteString(c, reply)
+		}
+	})
+	to := l.Addr().(*net.TCPAddr).AddrPort()
+	a.expect.From([]netip.AddrPort{to})
+	c, err := Open(t.Context(), Punch{Locals: []Local{{a.port, a.expect}}, Remote: Reflexive(to)}, shakeInitiator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
 }

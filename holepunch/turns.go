@@ -88,7 +88,7 @@ func (p *punch[C]) shakeTimeout() time.Duration {
 
 // finish takes what a handshake came to.
 func (p *punch[C]) finish(r result[C]) {
-	wanted, chosen := p.shaken(r.conn, r.err == nil)
+	wanted, chosen := p.shaken(r.conn, r.err == nil, r.conn.heard.Load())
 	switch {
 	case r.err != nil:
 		p.giveUp(r.conn, r.err)
