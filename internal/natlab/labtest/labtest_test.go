@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
@@ -119,5 +120,31 @@ func TestProcIsKilledWithLab(t *testing.T) {
 	}
 	if err := p.Wait(t); err == nil {
 		t.Error("the child has ended by itself")
+	}
+}
+
+func TestProcAbort(t *testing.T) {
+	p := labtest.Start(t, newHost(t), "echo", nil)
+	p.Send(t, "a")
+	<-p.Events() // it runs
+	p.Abort()
+	var exit *exec.ExitError
+	if err := p.Wait(t); !errors.As(err, &exit) || exit.ExitCode() != 2 {
+		t.Errorf("got %v, want exit status 2, as after a panic", err)
+	}
+	if e, ok := <-p.Events(); ok {
+		t.Errorf("got %s after the end", e)
+	}
+}
+
+func TestProcHold(t *testing.T) {
+	p := labtest.Start(t, newHost(t), "echo", nil)
+	if err := p.Hold(time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	p.Send(t, "a")
+	var got string
+	if p.Next(t, &got); got != "a" {
+		t.Errorf("got %q after it stood still", got)
 	}
 }
