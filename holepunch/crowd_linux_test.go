@@ -78,7 +78,8 @@ func (m member) expect() (ls []Local, end func()) {
 // Every second one is initiated by the peer. The connections are reset. Gate is called by each
 // initiator when it has a connection, before the handshake.
 func (c *crowd) punch(ctx context.Context, gate func(ctx context.Context, peer int)) error {
-	limiter := NewLimiter(Limits{HostSYNs: Rate{4 * len(c.peers), 128}}) // of a host that has been idle
+	room := Rate{4 * len(c.peers), 128}
+	limiter := NewLimiter(Limits{AddrSYNs: room, HostSYNs: room}) // of a host that has been idle; all its peers are at one address
 	errs := make([]error, 2*len(c.peers))
 	var all sync.WaitGroup
 	for i, peer := range c.peers {
