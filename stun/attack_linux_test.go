@@ -22,6 +22,7 @@ type attack struct {
 	Server netip.AddrPort
 	From   []netip.Addr
 	Conns  int // at a time, in all
+	Rate   int // of new connections in a second; 0 for as many as there can be
 
 	begun *atomic.Int64 // connections so far
 }
@@ -110,15 +111,32 @@ func writeAll(nc net.Conn, b []byte) {
 // run attacks until ctx ends.
 func (a attack) run(ctx context.Context) {
 	var all sync.WaitGroup
-	for i := range a.Conns {
-		all.Go(func() {
-			local := netip.AddrPortFrom(a.From[i%len(a.From)], 0)
-			for ctx.Err() == nil {
-				a.once(ctx, local)
-			}
-		})
+	defer all.Wait()
+	local := func(i int) netip.AddrPort { return netip.AddrPortFrom(a.From[i%len(a.From)], 0) }
+	if a.Rate == 0 {
+		for i := range a.Conns {
+			all.Go(func() {
+				for ctx.Err() == nil {
+					a.once(ctx, local(i))
+				}
+			})
+		}
+		return
 	}
-	all.Wait()
+	// Whatever the server does: the oldest makes room for the newest.
+	ends := make([]context.CancelFunc, a.Conns)
+	begun := time.Now()
+	for i := 0; ctx.Err() == nil; time.Sleep(2 * time.Millisecond) {
+		for ; i < int(time.Since(begun).Seconds()*float64(a.Rate)); i++ {
+			end := &ends[i%a.Conns]
+			if *end != nil {
+				(*end)()
+			}
+			var ctx2 context.Context
+			ctx2, *end = context.WithCancel(ctx)
+			all.Go(func() { a.once(ctx2, local(i)) })
+		}
+	}
 }
 
 // start attacks until end is called.
@@ -172,9 +190,7 @@ func attackRole(c *labtest.Child) error {
 	}
 }
 
-// oneAddress, someAddresses of a network each, and a network for each connection.
-func oneAddress() []netip.Addr { return addresses(1) }
-
+// addresses are of a network each.
 func addresses(n int) []netip.Addr {
 	var all []netip.Addr
 	for i := range n {

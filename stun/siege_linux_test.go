@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -52,7 +53,7 @@ func besiegedRole(c *labtest.Child) error {
 	s := stun.NewServer(&f.Server)
 	watched := &watchedListener{TCPListener: l.(*net.TCPListener), conns: make(map[*net.TCPConn]struct{})}
 	go func() { _ = s.Serve(watched) }()
-	if err := c.Emit(addrPort(l)); err != nil {
+	if err := c.Emit(serving{addrPort(l), os.Getpid()}); err != nil {
 		return err
 	}
 	for {
@@ -148,8 +149,9 @@ func TestSiege(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := labtest.StartOutside(t, "besieged", tt.fort)
-			a := attack{Kind: tt.attack, From: addresses(tt.from), Conns: siegeConns * 5 / 4, begun: new(atomic.Int64)}
-			p.Next(t, &a.Server)
+			var server serving
+			p.Next(t, &server)
+			a := attack{Kind: tt.attack, Server: server.At, From: addresses(tt.from), Conns: siegeConns * 5 / 4, begun: new(atomic.Int64)}
 			before := look(t, p)
 			defer a.start()()
 			// Who holds connections fills the server with them.

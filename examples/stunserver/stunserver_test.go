@@ -7,9 +7,13 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/simopen/go-libp2p-simopen/examples/internal/program"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestServe(t *testing.T) {
 	exe := program.Build(t, ".")
