@@ -122,8 +122,8 @@ func (k *contest) choose() *Conn {
 	return k.chosen
 }
 
-// shaken is told what a handshake came to, and whether the other end has said anything in it. It says whether the connection is wanted then. If not, it is to be closed.
-// Another one may be chosen in its place.
+// shaken is told what a handshake came to, and whether the other end has said anything in it. It says whether
+// the connection is wanted then. If not, it is to be closed. Another one may be chosen in its place.
 func (k *contest) shaken(c *Conn, secured, heard bool) (wanted bool, chosen *Conn) {
 	k.leave(c)
 	k.shaking = without(k.shaking, c)
