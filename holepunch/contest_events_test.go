@@ -1,6 +1,9 @@
 package holepunch
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // An event is what may happen next, at a side or at its end of a connection.
 type event struct {
@@ -93,6 +96,7 @@ var lineEvents = []struct {
 	{
 		occurrence{what: "hears the first message, and answers", do: func(m *model, s *state, side sideOf, i int) {
 			s.lines[i].end[side] = answered
+			s.lines[i].heard[side] = true
 			s.lines[i].said[2] = true
 		}},
 		func(m *model, s *state, side sideOf, i int) bool {
@@ -102,6 +106,7 @@ var lineEvents = []struct {
 	{
 		occurrence{what: "hears the answer, and asks whether it is chosen", do: func(m *model, s *state, side sideOf, i int) {
 			s.lines[i].end[side] = asking
+			s.lines[i].heard[side] = true
 			if !s.k[side].over { // or else nobody listens
 				m.grant(s, side, m.rules.ask(&s.k[side], m.conns[side][i]))
 				m.step(s, side)
@@ -172,7 +177,7 @@ var lineEvents = []struct {
 	{
 		occurrence{what: "its handshake is over", do: func(m *model, s *state, side sideOf, i int) {
 			ok := s.lines[i].end[side] == secured
-			wanted, chosen := m.rules.shaken(&s.k[side], m.conns[side][i], ok, true)
+			wanted, chosen := m.rules.shaken(&s.k[side], m.conns[side][i], ok, s.lines[i].heard[side])
 			s.lines[i].end[side] = closed
 			if wanted {
 				s.lines[i].end[side] = held
@@ -196,14 +201,17 @@ var lineEvents = []struct {
 	},
 }
 
-// leaveSilent ends the handshakes on strangers' connections on which nothing was heard. All are silent for
-// the contests, which only the connections' names are real of.
+// leaveSilent ends the handshakes on strangers' connections on which nothing was heard.
 func (m *model) leaveSilent(s *state, side sideOf) {
-	for _, c := range s.k[side].silent() {
-		if i := m.number(side, c); side == responder && s.lines[i].end[side] == begun {
-			m.lose(s, side, i)
-			s.k[side].leave(c)
-			s.lines[i].end[side] = failed
+	for i, c := range m.conns[side] {
+		c.heard.Store(s.lines[i].heard[side])
+	}
+	for _, c := range m.rules.silent(&s.k[side]) {
+		i := m.number(side, c)
+		m.lose(s, side, i)
+		s.k[side].leave(c)
+		if s.lines[i].end[side] = failed; !slices.Contains(s.k[side].shaking, c) {
+			s.lines[i].end[side] = closed
 		}
 	}
 }

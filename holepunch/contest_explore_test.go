@@ -24,6 +24,7 @@ func (m *model) key(s *state) (key [maxLines + 1]uint64) {
 			put(slices.Index(k.asking, c) + 1)
 			flag(k.chosen == c)
 			flag(kind.anyPort[side])
+			flag(l.heard[side] && l.end[side] != closed)
 		}
 		for _, b := range l.said[1:] {
 			flag(b)

@@ -56,9 +56,10 @@ func (p phase) chosen() bool { return p >= granted && p <= held && p != failed }
 
 // A line is a connection, with what its ends have said to each other.
 type line struct {
-	end  [2]phase
-	said [5]bool // messages 1 to 4
-	dead bool    // nothing gets through any more, and each end hears of that sooner or later
+	end   [2]phase
+	said  [5]bool // messages 1 to 4
+	heard [2]bool // what each end has: anything
+	dead  bool    // nothing gets through any more, and each end hears of that sooner or later
 }
 
 // A kind is what there is at the other end of a connection.
@@ -85,10 +86,11 @@ type rules struct {
 	due     func(*contest) *Conn
 	ask     func(*contest, *Conn) *Conn
 	shaken  func(k *contest, c *Conn, secured, heard bool) (bool, *Conn)
+	silent  func(*contest) []*Conn
 	settled func(*contest) bool
 }
 
-var theRules = rules{(*contest).due, (*contest).ask, (*contest).shaken, (*contest).settled}
+var theRules = rules{(*contest).due, (*contest).ask, (*contest).shaken, (*contest).silent, (*contest).settled}
 
 // A state is one of a model.
 type state struct {

@@ -106,14 +106,14 @@ func TestContestBroken(t *testing.T) {
 				k.chosen = c
 				return c
 			}
-		}, nil, [2]string{"and the responder 0", "which the responder has"}},
+		}, nil, [2]string{"which the responder has", "which the responder has"}},
 		"another is chosen while the handshake on the first goes on": {func(r *rules) {
 			r.ask = func(k *contest, c *Conn) *Conn {
 				k.chosen = nil
 				k.asking = slices.Insert(k.asking, 0, c)
 				return k.choose()
 			}
-		}, nil, [2]string{"and the responder 0", "which the responder has"}},
+		}, nil, [2]string{"which the responder has", "which the responder has"}},
 		"the losers are closed when one is chosen": {func(r *rules) {
 			r.settled = func(k *contest) bool { return k.chosen != nil || k.settled() }
 		}, nil, [2]string{"before it has another", "before it has another"}},
@@ -132,13 +132,16 @@ func TestContestBroken(t *testing.T) {
 				return wanted, nil
 			}
 		}, deaths, [2]string{"waits for what does not come", "waits for what does not come"}},
+		"strangers are left, though the initiator has spoken": {func(r *rules) {
+			r.silent = func(k *contest) []*Conn { return slices.Clone(k.strangers) }
+		}, map[string]bool{"timeout": true}, [2]string{"", "which the initiator has chosen"}},
 		"the first failure ends it": {func(r *rules) {
 			r.settled = func(k *contest) bool { return k.failures > 0 || k.settled() }
 		}, deaths, [2]string{"before it has another", "before it has another"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for i, want := range tc.want {
-				m := model{lines: peers, late: i == 1, faults: tc.faults, rules: theRules}
+				m := model{lines: []kind{{}, {anyPort: [2]bool{true, true}}}, late: i == 1, faults: tc.faults, rules: theRules}
 				tc.change(&m.rules)
 				states, _, wrong := m.explore()
 				t.Logf("%d states: %s", states, wrong)

@@ -77,6 +77,7 @@ func runSession(t *testing.T, program []byte) {
 	if took, bound := time.Since(begin), 2*holepunch.AnswerTimeout+defaultTimeout+securedSoon+2*time.Second; took > bound {
 		t.Errorf("took %v, at most %v was to be", took, bound)
 	}
+	t.Logf("after %v: %v", time.Since(begin), err)
 	s.typed(err)
 	close(over)
 	for _, c := range []net.Conn{fromPeer, fromUs} {
