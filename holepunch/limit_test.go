@@ -86,7 +86,7 @@ func TestSYNLimits(t *testing.T) {
 						break
 					}
 				}
-				if spent < tc.want-1 || spent > tc.want+1 {
+				if spent < tc.want-3 || spent > tc.want+3 { // at the deadline one more or less of each
 					t.Errorf("%d SYNs within a second, want %d", spent, tc.want)
 				}
 			})
