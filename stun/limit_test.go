@@ -24,7 +24,9 @@ func TestConnTable(t *testing.T) {
 		{"192.0.2.3:1", true},
 		{"192.0.2.4:1", false}, // The table is full.
 	} {
-		if evicted, got := table.add(newServerConn(s, nil, netip.MustParseAddrPort(tt.client)), now); got != tt.want || evicted != nil {
+		c := newServerConn(s, nil, netip.MustParseAddrPort(tt.client))
+		c.begin(now, s.cfg.IdleTimeout) // it has asked
+		if evicted, got := table.add(c, now); got != tt.want || evicted != nil {
 			t.Errorf("%s: %v, want %v; evicted: %v", tt.client, got, tt.want, evicted)
 		}
 	}

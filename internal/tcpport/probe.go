@@ -18,7 +18,8 @@ var (
 )
 
 // ConnectFrom connects from an address of this host, and a port that the kernel
-// chooses, to remote. Its error is the kernel's, as with [Port.Connect].
+// chooses, to remote. Its error is the kernel's, as with [Port.Connect]. On Linux it sends
+// two SYNs at most, after which it gives up.
 func ConnectFrom(ctx context.Context, local netip.Addr, remote netip.AddrPort) (*net.TCPConn, error) {
 	return connectFrom(ctx, netip.AddrPortFrom(local, 0), remote)
 }
@@ -29,7 +30,7 @@ func connectFrom(ctx context.Context, local, remote netip.AddrPort, options ...c
 	defer icmp.close()
 	d := net.Dialer{
 		LocalAddr: net.TCPAddrFromAddrPort(local),
-		Control:   all(append(options, icmp.watch)...),
+		Control:   all(append(options, synTwice, icmp.watch)...),
 	}
 	d.SetMultipathTCP(false)
 	c, err := d.DialContext(ctx, "tcp", remote.String())

@@ -68,6 +68,15 @@ func (q *errorQueue) close() {
 	}
 }
 
+// synTwice has the kernel send a SYN once again, and then give up.
+func synTwice(_, _ string, c syscall.RawConn) error {
+	var option error
+	err := c.Control(func(fd uintptr) {
+		option = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_SYNCNT, 1)
+	})
+	return errors.Join(err, os.NewSyscallError("setsockopt", option))
+}
+
 // deaf is a socket filter that takes every segment but a SYN without an ACK. It
 // looks at the flags, in byte 13 of the TCP header (RFC 9293, section 3.1).
 var deaf = []unix.SockFilter{

@@ -49,6 +49,22 @@ func TestConnectFromRefused(t *testing.T) {
 	}
 }
 
+// TestConnectFromGivesUp connects to where nothing answers: after two SYNs the kernel gives
+// up by itself, however late the context ends.
+func TestConnectFromGivesUp(t *testing.T) {
+	silent, err := ListenSilent(loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_, err = ConnectFrom(ctx, loopback, netip.AddrPortFrom(loopback, silent.Number()))
+	if !errors.Is(err, unix.ETIMEDOUT) || ctx.Err() != nil {
+		t.Errorf("got %v, want ETIMEDOUT", err)
+	}
+}
+
 func TestConnectFrom(t *testing.T) {
 	l, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(netip.AddrPortFrom(loopback, 0)))
 	if err != nil {

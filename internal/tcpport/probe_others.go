@@ -18,6 +18,9 @@ func (errorQueue) has() bool { return false }
 
 func (errorQueue) close() {}
 
+// synTwice is for Linux: elsewhere the context bounds the SYNs.
+func synTwice(_, _ string, _ syscall.RawConn) error { return nil }
+
 func deafen(_, _ string, _ syscall.RawConn) error {
 	return fmt.Errorf("a port cannot be silent on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 }
