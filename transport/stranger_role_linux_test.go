@@ -49,14 +49,14 @@ var attacks = map[string]struct {
 	atOnce int
 	do     func(*stranger, net.Conn)
 }{
-	"says nothing":      {8, func(*stranger, net.Conn) {}},
+	"says nothing":      {30, func(*stranger, net.Conn) {}},
 	"crowd":             {250, func(*stranger, net.Conn) {}},
-	"opens and closes":  {32, func(_ *stranger, c net.Conn) { c.Close() }},
-	"one byte a second": {8, (*stranger).drip},
-	"half a handshake":  {8, func(s *stranger, c net.Conn) { c.Write(s.firstFlight()) }},
-	"noise":             {8, func(s *stranger, c net.Conn) { s.upgrade(c, s.noise) }},
-	"tls":               {8, func(s *stranger, c net.Conn) { s.upgrade(c, s.tls) }},
-	"replays":           {8, func(s *stranger, c net.Conn) { c.Write(s.attack.Say) }},
+	"opens and closes":  {30, func(_ *stranger, c net.Conn) { c.Close() }},
+	"one byte a second": {30, (*stranger).drip},
+	"half a handshake":  {30, func(s *stranger, c net.Conn) { c.Write(s.firstFlight()) }},
+	"noise":             {30, func(s *stranger, c net.Conn) { s.upgrade(c, s.noise) }},
+	"tls":               {30, func(s *stranger, c net.Conn) { s.upgrade(c, s.tls) }},
+	"replays":           {30, func(s *stranger, c net.Conn) { c.Write(s.attack.Say) }},
 }
 
 // A stranger is a host that has nothing to do with the peers, but their port.
@@ -146,7 +146,7 @@ func (s *stranger) run(ctx context.Context, target string, began chan<- struct{}
 			s.hold(ctx, conn)
 		}
 		select {
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(15 * time.Millisecond):
 		case <-ctx.Done():
 		}
 	}
