@@ -59,11 +59,7 @@ func relayRole(c *labtest.Child) error {
 	if err := c.Emit(report{Ready: true}); err != nil {
 		return err
 	}
-	var nothing any
-	if err := c.Receive(&nothing); err != io.EOF {
-		return fmt.Errorf("got %v, %w; want the end", nothing, err)
-	}
-	return nil
+	return untilEnd(c)
 }
 
 // stunRole is our STUN server, with two addresses and two ports.
@@ -84,24 +80,14 @@ func stunRole(c *labtest.Child) error {
 	if err := c.Emit(report{Ready: true}); err != nil {
 		return err
 	}
-	for {
-		var cmd command
-		switch err := c.Receive(&cmd); err {
-		case nil:
-		case io.EOF:
-			return nil
-		default:
-			return err
-		}
-		answer := report{Did: cmd.Do}
-		switch cmd.Do {
-		case "sample":
-			answer.Sample = measure(cmd.Base)
-		case "stacks":
-			answer.Text = stacks()
-		}
-		if err := c.Emit(answer); err != nil {
-			return err
-		}
+	return untilEnd(c)
+}
+
+// untilEnd returns when the test has no more to say.
+func untilEnd(c *labtest.Child) error {
+	var nothing any
+	if err := c.Receive(&nothing); err != io.EOF {
+		return fmt.Errorf("got %v, %w; want the end", nothing, err)
 	}
+	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
 // A tally is all that was told. Rounds are put down to faults when all is known.
@@ -35,7 +37,7 @@ func newTally() *tally {
 func (c *tally) punch(p *punch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.punches[p.Initiator][words(p.Err == "", string(p.Reason), p.Err)]++
+	c.punches[p.Initiator][words(p.Err == "", p.Reason, p.Err)]++
 }
 
 func (c *tally) round(from, to, relay string, r *round) {
@@ -99,7 +101,7 @@ func (c *tally) wrong() (texts []string) {
 		}
 		if r.Lost != "" && !excused {
 			last := r.Tries[len(r.Tries)-1]
-			say("%s: the relayed connection was lost by a punch (%s): %s", at, words(last.Direct, string(last.Reason), last.Err), r.Lost)
+			say("%s: the relayed connection was lost by a punch (%s): %s", at, words(last.Direct, last.Reason, last.Err), r.Lost)
 		}
 		for _, t := range r.Tries {
 			if !t.Direct && t.Reason == "" {
@@ -168,7 +170,7 @@ func (w *row) add(r told) {
 		if t.Direct {
 			w.direct = append(w.direct, t.Took)
 		} else {
-			w.failed[words(false, string(t.Reason), t.Err)]++
+			w.failed[words(false, t.Reason, t.Err)]++
 		}
 	}
 	for _, t := range r.Transfers {
@@ -269,13 +271,27 @@ var particulars = regexp.MustCompile(`12D3KooW\w+|\[?\d+\.\d+\.\d+\.\d+(:\d+)?\]
 
 const noReason = "no reason: "
 
+// short is what reasons are called in the tables: by their names.
+var short = map[holepunch.Reason]string{
+	holepunch.ErrPortFiltered: "ErrPortFiltered",
+	holepunch.ErrNoAddress:    "ErrNoAddress",
+	holepunch.ErrHandshake:    "ErrHandshake",
+	holepunch.ErrNoConnection: "ErrNoConnection",
+	holepunch.ErrNoSocket:     "ErrNoSocket",
+	holepunch.ErrSignalLost:   "ErrSignalLost",
+	holepunch.ErrNoAnswer:     "ErrNoAnswer",
+	holepunch.ErrBusy:         "ErrBusy",
+}
+
 // words is a failure without the names and numbers of the one case.
-func words(direct bool, reason, err string) string {
+func words(direct bool, reason holepunch.Reason, err string) string {
 	switch {
 	case direct:
 		return "direct"
+	case short[reason] != "":
+		return short[reason]
 	case reason != "":
-		return reason
+		return string(reason)
 	}
 	return noReason + particulars.ReplaceAllString(err, "…")
 }
