@@ -104,7 +104,7 @@ func FuzzRead(f *testing.F) {
 			}
 			return
 		}
-		if len(m.terms.Candidates) > MaxCandidates || len(m.detail) > maxDetail {
+		if len(m.terms.Candidates) > MaxCandidates || len(m.terms.Security) > maxSecurity || m.round > MaxRounds || len(m.detail) > maxDetail {
 			t.Fatalf("beyond bounds: %+v", m)
 		}
 		Admissible(ours.Candidates, m.terms.Candidates, nil)
