@@ -1,21 +1,14 @@
 package transport
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/protocol"
-	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
-	msmux "github.com/multiformats/go-multistream"
 )
 
 // What a peer in the lab does with others that need not have simopen.
@@ -70,30 +63,6 @@ func (h *labHost) ping(ctx context.Context, cmd command) any {
 		return failed(errors.New("no such connection"))
 	}
 	return failed(pingOver(ctx, c))
-}
-
-func pingOver(ctx context.Context, c network.Conn) error {
-	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, "ping"))
-	if err != nil {
-		return err
-	}
-	defer s.Reset()
-	defer context.AfterFunc(ctx, func() { s.Reset() })()
-	if err := msmux.SelectProtoOrFail[protocol.ID](ping.ID, s); err != nil {
-		return err
-	}
-	said, heard := make([]byte, ping.PingSize), make([]byte, ping.PingSize)
-	rand.Read(said)
-	if _, err := s.Write(said); err != nil {
-		return err
-	}
-	if _, err := io.ReadFull(s, heard); err != nil {
-		return err
-	}
-	if !bytes.Equal(said, heard) {
-		return errors.New("the peer has answered another ping")
-	}
-	return nil
 }
 
 func (p *labPeer) connect(t testing.TB, to peer.AddrInfo) (o outcome) {
