@@ -170,6 +170,7 @@ func TestStrangers(t *testing.T) {
 		"apdm-apdf-random": {"says nothing", "half a handshake", "noise", "tls"},
 	} {
 		t.Run(carrier, func(t *testing.T) {
+			t.Parallel()
 			s := newSiege(t, carrier)
 			heard := s.listenIn(t)
 			said := make(map[bool][]byte)
