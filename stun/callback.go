@@ -15,8 +15,8 @@ import (
 // connection is open, and sends it two SYNs at most.
 const (
 	// callbackTime is how long a connect may take: SYNs leave at once and
-	// after 1 s (RFC 6298 section 2), a third would at 2 s, if the kernel were not
-	// told otherwise. What is left is for the answer to the second.
+	// after 1 s (RFC 6298 section 2), a third would at 2 s on Linux, where the
+	// kernel knows the deadline. What is left is for the answer to the second.
 	callbackTime = 1900 * time.Millisecond
 
 	// maxCallbacks is how many connects may be under way, each with a socket, 4 MB in all.

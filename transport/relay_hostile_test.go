@@ -49,7 +49,7 @@ func (m *meddler) carry(t *testing.T, servers Option, c *circuit) *carried {
 
 // connect has the dialler get a direct connection.
 func (p *carried) connect(ctx context.Context) (relayed bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, testTimeout/4)
+	ctx, cancel := context.WithTimeout(ctx, testTimeout/2)
 	defer cancel()
 	if err := p.dialler.Connect(ctx, circuitInfo(p.meddler, p.listener)); err != nil {
 		return false, err

@@ -68,18 +68,24 @@ type stranger struct {
 	got booty
 }
 
-// strangerRole attacks as it is told to, until it is told "". It then emits what it got.
-func strangerRole(c *labtest.Child) error {
+func newStranger() (*stranger, error) {
 	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	s := &stranger{}
+	if s.noise, err = noise.New(noise.ID, key, defaultParts.Muxers); err != nil {
+		return nil, err
+	}
+	s.tls, err = libp2ptls.New(libp2ptls.ID, key, defaultParts.Muxers)
+	return s, err
+}
+
+// strangerRole attacks as it is told to, until it is told something else. It then emits what it got.
+func strangerRole(c *labtest.Child) error {
 	for {
-		s := &stranger{}
-		if s.noise, err = noise.New(noise.ID, key, defaultParts.Muxers); err != nil {
-			return err
-		}
-		if s.tls, err = libp2ptls.New(libp2ptls.ID, key, defaultParts.Muxers); err != nil {
+		s, err := newStranger()
+		if err != nil {
 			return err
 		}
 		switch err := c.Receive(&s.attack); err {

@@ -18,8 +18,8 @@ var (
 )
 
 // ConnectFrom connects from an address of this host, and a port that the kernel
-// chooses, to remote. Its error is the kernel's, as with [Port.Connect]. On Linux it sends
-// two SYNs at most, after which it gives up.
+// chooses, to remote. Its error is the kernel's, as with [Port.Connect]. On Linux no
+// SYN leaves after the deadline of ctx, on a busy machine either.
 func ConnectFrom(ctx context.Context, local netip.Addr, remote netip.AddrPort) (*net.TCPConn, error) {
 	return connectFrom(ctx, netip.AddrPortFrom(local, 0), remote)
 }
@@ -28,9 +28,12 @@ func ConnectFrom(ctx context.Context, local netip.Addr, remote netip.AddrPort) (
 func connectFrom(ctx context.Context, local, remote netip.AddrPort, options ...control) (*net.TCPConn, error) {
 	var icmp errorQueue
 	defer icmp.close()
+	if deadline, ok := ctx.Deadline(); ok {
+		options = append(options, by(deadline))
+	}
 	d := net.Dialer{
 		LocalAddr: net.TCPAddrFromAddrPort(local),
-		Control:   all(append(options, synTwice, icmp.watch)...),
+		Control:   all(append(options, icmp.watch)...),
 	}
 	d.SetMultipathTCP(false)
 	c, err := d.DialContext(ctx, "tcp", remote.String())

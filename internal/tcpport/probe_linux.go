@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -68,13 +69,17 @@ func (q *errorQueue) close() {
 	}
 }
 
-// synTwice has the kernel send a SYN once again, and then give up.
-func synTwice(_, _ string, c syscall.RawConn) error {
-	var option error
-	err := c.Control(func(fd uintptr) {
-		option = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_SYNCNT, 1)
-	})
-	return errors.Join(err, os.NewSyscallError("setsockopt", option))
+// by has the kernel give up a connect by itself at a deadline. Its timers are punctual where
+// the program's are not, so that no SYN leaves afterwards.
+func by(deadline time.Time) control {
+	return func(_, _ string, c syscall.RawConn) error {
+		ms := max(1, int(time.Until(deadline).Milliseconds())) // 0 is for ever
+		var option error
+		err := c.Control(func(fd uintptr) {
+			option = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, ms)
+		})
+		return errors.Join(err, os.NewSyscallError("setsockopt", option))
+	}
 }
 
 // deaf is a socket filter that takes every segment but a SYN without an ACK. It

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"syscall"
+	"time"
 )
 
 // errorQueue is for Linux: the others do not say what refused a connect.
@@ -18,8 +19,10 @@ func (errorQueue) has() bool { return false }
 
 func (errorQueue) close() {}
 
-// synTwice is for Linux: elsewhere the context bounds the SYNs.
-func synTwice(_, _ string, _ syscall.RawConn) error { return nil }
+// by is for Linux: elsewhere the program ends the connect.
+func by(time.Time) control {
+	return func(_, _ string, _ syscall.RawConn) error { return nil }
+}
 
 func deafen(_, _ string, _ syscall.RawConn) error {
 	return fmt.Errorf("a port cannot be silent on %s: %w", runtime.GOOS, errors.ErrUnsupported)
