@@ -31,6 +31,9 @@ func Listen(ctx context.Context, cfg Config, report func(Event)) error {
 	n.SetStreamHandler(transferProtocol, n.receive)
 	gone := n.watchRelay()
 	renew, err := n.reserve(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil // what its end broke is no news
+	}
 	if err != nil {
 		return err
 	}
