@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 )
 
 // MaxCandidates is how many candidates one message may name. A peer has one
@@ -75,13 +76,6 @@ var sharedAddressSpace = netip.MustParsePrefix("100.64.0.0/10")
 
 // private tells an address that means something only within one network.
 func private(a netip.Addr) bool { return a.IsPrivate() || sharedAddressSpace.Contains(a) }
-
-// neverDialled holds what is no host's address: "this network" and the reserved
-// class E with the broadcast address (RFC 6890).
-var neverDialled = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("240.0.0.0/4"),
-}
 
 // maxLAN is how many LAN candidates of a peer are dialled: one for a wire and one
 // for a radio.
@@ -171,6 +165,5 @@ func admissibleLAN(c Candidate, links []netip.Prefix) error {
 var errNotAHost = errors.New("not an address of a host")
 
 func notAHost(a netip.Addr) bool {
-	return !a.IsValid() || a.Zone() != "" || a.Is4In6() || a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() ||
-		slices.ContainsFunc(neverDialled, func(p netip.Prefix) bool { return p.Contains(a) })
+	return !ipaddr.IsHost(a) || a.Zone() != "" || a.Is4In6() || a.IsLinkLocalUnicast()
 }

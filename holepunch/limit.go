@@ -1,6 +1,7 @@
 package holepunch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 )
 
 // Limits bound what peers can have a host do, for a peer's candidates are a stranger's word:
@@ -45,19 +48,13 @@ type Limits struct {
 
 // withDefaults returns l without zero values.
 func (l Limits) withDefaults() Limits {
-	setDefault(&l.PeerSYNs, Rate{256, 16})
-	setDefault(&l.AddrSYNs, Rate{512, 32})
-	setDefault(&l.HostSYNs, Rate{1024, 128})
-	setDefault(&l.PeerOffers, Rate{32, 1})
-	setDefault(&l.PeerAttempts, 16)
-	setDefault(&l.HostAttempts, 4096)
+	l.PeerSYNs = cmp.Or(l.PeerSYNs, Rate{256, 16})
+	l.AddrSYNs = cmp.Or(l.AddrSYNs, Rate{512, 32})
+	l.HostSYNs = cmp.Or(l.HostSYNs, Rate{1024, 128})
+	l.PeerOffers = cmp.Or(l.PeerOffers, Rate{32, 1})
+	l.PeerAttempts = cmp.Or(l.PeerAttempts, 16)
+	l.HostAttempts = cmp.Or(l.HostAttempts, 4096)
 	return l
-}
-
-func setDefault[T comparable](v *T, d T) {
-	if *v == *new(T) {
-		*v = d
-	}
 }
 
 // Check returns what is wrong with l, or nil: nothing may be negative, and each rate needs a
@@ -201,17 +198,7 @@ func (b *Budget) limiters(to netip.Addr) []*rate.Limiter {
 	if !to.IsValid() {
 		return []*rate.Limiter{b.syns, b.limiter.host}
 	}
-	return []*rate.Limiter{b.syns, b.limiter.addrs.get(subscriber(to)), b.limiter.host}
-}
-
-// subscriber is what one subscriber has of addresses: one in IPv4, and 2^64 in IPv6.
-func subscriber(a netip.Addr) netip.Prefix {
-	bits := 64
-	if a.Is4() {
-		bits = 32
-	}
-	p, _ := a.Prefix(bits) // cannot fail
-	return p
+	return []*rate.Limiter{b.syns, b.limiter.addrs.get(ipaddr.Customer(to)), b.limiter.host}
 }
 
 // End gives the attempt's place back. It must be called once.

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"os"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
@@ -21,21 +19,7 @@ func TestNoFileDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer port.Close()
-	var lim unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
-		t.Fatal(err)
-	}
-	free, err := os.Open("/dev/null") // the lowest number that is free
-	if err != nil {
-		t.Fatal(err)
-	}
-	few := lim
-	few.Cur = uint64(free.Fd())
-	free.Close()
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &lim)
+	labtest.FewFiles(t)
 	expect := port.Expect()
 	defer expect.Close()
 	_, err = Open(t.Context(), Punch{

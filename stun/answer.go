@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 
 	pion "github.com/pion/stun/v3"
+
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 )
 
 // answer is what a success response says.
@@ -110,13 +111,6 @@ func mappedAddress(m *pion.Message) (netip.AddrPort, error) {
 	return attributeAddress(m, attr, addr.IP, addr.Port)
 }
 
-// nobodys are no host's addresses: "this network", and the reserved class E with the
-// broadcast address (RFC 6890).
-var nobodys = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("240.0.0.0/4"),
-}
-
 // attributeAddress returns the address that pion/stun has read from an attribute
 // of m.
 func attributeAddress(m *pion.Message, attr pion.AttrType, raw net.IP, port int) (netip.AddrPort, error) {
@@ -126,8 +120,7 @@ func attributeAddress(m *pion.Message, attr pion.AttrType, raw net.IP, port int)
 	}
 	ip, _ := netip.AddrFromSlice(raw)
 	ip = ip.Unmap()
-	nobody := slices.ContainsFunc(nobodys, func(p netip.Prefix) bool { return p.Contains(ip) })
-	if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || nobody || port == 0 {
+	if !ipaddr.IsHost(ip) || port == 0 {
 		return netip.AddrPort{}, fmt.Errorf("%w: %s is %s, port %d", ErrNoMappedAddress, attr, raw, port)
 	}
 	return netip.AddrPortFrom(ip, uint16(port)), nil

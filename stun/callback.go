@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
@@ -76,7 +77,7 @@ func (b *callbacks) begin(client netip.Addr, now time.Time) bool {
 	if now.Sub(b.begun) >= callbackWindow {
 		b.begun, b.total, b.asked = now, 0, make(map[netip.Prefix]int)
 	}
-	key, network := clientKey(client), networkKey(client)
+	key, network := ipaddr.Customer(client), ipaddr.Network(client)
 	if b.closed || b.underWay >= maxCallbacks || b.total >= maxPerWindow ||
 		b.asked[key] >= maxPerClient || b.asked[network] >= maxPerNetwork {
 		return false

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 )
 
 // When a server is full, a newcomer is not refused as a rule: who has a network or some
@@ -56,7 +58,7 @@ func (t *connTable) evict(network netip.Prefix, now time.Time) *serverConn {
 			owe++
 			owing.consider(c, used)
 		}
-		if n := t.networks[networkKey(c.client.Addr())]; n > crowd {
+		if n := t.networks[ipaddr.Network(c.client.Addr())]; n > crowd {
 			crowded, crowd = candidate{c, used}, n
 		} else if n == crowd {
 			crowded.consider(c, used)

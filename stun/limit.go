@@ -3,6 +3,8 @@ package stun
 import (
 	"net/netip"
 	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 )
 
 // connTable holds the open connections of a server within the bounds of their
@@ -27,7 +29,7 @@ func newConnTable(maxConns, maxPerClient int) connTable {
 // add takes c in, in place of another one that it returns if there are as many as there
 // may be. It returns false if there is no place.
 func (t *connTable) add(c *serverConn, now time.Time) (evicted *serverConn, ok bool) {
-	client, network := clientKey(c.client.Addr()), networkKey(c.client.Addr())
+	client, network := ipaddr.Customer(c.client.Addr()), ipaddr.Network(c.client.Addr())
 	if t.clients[client] >= t.maxPerClient {
 		return nil, false
 	}
@@ -54,8 +56,8 @@ func (t *connTable) remove(c *serverConn) {
 	t.conns[last] = nil
 	t.conns = t.conns[:last]
 	c.place = -1
-	drop(t.clients, clientKey(c.client.Addr()))
-	drop(t.networks, networkKey(c.client.Addr()))
+	drop(t.clients, ipaddr.Customer(c.client.Addr()))
+	drop(t.networks, ipaddr.Network(c.client.Addr()))
 }
 
 // drop counts one less.
@@ -63,24 +65,6 @@ func drop(m map[netip.Prefix]int, key netip.Prefix) {
 	if m[key]--; m[key] == 0 {
 		delete(m, key)
 	}
-}
-
-// clientKey returns what counts as one client: an IPv4 address, or an IPv6 /64,
-// the least that a network gives to a customer (RFC 6177).
-func clientKey(ip netip.Addr) netip.Prefix { return prefix(ip, 32, 64) }
-
-// networkKey returns what is easily had by one party: an IPv4 /24, the least that is
-// routed on the Internet, or an IPv6 /48, the most that a site is usually given (RFC
-// 6177), which has 65,536 clients in it.
-func networkKey(ip netip.Addr) netip.Prefix { return prefix(ip, 24, 48) }
-
-func prefix(ip netip.Addr, bits4, bits6 int) netip.Prefix {
-	bits := bits4
-	if ip.Is6() {
-		bits = bits6
-	}
-	p, _ := ip.WithZone("").Prefix(bits) // The error is about bits.
-	return p
 }
 
 // rateLimit counts messages in windows of a second. Nothing finer is needed:

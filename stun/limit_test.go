@@ -40,32 +40,6 @@ func TestConnTable(t *testing.T) {
 	}
 }
 
-func TestClientKey(t *testing.T) {
-	for ip, want := range map[string]string{
-		"192.0.2.1":                 "192.0.2.1/32",
-		"2001:db8:1:2:3:4:5:6":      "2001:db8:1:2::/64",
-		"fe80::1%eth0":              "fe80::/64",
-		"2001:db8:1:2:ffff:ffff::1": "2001:db8:1:2::/64",
-	} {
-		if got := clientKey(netip.MustParseAddr(ip)); got.String() != want {
-			t.Errorf("%s: %v, want %s", ip, got, want)
-		}
-	}
-}
-
-func TestNetworkKey(t *testing.T) {
-	for ip, want := range map[string]string{
-		"192.0.2.1":             "192.0.2.0/24",
-		"2001:db8:1:2:3:4:5:6":  "2001:db8:1::/48",
-		"2001:db8:1:ffff:3::6":  "2001:db8:1::/48",
-		"2001:db8:ffff::%ether": "2001:db8:ffff::/48",
-	} {
-		if got := networkKey(netip.MustParseAddr(ip)); got.String() != want {
-			t.Errorf("%s: %v, want %s", ip, got, want)
-		}
-	}
-}
-
 func TestRateLimit(t *testing.T) {
 	r := rateLimit{max: 2}
 	now := time.Unix(0, 0)

@@ -1,6 +1,7 @@
 package stun
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net"
@@ -54,11 +55,11 @@ func (c *ServerConfig) withDefaults() ServerConfig {
 	if c != nil {
 		cfg = *c
 	}
-	setDefault(&cfg.MaxConns, 4096)
-	setDefault(&cfg.MaxConnsPerClient, 256)
-	setDefault(&cfg.MaxRequestRate, 16)
-	setDefault(&cfg.IdleTimeout, 90*time.Second)
-	setDefault(&cfg.RequestTimeout, 5*time.Second)
+	cfg.MaxConns = cmp.Or(cfg.MaxConns, 4096)
+	cfg.MaxConnsPerClient = cmp.Or(cfg.MaxConnsPerClient, 256)
+	cfg.MaxRequestRate = cmp.Or(cfg.MaxRequestRate, 16)
+	cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, 90*time.Second)
+	cfg.RequestTimeout = cmp.Or(cfg.RequestTimeout, 5*time.Second)
 	return cfg
 }
 
@@ -82,12 +83,6 @@ func (c *ServerConfig) other(local netip.AddrPort) netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	return netip.AddrPortFrom(ip, port)
-}
-
-func setDefault[T int | time.Duration](v *T, d T) {
-	if *v == 0 {
-		*v = d
-	}
 }
 
 // Server is a STUN server for TCP, and for UDP. It answers Binding requests of RFC

@@ -3,10 +3,8 @@ package stun_test
 import (
 	"net/netip"
 	"slices"
-	"sync"
 	"testing"
 
-	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
@@ -61,34 +59,24 @@ func TestDiscoverSYNs(t *testing.T) {
 				at, names = append(at, addr), append(names, tt.servers[i].At.String())
 			}
 			labtest.Start(t, server, "strange", tt.servers).Next(t, new(string))
-			var mu sync.Mutex
-			syns := make(map[netip.AddrPort]int)
-			others, own := 0, 0
-			l.home.Tap(func(e natlab.Event) {
-				p, err := natlab.Parse(e.Packet)
-				if err != nil || !p.TCP() || e.Place != natlab.Inside || e.Direction != natlab.Outbound ||
-					p.Flags()&(natlab.SYN|natlab.ACK) != natlab.SYN {
-					return
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				to := p.Dst()
-				switch known := slices.Contains(at, to.Addr()); {
-				case known && (to.Port() >= 1024 || to.Port() == tt.port):
-					return
-				case to.Addr() == l.home.External():
-					own++
-				default:
-					others++
-				}
-				if syns[to]++; to.Port() < 1024 {
-					t.Errorf("a SYN to %s", to)
-				}
-			})
+			syns := labtest.CountSYNs(l.home)
 			l.discover(t, names...)
-			mu.Lock()
-			defer mu.Unlock()
-			t.Logf("%d SYNs to others, %d to the own NAT: %v", others, own, syns)
+			others, own := 0, 0
+			for to, n := range syns.To() {
+				known := slices.Contains(at, to.Addr())
+				switch {
+				case known && (to.Port() >= 1024 || to.Port() == tt.port):
+					continue
+				case to.Addr() == l.home.External():
+					own += n
+				default:
+					others += n
+				}
+				if to.Port() < 1024 {
+					t.Errorf("%d SYNs to %s", n, to)
+				}
+			}
+			t.Logf("%d SYNs to others, %d to the own NAT: %v", others, own, syns.To())
 			if others > tt.syns || own > 6+tt.own {
 				t.Errorf("want %d to others at most, and %d to the own NAT", tt.syns, 6+tt.own)
 			}

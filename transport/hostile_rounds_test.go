@@ -121,13 +121,15 @@ func TestNATOfAnotherNetwork(t *testing.T) {
 	}
 }
 
-// A responder that gave up is not asked for another round.
+// A responder that gave up is not asked for another round. That a handshake failed may be a stranger's doing.
 func TestNoRoundAfterRefusal(t *testing.T) {
 	a := &attempt{own: &stance{}}
 	a.own.terms.Behaviour = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Sequential}
-	failed := &holepunch.PunchError{Op: "open", Err: holepunch.ErrNoConnection}
-	if !a.again(t.Context(), time.Now(), failed) {
-		t.Error("no second round for a foretold port")
+	failed := &holepunch.PunchError{Op: "open"}
+	for _, failed.Err = range []error{holepunch.ErrNoConnection, holepunch.ErrHandshake} {
+		if !a.again(t.Context(), time.Now(), failed) {
+			t.Errorf("no second round for a foretold port after %v", failed)
+		}
 	}
 	failed.Err = &holepunch.RemoteError{Status: pb.Status_FAILED}
 	if a.again(t.Context(), time.Now(), failed) {

@@ -103,7 +103,7 @@ func liarRole(c *labtest.Child) error {
 			return err
 		}
 	}
-	return untilEOF(c)
+	return c.UntilEnd()
 }
 
 // lure takes whoever comes for a peer.
@@ -187,9 +187,9 @@ func TestRelayLies(t *testing.T) {
 	carol.reserve(t)
 	liar.Send(t, attack{Victim: bob.id})
 	liar.Next(t, new(bool))
-	counts := []*synCount{countSYNs(office)}
+	counts := []*labtest.SYNs{labtest.CountSYNs(office)}
 	for _, h := range homes {
-		counts = append(counts, countSYNs(h))
+		counts = append(counts, labtest.CountSYNs(h))
 	}
 	for i, lie := range lies {
 		ready(t, lie.alice)
@@ -207,8 +207,8 @@ func TestRelayLies(t *testing.T) {
 		told, _ := fromMultiaddr(ma.StringCast(lie.tells))
 		var there, atAddr int
 		for _, c := range counts {
-			there += c.sum(func(a netip.AddrPort) bool { return a == told })
-			atAddr += c.sum(func(a netip.AddrPort) bool { return a.Addr() == told.Addr() })
+			there += c.Sum(func(a netip.AddrPort) bool { return a == told })
+			atAddr += c.Sum(func(a netip.AddrPort) bool { return a.Addr() == told.Addr() })
 		}
 		name := fmt.Sprintf("told %s, another observer %v", told, lie.honest)
 		t.Logf("%s: %d SYNs there, %d to that address; %v", name, there, atAddr, lie.got)

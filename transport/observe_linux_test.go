@@ -86,7 +86,7 @@ func observerRole(c *labtest.Child) error {
 			c.Emit("lied")
 		})
 	}
-	return untilEOF(c)
+	return c.UntilEnd()
 }
 
 type viewed struct {

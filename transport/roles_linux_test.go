@@ -2,7 +2,6 @@ package transport
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"time"
@@ -81,16 +80,7 @@ func relayRole(c *labtest.Child) error {
 	if err := c.Emit(info(h)); err != nil {
 		return err
 	}
-	return untilEOF(c)
-}
-
-// untilEOF returns when the parent has no more to say.
-func untilEOF(c *labtest.Child) error {
-	var nothing any
-	if err := c.Receive(&nothing); err != io.EOF {
-		return fmt.Errorf("got %v, %w; want the end", nothing, err)
-	}
-	return nil
+	return c.UntilEnd()
 }
 
 type socketConfig struct {
@@ -114,7 +104,7 @@ func socketRole(c *labtest.Child) error {
 	if err := c.Emit(conn.LocalAddr().(*net.TCPAddr).Port); err != nil {
 		return err
 	}
-	return untilEOF(c)
+	return c.UntilEnd()
 }
 
 type trafficConfig struct {

@@ -16,7 +16,6 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
-	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
@@ -104,40 +103,6 @@ func scannerRole(c *labtest.Child) error {
 	}
 }
 
-// synCount counts the SYNs that leave a site, by destination.
-type synCount struct {
-	mu sync.Mutex
-	to map[netip.AddrPort]int
-}
-
-func countSYNs(s *natlab.Site) *synCount {
-	c := &synCount{to: make(map[netip.AddrPort]int)}
-	s.Tap(func(e natlab.Event) {
-		if e.Place != natlab.Inside || e.Direction != natlab.Outbound {
-			return
-		}
-		p, err := natlab.Parse(e.Packet)
-		if err != nil || p.Flags()&(natlab.SYN|natlab.ACK) != natlab.SYN {
-			return
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.to[p.Dst()]++
-	})
-	return c
-}
-
-func (c *synCount) sum(is func(netip.AddrPort) bool) (n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for a, k := range c.to {
-		if is(a) {
-			n += k
-		}
-	}
-	return n
-}
-
 // TestScan: peers with many identities offer all the time, and name whomever they like. What the
 // host sends is bounded: to each address, and in all; and there are some who get nothing at all.
 // With -scan it says what that is with the default limits.
@@ -194,7 +159,7 @@ func TestScan(t *testing.T) {
 	target(relayAddr.Addr(), 4001)
 
 	cfg.Relay, cfg.Victim = l.relay, victim.id
-	syns := countSYNs(home)
+	syns := labtest.CountSYNs(home)
 	var got scanned
 	scanner := labtest.Start(t, addHost(t, street, "scanner"), "scanner", cfg)
 	for got.Took == 0 && got.Err == "" {
@@ -204,14 +169,14 @@ func TestScan(t *testing.T) {
 		t.Fatal(got.Err)
 	}
 	servers := func(a netip.AddrPort) bool { return a.Addr() == relayAddr.Addr() && a.Port() != relayAddr.Port() }
-	toRefusing := syns.sum(func(a netip.AddrPort) bool { return a.Addr() == refusing })
-	toSilent := syns.sum(func(a netip.AddrPort) bool { return a.Addr() == silent })
-	all := syns.sum(func(a netip.AddrPort) bool { return !servers(a) })
+	toRefusing := syns.Sum(func(a netip.AddrPort) bool { return a.Addr() == refusing })
+	toSilent := syns.Sum(func(a netip.AddrPort) bool { return a.Addr() == silent })
+	all := syns.Sum(func(a netip.AddrPort) bool { return !servers(a) })
 	t.Logf("%d OFFERs of %d identities within %v, answered %v", got.Offers, cfg.Identities, got.Took.Round(time.Millisecond), got.Statuses)
 	t.Logf("SYNs: %d in all, %d to a third party that refuses them, %d to one that is silent, %d to the host's own address, %d to the relay",
-		all, toRefusing, toSilent, syns.sum(func(a netip.AddrPort) bool { return a.Addr() == own }), syns.sum(func(a netip.AddrPort) bool { return a == relayAddr }))
-	if n := syns.sum(func(a netip.AddrPort) bool { return forbidden[a] }); n > 0 {
-		t.Errorf("%d SYNs to low ports, or to addresses that are nobody's or private: %v", n, syns.to)
+		all, toRefusing, toSilent, syns.Sum(func(a netip.AddrPort) bool { return a.Addr() == own }), syns.Sum(func(a netip.AddrPort) bool { return a == relayAddr }))
+	if n := syns.Sum(func(a netip.AddrPort) bool { return forbidden[a] }); n > 0 {
+		t.Errorf("%d SYNs to low ports, or to addresses that are nobody's or private: %v", n, syns.To())
 	}
 	if len(got.Private) > 0 {
 		t.Errorf("told strangers of %v", got.Private)

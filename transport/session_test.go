@@ -28,9 +28,7 @@ func FuzzSession(f *testing.F) {
 		f.Add(sessions[name])
 	}
 	f.Fuzz(func(t *testing.T, program []byte) {
-		if len(program) > 1<<10 {
-			t.Skip("says nothing more")
-		}
+		program = program[:min(len(program), 1<<10)] // what follows does nothing new
 		synctest.Test(t, func(t *testing.T) { runSession(t, program) })
 	})
 }

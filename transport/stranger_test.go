@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"testing"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	tpt "github.com/libp2p/go-libp2p/core/transport"
@@ -13,8 +12,6 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
-	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
-	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 // TestStrangerTakesNoRoom: where resource limits have room for one connection, it is the peer's, whatever
@@ -71,21 +68,6 @@ func TestStrangerTakesNoRoom(t *testing.T) {
 				s.Close()
 			}
 		})
-	}
-}
-
-// TestStrangerDoesNotEndRounds: neither a stranger's handshake, nor one with the peer that failed in a round,
-// is the end of an attempt in which a port is foretold.
-func TestStrangerDoesNotEndRounds(t *testing.T) {
-	a := &attempt{own: &stance{}}
-	a.own.terms.Behaviour = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Sequential}
-	failed := &holepunch.PunchError{Op: "open", Err: holepunch.ErrHandshake}
-	if !a.again(t.Context(), time.Now(), failed) {
-		t.Error("no second round after a handshake that failed")
-	}
-	failed.Err = &holepunch.RemoteError{Status: pb.Status_FAILED}
-	if a.again(t.Context(), time.Now(), failed) {
-		t.Error("a second round, though the peer has ended the attempt")
 	}
 }
 

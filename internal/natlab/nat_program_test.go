@@ -16,9 +16,7 @@ func FuzzNATProgram(f *testing.F) {
 	f.Add([]byte{3, 0, 0, 0, SYN, 0, 1, 0, SYN, 1, 1, 0, SYN, 4, 0, 0, 0, 5, 0, 0, 0, 6, 255, 1, 0, 0, 0, 0, SYN})
 	f.Add([]byte{8, 2, 0, 0, 0, 3, 0, 0, 0, 2, 1, 1, 0, 7, 13, 255, 0, 1, 2, 3, SYN})
 	f.Fuzz(func(t *testing.T, program []byte) {
-		if len(program) > 1<<10 {
-			t.Skip("does nothing more")
-		}
+		program = program[:min(len(program), 1<<10)] // what follows does nothing new
 		runNATProgram(t, program)
 	})
 }

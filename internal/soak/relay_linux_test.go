@@ -2,7 +2,6 @@ package soak
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 
@@ -59,7 +58,7 @@ func relayRole(c *labtest.Child) error {
 	if err := c.Emit(report{Ready: true}); err != nil {
 		return err
 	}
-	return untilEnd(c)
+	return c.UntilEnd()
 }
 
 // stunRole is our STUN server, with two addresses and two ports.
@@ -80,14 +79,5 @@ func stunRole(c *labtest.Child) error {
 	if err := c.Emit(report{Ready: true}); err != nil {
 		return err
 	}
-	return untilEnd(c)
-}
-
-// untilEnd returns when the test has no more to say.
-func untilEnd(c *labtest.Child) error {
-	var nothing any
-	if err := c.Receive(&nothing); err != io.EOF {
-		return fmt.Errorf("got %v, %w; want the end", nothing, err)
-	}
-	return nil
+	return c.UntilEnd()
 }

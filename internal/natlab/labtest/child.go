@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 )
 
@@ -28,6 +29,15 @@ func (c *Child) Emit(v any) error { return c.out.Encode(v) }
 // Receive reads what the parent has sent by [Proc.Send]. It returns [io.EOF] when no more
 // will come.
 func (c *Child) Receive(v any) error { return c.in.Decode(v) }
+
+// UntilEnd returns when the parent has no more to say. It must not say anything before.
+func (c *Child) UntilEnd() error {
+	var nothing any
+	if err := c.Receive(&nothing); err != io.EOF {
+		return fmt.Errorf("got %v, %w; want the end", nothing, err)
+	}
+	return nil
+}
 
 func runRole(name string, role Role) (status int) {
 	// The process may start others, which have no role.
