@@ -61,16 +61,7 @@ func (tc upgradeTest) run(t *testing.T) {
 	a, b := farApart()
 	defer a.Close()
 	defer b.Close()
-	served := make(chan tpt.CapableConn, 1)
-	go func() {
-		defer close(served)
-		c, err := theirs.upgrader.Upgrade(context.Background(), nil, b, network.DirInbound, "", &network.NullScope{})
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		served <- c
-	}()
+	served := serveUpgrade(t, theirs, b)
 	begin := time.Now()
 	c, err := ours.upgradeAs(t.Context(), agreed, a, p, &network.NullScope{}, func() error { return nil })
 	if err != nil {
@@ -88,6 +79,21 @@ func (tc upgradeTest) run(t *testing.T) {
 		wantHello(t, c, s)
 		s.Close()
 	}
+}
+
+// serveUpgrade is the responder's end of an upgrade. What comes of it is there when the channel is closed.
+func serveUpgrade(t *testing.T, theirs *Transport, b manet.Conn) <-chan tpt.CapableConn {
+	served := make(chan tpt.CapableConn, 1)
+	go func() {
+		defer close(served)
+		c, err := theirs.upgrader.Upgrade(context.Background(), nil, b, network.DirInbound, "", &network.NullScope{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		served <- c
+	}()
+	return served
 }
 
 // TestAgreedSecurityWithdrawn: a peer that does not negotiate what it said is no peer.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/sec"
 	tpt "github.com/libp2p/go-libp2p/core/transport"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
@@ -234,7 +235,18 @@ func (m *mute) Write(b []byte) (int, error) {
 // secured, whatever the security protocol. The contest of package holepunch rests on that.
 func TestNobodyHasWhatIsNotChosen(t *testing.T) {
 	for name, id := range map[string]string{"Noise": noise.ID, "TLS": libp2ptls.ID} {
-		for how, agreed := range map[string]bool{"agreed on": true, "not agreed on": false} {
+		type upgrading = func(ctx context.Context, ours *Transport, c manet.Conn, p peer.ID, choose func() error) (tpt.CapableConn, error)
+		for how, upgrade := range map[string]upgrading{
+			"agreed on": func(ctx context.Context, ours *Transport, c manet.Conn, p peer.ID, choose func() error) (tpt.CapableConn, error) {
+				return ours.upgradeAs(ctx, ours.parts.Security[0], c, p, &network.NullScope{}, choose)
+			},
+			"negotiated": func(ctx context.Context, ours *Transport, c manet.Conn, p peer.ID, choose func() error) (tpt.CapableConn, error) {
+				return ours.upgradeAs(ctx, nil, c, p, &network.NullScope{}, choose)
+			},
+			"negotiated by the Upgrader": func(ctx context.Context, ours *Transport, c manet.Conn, p peer.ID, choose func() error) (tpt.CapableConn, error) {
+				return ours.upgrader.Upgrade(ctx, nil, &choosingConn{Conn: c, rw: c, choose: choose}, network.DirOutbound, p, &network.NullScope{})
+			},
+		} {
 			t.Run(name+"/"+how, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					_, ours := upgradeSide(t, []string{id}, nil)
@@ -242,16 +254,7 @@ func TestNobodyHasWhatIsNotChosen(t *testing.T) {
 					a, b := farApart()
 					defer a.Close()
 					defer b.Close()
-					served := make(chan tpt.CapableConn, 1)
-					go func() {
-						defer close(served)
-						c, err := theirs.upgrader.Upgrade(context.Background(), nil, b, network.DirInbound, "", &network.NullScope{})
-						if err != nil {
-							t.Error(err)
-							return
-						}
-						served <- c
-					}()
+					served := serveUpgrade(t, theirs, b)
 					chosen := 0
 					choose := func() error {
 						chosen++
@@ -263,14 +266,7 @@ func TestNobodyHasWhatIsNotChosen(t *testing.T) {
 						}
 						return nil
 					}
-					var c tpt.CapableConn
-					var err error
-					if agreed {
-						c, err = ours.upgradeAs(t.Context(), ours.parts.Security[0], a, p, &network.NullScope{}, choose)
-					} else {
-						conn := &choosingConn{Conn: a, rw: a, choose: choose}
-						c, err = ours.upgrader.Upgrade(t.Context(), nil, conn, network.DirOutbound, p, &network.NullScope{})
-					}
+					c, err := upgrade(t.Context(), ours, a, p, choose)
 					if err != nil {
 						t.Fatal(err)
 					}
