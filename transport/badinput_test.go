@@ -229,7 +229,8 @@ func TestRelayDiesBeforeTheAnswer(t *testing.T) {
 func TestContextEnds(t *testing.T) {
 	servers := WithSTUNServers(newSTUNServer(t))
 	relay := newRelay(t)
-	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
+	many := WithLimits(holepunch.Limits{PeerOffers: holepunch.Rate{Burst: 100}})
+	a, b := newPeer(t, Enable(servers, many)), newPeer(t, Enable(servers))
 	find(a).listenAnywhere = true
 	relayed := connectRelayed(t, relay, a, b)
 	if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
