@@ -131,6 +131,7 @@ func TestBadLimits(t *testing.T) {
 
 // TestNoSYNToSpare: an attempt of ours for which no SYN is left says so.
 func TestNoSYNToSpare(t *testing.T) {
+	t.Parallel() // it waits, for the most part
 	servers := WithSTUNServers(newSTUNServer(t))
 	relay := newRelay(t)
 	a := newPeer(t, Enable(servers))
