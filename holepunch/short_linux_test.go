@@ -19,7 +19,7 @@ func TestNoFileDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer port.Close()
-	labtest.FewFiles(t)
+	labtest.NoFiles(t)
 	expect := port.Expect()
 	defer expect.Close()
 	_, err = Open(t.Context(), Punch{

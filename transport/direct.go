@@ -87,7 +87,11 @@ func find(h host.Host) *Transport {
 func (t *Transport) connect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
 	t.dialBegins(h, p)
 	defer t.dialEnds(h, p)
-	c, err := h.Network().DialPeer(t.ranked.context(ctx), p)
+	dial := func() (network.Conn, error) { return h.Network().DialPeer(t.ranked.context(ctx), p) }
+	c, err := dial()
+	for err == nil && c.IsClosed() && ctx.Err() == nil {
+		c, err = dial() // the connection of a dial that was shared, and was just ending, is closed already
+	}
 	var own *Error
 	switch {
 	case err == nil:

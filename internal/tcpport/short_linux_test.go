@@ -11,7 +11,7 @@ import (
 
 func TestNoFileDescriptors(t *testing.T) {
 	p, at := open4(t)
-	labtest.FewFiles(t)
+	labtest.NoFiles(t)
 	if _, err := p.Connect(testContext(t), at); !errors.Is(err, ErrShort) || !errors.Is(err, unix.EMFILE) {
 		t.Errorf("connect: got %v, want %v", err, ErrShort)
 	}
