@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"flag"
 	"os"
 	"os/exec"
 	"testing"
@@ -14,7 +15,12 @@ const aloneEnv = "SIMOPEN_TEST_ALONE"
 // roles are what child processes of the tests do; the lab's files fill it in.
 var roles = make(map[string]labtest.Role)
 
+// atOnce is how many of the tests run side by side that can, if the command line does not say it: they
+// wait for timers and for packets, most of the time, and not for a processor.
+const atOnce = "4"
+
 func TestMain(m *testing.M) {
+	flag.Set("test.parallel", atOnce)
 	if os.Getenv(aloneEnv) != "" {
 		os.Exit(m.Run())
 	}
