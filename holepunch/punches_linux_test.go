@@ -32,7 +32,7 @@ const (
 func TestManyPunches(t *testing.T) {
 	n, memory := 1000, maxMemory
 	if raceEnabled {
-		n, memory = 200, 2*maxMemory
+		n, memory = 100, 2*maxMemory
 	}
 	wantDescriptors(t, n)
 	c := newCrowd(t, n)
