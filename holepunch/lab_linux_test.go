@@ -365,13 +365,13 @@ func TestRefusedConnectRetriesFromSamePort(t *testing.T) {
 				l := newLabPunch(t, nat, nat, 20*time.Millisecond)
 				l.punch(t, skew, 0)
 				// All of the responder's SYNs have the mapped source port, and
-				// are more than one where it was refused.
+				// are more than one where it was refused long before the initiator's comes.
 				seen := l.seen(1)
 				syns := count(seen, "out SYN")
 				if from := l.otherSources(1); len(from) > 0 {
 					t.Errorf("the responder connects from %v as well", from)
 				}
-				if skew >= 100*time.Millisecond && syns < 2 {
+				if skew >= 200*time.Millisecond && syns < 2 {
 					t.Errorf("%d SYNs of the responder, want it to connect again: %s", syns, strings.Join(seen, ", "))
 				}
 			})
