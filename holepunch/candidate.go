@@ -62,7 +62,7 @@ func addrsOf(cs []Candidate) []netip.AddrPort {
 func SameSite(own, peer []Candidate) bool {
 	external := func(c Candidate) bool {
 		a := c.Addr.Addr()
-		return (c.Kind == pb.Candidate_REFLEXIVE || c.Kind == pb.Candidate_PREDICTED) && !private(a) && !a.IsLoopback()
+		return (c.Kind == pb.Candidate_REFLEXIVE || c.Kind == pb.Candidate_PREDICTED) && !ipaddr.IsPrivate(a) && !a.IsLoopback()
 	}
 	return slices.ContainsFunc(own, func(o Candidate) bool {
 		return external(o) && slices.ContainsFunc(peer, func(p Candidate) bool {
@@ -70,12 +70,6 @@ func SameSite(own, peer []Candidate) bool {
 		})
 	})
 }
-
-// sharedAddressSpace is what carriers number their customers with (RFC 6598).
-var sharedAddressSpace = netip.MustParsePrefix("100.64.0.0/10")
-
-// private tells an address that means something only within one network.
-func private(a netip.Addr) bool { return a.IsPrivate() || sharedAddressSpace.Contains(a) }
 
 // maxLAN is how many LAN candidates of a peer are dialled: one for a wire and one
 // for a radio.
@@ -86,8 +80,9 @@ const maxLAN = 2
 // address, so refused are
 //
 //   - ports below 1024,
-//   - multicast, link-local, unspecified and reserved addresses, and our own,
-//   - addresses of private networks, shared address space and loopback, unless
+//   - multicast, link-local, unspecified and reserved addresses, those which name
+//     an IPv4 address in IPv6, and our own,
+//   - addresses of private networks and the like, and loopback, unless
 //     our own reflexive address is of that kind: then the servers that see
 //     us, and so the peers, are within such a network;
 //   - LAN candidates, unless both peers are at the same site (see [SameSite])
@@ -141,7 +136,7 @@ func admissible(c Candidate, own []Candidate) error {
 		return errors.New("our own address")
 	case a.IsLoopback() && !weAre(netip.Addr.IsLoopback):
 		return errors.New("loopback address")
-	case private(a) && !weAre(private):
+	case ipaddr.IsPrivate(a) && !weAre(ipaddr.IsPrivate):
 		return errors.New("private address")
 	}
 	return nil
@@ -152,7 +147,7 @@ func admissibleLAN(c Candidate, links []netip.Prefix) error {
 	switch {
 	case c.Addr.Port() < minPort:
 		return fmt.Errorf("port below %d", minPort)
-	case notAHost(a) || !private(a):
+	case notAHost(a) || !ipaddr.IsPrivate(a):
 		return errNotAHost
 	case slices.ContainsFunc(links, func(l netip.Prefix) bool { return l.Addr() == a }):
 		return errors.New("our own address")

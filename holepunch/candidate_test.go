@@ -39,6 +39,8 @@ func TestAdmissible(t *testing.T) {
 		"loopback, same network":      {own, []string{"46.0.1.1:40001", "127.0.0.1:4001"}, []string{"46.0.1.1:40001"}, ""},
 		"loopback among loopback":     {[]string{"127.0.0.1:40000"}, []string{"127.0.0.1:4001"}, []string{"127.0.0.1:4001"}, ""},
 		"link-local":                  {own, []string{"169.254.1.1:4001", "[fe80::1]:4001"}, nil, "not an address of a host"},
+		"embedded IPv4":               {own, []string{"[64:ff9b::a00:1]:4001", "[64:ff9b:1::a00:1]:4001", "[2002:a00:1::1]:4001", "[::a00:1]:4001"}, nil, "not an address of a host"},
+		"benchmarks, DS-Lite":         {own, []string{"198.18.0.1:4001", "198.19.255.1:4001", "192.0.0.2:4001"}, nil, "private"},
 		"multicast":                   {own, []string{"224.0.0.1:4001", "[ff02::1]:4001"}, nil, "not an address of a host"},
 		"broadcast, reserved, nobody": {own, []string{"255.255.255.255:4001", "240.0.0.1:4001", "0.0.0.0:4001", "0.1.2.3:4001", "[::]:4001"}, nil, "not an address of a host"},
 		"one good among bad":          {own, []string{"46.0.2.1:22", "46.0.2.1:40001", "10.0.0.1:4001"}, []string{"46.0.2.1:40001"}, ""},

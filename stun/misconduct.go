@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 )
 
 // What is wrong with a server that [Discover] reports, besides what [Dial],
@@ -39,16 +41,11 @@ func CheckMapped(server, mapped netip.Addr) error {
 	return nil
 }
 
-var (
-	// nat64 is where an IPv6 connection is one over IPv4 at its far end (RFC
-	// 6052, section 2.1).
-	nat64 = netip.MustParsePrefix("64:ff9b::/96")
-
-	// shared is between a carrier's NAT and its customers' (RFC 6598).
-	shared = netip.MustParsePrefix("100.64.0.0/10")
-)
+// nat64 is where an IPv6 connection is one over IPv4 at its far end (RFC
+// 6052, section 2.1).
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
 // public reports whether an address can be that of a host on the Internet.
 func public(a netip.Addr) bool {
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !shared.Contains(a)
+	return a.IsGlobalUnicast() && !ipaddr.IsPrivate(a)
 }
