@@ -57,7 +57,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 		case errors.Is(err, errConnectedOtherwise):
 			r.finished(nil, nil)
 		default:
-			if errors.Is(err, context.DeadlineExceeded) && holepunch.ReasonOf(err) == "" {
+			if err = t.blame(h, err); errors.Is(err, context.DeadlineExceeded) && holepunch.ReasonOf(err) == "" {
 				err = fmt.Errorf("%w while %s", err, t.step(p))
 			}
 			r.finished(nil, err)

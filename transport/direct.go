@@ -31,16 +31,12 @@ func DirectConnect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, e
 	return c, nil
 }
 
-func directConnect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
+func directConnect(ctx context.Context, h host.Host, p peer.ID) (_ network.Conn, err error) {
 	t := find(h)
-	if t == nil {
-		if n, ok := h.Network().(interface{ Done() <-chan struct{} }); ok {
-			select {
-			case <-n.Done():
-				return nil, ErrClosed
-			default:
-			}
-		}
+	switch {
+	case t == nil && isClosed(h):
+		return nil, ErrClosed
+	case t == nil:
 		return nil, ErrNotEnabled
 	}
 	ctx, h, end, err := t.begin(ctx)
@@ -48,6 +44,7 @@ func directConnect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, e
 		return nil, err
 	}
 	defer end()
+	defer func() { err = t.blame(h, err) }()
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, t.cfg.timeout)
@@ -68,6 +65,29 @@ func directConnect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, e
 	default:
 		return t.request(ctx, h, relayed)
 	}
+}
+
+// isClosed tells whether h is closing, which its network does first, and its transports last.
+func isClosed(h host.Host) bool {
+	n, ok := h.Network().(interface{ Done() <-chan struct{} })
+	if !ok {
+		return false
+	}
+	select {
+	case <-n.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// blame says of a failure that it is due to the end of the host, or the transport, if it may be: contexts
+// and connections end by that for reasons of their own.
+func (t *Transport) blame(h host.Host, err error) error {
+	if err == nil || errors.Is(err, ErrClosed) || t.ctx.Err() == nil && !isClosed(h) {
+		return err
+	}
+	return fmt.Errorf("%w (until then: %v)", ErrClosed, err)
 }
 
 // find returns the transport that h's network has for /simopen.

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/record"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
 // TestRelayedConnectionBecomesDirect shows what libp2p sees of the main job.
@@ -245,5 +248,42 @@ func TestCloseTransport(t *testing.T) {
 	direct.Close()
 	if _, err := DirectConnect(testContext(t), b, a.ID()); !errors.Is(err, ErrClosed) {
 		t.Errorf("got %v, want ErrClosed", err)
+	}
+}
+
+// The end of the host is told as that, and not as somebody's change of mind, whichever of its parts ends first.
+func TestHostCloses(t *testing.T) {
+	for name, initiates := range map[string]bool{"initiator": true, "requester": false} {
+		t.Run(name, func(t *testing.T) {
+			relay := newRelay(t)
+			events := make(chan Event, 100)
+			a, b := newPeer(t), newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)), WithOnRequestOnly(), WithTracer(func(e Event) { events <- e })))
+			asked := make(chan struct{}, 1)
+			a.SetStreamHandler(holepunch.Protocol, func(s network.Stream) { // it hears, and never answers
+				io.ReadFull(s, make([]byte, 1))
+				asked <- struct{}{}
+			})
+			if initiates {
+				connectRelayed(t, relay, a, b)
+			} else {
+				connectRelayed(t, relay, b, a)
+			}
+			failed := make(chan error)
+			go func() {
+				_, err := DirectConnect(context.Background(), b, a.ID())
+				failed <- err
+			}()
+			<-asked
+			b.Close()
+			if err := <-failed; !errors.Is(err, ErrClosed) {
+				t.Errorf("got %v, want ErrClosed", err)
+			}
+			close(events)
+			for e := range events {
+				if e.Kind == Finished && !errors.Is(e.Err, ErrClosed) {
+					t.Errorf("the attempt ended with %v, want ErrClosed", e.Err)
+				}
+			}
+		})
 	}
 }

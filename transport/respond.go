@@ -65,7 +65,7 @@ func (t *Transport) respond(s network.Stream, p peer.ID) error {
 		return t.serveRequest(ctx, h, s.Conn(), offer)
 	}
 	a := &attempt{report: t.started(p, network.DirInbound), h: h, budget: budget, signal: offer.Signal}
-	err = t.punchAsResponder(ctx, a, offer)
+	err = t.blame(h, t.punchAsResponder(ctx, a, offer))
 	a.finished(a.remoteAddr, err)
 	return err
 }
