@@ -7,7 +7,7 @@ import (
 )
 
 // A Rate is how often something may be done: Burst times at once, and PerSecond times a
-// second after that.
+// second after that, both more than 0.
 type Rate struct {
 	Burst     int
 	PerSecond float64

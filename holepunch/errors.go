@@ -47,8 +47,8 @@ const (
 	// [Admissible].
 	ErrNoCandidate Reason = "no candidate that may be dialled"
 
-	// ErrBusy: as many attempts as the limits allow are under way.
-	ErrBusy Reason = "too many attempts under way"
+	// ErrBusy: the [Limits] allow no more attempts, OFFERs or SYNs for now.
+	ErrBusy Reason = "too many attempts, under way or in a short time"
 
 	// ErrDeclined: the peer wants no direct connection with this host. Its user has
 	// decided so.

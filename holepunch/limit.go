@@ -15,7 +15,7 @@ import (
 )
 
 // Limits bound what peers can have a host do, for a peer's candidates are a stranger's word:
-// nobody may use the host to scan, or to flood. Zero values mean the defaults.
+// nobody may use the host to scan, or to flood. Zero values mean the defaults, a zero [Rate] as a whole.
 //
 // A SYN is a connect, and each second for which it stays unanswered: that often the
 // kernel repeats it at the most. What was not foreseen is a debt, which has to be paid before the next connect.
@@ -57,21 +57,26 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// Check returns what is wrong with l, or nil: nothing may be negative, and each rate needs a
-// burst of one at least.
+// Check returns all that is wrong with l, or nil: nothing may be negative, and a rate that is set needs a
+// burst of one at least, and more than nothing a second, for what is used up has to come back.
 func (l Limits) Check() error {
 	l = l.withDefaults()
-	for name, r := range map[string]Rate{
-		"PeerSYNs": l.PeerSYNs, "AddrSYNs": l.AddrSYNs, "HostSYNs": l.HostSYNs, "PeerOffers": l.PeerOffers,
-	} {
-		if r.Burst < 1 || !(r.PerSecond >= 0) {
-			return fmt.Errorf("%s of %d at once and %v a second: want 1 and 0 at least", name, r.Burst, r.PerSecond)
+	rate := func(name string, r Rate) error {
+		if r.Burst < 1 || !(r.PerSecond > 0) {
+			return fmt.Errorf("%s is %d at once and %v a second: want 1 at least, and more than 0", name, r.Burst, r.PerSecond)
 		}
+		return nil
 	}
-	if l.PeerAttempts < 0 || l.HostAttempts < 0 {
-		return errors.New("a negative number of attempts")
+	number := func(name string, n int) error {
+		if n < 0 {
+			return fmt.Errorf("%s is %d: want 1 at least, or 0 for the default", name, n)
+		}
+		return nil
 	}
-	return nil
+	return errors.Join(
+		rate("PeerSYNs", l.PeerSYNs), rate("AddrSYNs", l.AddrSYNs), rate("HostSYNs", l.HostSYNs), rate("PeerOffers", l.PeerOffers),
+		number("PeerAttempts", l.PeerAttempts), number("HostAttempts", l.HostAttempts),
+	)
 }
 
 // A Limiter holds a host to its [Limits]. A nil Limiter bounds nothing.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -178,18 +179,27 @@ func TestOffered(t *testing.T) {
 }
 
 func TestLimitsCheck(t *testing.T) {
-	for _, l := range []Limits{{}, {PeerSYNs: Rate{1, 0}}, {PeerAttempts: 1}} {
+	for _, l := range []Limits{{}, {PeerSYNs: Rate{1, 0.001}}, {HostSYNs: Rate{1, math.Inf(1)}}, {PeerAttempts: 1}} {
 		if err := l.Check(); err != nil {
 			t.Errorf("%+v: %v", l, err)
 		}
 	}
-	for _, l := range []Limits{
-		{PeerSYNs: Rate{0, 1}}, {AddrSYNs: Rate{-1, 1}}, {HostSYNs: Rate{1, -1}}, {PeerOffers: Rate{1, math.NaN()}},
-		{PeerAttempts: -1}, {HostAttempts: -1},
+	for name, l := range map[string]Limits{
+		"PeerSYNs":     {PeerSYNs: Rate{0, 1}},
+		"AddrSYNs":     {AddrSYNs: Rate{-1, 1}},
+		"HostSYNs":     {HostSYNs: Rate{1, -1}},
+		"PeerOffers":   {PeerOffers: Rate{1, math.NaN()}},
+		"PeerAttempts": {PeerAttempts: -1},
+		"HostAttempts": {HostAttempts: -1},
+		"PeerOffers, of which there are no more after the first": {PeerOffers: Rate{Burst: 1}},
 	} {
-		if l.Check() == nil {
-			t.Errorf("%+v is taken", l)
+		field, _, _ := strings.Cut(name, ",")
+		if err := l.Check(); err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("%+v: %v, want an error about %s", l, err, name)
 		}
+	}
+	if err := (Limits{PeerSYNs: Rate{0, 1}, PeerAttempts: -1}).Check(); !strings.Contains(err.Error(), "PeerSYNs") || !strings.Contains(err.Error(), "PeerAttempts") {
+		t.Errorf("%v: want an error about both", err)
 	}
 }
 
@@ -254,4 +264,19 @@ func TestBudgetOfATakenTuple(t *testing.T) {
 		t.Fatalf("%v, want %d tries with a budget of one SYN", err, cap(tries))
 	}
 	tcpport.Reset(won.TCPConn)
+}
+
+// A punch that is refused until there are no more SYNs to spare says that, for the NATs may well let through what was
+// not sent.
+func TestOutOfSYNs(t *testing.T) {
+	a, b := newSide(t), newSide(t)
+	b.port.Close() // refuses
+	p := a.punch(b)
+	p.Window = time.Second
+	p.Budget = &Budget{limiter: NewLimiter(Limits{}), syns: rate.NewLimiter(0, 3)}
+	_, err := Open(t.Context(), p, func(context.Context, *Conn) (*Conn, error) { return nil, errors.New("there is no connection") })
+	var punch *PunchError
+	if ReasonOf(err) != ErrBusy || !errors.As(err, &punch) || punch.Attempts != 3 {
+		t.Errorf("got %v, want ErrBusy after 3 connects", err)
+	}
 }

@@ -228,7 +228,7 @@ func (p *punch[C]) reason(ctx context.Context) error {
 	switch cause := p.lastErr.Load(); {
 	case p.lastShake != nil:
 		err = fmt.Errorf("%w: %w", ErrHandshake, p.lastShake)
-	case cause != nil && errors.Is(*cause, ErrBusy) && p.attempts.Load() == 0:
+	case cause != nil && errors.Is(*cause, ErrBusy): // who knows what the next SYN would have met
 		err = *cause
 	case cause != nil:
 		reason, told := ErrNoConnection, *cause

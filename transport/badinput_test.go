@@ -229,7 +229,7 @@ func TestRelayDiesBeforeTheAnswer(t *testing.T) {
 func TestContextEnds(t *testing.T) {
 	servers := WithSTUNServers(newSTUNServer(t))
 	relay := newRelay(t)
-	many := WithLimits(holepunch.Limits{PeerOffers: holepunch.Rate{Burst: 100}})
+	many := WithLimits(holepunch.Limits{PeerOffers: holepunch.Rate{Burst: 100, PerSecond: 1}})
 	a, b := newPeer(t, Enable(servers, many)), newPeer(t, Enable(servers))
 	find(a).listenAnywhere = true
 	relayed := connectRelayed(t, relay, a, b)

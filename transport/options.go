@@ -57,6 +57,9 @@ const (
 func newConfig(opts []Option) (config, error) {
 	c := config{ports: defaultPorts, timeout: defaultTimeout, grace: defaultGrace, log: log}
 	for _, o := range opts {
+		if o == nil { // as libp2p has it with its own
+			continue
+		}
 		if err := o(&c); err != nil {
 			return config{}, fmt.Errorf("simopen: %w", err)
 		}
@@ -174,7 +177,7 @@ func WithOnRequestOnly() Option {
 func WithPeerFilter(f func(peer.ID) bool) Option {
 	return func(c *config) error {
 		if f == nil {
-			return errors.New("no peer filter")
+			return errors.New("WithPeerFilter without a filter")
 		}
 		c.peerFilter = f
 		return nil
@@ -188,7 +191,7 @@ func WithPeerFilter(f func(peer.ID) bool) Option {
 func WithAddrFilter(f AddrFilter) Option {
 	return func(c *config) error {
 		if f == nil {
-			return errors.New("no address filter")
+			return errors.New("WithAddrFilter without a filter")
 		}
 		c.addrFilter = f
 		return nil
@@ -201,7 +204,10 @@ func WithAddrFilter(f AddrFilter) Option {
 func WithLimits(l holepunch.Limits) Option {
 	return func(c *config) error {
 		c.limits = l
-		return l.Check()
+		if err := l.Check(); err != nil {
+			return fmt.Errorf("WithLimits: %w", err)
+		}
+		return nil
 	}
 }
 
@@ -219,7 +225,7 @@ func WithTracer(f func(Event)) Option {
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) error {
 		if l == nil {
-			return errors.New("no logger")
+			return errors.New("WithLogger without a logger")
 		}
 		c.log = l
 		return nil
@@ -229,7 +235,7 @@ func WithLogger(l *slog.Logger) Option {
 // WithRegisterer registers the Prometheus metrics, libp2p_simopen_*, with r. Hosts of one process
 // share them, as in go-libp2p. Default: with [Enable], where the host registers its
 // own, and nowhere after [libp2p.DisableMetrics]; with [New], nowhere. Without them nothing is
-// counted.
+// counted. Building the host panics if r has others of these names, as go-libp2p's metrics do.
 //
 // [libp2p.DisableMetrics]: https://pkg.go.dev/github.com/libp2p/go-libp2p#DisableMetrics
 func WithRegisterer(r prometheus.Registerer) Option {

@@ -25,13 +25,17 @@ func TestBadOptions(t *testing.T) {
 		"observer":       WithObservers(peer.AddrInfo{ID: "peer", Addrs: []ma.Multiaddr{ma.StringCast("/ip4/1.2.3.4/udp/1/quic-v1")}}),
 		"warm ports":     WithWarmPorts(3),
 		"timeout":        WithTimeout(time.Millisecond),
-		"logger":         WithLogger(nil),
-		"peer filter":    WithPeerFilter(nil),
-		"address filter": WithAddrFilter(nil),
+		"WithLogger":     WithLogger(nil),
+		"WithPeerFilter": WithPeerFilter(nil),
+		"WithAddrFilter": WithAddrFilter(nil),
+		"PeerAttempts":   WithLimits(holepunch.Limits{PeerAttempts: -1}),
 	} {
 		if _, err := New(nil, nil, nil, o); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: got %v", name, err)
 		}
+	}
+	if _, err := New(nil, nil, nil, nil, WithOnRequestOnly()); err != nil {
+		t.Errorf("an option that is nil, as libp2p leaves it out: %v", err)
 	}
 }
 

@@ -147,7 +147,7 @@ func TestRelayMeddles(t *testing.T) {
 
 // TestRelayDelays: a relay that is slow in one direction delays the direct connection, and no more.
 func TestRelayDelays(t *testing.T) {
-	t.Parallel() // it waits
+	t.Parallel()             // it waits
 	const slow = time.Second // a swarm gives a relayed connection 5 s, if the relay is at a local address
 	m, servers := newMeddler(t), WithSTUNServers(newSTUNServer(t))
 	var all sync.WaitGroup

@@ -74,7 +74,7 @@ func explainRefusal(e *holepunch.RemoteError) string {
 	case pb.Status_NO_CANDIDATE:
 		return "the other side does not connect to this side's addresses" + detail
 	case pb.Status_BUSY:
-		return "the other side has too many attempts under way; try again later"
+		return "the other side has too many attempts, under way or in a short time; try again later"
 	default:
 		return e.Error()
 	}
