@@ -271,25 +271,13 @@ var particulars = regexp.MustCompile(`12D3KooW\w+|\[?\d+\.\d+\.\d+\.\d+(:\d+)?\]
 
 const noReason = "no reason: "
 
-// short is what reasons are called in the tables: by their names.
-var short = map[holepunch.Reason]string{
-	holepunch.ErrPortFiltered: "ErrPortFiltered",
-	holepunch.ErrNoAddress:    "ErrNoAddress",
-	holepunch.ErrHandshake:    "ErrHandshake",
-	holepunch.ErrNoConnection: "ErrNoConnection",
-	holepunch.ErrNoSocket:     "ErrNoSocket",
-	holepunch.ErrSignalLost:   "ErrSignalLost",
-	holepunch.ErrNoAnswer:     "ErrNoAnswer",
-	holepunch.ErrBusy:         "ErrBusy",
-}
-
 // words is a failure without the names and numbers of the one case.
 func words(direct bool, reason holepunch.Reason, err string) string {
 	switch {
 	case direct:
 		return "direct"
-	case short[reason] != "":
-		return short[reason]
+	case reason == holepunch.ErrPortFiltered:
+		return "impossible" // in more words
 	case reason != "":
 		return string(reason)
 	}
