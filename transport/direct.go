@@ -107,7 +107,7 @@ func find(h host.Host) *Transport {
 func (t *Transport) connect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
 	t.dialBegins(h, p)
 	defer t.dialEnds(h, p)
-	dial := func() (network.Conn, error) { return h.Network().DialPeer(t.ranked.context(ctx), p) }
+	dial := func() (network.Conn, error) { return t.ranked.dial(t.ranked.context(ctx), h, p) }
 	c, err := dial()
 	for err == nil && c.IsClosed() && ctx.Err() == nil {
 		c, err = dial() // the connection of a dial that was shared, and was just ending, is closed already
