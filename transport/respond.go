@@ -78,7 +78,8 @@ func (t *Transport) serveRequest(ctx context.Context, h host.Host, relayed netwo
 	} else {
 		_, err = t.connect(ctx, h, relayed.RemotePeer())
 	}
-	offer.Done(err, words(err))
+	told := toPeer(err)
+	offer.Done(told, words(told))
 	return nil // the attempt has told its own story
 }
 
