@@ -81,7 +81,8 @@ const maxLAN = 2
 //
 //   - ports below 1024,
 //   - multicast, link-local, unspecified and reserved addresses, those which name
-//     an IPv4 address in IPv6, and our own,
+//     an IPv4 address in IPv6, and our own: those that are ours in public at any
+//     port, for what else listens there may be behind our firewall,
 //   - addresses of private networks and the like, and loopback, unless
 //     our own reflexive address is of that kind: then the servers that see
 //     us, and so the peers, are within such a network;
@@ -97,7 +98,7 @@ func Admissible(own, peer []Candidate, links []netip.Prefix) ([]Candidate, error
 	var refused []error
 	lan := 0
 	for _, c := range peer {
-		err := admissible(c, own)
+		err := admissible(c, own, links)
 		if c.Kind == pb.Candidate_LAN {
 			if err = admissibleLAN(c, links); err == nil && !SameSite(own, peer) {
 				err = errors.New("private address of another site")
@@ -119,8 +120,9 @@ func Admissible(own, peer []Candidate, links []netip.Prefix) ([]Candidate, error
 	return admitted, nil
 }
 
-func admissible(c Candidate, own []Candidate) error {
+func admissible(c Candidate, own []Candidate, links []netip.Prefix) error {
 	a := c.Addr.Addr()
+	ours := func(l netip.Prefix) bool { return l.Addr() == a }
 	weAre := func(is func(netip.Addr) bool) bool {
 		return slices.ContainsFunc(own, func(o Candidate) bool {
 			// What we told of our site says nothing of those who see us.
@@ -138,6 +140,8 @@ func admissible(c Candidate, own []Candidate) error {
 		return errors.New("loopback address")
 	case ipaddr.IsPrivate(a) && !weAre(ipaddr.IsPrivate):
 		return errors.New("private address")
+	case !a.IsLoopback() && !ipaddr.IsPrivate(a) && slices.ContainsFunc(links, ours):
+		return errors.New("our own address")
 	}
 	return nil
 }

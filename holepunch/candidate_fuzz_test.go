@@ -42,7 +42,7 @@ func FuzzAddr(f *testing.F) {
 // the same network has.
 var (
 	nobodys  = prefixes("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/128", "::ffff:0:0/96", "fe80::/10", "ff00::/8")
-	private4 = prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+	private4 = prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15", "fc00::/7")
 	ownHost  = prefixes("127.0.0.0/8", "::1/128")
 )
 
@@ -157,6 +157,8 @@ func FuzzAdmissible(f *testing.F) {
 				}
 			case slices.ContainsFunc(own, func(o Candidate) bool { return o.Addr == c.Addr }):
 				bad = "our own"
+			case !within(private4, a) && !within(ownHost, a) && slices.ContainsFunc(links, func(l netip.Prefix) bool { return l.Addr() == a }):
+				bad = "our own, at another port"
 			case within(private4, a) && !seen(private4), within(ownHost, a) && !seen(ownHost):
 				bad = "of a network that we are not in"
 			}

@@ -110,7 +110,8 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 			signal.Done(nil, "")
 			return
 		}
-		signal.Done(err, words(err))
+		told := toPeer(err)
+		signal.Done(told, words(told))
 	}()
 	defer a.hear(ctx)()
 	return a.initiate(ctx, theirs, told)

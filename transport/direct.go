@@ -102,15 +102,23 @@ func find(h host.Host) *Transport {
 	return t
 }
 
+// maxDials is how often connect dials, where the connection is closed by the time that the dial returns. Once more is for one
+// that was shared, and was just ending. A peer could have us begin an attempt after the other.
+const maxDials = 3
+
 // connect has the swarm dial p at /simopen, as initiator. Concurrent calls for
 // a peer share one dial.
 func (t *Transport) connect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
 	t.dialBegins(h, p)
 	defer t.dialEnds(h, p)
-	dial := func() (network.Conn, error) { return h.Network().DialPeer(t.ranked.context(ctx), p) }
+	dial := func() (network.Conn, error) { return t.ranked.dial(t.ranked.context(ctx), h, p) }
 	c, err := dial()
-	for err == nil && c.IsClosed() && ctx.Err() == nil {
-		c, err = dial() // the connection of a dial that was shared, and was just ending, is closed already
+	for n := 1; err == nil && c.IsClosed(); n++ {
+		if n == maxDials || ctx.Err() != nil {
+			err = fmt.Errorf("%w that stays: it was closed at once", holepunch.ErrNoConnection)
+			break
+		}
+		c, err = dial()
 	}
 	var own *Error
 	switch {

@@ -70,8 +70,20 @@ func (e *Error) Error() string {
 // Unwrap is Err.
 func (e *Error) Unwrap() error { return e.Err }
 
+// toPeer is a failure as the peer may hear of it. When SYNs were sent that is that there is no connection, and nothing
+// more: the addresses were of the peer's choice, and whether anybody was there, whom it is not, would be
+// what a scan finds out. What the peer itself has said is no news to it.
+func toPeer(err error) error {
+	var remote *holepunch.RemoteError
+	punched := errors.Is(err, holepunch.ErrHandshake) || errors.Is(err, holepunch.ErrNoConnection)
+	if punched && !errors.As(err, &remote) {
+		return holepunch.ErrNoConnection
+	}
+	return err
+}
+
 // words is what a peer, a stranger, is told of the reason why an attempt failed:
-// no addresses, and no names.
+// no addresses, and no names. What came of a punch is for toPeer first.
 func words(err error) string {
 	for _, reason := range []error{
 		ErrNoSTUNServer,
@@ -86,7 +98,6 @@ func words(err error) string {
 		holepunch.ErrNoCandidate,
 		holepunch.ErrBusy,
 		holepunch.ErrNoSocket,
-		holepunch.ErrHandshake,
 		holepunch.ErrNoConnection,
 	} {
 		if errors.Is(err, reason) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"sync/atomic"
 	"testing"
@@ -174,5 +175,33 @@ func TestKeeper(t *testing.T) {
 	}
 	if len(k.attempts) > 0 || h.ConnManager().IsProtected(own, serviceName) || h.ConnManager().IsProtected(id(0), serviceName) {
 		t.Errorf("protected for ever: %v", k.attempts)
+	}
+}
+
+// TestBusyAsksNothing: a peer that has as many attempts under way as it may is told so, and the user's filter is asked
+// nothing.
+func TestBusyAsksNothing(t *testing.T) {
+	var asked atomic.Int64
+	relay := newRelay(t)
+	victim := newPeer(t, Enable(
+		WithSTUNServers(newSTUNServer(t)),
+		WithLimits(holepunch.Limits{PeerAttempts: 1}),
+		WithPeerFilter(func(peer.ID) bool { asked.Add(1); return true }),
+	))
+	attacker := newPeer(t)
+	connectRelayed(t, relay, victim, attacker)
+	silent, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	for i, want := range []pb.Status{pb.Status_OK, pb.Status_BUSY, pb.Status_BUSY} {
+		_, answer, err := offerTargets(attacker, victim.ID(), []string{silent.Addr().String()})
+		if err != nil || answer.Status != want {
+			t.Fatalf("OFFER %d: answered %v, %v, want %s", i, answer, err, want)
+		}
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("the peer filter was asked %d times, want once", n)
 	}
 }

@@ -27,9 +27,13 @@ import (
 // and not where the user's swarm.Options have a ranker: that one is kept. The
 // ranker finds out, and without it the swarm is asked to dial all addresses at
 // once instead, for by its own ranking ours would come last.
+//
+// A peer's addresses are anybody's word. So while no dial of ours is under way /simopen means nothing, or
+// it would keep the host from the peer's other addresses.
 type ranker struct {
 	asked   atomic.Bool // for a dial that includes /simopen
 	missing atomic.Bool
+	dialing atomic.Int32 // dials of ours under way
 }
 
 func newRanker(enabled bool) *ranker {
@@ -40,6 +44,9 @@ func newRanker(enabled bool) *ranker {
 
 func (r *ranker) before(next network.DialRanker) network.DialRanker {
 	return func(addrs []ma.Multiaddr) []network.AddrDelay {
+		if r.dialing.Load() == 0 {
+			return next(slices.DeleteFunc(slices.Clone(addrs), isSimopen))
+		}
 		if slices.ContainsFunc(addrs, simopenAddr.Equal) {
 			r.asked.Store(true)
 			return []network.AddrDelay{{Addr: simopenAddr}}
@@ -49,6 +56,13 @@ func (r *ranker) before(next network.DialRanker) network.DialRanker {
 		}
 		return next(addrs)
 	}
+}
+
+// dial is DialPeer in a dial of ours.
+func (r *ranker) dial(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
+	r.dialing.Add(1)
+	defer r.dialing.Add(-1)
+	return h.Network().DialPeer(ctx, p)
 }
 
 // marked are the addresses that stand in addrs with /simopen after them as well, see
@@ -79,7 +93,7 @@ func (t *Transport) dialOnly(ctx context.Context, h host.Host, p peer.ID, addrs 
 		h.Peerstore().AddAddrs(p, []ma.Multiaddr{m, mark(m)}, addrTTL)
 		defer h.Peerstore().SetAddr(p, mark(m), 0)
 	}
-	_, err := h.Network().DialPeer(network.WithForceDirectDial(ctx, serviceName), p)
+	_, err := t.ranked.dial(network.WithForceDirectDial(ctx, serviceName), h, p)
 	return err
 }
 
@@ -91,7 +105,7 @@ const nobody = peer.ID("\x00\x07simopen")
 func (t *Transport) tryRanker(ctx context.Context, h host.Host) {
 	h.Peerstore().AddAddr(nobody, simopenAddr, addrTTL)
 	defer h.Peerstore().ClearAddrs(nobody)
-	h.Network().DialPeer(t.ranked.context(ctx), nobody)
+	t.ranked.dial(t.ranked.context(ctx), h, nobody)
 }
 
 // dials is told of every dial, and notices when the swarm has not asked us.

@@ -78,7 +78,8 @@ func (t *Transport) serveRequest(ctx context.Context, h host.Host, relayed netwo
 	} else {
 		_, err = t.connect(ctx, h, relayed.RemotePeer())
 	}
-	offer.Done(err, words(err))
+	told := toPeer(err)
+	offer.Done(told, words(told))
 	return nil // the attempt has told its own story
 }
 
@@ -93,12 +94,13 @@ func (t *Transport) admit(p peer.ID, offer *holepunch.Received) (*holepunch.Budg
 	if err := t.limiter.Offered(string(p)); err != nil {
 		return refuse(pb.Status_BUSY, err) // before the user's filter is bothered
 	}
-	if !t.wants(p) {
-		return refuse(pb.Status_DECLINED, ErrPeerFiltered)
-	}
 	budget, err := t.limiter.Begin(string(p))
 	if err != nil {
 		return refuse(pb.Status_BUSY, err)
+	}
+	if !t.wants(p) {
+		budget.End()
+		return refuse(pb.Status_DECLINED, ErrPeerFiltered)
 	}
 	return budget, nil
 }

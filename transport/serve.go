@@ -61,7 +61,8 @@ func (a *attempt) serveRounds(ctx context.Context, l *listener) error {
 			return err
 		}
 		if err != nil {
-			a.signal.Done(err, words(err))
+			told := toPeer(err)
+			a.signal.Done(told, words(told))
 		}
 		return err
 	}

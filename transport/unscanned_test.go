@@ -1,0 +1,99 @@
+package transport
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-msgio/pbio"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+)
+
+// TestNobodyIsScanned: a peer that names somebody else's address hears that it is not connected, in the words that it
+// would hear if nobody were there, whichever part it plays.
+func TestNobodyIsScanned(t *testing.T) {
+	t.Parallel() // it waits
+	service, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer service.Close()
+	came := make(chan struct{}, 1)
+	go func() {
+		for {
+			c, err := service.Accept()
+			if err != nil {
+				return
+			}
+			select {
+			case came <- struct{}{}:
+			default:
+			}
+			go func() {
+				defer c.Close()
+				io.WriteString(c, "\x05hello") // which is no multistream-select
+				io.Copy(io.Discard, c)         // until the other end has had enough
+			}()
+		}
+	}()
+	named := []*pb.Candidate{{Kind: pb.Candidate_REFLEXIVE, Addr: toMultiaddr(service.Addr().(*net.TCPAddr).AddrPort()).Bytes()}}
+	// outcome reads what the victim says until it says how the attempt ended.
+	outcome := func(s network.Stream) *pb.Message {
+		r := pbio.NewDelimitedReader(s, 4096)
+		for {
+			var m pb.Message
+			if err := r.ReadMsg(&m); err != nil {
+				t.Errorf("the victim did not tell how it ended: %v", err)
+				return &m
+			}
+			if m.Type == pb.Message_DONE {
+				return &m
+			}
+		}
+	}
+	told := make(map[string]*pb.Message)
+
+	relay := newRelay(t)
+	victim, attacker := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)))), newPeer(t)
+	connectRelayed(t, relay, victim, attacker)
+	s, err := attacker.NewStream(network.WithAllowLimitedConn(testContext(t), "test"), victim.ID(), holepunch.Protocol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Reset()
+	s.SetDeadline(time.Now().Add(testTimeout / 2))
+	pbio.NewDelimitedWriter(s).WriteMsg(&pb.Message{Type: pb.Message_OFFER, Attempt: make([]byte, 16), Candidates: named})
+	told["as responder"] = outcome(s)
+	<-came
+
+	answered := make(chan *pb.Message, 1)
+	_, dialler, _, peer := hostile(t, func(s network.Stream) {
+		defer s.Close()
+		s.SetDeadline(time.Now().Add(testTimeout / 2))
+		var m pb.Message
+		if err := pbio.NewDelimitedReader(s, 4096).ReadMsg(&m); err != nil {
+			return
+		}
+		pbio.NewDelimitedWriter(s).WriteMsg(&pb.Message{Type: pb.Message_ANSWER, Attempt: m.Attempt, Candidates: named})
+		end := outcome(s)
+		select {
+		case answered <- end:
+		default:
+		}
+	})
+	if _, err := DirectConnect(testContext(t), dialler, peer.ID()); err == nil {
+		t.Error("connected to nobody")
+	}
+	told["as initiator"] = <-answered
+	<-came
+
+	for name, m := range told {
+		if m.Status != pb.Status_FAILED || m.Detail != holepunch.ErrNoConnection.Error() {
+			t.Errorf("%s: it said %s, %q; want %s, %q, as where nobody is", name, m.Status, m.Detail, pb.Status_FAILED, holepunch.ErrNoConnection.Error())
+		}
+	}
+}
