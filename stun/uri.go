@@ -79,6 +79,9 @@ func parseOpaque(s string) (string, error) {
 	return hostport, nil
 }
 
+// forbidden is what neither a name nor a zone has.
+const forbidden = "/?#@[]% \t\r\n"
+
 // splitHostPort splits s and checks the host.
 func splitHostPort(s string) (host, port string, err error) {
 	port = defaultPort
@@ -94,14 +97,14 @@ func splitHostPort(s string) (host, port string, err error) {
 		host = s
 	}
 	if bracketed {
-		if ip, err := netip.ParseAddr(host); err != nil || !ip.Is6() {
+		if ip, err := netip.ParseAddr(host); err != nil || !ip.Is6() || strings.ContainsAny(ip.Zone(), forbidden) {
 			return "", "", fmt.Errorf("bad IPv6 address %q", host)
 		}
 		return host, port, nil
 	}
 	// A name is looked up, so it need not be checked further than to tell
 	// it from a URL.
-	if host == "" || strings.ContainsAny(host, "/?#@[]% \t\r\n") {
+	if host == "" || strings.ContainsAny(host, forbidden) {
 		return "", "", fmt.Errorf("bad host %q", host)
 	}
 	return host, port, nil
