@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
+	"time"
 )
 
 // A Conn is a TCP connection that came up during a punch. Nothing is known of
@@ -26,8 +27,9 @@ type Conn struct {
 
 	// choices is where the initiator's connections ask whether they are the one; nil for a
 	// responder's.
-	choices chan<- *Conn
-	granted chan struct{} // closed when it is
+	choices  chan<- *Conn
+	granted  chan struct{} // closed when it is
+	patience time.Duration // before it asks
 
 	// again connects to the candidate once more, when the connection turned out to be of
 	// no use; nil if accepted.
@@ -58,6 +60,9 @@ func (c *Conn) Read(b []byte) (int, error) {
 func (c *Conn) Choose(ctx context.Context) error {
 	if c.choices == nil {
 		return nil
+	}
+	if c.patience > 0 && !sleep(ctx, c.patience) {
+		return context.Cause(ctx)
 	}
 	select {
 	case c.choices <- c:

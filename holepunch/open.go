@@ -29,6 +29,7 @@ type Punch struct {
 	Guess   Guess              // NoGuess, unless both peers are willing
 	Passive bool               // the peer is to connect; see [Passive]
 	Late    bool               // the peer begins a little later; see [Lone]
+	Exact   bool               // the peer's NAT is known to give it its candidates' ports, and no others
 	Cross   <-chan struct{}    // when it is closed, crossed pairs begin; nil for after 200 ms; see [CrossWait]
 	Budget  *Budget            // nil for no bound
 	Trace   func(Event)        // nil for none; called from several goroutines

@@ -27,6 +27,12 @@ const (
 	shakeTimeout = 5 * time.Second
 )
 
+// elsewhereWait is how long nothing is chosen that comes from another port of the peer's address than one that
+// is known to be the peer's. It may be the peer itself, in an attempt with somebody else who has named our
+// address as its own: it has the right key then, and will not have ours. In that time a candidate's connection is there, also
+// if a SYN was lost.
+const elsewhereWait = 1500 * time.Millisecond
+
 // errCrowded: a connection has made way for others.
 var errCrowded = errors.New("too many connections wait")
 
@@ -42,6 +48,9 @@ func (p *punch[C]) enqueue(c *Conn) {
 	p.trace(Event{Kind: kind, Local: c.local(), Remote: c.Remote()})
 	if p.initiator {
 		c.choices = p.choices
+	}
+	if p.Exact && !c.Candidate {
+		c.patience = elsewhereWait - time.Since(p.begin)
 	}
 	if c.Candidate && p.stagger == 0 { // the first; a stranger's says nothing of the way to the peer
 		p.stagger = min(max(time.Since(p.begin)*5/4, minStagger), maxStagger)

@@ -27,6 +27,8 @@ const foretoldWindow = 1500 * time.Millisecond
 type attempt struct {
 	*report
 	h      host.Host
+	port   *warmPort // that stances are taken from: the host's, or aside
+	aside  *warmPort // of this attempt alone; nil unless there was need, see stepAside
 	budget *holepunch.Budget
 	signal *holepunch.Signal
 	news   <-chan holepunch.News // what the peer says; closed when it has ended
@@ -48,6 +50,9 @@ type attempt struct {
 // release gives back what the attempt holds.
 func (a *attempt) release() {
 	a.own.release()
+	if a.aside != nil {
+		a.aside.Close()
+	}
 	if a.endGuess != nil {
 		a.endGuess()
 	}
@@ -80,7 +85,7 @@ func (a *attempt) hear(ctx context.Context) (unhear func()) {
 }
 
 // admit takes the peer's terms for the round, and finds out whom to connect to. It
-// expects these from then on. The error is a [*holepunch.PunchError].
+// expects these from then on. The error is a [*holepunch.PunchError], or errClaimed.
 func (a *attempt) admit(theirs holepunch.Terms) error {
 	a.theirs = theirs
 	var err error
@@ -92,9 +97,50 @@ func (a *attempt) admit(theirs holepunch.Terms) error {
 			Err:    err,
 		}
 	}
+	claimed := false
 	for _, l := range a.own.locals {
-		l.Expect.From(addrsOf(a.remote))
+		for _, taken := range l.Expect.From(addrsOf(a.remote)) {
+			claimed = claimed || taken.Port() != 0 || comesFromAnyPort(theirs.Behaviour)
+		}
 	}
+	if claimed && a.aside == nil {
+		return errClaimed
+	}
+	return nil
+}
+
+// errClaimed: another peer's attempt from the same port has named an address of this one's. One of the two is
+// lying, or both are behind the same carrier's NAT. There is one connection between two ports, and the other
+// attempt has it; see stepAside.
+var errClaimed = errors.New("another peer has named the same address")
+
+// comesFromAnyPort tells whether a peer may come from a port that it could not name.
+func comesFromAnyPort(b stun.Behaviour) bool {
+	return b.Mapping == stun.ADM || b.Mapping == stun.APDM
+}
+
+// stepAside has the attempt go on from a port of its own, of which nobody else is told. So a peer that names others'
+// addresses is in nobody's way. The stance is to be taken anew.
+func (a *attempt) stepAside(ctx context.Context) error {
+	if err := a.budget.Spend(ctx, netip.Addr{}); err != nil { // our servers are asked where it is
+		return err
+	}
+	w, err := a.t.newWarmPort(a.t.cfg.servers, a.t.observers, nil)
+	if err != nil {
+		return err
+	}
+	a.port, a.aside = w, w
+	return nil
+}
+
+// renew takes a fresh stance in place of the one that the attempt has.
+func (a *attempt) renew(ctx context.Context) error {
+	a.own.release()
+	own, err := a.t.takeStance(ctx, a.h, a.peer, a.port)
+	if err != nil {
+		return err
+	}
+	a.own = own
 	return nil
 }
 
@@ -157,6 +203,7 @@ func (a *attempt) punch() holepunch.Punch {
 		Locals:  a.own.locals,
 		Remote:  a.remote,
 		Passive: holepunch.Passive(a.own.terms.Behaviour, a.theirs.Behaviour),
+		Exact:   a.theirs.Behaviour.Mapping == stun.EIM,
 		Budget:  a.budget,
 		Trace:   punchTrace(a.trace),
 	}

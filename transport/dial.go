@@ -82,10 +82,11 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 	if err != nil {
 		return nil, err
 	}
-	a := &attempt{report: r, h: h, budget: budget, own: own}
+	a := &attempt{report: r, h: h, port: port, budget: budget, own: own}
 	defer a.release()
 	t.at(p, "signalling over the relayed connection")
 	if !t.mayOffer(p) {
+		own.release() // or what comes from ports that nobody named would wait for an answer to us
 		return nil, t.awaitInbound(ctx, h, p)
 	}
 	defer t.offered(p)

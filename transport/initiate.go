@@ -18,7 +18,18 @@ import (
 func (a *attempt) initiate(ctx context.Context, theirs holepunch.Terms, told func() error) (tpt.CapableConn, error) {
 	begin := time.Now()
 	for {
-		if err := a.admit(theirs); err != nil {
+		err := a.admit(theirs)
+		if errors.Is(err, errClaimed) {
+			a.roundFailed(err)
+			if err = a.stepAside(ctx); err == nil {
+				theirs, err = a.retry(ctx)
+			}
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
 		if a.sameSite() {
@@ -121,17 +132,10 @@ var errConnectedOtherwise = errors.New("the peer has connected to this host's li
 // retry begins the next round, with fresh candidates, and returns the peer's.
 func (a *attempt) retry(ctx context.Context) (holepunch.Terms, error) {
 	a.round++
-	port, err := a.t.dialPort()
-	if err != nil {
+	if err := a.renew(ctx); err != nil {
 		return holepunch.Terms{}, err
 	}
-	a.own.release()
-	own, err := a.t.takeStance(ctx, a.h, a.peer, port)
-	if err != nil {
-		return holepunch.Terms{}, err
-	}
-	a.own = own
-	if err := a.t.foretell(ctx, own, a.budget)(); err != nil {
+	if err := a.t.foretell(ctx, a.own, a.budget)(); err != nil {
 		return holepunch.Terms{}, err
 	}
 	if err := a.signal.Retry(a.round, a.own.terms); err != nil {

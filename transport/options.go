@@ -247,8 +247,8 @@ func WithRegisterer(r prometheus.Registerer) Option {
 
 // WithPortGuessing lets the host guess ports, with peers that have it as well, where
 // nothing else can help: one NAT gives every destination another port, at random,
-// and the other lets in only ports that were sent to. That is up to 200 SYNs a
-// second for 10 s, from up to 256 sockets, for one peer at a time; see
+// and the other lets in only ports that were sent to. That is up to 200 ports a
+// second for 10 s, with two SYNs each, from up to 256 sockets, for one peer at a time; see
 // docs/nat.md for the odds. A minute passes between two such attempts of the host, and one that
 // failed is repeated while the relayed connection lasts. Default: off, for some networks take it for a scan.
 func WithPortGuessing() Option {

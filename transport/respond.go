@@ -122,8 +122,9 @@ func (t *Transport) punchAsResponder(ctx context.Context, a *attempt, offer *hol
 	// However often the peer tries again, it has the time of one dial.
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.timeout+securedSoon)
 	defer cancel()
+	a.port = l.port
 	var err error
-	if a.own, err = t.takeStance(ctx, a.h, a.peer, l.port); err != nil {
+	if a.own, err = t.takeStance(ctx, a.h, a.peer, a.port); err != nil {
 		offer.Refuse(noPart(err), words(err))
 		return err
 	}

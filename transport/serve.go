@@ -26,7 +26,18 @@ func (a *attempt) accept(ctx context.Context, theirs holepunch.Terms) error {
 	}
 	// This expects the initiator before the ANSWER leaves: its SYN may be
 	// quicker than our return from sending it.
-	if err := a.admit(theirs); err != nil {
+	err := a.admit(theirs)
+	if errors.Is(err, errClaimed) {
+		if err = a.stepAside(ctx); err == nil {
+			err = a.renew(ctx)
+		}
+		if err != nil {
+			a.signal.Refuse(noPart(err), words(err))
+			return err
+		}
+		return a.accept(ctx, theirs)
+	}
+	if err != nil {
 		switch {
 		case isImpossible(err):
 			a.signal.RefuseImpossible(a.own.terms.Behaviour)
@@ -55,7 +66,7 @@ func (a *attempt) serveRounds(ctx context.Context, l *listener) error {
 		var again *retried
 		if errors.As(err, &again) {
 			a.roundFailed(err)
-			if err = a.restart(ctx, l, again.news); err == nil {
+			if err = a.restart(ctx, again.news); err == nil {
 				continue
 			}
 			return err
@@ -69,15 +80,12 @@ func (a *attempt) serveRounds(ctx context.Context, l *listener) error {
 }
 
 // restart takes a fresh stance for the round that the initiator asks for.
-func (a *attempt) restart(ctx context.Context, l *listener, n holepunch.News) error {
+func (a *attempt) restart(ctx context.Context, n holepunch.News) error {
 	a.round = n.Round
-	a.own.release()
-	own, err := a.t.takeStance(ctx, a.h, a.peer, l.port)
-	if err != nil {
+	if err := a.renew(ctx); err != nil {
 		a.signal.Refuse(noPart(err), words(err))
 		return err
 	}
-	a.own = own
 	return a.accept(ctx, n.Terms)
 }
 
@@ -176,7 +184,7 @@ func (a *attempt) add(cs []holepunch.Candidate) []holepunch.Candidate {
 	}
 	had := a.remote
 	a.theirs.Candidates = append(a.theirs.Candidates, late...)
-	if a.admit(a.theirs) != nil {
+	if err := a.admit(a.theirs); err != nil && !errors.Is(err, errClaimed) {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(a.remote), func(c holepunch.Candidate) bool { return slices.Contains(had, c) })
@@ -214,7 +222,12 @@ func (a *attempt) dialBack(ctx context.Context, stop context.CancelCauseFunc) (e
 				return
 			}
 		}
-		if err := a.t.dialOnly(ctx, a.h, a.peer, listeners); err == nil {
+		begin := time.Now()
+		err := a.t.dialOnly(ctx, a.h, a.peer, listeners)
+		for _, l := range listeners {
+			a.budget.Pended(l.Addr(), time.Since(begin))
+		}
+		if err == nil {
 			stop(errConnectedThere)
 		}
 	})

@@ -65,7 +65,12 @@ func (p *Port) Expect() *Expectation { return p.reception.add() }
 // names the very port of a connection gets it before others that name its
 // address. While another Expectation is open those wait, for half a second at
 // most: many peers can share an address behind a carrier's NAT.
-func (e *Expectation) From(candidates []netip.AddrPort) { e.reception.narrow(e, candidates) }
+//
+// It returns those that another Expectation has named before, and so has the connections from; port 0 stands
+// for the ports of an address that nobody has named.
+func (e *Expectation) From(candidates []netip.AddrPort) (taken []netip.AddrPort) {
+	return e.reception.narrow(e, candidates)
+}
 
 // Conns delivers the connections. The receiver owns them. It is closed when
 // the Expectation or its Port is.
@@ -235,18 +240,22 @@ func (r *reception) add() *Expectation {
 	return e
 }
 
-func (r *reception) narrow(e *Expectation, candidates []netip.AddrPort) {
+func (r *reception) narrow(e *Expectation, candidates []netip.AddrPort) (taken []netip.AddrPort) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, ok := r.all[e]; !ok {
-		return
+		return nil
 	}
 	r.forget(e)
 	e.from = append([]netip.AddrPort{}, candidates...)
 	for _, key := range e.wanted() {
+		if len(r.wanting[key]) > 0 {
+			taken = append(taken, key)
+		}
 		r.wanting[key] = append(r.wanting[key], e)
 	}
 	r.review()
+	return taken
 }
 
 func (r *reception) remove(e *Expectation) {

@@ -3,6 +3,7 @@ package tcpport
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 )
 
@@ -115,6 +116,28 @@ func TestFromAgain(t *testing.T) {
 	e.From([]netip.AddrPort{qa})
 	r, _ := open4(t)
 	wantRefusal(t, r, pa)
+}
+
+// Who names what another has named before is told so.
+func TestFromTellsWhatIsTaken(t *testing.T) {
+	p, _ := open4(t)
+	at := netip.MustParseAddrPort
+	first, second := p.Expect(), p.Expect()
+	for i, tc := range []struct {
+		of          *Expectation
+		from, taken []netip.AddrPort
+	}{
+		{first, []netip.AddrPort{at("192.0.2.1:1"), at("192.0.2.1:2")}, nil},
+		{second, []netip.AddrPort{at("192.0.2.2:1")}, nil},
+		{second, []netip.AddrPort{at("192.0.2.1:3"), at("192.0.2.2:1")}, []netip.AddrPort{at("192.0.2.1:0")}},
+		{second, []netip.AddrPort{at("192.0.2.1:2")}, []netip.AddrPort{at("192.0.2.1:2"), at("192.0.2.1:0")}},
+		{first, []netip.AddrPort{at("192.0.2.3:1")}, nil},
+		{second, []netip.AddrPort{at("192.0.2.1:2")}, nil},
+	} {
+		if taken := tc.of.From(tc.from); !slices.Equal(taken, tc.taken) {
+			t.Errorf("%d: %v are taken, want %v", i, taken, tc.taken)
+		}
+	}
 }
 
 // A stranger with many connections that wait makes room for itself, and not a peer who is elsewhere.
