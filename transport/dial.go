@@ -111,8 +111,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (co
 			signal.Done(nil, "")
 			return
 		}
-		told := toPeer(err)
-		signal.Done(told, words(told))
+		tell(signal.Signal, err)
 	}()
 	defer a.hear(ctx)()
 	return a.initiate(ctx, theirs, told)

@@ -70,20 +70,20 @@ func (e *Error) Error() string {
 // Unwrap is Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// toPeer is a failure as the peer may hear of it. When SYNs were sent that is that there is no connection, and nothing
-// more: the addresses were of the peer's choice, and whether anybody was there, whom it is not, would be
-// what a scan finds out. What the peer itself has said is no news to it.
-func toPeer(err error) error {
+// tell tells the peer how an attempt ended. When SYNs were sent and there is no connection it says that, and nothing
+// more: the addresses were of the peer's choice, and whether somebody else was there is what
+// a scan finds out. What the peer itself has said is no news to it.
+func tell(s *holepunch.Signal, err error) {
 	var remote *holepunch.RemoteError
 	punched := errors.Is(err, holepunch.ErrHandshake) || errors.Is(err, holepunch.ErrNoConnection)
 	if punched && !errors.As(err, &remote) {
-		return holepunch.ErrNoConnection
+		err = holepunch.ErrNoConnection
 	}
-	return err
+	s.Done(err, words(err))
 }
 
 // words is what a peer, a stranger, is told of the reason why an attempt failed:
-// no addresses, and no names. What came of a punch is for toPeer first.
+// no addresses, and no names. What came of a punch is for tell.
 func words(err error) string {
 	for _, reason := range []error{
 		ErrNoSTUNServer,

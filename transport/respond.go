@@ -78,8 +78,7 @@ func (t *Transport) serveRequest(ctx context.Context, h host.Host, relayed netwo
 	} else {
 		_, err = t.connect(ctx, h, relayed.RemotePeer())
 	}
-	told := toPeer(err)
-	offer.Done(told, words(told))
+	tell(offer.Signal, err)
 	return nil // the attempt has told its own story
 }
 

@@ -72,8 +72,7 @@ func (a *attempt) serveRounds(ctx context.Context, l *listener) error {
 			return err
 		}
 		if err != nil {
-			told := toPeer(err)
-			a.signal.Done(told, words(told))
+			tell(a.signal, err)
 		}
 		return err
 	}
