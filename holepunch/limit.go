@@ -96,7 +96,12 @@ type Limiter struct {
 	guessed  time.Time
 	attempts int
 	of       map[string]int // attempts of a peer
+	aside    map[string]int // of these, from ports of their own
 }
+
+// maxAside is how many of a peer's attempts may have a port of their own at a time; see [Budget.Aside]. A
+// peer has one attempt, or two where one has just lost its relayed connection.
+const maxAside = 2
 
 // NewLimiter returns a Limiter for one host.
 func NewLimiter(l Limits) *Limiter {
@@ -109,6 +114,7 @@ func NewLimiter(l Limits) *Limiter {
 		addrs:      newBuckets[netip.Prefix](l.AddrSYNs),
 		offers:     newBuckets[string](l.PeerOffers),
 		of:         make(map[string]int),
+		aside:      make(map[string]int),
 	}
 }
 
@@ -168,6 +174,24 @@ type Budget struct {
 	limiter *Limiter
 	peer    string
 	syns    *rate.Limiter
+	aside   bool
+}
+
+// Aside admits the attempt to a port of its own, once, or returns an error that matches [ErrBusy]. Each
+// takes sockets, and questions to servers.
+func (b *Budget) Aside() error {
+	if b == nil {
+		return nil
+	}
+	l := b.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.aside[b.peer] >= maxAside {
+		return fmt.Errorf("%w: %d of this peer from ports of their own", ErrBusy, maxAside)
+	}
+	l.aside[b.peer]++
+	b.aside = true
+	return nil
 }
 
 // Spend waits until a SYN may be sent to an address; that of a server of ours, whom no peer
@@ -217,5 +241,11 @@ func (b *Budget) End() {
 	l.attempts--
 	if l.of[b.peer]--; l.of[b.peer] == 0 {
 		delete(l.of, b.peer)
+	}
+	if !b.aside {
+		return
+	}
+	if l.aside[b.peer]--; l.aside[b.peer] == 0 {
+		delete(l.aside, b.peer)
 	}
 }

@@ -203,6 +203,39 @@ func TestLimitsCheck(t *testing.T) {
 	}
 }
 
+// A peer has few attempts from ports of their own, whatever others have.
+func TestAside(t *testing.T) {
+	l := NewLimiter(Limits{})
+	begin := func(peer string) *Budget {
+		b, err := l.Begin(peer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	var all []*Budget
+	for _, peer := range []string{"a", "b"} {
+		for range maxAside {
+			b := begin(peer)
+			if err := b.Aside(); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, b)
+		}
+		one := begin(peer)
+		if err := one.Aside(); !errors.Is(err, ErrBusy) {
+			t.Errorf("one more: %v, want ErrBusy", err)
+		}
+		all = append(all, one)
+	}
+	for _, b := range all {
+		b.End()
+	}
+	if len(l.of) > 0 || len(l.aside) > 0 {
+		t.Errorf("%v and %v are left", l.of, l.aside)
+	}
+}
+
 // Ports are guessed for one peer at a time, and seldom.
 func TestBeginGuess(t *testing.T) {
 	l := NewLimiter(Limits{})

@@ -21,6 +21,9 @@ func comesFromAnyPort(b stun.Behaviour) bool {
 // stepAside has the attempt go on from a port of its own, of which nobody else is told. So a peer that names others'
 // addresses is in nobody's way. The stance is to be taken anew.
 func (a *attempt) stepAside(ctx context.Context) error {
+	if err := a.budget.Aside(); err != nil {
+		return err
+	}
 	if err := a.budget.Spend(ctx, netip.Addr{}); err != nil { // our servers are asked where it is
 		return err
 	}

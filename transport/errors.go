@@ -109,7 +109,7 @@ func words(err error) string {
 
 // noPart is the status by which a host refuses an OFFER that it cannot take part in.
 func noPart(err error) pb.Status {
-	if errors.Is(err, holepunch.ErrNoSocket) {
+	if errors.Is(err, holepunch.ErrNoSocket) || errors.Is(err, holepunch.ErrBusy) {
 		return pb.Status_BUSY
 	}
 	return pb.Status_NO_ADDRESS

@@ -25,7 +25,7 @@ func TestTrimming(t *testing.T) {
 				}
 				var armed, trimmed atomic.Bool
 				trim := func() {
-					if armed.Load() {
+					if armed.CompareAndSwap(true, false) { // later ones may come after the attempt
 						manager.TrimOpenConns(context.Background())
 						trimmed.Store(true)
 					}
