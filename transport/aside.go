@@ -13,9 +13,11 @@ import (
 // attempt has it; see stepAside.
 var errClaimed = errors.New("another peer has named the same address")
 
-// comesFromAnyPort tells whether a peer may come from a port that it could not name.
-func comesFromAnyPort(b stun.Behaviour) bool {
-	return b.Mapping == stun.ADM || b.Mapping == stun.APDM
+// isClaimed tells whether another peer has the connections that this one may need, of those that are taken. One that is not
+// known to come from its candidates' ports needs its address's others, and one at our site may yet
+// name addresses there, which whoever claims to be there is told of.
+func (a *attempt) isClaimed(taken netip.AddrPort) bool {
+	return taken.Port() != 0 || a.theirs.Behaviour.Mapping != stun.EIM || a.sameSite()
 }
 
 // stepAside has the attempt go on from a port of its own, of which nobody else is told. So a peer that names others'
@@ -24,13 +26,16 @@ func (a *attempt) stepAside(ctx context.Context) error {
 	if err := a.budget.Aside(); err != nil {
 		return err
 	}
-	if err := a.budget.Spend(ctx, netip.Addr{}); err != nil { // our servers are asked where it is
-		return err
+	for range max(1, len(a.t.cfg.servers)) { // which are asked where it is
+		if err := a.budget.Spend(ctx, netip.Addr{}); err != nil {
+			return err
+		}
 	}
 	w, err := a.t.newWarmPort(a.t.cfg.servers, a.t.observers, nil)
 	if err != nil {
 		return err
 	}
+	w.use(1) // until it is closed: rounds may follow
 	a.port, a.aside = w, w
 	return nil
 }

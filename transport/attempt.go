@@ -41,10 +41,11 @@ type attempt struct {
 	theirs holepunch.Terms
 	remote []holepunch.Candidate // theirs that may be dialled, see admit
 
-	guess    holepunch.Guess // in the first round
+	guess    holepunch.Guess // there are no other rounds then, unless the initiator steps aside
 	endGuess func()          // gives the host's place for guessing ports back; nil without
 
-	remoteAddr ma.Multiaddr // of the connection, at the responder
+	remoteAddr  ma.Multiaddr // of the connection, at the responder
+	dialledBack bool         // the responder's swarm has dialled the initiator's listeners
 }
 
 // release gives back what the attempt holds.
@@ -100,7 +101,7 @@ func (a *attempt) admit(theirs holepunch.Terms) error {
 	claimed := false
 	for _, l := range a.own.locals {
 		for _, taken := range l.Expect.From(addrsOf(a.remote)) {
-			claimed = claimed || taken.Port() != 0 || comesFromAnyPort(theirs.Behaviour)
+			claimed = claimed || a.isClaimed(taken)
 		}
 	}
 	if claimed && a.aside == nil {
@@ -179,14 +180,12 @@ func (a *attempt) punch() holepunch.Punch {
 		Locals:  a.own.locals,
 		Remote:  a.remote,
 		Passive: holepunch.Passive(a.own.terms.Behaviour, a.theirs.Behaviour),
+		Guess:   a.guess,
 		Exact:   a.theirs.Behaviour.Mapping == stun.EIM,
 		Budget:  a.budget,
 		Trace:   punchTrace(a.trace),
 	}
 	p.Late = a.dir == network.DirInbound && holepunch.Lone(a.own.terms.Behaviour)
-	if a.round == 0 {
-		p.Guess = a.guess
-	}
 	if a.theirs.Following {
 		p.Remote = slices.DeleteFunc(slices.Clone(p.Remote), informs)
 	}

@@ -216,7 +216,7 @@ func newResponder(t *testing.T) *attempt {
 		port:  port.Port,
 		terms: holepunch.Terms{Candidates: holepunch.Reflexive(addrPorts("46.0.0.1:4000")...)},
 	}}
-	a.own.add(port.Port)
+	a.own.add(port.Port, a.peer)
 	t.Cleanup(a.own.locals[0].Expect.Close)
 	return a
 }

@@ -19,7 +19,8 @@ func (a *attempt) initiate(ctx context.Context, theirs holepunch.Terms, told fun
 	begin := time.Now()
 	for {
 		err := a.admit(theirs)
-		if errors.Is(err, errClaimed) {
+		claimed := errors.Is(err, errClaimed)
+		if claimed && a.round < holepunch.MaxRounds {
 			a.roundFailed(err)
 			if err = a.stepAside(ctx); err == nil {
 				theirs, err = a.retry(ctx)
@@ -29,7 +30,7 @@ func (a *attempt) initiate(ctx context.Context, theirs holepunch.Terms, told fun
 			}
 			continue
 		}
-		if err != nil {
+		if err != nil && !claimed {
 			return nil, err
 		}
 		if a.sameSite() {

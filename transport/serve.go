@@ -195,7 +195,8 @@ const dialBackDelay = time.Second
 
 // dialBack has the swarm connect to the initiator's listeners, and to nothing else. That
 // gives a connection of the host's like any other, which makes us its client and
-// outbound; the initiator notices that it is there. It is done once in an attempt.
+// outbound; the initiator notices that it is there. It is done once in an attempt, in the
+// first round that is long enough.
 func (a *attempt) dialBack(ctx context.Context, stop context.CancelCauseFunc) (end func()) {
 	var listeners []netip.AddrPort
 	for _, c := range a.remote {
@@ -203,7 +204,7 @@ func (a *attempt) dialBack(ctx context.Context, stop context.CancelCauseFunc) (e
 			listeners = append(listeners, c.Addr)
 		}
 	}
-	if len(listeners) == 0 || a.round > 0 {
+	if len(listeners) == 0 || a.dialledBack {
 		return func() {}
 	}
 	delay := dialBackDelay
@@ -226,6 +227,7 @@ func (a *attempt) dialBack(ctx context.Context, stop context.CancelCauseFunc) (e
 		for _, l := range listeners {
 			a.budget.Pended(l.Addr(), time.Since(begin))
 		}
+		a.dialledBack = ctx.Err() == nil // or else the round was over before
 		if err == nil {
 			stop(errConnectedThere)
 		}

@@ -82,9 +82,9 @@ func (t *Transport) takeStance(ctx context.Context, h host.Host, p peer.ID, w *w
 		s.release()
 		return nil, fmt.Errorf("%w: the address filter (WithAddrFilter) leaves none", holepunch.ErrNoAddress)
 	}
-	s.add(s.port)
+	s.add(s.port, p)
 	if s.port == w.Port && w.spare != nil {
-		s.addSpare(ctx, w.spare)
+		s.addSpare(ctx, w.spare, p)
 	}
 	giveUp := s.release
 	s.release = sync.OnceFunc(func() {
@@ -97,8 +97,10 @@ func (t *Transport) takeStance(ctx context.Context, h host.Host, p peer.ID, w *w
 }
 
 // add has the host punch from a port. From here on the peer's SYN may come.
-func (s *stance) add(port *tcpport.Port) {
-	s.locals = append(s.locals, holepunch.Local{Port: port, Expect: port.Expect()})
+func (s *stance) add(port *tcpport.Port, p peer.ID) {
+	e := port.Expect()
+	e.Peer = string(p)
+	s.locals = append(s.locals, holepunch.Local{Port: port, Expect: e})
 }
 
 // spareWait is how long it may take to learn where the spare port is: nothing if it
@@ -106,7 +108,7 @@ func (s *stance) add(port *tcpport.Port) {
 const spareWait = 20 * time.Millisecond
 
 // addSpare has the host punch from the spare port, too, if that is warm.
-func (s *stance) addSpare(ctx context.Context, spare *warmPort) {
+func (s *stance) addSpare(ctx context.Context, spare *warmPort, p peer.ID) {
 	room := holepunch.MaxCandidates - len(s.terms.Candidates)
 	ctx, cancel := context.WithTimeout(ctx, spareWait)
 	defer cancel()
@@ -127,7 +129,7 @@ func (s *stance) addSpare(ctx context.Context, spare *warmPort) {
 		c.Local = len(s.locals)
 		s.name(c)
 	}
-	s.add(spare.Port)
+	s.add(spare.Port, p)
 }
 
 // preserved is the port itself at each IPv4 address of the candidates: a NAT

@@ -51,6 +51,8 @@ const (
 // that, for where the direct path is shorter than the relayed one the
 // responder's SYN arrives before its answer.
 type Expectation struct {
+	Peer string // whom it is for, if that is known; to be set before From
+
 	reception *reception
 	conns     chan *net.TCPConn
 	from      []netip.AddrPort // nil while open; guarded by reception.mu
@@ -66,8 +68,8 @@ func (p *Port) Expect() *Expectation { return p.reception.add() }
 // address. While another Expectation is open those wait, for half a second at
 // most: many peers can share an address behind a carrier's NAT.
 //
-// It returns those that another Expectation has named before, and so has the connections from; port 0 stands
-// for the ports of an address that nobody has named.
+// It returns those that an Expectation of another Peer has named before, and so has the connections from; port 0
+// stands for the ports of an address that nobody has named.
 func (e *Expectation) From(candidates []netip.AddrPort) (taken []netip.AddrPort) {
 	return e.reception.narrow(e, candidates)
 }
@@ -246,13 +248,24 @@ func (r *reception) narrow(e *Expectation, candidates []netip.AddrPort) (taken [
 	if _, ok := r.all[e]; !ok {
 		return nil
 	}
-	r.forget(e)
+	before := e.wanted()
+	if e.from == nil {
+		r.open--
+	}
 	e.from = append([]netip.AddrPort{}, candidates...)
-	for _, key := range e.wanted() {
-		if len(r.wanting[key]) > 0 {
+	now := e.wanted()
+	for _, key := range before {
+		if !slices.Contains(now, key) {
+			r.unwant(e, key)
+		}
+	}
+	for _, key := range now {
+		if !slices.Contains(r.wanting[key], e) { // or else it keeps its place
+			r.wanting[key] = append(r.wanting[key], e)
+		}
+		if first := r.wanting[key][0]; first != e && (e.Peer == "" || first.Peer != e.Peer) {
 			taken = append(taken, key)
 		}
-		r.wanting[key] = append(r.wanting[key], e)
 	}
 	r.review()
 	return taken
@@ -291,13 +304,17 @@ func (r *reception) forget(e *Expectation) {
 		return
 	}
 	for _, key := range e.wanted() {
-		es := r.wanting[key]
-		i := slices.Index(es, e)
-		if es = slices.Delete(es, i, i+1); len(es) == 0 {
-			delete(r.wanting, key)
-		} else {
-			r.wanting[key] = es
-		}
+		r.unwant(e, key)
+	}
+}
+
+func (r *reception) unwant(e *Expectation, key netip.AddrPort) {
+	es := r.wanting[key]
+	i := slices.Index(es, e)
+	if es = slices.Delete(es, i, i+1); len(es) == 0 {
+		delete(r.wanting, key)
+	} else {
+		r.wanting[key] = es
 	}
 }
 

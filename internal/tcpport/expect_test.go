@@ -122,7 +122,8 @@ func TestFromAgain(t *testing.T) {
 func TestFromTellsWhatIsTaken(t *testing.T) {
 	p, _ := open4(t)
 	at := netip.MustParseAddrPort
-	first, second := p.Expect(), p.Expect()
+	first, second, same := p.Expect(), p.Expect(), p.Expect()
+	first.Peer, second.Peer, same.Peer = "first", "second", "second"
 	for i, tc := range []struct {
 		of          *Expectation
 		from, taken []netip.AddrPort
@@ -133,6 +134,9 @@ func TestFromTellsWhatIsTaken(t *testing.T) {
 		{second, []netip.AddrPort{at("192.0.2.1:2")}, []netip.AddrPort{at("192.0.2.1:2"), at("192.0.2.1:0")}},
 		{first, []netip.AddrPort{at("192.0.2.3:1")}, nil},
 		{second, []netip.AddrPort{at("192.0.2.1:2")}, nil},
+		{first, []netip.AddrPort{at("192.0.2.1:2")}, []netip.AddrPort{at("192.0.2.1:2"), at("192.0.2.1:0")}},
+		{second, []netip.AddrPort{at("192.0.2.1:4"), at("192.0.2.1:2")}, nil},
+		{same, []netip.AddrPort{at("192.0.2.1:2")}, nil},
 	} {
 		if taken := tc.of.From(tc.from); !slices.Equal(taken, tc.taken) {
 			t.Errorf("%d: %v are taken, want %v", i, taken, tc.taken)
