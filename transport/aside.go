@@ -20,13 +20,17 @@ func (a *attempt) isClaimed(taken netip.AddrPort) bool {
 	return taken.Port() != 0 || a.theirs.Behaviour.Mapping != stun.EIM || a.sameSite()
 }
 
+// mayStepAside tells whether the attempt can have a port of its own. That takes a STUN server: libp2p peers
+// allow a host eight connections, and few in a short time, which others' claims would use up.
+func (a *attempt) mayStepAside() bool { return a.aside == nil && len(a.t.cfg.servers) > 0 }
+
 // stepAside has the attempt go on from a port of its own, of which nobody else is told. So a peer that names others'
 // addresses is in nobody's way. The stance is to be taken anew.
 func (a *attempt) stepAside(ctx context.Context) error {
 	if err := a.budget.Aside(); err != nil {
 		return err
 	}
-	for range max(1, len(a.t.cfg.servers)) { // which are asked where it is
+	for range a.t.cfg.servers { // which are asked where it is
 		if err := a.budget.Spend(ctx, netip.Addr{}); err != nil {
 			return err
 		}

@@ -104,7 +104,7 @@ func (a *attempt) admit(theirs holepunch.Terms) error {
 			claimed = claimed || a.isClaimed(taken)
 		}
 	}
-	if claimed && a.aside == nil {
+	if claimed && a.mayStepAside() {
 		return errClaimed
 	}
 	return nil

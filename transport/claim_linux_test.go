@@ -1,45 +1,65 @@
 package transport
 
 import (
+	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
-// TestClaimedIP: a peer that has offered another one's IP address as its own does not get in the way of that one, which
-// comes from a port that nobody could name, whichever part it plays.
+// TestClaimedIP: a peer that has offered another one's IP address as its own does not get in the way of that one, by
+// whatever way there is to it, and whichever part it plays.
 func TestClaimedIP(t *testing.T) {
 	t.Parallel() // it waits, for the most part
-	l := newHostLab(t, relayConfig{})
-	home, office := l.site(t, "home", "eim-eif"), l.site(t, "office", "apdm-apdf-random")
-	h, v := l.newPair(t, addHost(t, home, "alice"), addHost(t, office, "bob"), peerConfig{})
-	for _, p := range []*labPeer{h, v} {
-		p.join(t)
-		p.learn(t)
-		p.reserve(t)
-	}
-	cfg := scannerConfig{Relay: l.relay, Victim: h.id, Identities: 2, Offers: 4, Targets: []string{office.External().String() + ":4001"}}
-	mallory := addHost(t, l.site(t, "elsewhere", "public"), "mallory")
-	for _, dialler := range []*labPeer{h, v} {
-		var got scanned
-		labtest.Start(t, mallory, "scanner", cfg).Next(t, &got)
-		if got.Err != "" || got.Statuses["OK"] == 0 {
-			t.Fatalf("%+v", got)
-		}
-		listener := v
-		if dialler == v {
-			listener = h
-		}
-		if o := dialler.dial(t, listener); !o.Direct {
-			t.Errorf("%s: %v", dialler.host.Name(), o)
-		} else {
-			dialler.ping(t, listener.id, "direct")
-		}
-		h.leave(t)
-		v.leave(t)
-		h.join(t)
-		v.join(t)
-		h.reserve(t)
-		v.reserve(t)
+	for name, tc := range map[string]struct {
+		home, office    string // where the host is, and the peer
+		guess, listener bool
+	}{
+		"from a port that nobody could name": {home: "eim-eif", office: "apdm-apdf-random"},
+		"that has to be guessed":             {home: "eim-apdf", office: "apdm-apdf-random", guess: true},
+		"to a listener of the host's":        {home: "apdm-apdf-random", office: "apdm-apdf-random", listener: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newHostLab(t, relayConfig{})
+			home, office := l.site(t, "home", tc.home), l.site(t, "office", tc.office)
+			at, cfg := addHost(t, home, "alice"), peerConfig{Guess: tc.guess}
+			v := l.startPeer(t, addHost(t, office, "bob"), cfg)
+			if tc.listener {
+				if err := home.Forward(forwarded, netip.AddrPortFrom(at.Addr(), listening)); err != nil {
+					t.Fatal(err)
+				}
+				cfg.Listen = []string{fmt.Sprintf("/ip4/0.0.0.0/tcp/%d", listening)}
+				cfg.Announce = []string{fmt.Sprintf("/ip4/%s/tcp/%d", home.External(), forwarded)}
+			}
+			h := l.startPeer(t, at, cfg)
+			ready(t, h, v)
+			for _, p := range []*labPeer{h, v} {
+				p.join(t)
+				p.learn(t)
+				p.reserve(t)
+			}
+			claim := scannerConfig{Relay: l.relay, Victim: h.id, Identities: 2, Offers: 4, Targets: []string{office.External().String() + ":4001"}}
+			mallory := addHost(t, l.site(t, "elsewhere", "public"), "mallory")
+			for _, role := range [][2]*labPeer{{h, v}, {v, h}} {
+				var got scanned
+				labtest.Start(t, mallory, "scanner", claim).Next(t, &got)
+				if got.Err != "" || got.Statuses["OK"] == 0 {
+					t.Fatalf("%+v", got)
+				}
+				if o := role[0].dial(t, role[1]); !o.Direct {
+					t.Errorf("%s: %v", role[0].host.Name(), o)
+					logSteps(t, h, v)
+				} else {
+					role[0].ping(t, role[1].id, "direct")
+				}
+				for _, p := range []*labPeer{h, v} {
+					p.leave(t)
+					p.join(t)
+					p.reserve(t)
+				}
+			}
+		})
 	}
 }
