@@ -182,8 +182,11 @@ func (s *lazyStream) Write(b []byte) (int, error) { return s.rw.Write(b) }
 func openStream(ctx context.Context, c network.Conn) (*lazyStream, error) {
 	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, serviceName))
 	if err != nil {
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			err = fmt.Errorf("%w: %w", ctx.Err(), err) // the muxer has errors of its own
+		case !errors.Is(err, network.ErrResourceLimitExceeded):
+			err = fmt.Errorf("%w: %w", holepunch.ErrSignalLost, err)
 		}
 		return nil, fmt.Errorf("open stream on the relayed connection: %w", err)
 	}
