@@ -217,7 +217,7 @@ func (p *punch[C]) pay(ctx context.Context, r *route) bool {
 	}
 	err := p.Budget.Spend(ctx, r.to.Addr.Addr())
 	if err != nil && ctx.Err() == nil {
-		p.lastErr.Store(&err)
+		p.lastErr.CompareAndSwap(nil, &err)
 	}
 	return err == nil
 }

@@ -299,8 +299,8 @@ func TestBudgetOfATakenTuple(t *testing.T) {
 	tcpport.Reset(won.TCPConn)
 }
 
-// A punch that is refused until there are no more SYNs to spare says that, for the NATs may well let through what was
-// not sent.
+// A punch sends no more SYNs than it may, and one that has sent some has met no connection: at the end of its window
+// nobody has a SYN to spare.
 func TestOutOfSYNs(t *testing.T) {
 	a, b := newSide(t), newSide(t)
 	b.port.Close() // refuses
@@ -309,7 +309,7 @@ func TestOutOfSYNs(t *testing.T) {
 	p.Budget = &Budget{limiter: NewLimiter(Limits{}), syns: rate.NewLimiter(0, 3)}
 	_, err := Open(t.Context(), p, func(context.Context, *Conn) (*Conn, error) { return nil, errors.New("there is no connection") })
 	var punch *PunchError
-	if ReasonOf(err) != ErrBusy || !errors.As(err, &punch) || punch.Attempts != 3 {
-		t.Errorf("got %v, want ErrBusy after 3 connects", err)
+	if ReasonOf(err) != ErrNoConnection || !errors.As(err, &punch) || punch.Attempts != 3 {
+		t.Errorf("got %v, want ErrNoConnection after 3 connects", err)
 	}
 }

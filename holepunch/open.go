@@ -229,7 +229,7 @@ func (p *punch[C]) reason(ctx context.Context) error {
 	switch cause := p.lastErr.Load(); {
 	case p.lastShake != nil:
 		err = fmt.Errorf("%w: %w", ErrHandshake, p.lastShake)
-	case cause != nil && errors.Is(*cause, ErrBusy): // who knows what the next SYN would have met
+	case cause != nil && errors.Is(*cause, ErrBusy) && p.attempts.Load() == 0: // at the end of the window there is none to spare, either
 		err = *cause
 	case cause != nil:
 		reason, told := ErrNoConnection, *cause
