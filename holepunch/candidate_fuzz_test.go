@@ -41,7 +41,8 @@ func FuzzAddr(f *testing.F) {
 // nobodys are addresses that no peer has, whoever we are, and insiders those that only a peer of
 // the same network has.
 var (
-	nobodys  = prefixes("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/128", "::ffff:0:0/96", "fe80::/10", "ff00::/8")
+	nobodys = prefixes("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/128", "::ffff:0:0/96", "fe80::/10", "ff00::/8",
+		"64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16", "fec0::/10", "4000::/2", "8000::/2")
 	private4 = prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15", "fc00::/7")
 	ownHost  = prefixes("127.0.0.0/8", "::1/128")
 )

@@ -20,14 +20,3 @@ func TestOwnAddressAtAnotherPort(t *testing.T) {
 		}
 	}
 }
-
-// TestTranslatedAddresses: behind a translator from IPv6 to IPv4 may be a private network (RFC 6052, section 3.1; RFC 8215), and no
-// peer has such an address.
-func TestTranslatedAddresses(t *testing.T) {
-	own := Reflexive(addrs("[2a00::1]:40000")...)
-	peer := Reflexive(addrs("[2a00::2]:40001", "[64:ff9b::10.0.0.1]:8080", "[64:ff9b::46.0.2.1]:8080", "[64:ff9b:1::192.168.1.1]:8080", "[64:ff9b:1:ffff::7f00:1]:8080")...)
-	got, err := Admissible(own, peer, nil)
-	if err != nil || !slices.Equal(addrsOf(got), addrs("[2a00::2]:40001")) {
-		t.Errorf("got %v, %v, want the peer's alone", got, err)
-	}
-}
