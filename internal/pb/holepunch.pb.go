@@ -2,7 +2,7 @@
 // versions:
 // 	protoc-gen-go v1.36.12
 // 	protoc        v3.21.12
-// source: holepunch/pb/holepunch.proto
+// source: holepunch.proto
 
 // Messages of /simopen/1.0.0; docs/protocol.md says when each is sent.
 
@@ -29,8 +29,8 @@ const (
 	Feature_FEATURE_UNSPECIFIED Feature = 0
 	// Port guessing, where both sides have it and nothing else helps.
 	Feature_GUESSING Feature = 1
-	// Of an OFFER: its PREDICTED candidates follow in CANDIDATES. Until then its REFLEXIVE ones
-	// say where the sender is, and in IPv4 are not to be connected to.
+	// In OFFER: the PREDICTED candidates follow in CANDIDATES. Until then the REFLEXIVE ones
+	// name the sender's IP address, and in IPv4 are not to be connected to.
 	Feature_FOLLOWING Feature = 2
 )
 
@@ -59,11 +59,11 @@ func (x Feature) String() string {
 }
 
 func (Feature) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_pb_holepunch_proto_enumTypes[0].Descriptor()
+	return file_holepunch_proto_enumTypes[0].Descriptor()
 }
 
 func (Feature) Type() protoreflect.EnumType {
-	return &file_holepunch_pb_holepunch_proto_enumTypes[0]
+	return &file_holepunch_proto_enumTypes[0]
 }
 
 func (x Feature) Number() protoreflect.EnumNumber {
@@ -72,46 +72,49 @@ func (x Feature) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Feature.Descriptor instead.
 func (Feature) EnumDescriptor() ([]byte, []int) {
-	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{0}
+	return file_holepunch_proto_rawDescGZIP(), []int{0}
 }
 
 type Status int32
 
 const (
 	Status_OK Status = 0
-	// The sender could not make sense of the message.
+	// The sender could not read the message.
 	Status_MALFORMED Status = 1
 	// The sender has no address at which it could be reached.
 	Status_NO_ADDRESS Status = 2
 	// None of the candidates may be dialled.
 	Status_NO_CANDIDATE Status = 3
-	// Too many attempts are under way.
+	// Too many attempts are under way, or were made in a short time.
 	Status_BUSY Status = 4
 	// The sender is the initiator, and its own OFFER is on the way.
 	Status_GLARE Status = 5
-	// No connection came up in time, or none that proved to be the peer's.
+	// No connection came up in time, or none became usable.
 	Status_FAILED Status = 6
 	// The initiator's caller gave up.
 	Status_CANCELLED Status = 7
-	// The two NATs allow no connection; the behaviours tell why.
+	// The two NATs allow no connection; the behaviours say why.
 	Status_IMPOSSIBLE Status = 8
 	// The sender wants no direct connection with this peer.
 	Status_DECLINED Status = 9
+	// The two sides have no handshake protocol in common.
+	Status_NO_PROTOCOL Status = 10
 )
 
 // Enum value maps for Status.
 var (
 	Status_name = map[int32]string{
-		0: "OK",
-		1: "MALFORMED",
-		2: "NO_ADDRESS",
-		3: "NO_CANDIDATE",
-		4: "BUSY",
-		5: "GLARE",
-		6: "FAILED",
-		7: "CANCELLED",
-		8: "IMPOSSIBLE",
-		9: "DECLINED",
+		0:  "OK",
+		1:  "MALFORMED",
+		2:  "NO_ADDRESS",
+		3:  "NO_CANDIDATE",
+		4:  "BUSY",
+		5:  "GLARE",
+		6:  "FAILED",
+		7:  "CANCELLED",
+		8:  "IMPOSSIBLE",
+		9:  "DECLINED",
+		10: "NO_PROTOCOL",
 	}
 	Status_value = map[string]int32{
 		"OK":           0,
@@ -124,6 +127,7 @@ var (
 		"CANCELLED":    7,
 		"IMPOSSIBLE":   8,
 		"DECLINED":     9,
+		"NO_PROTOCOL":  10,
 	}
 )
 
@@ -138,11 +142,11 @@ func (x Status) String() string {
 }
 
 func (Status) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_pb_holepunch_proto_enumTypes[1].Descriptor()
+	return file_holepunch_proto_enumTypes[1].Descriptor()
 }
 
 func (Status) Type() protoreflect.EnumType {
-	return &file_holepunch_pb_holepunch_proto_enumTypes[1]
+	return &file_holepunch_proto_enumTypes[1]
 }
 
 func (x Status) Number() protoreflect.EnumNumber {
@@ -151,7 +155,7 @@ func (x Status) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Status.Descriptor instead.
 func (Status) EnumDescriptor() ([]byte, []int) {
-	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{1}
+	return file_holepunch_proto_rawDescGZIP(), []int{1}
 }
 
 type Message_Type int32
@@ -162,13 +166,11 @@ const (
 	Message_ANSWER           Message_Type = 2
 	Message_RETRY            Message_Type = 3
 	Message_DONE             Message_Type = 4
-	Message_REQUEST          Message_Type = 5
-	Message_CANDIDATES       Message_Type = 6
-	// Says nothing. It follows an OFFER or ANSWER in a packet of its own.
-	Message_TRAILER Message_Type = 7
-	// Of the initiator: the pairs of ports have had the time that they need. Each port
-	// connects to the other one of the peer as well, unless a pair is up.
-	Message_CROSS Message_Type = 8
+	Message_CANDIDATES       Message_Type = 5
+	// Carries nothing. It follows an OFFER or ANSWER in a packet of its own.
+	Message_TRAILER Message_Type = 6
+	// From the initiator: both sides begin to connect the crossed candidate pairs.
+	Message_CROSS Message_Type = 7
 )
 
 // Enum value maps for Message_Type.
@@ -179,10 +181,9 @@ var (
 		2: "ANSWER",
 		3: "RETRY",
 		4: "DONE",
-		5: "REQUEST",
-		6: "CANDIDATES",
-		7: "TRAILER",
-		8: "CROSS",
+		5: "CANDIDATES",
+		6: "TRAILER",
+		7: "CROSS",
 	}
 	Message_Type_value = map[string]int32{
 		"TYPE_UNSPECIFIED": 0,
@@ -190,10 +191,9 @@ var (
 		"ANSWER":           2,
 		"RETRY":            3,
 		"DONE":             4,
-		"REQUEST":          5,
-		"CANDIDATES":       6,
-		"TRAILER":          7,
-		"CROSS":            8,
+		"CANDIDATES":       5,
+		"TRAILER":          6,
+		"CROSS":            7,
 	}
 )
 
@@ -208,11 +208,11 @@ func (x Message_Type) String() string {
 }
 
 func (Message_Type) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_pb_holepunch_proto_enumTypes[2].Descriptor()
+	return file_holepunch_proto_enumTypes[2].Descriptor()
 }
 
 func (Message_Type) Type() protoreflect.EnumType {
-	return &file_holepunch_pb_holepunch_proto_enumTypes[2]
+	return &file_holepunch_proto_enumTypes[2]
 }
 
 func (x Message_Type) Number() protoreflect.EnumNumber {
@@ -221,19 +221,19 @@ func (x Message_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Message_Type.Descriptor instead.
 func (Message_Type) EnumDescriptor() ([]byte, []int) {
-	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{0, 0}
+	return file_holepunch_proto_rawDescGZIP(), []int{0, 0}
 }
 
 type Candidate_Kind int32
 
 const (
 	Candidate_KIND_UNSPECIFIED Candidate_Kind = 0
-	// An address of the punching port as somebody saw it from outside.
+	// An address of the punching port as an observer saw it.
 	Candidate_REFLEXIVE Candidate_Kind = 1
 	// Where the punching port's next mapping is expected, the likeliest first.
 	Candidate_PREDICTED Candidate_Kind = 2
-	// A listener of the sender's host that accepts libp2p's TCP connections
-	// from anybody: a public address, or a port that a router forwards.
+	// A listener of the sender's application that accepts its ordinary connections from
+	// anybody: at a public address, or at a port that a router forwards.
 	Candidate_LISTENER Candidate_Kind = 3
 	// An address of the punching port within the sender's own network.
 	Candidate_LAN Candidate_Kind = 4
@@ -268,11 +268,11 @@ func (x Candidate_Kind) String() string {
 }
 
 func (Candidate_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_pb_holepunch_proto_enumTypes[3].Descriptor()
+	return file_holepunch_proto_enumTypes[3].Descriptor()
 }
 
 func (Candidate_Kind) Type() protoreflect.EnumType {
-	return &file_holepunch_pb_holepunch_proto_enumTypes[3]
+	return &file_holepunch_proto_enumTypes[3]
 }
 
 func (x Candidate_Kind) Number() protoreflect.EnumNumber {
@@ -281,7 +281,7 @@ func (x Candidate_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Candidate_Kind.Descriptor instead.
 func (Candidate_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{1, 0}
+	return file_holepunch_proto_rawDescGZIP(), []int{1, 0}
 }
 
 type Behaviour_Mapping int32
@@ -320,11 +320,11 @@ func (x Behaviour_Mapping) String() string {
 }
 
 func (Behaviour_Mapping) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_pb_holepunch_proto_enumTypes[4].Descriptor()
+	return file_holepunch_proto_enumTypes[4].Descriptor()
 }
 
 func (Behaviour_Mapping) Type() protoreflect.EnumType {
-	return &file_holepunch_pb_holepunch_proto_enumTypes[4]
+	return &file_holepunch_proto_enumTypes[4]
 }
 
 func (x Behaviour_Mapping) Number() protoreflect.EnumNumber {
@@ -333,7 +333,7 @@ func (x Behaviour_Mapping) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Behaviour_Mapping.Descriptor instead.
 func (Behaviour_Mapping) EnumDescriptor() ([]byte, []int) {
-	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{2, 0}
+	return file_holepunch_proto_rawDescGZIP(), []int{2, 0}
 }
 
 type Behaviour_Filtering int32
@@ -372,11 +372,11 @@ func (x Behaviour_Filtering) String() string {
 }
 
 func (Behaviour_Filtering) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_pb_holepunch_proto_enumTypes[5].Descriptor()
+	return file_holepunch_proto_enumTypes[5].Descriptor()
 }
 
 func (Behaviour_Filtering) Type() protoreflect.EnumType {
-	return &file_holepunch_pb_holepunch_proto_enumTypes[5]
+	return &file_holepunch_proto_enumTypes[5]
 }
 
 func (x Behaviour_Filtering) Number() protoreflect.EnumNumber {
@@ -385,7 +385,7 @@ func (x Behaviour_Filtering) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Behaviour_Filtering.Descriptor instead.
 func (Behaviour_Filtering) EnumDescriptor() ([]byte, []int) {
-	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{2, 1}
+	return file_holepunch_proto_rawDescGZIP(), []int{2, 1}
 }
 
 type Behaviour_Ports int32
@@ -424,11 +424,11 @@ func (x Behaviour_Ports) String() string {
 }
 
 func (Behaviour_Ports) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_pb_holepunch_proto_enumTypes[6].Descriptor()
+	return file_holepunch_proto_enumTypes[6].Descriptor()
 }
 
 func (Behaviour_Ports) Type() protoreflect.EnumType {
-	return &file_holepunch_pb_holepunch_proto_enumTypes[6]
+	return &file_holepunch_proto_enumTypes[6]
 }
 
 func (x Behaviour_Ports) Number() protoreflect.EnumNumber {
@@ -437,7 +437,7 @@ func (x Behaviour_Ports) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Behaviour_Ports.Descriptor instead.
 func (Behaviour_Ports) EnumDescriptor() ([]byte, []int) {
-	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{2, 2}
+	return file_holepunch_proto_rawDescGZIP(), []int{2, 2}
 }
 
 type Behaviour_Unsolicited int32
@@ -476,11 +476,11 @@ func (x Behaviour_Unsolicited) String() string {
 }
 
 func (Behaviour_Unsolicited) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_pb_holepunch_proto_enumTypes[7].Descriptor()
+	return file_holepunch_proto_enumTypes[7].Descriptor()
 }
 
 func (Behaviour_Unsolicited) Type() protoreflect.EnumType {
-	return &file_holepunch_pb_holepunch_proto_enumTypes[7]
+	return &file_holepunch_proto_enumTypes[7]
 }
 
 func (x Behaviour_Unsolicited) Number() protoreflect.EnumNumber {
@@ -489,7 +489,7 @@ func (x Behaviour_Unsolicited) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Behaviour_Unsolicited.Descriptor instead.
 func (Behaviour_Unsolicited) EnumDescriptor() ([]byte, []int) {
-	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{2, 3}
+	return file_holepunch_proto_rawDescGZIP(), []int{2, 3}
 }
 
 type Behaviour_Fact int32
@@ -525,11 +525,11 @@ func (x Behaviour_Fact) String() string {
 }
 
 func (Behaviour_Fact) Descriptor() protoreflect.EnumDescriptor {
-	return file_holepunch_pb_holepunch_proto_enumTypes[8].Descriptor()
+	return file_holepunch_proto_enumTypes[8].Descriptor()
 }
 
 func (Behaviour_Fact) Type() protoreflect.EnumType {
-	return &file_holepunch_pb_holepunch_proto_enumTypes[8]
+	return &file_holepunch_proto_enumTypes[8]
 }
 
 func (x Behaviour_Fact) Number() protoreflect.EnumNumber {
@@ -538,39 +538,40 @@ func (x Behaviour_Fact) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Behaviour_Fact.Descriptor instead.
 func (Behaviour_Fact) EnumDescriptor() ([]byte, []int) {
-	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{2, 4}
+	return file_holepunch_proto_rawDescGZIP(), []int{2, 4}
 }
 
 type Message struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Type  Message_Type           `protobuf:"varint,1,opt,name=type,proto3,enum=simopen.pb.Message_Type" json:"type,omitempty"`
-	// 16 random bytes that the initiator chose; the same in each message of an
-	// attempt.
+	// 16 random bytes that the initiator chose; the same in each message of an attempt.
 	Attempt    []byte       `protobuf:"bytes,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	Candidates []*Candidate `protobuf:"bytes,3,rep,name=candidates,proto3" json:"candidates,omitempty"`
-	// In an OFFER: the listener's address that the initiator dialled, as a
-	// multiaddr /ip4|ip6/tcp. Absent if it dialled none in particular.
-	Target []byte `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
+	// In OFFER and ANSWER: the 16 random bytes with which the other side opens every TCP
+	// connection of this attempt.
+	Token  []byte `protobuf:"bytes,4,opt,name=token,proto3" json:"token,omitempty"`
 	Status Status `protobuf:"varint,5,opt,name=status,proto3,enum=simopen.pb.Status" json:"status,omitempty"`
 	// For humans; at most 256 bytes of UTF-8.
 	Detail string `protobuf:"bytes,6,opt,name=detail,proto3" json:"detail,omitempty"`
-	// In OFFER, ANSWER and RETRY: what the sender's NAT does.
+	// In OFFER, ANSWER and RETRY: the behaviour of the sender's NAT.
 	Behaviour *Behaviour `protobuf:"bytes,7,opt,name=behaviour,proto3" json:"behaviour,omitempty"`
 	// In RETRY, and in the ANSWER to it: the round, from 1. The OFFER is round 0.
 	Round uint32 `protobuf:"varint,8,opt,name=round,proto3" json:"round,omitempty"`
-	// In OFFER and ANSWER: what the sender is willing to do.
+	// In OFFER, ANSWER and RETRY.
 	Features []Feature `protobuf:"varint,9,rep,packed,name=features,proto3,enum=simopen.pb.Feature" json:"features,omitempty"`
-	// In ANSWER: the security protocols that the sender negotiates on its connections, as
-	// multistream-select would name them. The initiator may propose one of them
-	// and begin its handshake in the same flight.
-	Security      []string `protobuf:"bytes,10,rep,name=security,proto3" json:"security,omitempty"`
+	// In OFFER: the handshake protocols that the initiator offers for the connection, the preferred
+	// one first. In ANSWER: the one that the responder chose.
+	Protocols []string `protobuf:"bytes,10,rep,name=protocols,proto3" json:"protocols,omitempty"`
+	// In OFFER: the initiator's first flight in the first of the protocols. In ANSWER: the
+	// responder's reply to it, absent if it chose another protocol.
+	Flight        []byte `protobuf:"bytes,11,opt,name=flight,proto3" json:"flight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_holepunch_pb_holepunch_proto_msgTypes[0]
+	mi := &file_holepunch_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -582,7 +583,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_holepunch_pb_holepunch_proto_msgTypes[0]
+	mi := &file_holepunch_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -595,7 +596,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{0}
+	return file_holepunch_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *Message) GetType() Message_Type {
@@ -619,9 +620,9 @@ func (x *Message) GetCandidates() []*Candidate {
 	return nil
 }
 
-func (x *Message) GetTarget() []byte {
+func (x *Message) GetToken() []byte {
 	if x != nil {
-		return x.Target
+		return x.Token
 	}
 	return nil
 }
@@ -661,9 +662,16 @@ func (x *Message) GetFeatures() []Feature {
 	return nil
 }
 
-func (x *Message) GetSecurity() []string {
+func (x *Message) GetProtocols() []string {
 	if x != nil {
-		return x.Security
+		return x.Protocols
+	}
+	return nil
+}
+
+func (x *Message) GetFlight() []byte {
+	if x != nil {
+		return x.Flight
 	}
 	return nil
 }
@@ -674,14 +682,14 @@ type Candidate struct {
 	// A multiaddr, /ip4/A/tcp/P or /ip6/A/tcp/P.
 	Addr []byte `protobuf:"bytes,2,opt,name=addr,proto3" json:"addr,omitempty"`
 	// Of REFLEXIVE: which of the sender's punching ports it leads to, from 0.
-	Local         uint32 `protobuf:"varint,3,opt,name=local,proto3" json:"local,omitempty"`
+	Port          uint32 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Candidate) Reset() {
 	*x = Candidate{}
-	mi := &file_holepunch_pb_holepunch_proto_msgTypes[1]
+	mi := &file_holepunch_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -693,7 +701,7 @@ func (x *Candidate) String() string {
 func (*Candidate) ProtoMessage() {}
 
 func (x *Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_holepunch_pb_holepunch_proto_msgTypes[1]
+	mi := &file_holepunch_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -706,7 +714,7 @@ func (x *Candidate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Candidate.ProtoReflect.Descriptor instead.
 func (*Candidate) Descriptor() ([]byte, []int) {
-	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{1}
+	return file_holepunch_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Candidate) GetKind() Candidate_Kind {
@@ -723,14 +731,14 @@ func (x *Candidate) GetAddr() []byte {
 	return nil
 }
 
-func (x *Candidate) GetLocal() uint32 {
+func (x *Candidate) GetPort() uint32 {
 	if x != nil {
-		return x.Local
+		return x.Port
 	}
 	return 0
 }
 
-// What is not known is absent. The words are those of RFC 4787 and RFC 5382.
+// What is not known is absent. The terms are those of RFC 4787 and RFC 5382.
 type Behaviour struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Mapping   Behaviour_Mapping      `protobuf:"varint,1,opt,name=mapping,proto3,enum=simopen.pb.Behaviour_Mapping" json:"mapping,omitempty"`
@@ -751,7 +759,7 @@ type Behaviour struct {
 
 func (x *Behaviour) Reset() {
 	*x = Behaviour{}
-	mi := &file_holepunch_pb_holepunch_proto_msgTypes[2]
+	mi := &file_holepunch_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -763,7 +771,7 @@ func (x *Behaviour) String() string {
 func (*Behaviour) ProtoMessage() {}
 
 func (x *Behaviour) ProtoReflect() protoreflect.Message {
-	mi := &file_holepunch_pb_holepunch_proto_msgTypes[2]
+	mi := &file_holepunch_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -776,7 +784,7 @@ func (x *Behaviour) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Behaviour.ProtoReflect.Descriptor instead.
 func (*Behaviour) Descriptor() ([]byte, []int) {
-	return file_holepunch_pb_holepunch_proto_rawDescGZIP(), []int{2}
+	return file_holepunch_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Behaviour) GetMapping() Behaviour_Mapping {
@@ -835,42 +843,42 @@ func (x *Behaviour) GetPersistent() Behaviour_Fact {
 	return Behaviour_UNKNOWN
 }
 
-var File_holepunch_pb_holepunch_proto protoreflect.FileDescriptor
+var File_holepunch_proto protoreflect.FileDescriptor
 
-const file_holepunch_pb_holepunch_proto_rawDesc = "" +
+const file_holepunch_proto_rawDesc = "" +
 	"\n" +
-	"\x1cholepunch/pb/holepunch.proto\x12\n" +
-	"simopen.pb\"\xfb\x03\n" +
+	"\x0fholepunch.proto\x12\n" +
+	"simopen.pb\"\x86\x04\n" +
 	"\aMessage\x12,\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x18.simopen.pb.Message.TypeR\x04type\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\fR\aattempt\x125\n" +
 	"\n" +
 	"candidates\x18\x03 \x03(\v2\x15.simopen.pb.CandidateR\n" +
-	"candidates\x12\x16\n" +
-	"\x06target\x18\x04 \x01(\fR\x06target\x12*\n" +
+	"candidates\x12\x14\n" +
+	"\x05token\x18\x04 \x01(\fR\x05token\x12*\n" +
 	"\x06status\x18\x05 \x01(\x0e2\x12.simopen.pb.StatusR\x06status\x12\x16\n" +
 	"\x06detail\x18\x06 \x01(\tR\x06detail\x123\n" +
 	"\tbehaviour\x18\a \x01(\v2\x15.simopen.pb.BehaviourR\tbehaviour\x12\x14\n" +
 	"\x05round\x18\b \x01(\rR\x05round\x12/\n" +
-	"\bfeatures\x18\t \x03(\x0e2\x13.simopen.pb.FeatureR\bfeatures\x12\x1a\n" +
-	"\bsecurity\x18\n" +
-	" \x03(\tR\bsecurity\"}\n" +
+	"\bfeatures\x18\t \x03(\x0e2\x13.simopen.pb.FeatureR\bfeatures\x12\x1c\n" +
+	"\tprotocols\x18\n" +
+	" \x03(\tR\tprotocols\x12\x16\n" +
+	"\x06flight\x18\v \x01(\fR\x06flight\"p\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05OFFER\x10\x01\x12\n" +
 	"\n" +
 	"\x06ANSWER\x10\x02\x12\t\n" +
 	"\x05RETRY\x10\x03\x12\b\n" +
-	"\x04DONE\x10\x04\x12\v\n" +
-	"\aREQUEST\x10\x05\x12\x0e\n" +
+	"\x04DONE\x10\x04\x12\x0e\n" +
 	"\n" +
-	"CANDIDATES\x10\x06\x12\v\n" +
-	"\aTRAILER\x10\a\x12\t\n" +
-	"\x05CROSS\x10\b\"\xb8\x01\n" +
+	"CANDIDATES\x10\x05\x12\v\n" +
+	"\aTRAILER\x10\x06\x12\t\n" +
+	"\x05CROSS\x10\a\"\xb6\x01\n" +
 	"\tCandidate\x12.\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1a.simopen.pb.Candidate.KindR\x04kind\x12\x12\n" +
-	"\x04addr\x18\x02 \x01(\fR\x04addr\x12\x14\n" +
-	"\x05local\x18\x03 \x01(\rR\x05local\"Q\n" +
+	"\x04addr\x18\x02 \x01(\fR\x04addr\x12\x12\n" +
+	"\x04port\x18\x03 \x01(\rR\x04port\"Q\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tREFLEXIVE\x10\x01\x12\r\n" +
@@ -917,7 +925,7 @@ const file_holepunch_pb_holepunch_proto_rawDesc = "" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bGUESSING\x10\x01\x12\r\n" +
-	"\tFOLLOWING\x10\x02*\x8f\x01\n" +
+	"\tFOLLOWING\x10\x02*\xa0\x01\n" +
 	"\x06Status\x12\x06\n" +
 	"\x02OK\x10\x00\x12\r\n" +
 	"\tMALFORMED\x10\x01\x12\x0e\n" +
@@ -931,23 +939,25 @@ const file_holepunch_pb_holepunch_proto_rawDesc = "" +
 	"\tCANCELLED\x10\a\x12\x0e\n" +
 	"\n" +
 	"IMPOSSIBLE\x10\b\x12\f\n" +
-	"\bDECLINED\x10\tB3Z1github.com/simopen/go-libp2p-simopen/holepunch/pbb\x06proto3"
+	"\bDECLINED\x10\t\x12\x0f\n" +
+	"\vNO_PROTOCOL\x10\n" +
+	"B2Z0github.com/simopen/go-libp2p-simopen/internal/pbb\x06proto3"
 
 var (
-	file_holepunch_pb_holepunch_proto_rawDescOnce sync.Once
-	file_holepunch_pb_holepunch_proto_rawDescData []byte
+	file_holepunch_proto_rawDescOnce sync.Once
+	file_holepunch_proto_rawDescData []byte
 )
 
-func file_holepunch_pb_holepunch_proto_rawDescGZIP() []byte {
-	file_holepunch_pb_holepunch_proto_rawDescOnce.Do(func() {
-		file_holepunch_pb_holepunch_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_holepunch_pb_holepunch_proto_rawDesc), len(file_holepunch_pb_holepunch_proto_rawDesc)))
+func file_holepunch_proto_rawDescGZIP() []byte {
+	file_holepunch_proto_rawDescOnce.Do(func() {
+		file_holepunch_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_holepunch_proto_rawDesc), len(file_holepunch_proto_rawDesc)))
 	})
-	return file_holepunch_pb_holepunch_proto_rawDescData
+	return file_holepunch_proto_rawDescData
 }
 
-var file_holepunch_pb_holepunch_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_holepunch_pb_holepunch_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
-var file_holepunch_pb_holepunch_proto_goTypes = []any{
+var file_holepunch_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_holepunch_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_holepunch_proto_goTypes = []any{
 	(Feature)(0),               // 0: simopen.pb.Feature
 	(Status)(0),                // 1: simopen.pb.Status
 	(Message_Type)(0),          // 2: simopen.pb.Message.Type
@@ -961,7 +971,7 @@ var file_holepunch_pb_holepunch_proto_goTypes = []any{
 	(*Candidate)(nil),          // 10: simopen.pb.Candidate
 	(*Behaviour)(nil),          // 11: simopen.pb.Behaviour
 }
-var file_holepunch_pb_holepunch_proto_depIdxs = []int32{
+var file_holepunch_proto_depIdxs = []int32{
 	2,  // 0: simopen.pb.Message.type:type_name -> simopen.pb.Message.Type
 	10, // 1: simopen.pb.Message.candidates:type_name -> simopen.pb.Candidate
 	1,  // 2: simopen.pb.Message.status:type_name -> simopen.pb.Status
@@ -982,27 +992,27 @@ var file_holepunch_pb_holepunch_proto_depIdxs = []int32{
 	0,  // [0:13] is the sub-list for field type_name
 }
 
-func init() { file_holepunch_pb_holepunch_proto_init() }
-func file_holepunch_pb_holepunch_proto_init() {
-	if File_holepunch_pb_holepunch_proto != nil {
+func init() { file_holepunch_proto_init() }
+func file_holepunch_proto_init() {
+	if File_holepunch_proto != nil {
 		return
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holepunch_pb_holepunch_proto_rawDesc), len(file_holepunch_pb_holepunch_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holepunch_proto_rawDesc), len(file_holepunch_proto_rawDesc)),
 			NumEnums:      9,
 			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
-		GoTypes:           file_holepunch_pb_holepunch_proto_goTypes,
-		DependencyIndexes: file_holepunch_pb_holepunch_proto_depIdxs,
-		EnumInfos:         file_holepunch_pb_holepunch_proto_enumTypes,
-		MessageInfos:      file_holepunch_pb_holepunch_proto_msgTypes,
+		GoTypes:           file_holepunch_proto_goTypes,
+		DependencyIndexes: file_holepunch_proto_depIdxs,
+		EnumInfos:         file_holepunch_proto_enumTypes,
+		MessageInfos:      file_holepunch_proto_msgTypes,
 	}.Build()
-	File_holepunch_pb_holepunch_proto = out.File
-	file_holepunch_pb_holepunch_proto_goTypes = nil
-	file_holepunch_pb_holepunch_proto_depIdxs = nil
+	File_holepunch_proto = out.File
+	file_holepunch_proto_goTypes = nil
+	file_holepunch_proto_depIdxs = nil
 }

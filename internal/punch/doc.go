@@ -1,0 +1,13 @@
+// Package punch opens one TCP connection between two peers that have exchanged candidates and
+// tokens: it connects candidate pairs simultaneously (RFC 9293, section 3.5), attributes what comes
+// in by the token that it opens with, and presents all connections that come up as copies of one
+// byte stream until the initiator has chosen one of them.
+//
+//	initiator -> responder:  token of the responder | (0x00, length uint16, bytes)* | 0x01 | stream, unframed
+//	responder -> initiator:  token of the initiator | 0x01 once the right token was read | stream, unframed
+//
+// A token is sent as a line, "simopen " and 22 characters of base64url and a newline.
+//
+// An [Opening] connects, a [Receiver] accepts, and a [Stream] is the result. Nothing in this
+// package knows of signalling, of NAT behaviour or of reasons.
+package punch
