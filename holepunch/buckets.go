@@ -15,7 +15,7 @@ type Rate struct {
 
 func (r Rate) limiter() *rate.Limiter { return rate.NewLimiter(rate.Limit(r.PerSecond), r.Burst) }
 
-// isWhole tells whether a limiter is as good as a new one.
+// isWhole reports whether a limiter is as good as a new one.
 func isWhole(l *rate.Limiter) bool { return l.Tokens() >= float64(l.Burst()) }
 
 // buckets has a limiter for each key, and forgets those that are whole again: strangers

@@ -1,0 +1,144 @@
+package holepunch
+
+import (
+	"fmt"
+
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+// A Way is how two peers can get a direct connection.
+type Way uint8
+
+const (
+	// None: there is no way; the Outcome has the reason.
+	None Way = iota
+	// Works: each side knows the other's external port, and their SYNs cross.
+	Works
+	// OneSided: one side lets SYNs in from any port, so that the other's port need not be known.
+	OneSided
+	// ByPrediction: as the above, but a port has to be predicted, which other traffic can spoil; the
+	// peers try several, and again.
+	ByPrediction
+)
+
+// String returns the way in words, as in "works by prediction".
+func (w Way) String() string {
+	switch w {
+	case Works:
+		return "works"
+	case OneSided:
+		return "works from one side"
+	case ByPrediction:
+		return "works by prediction"
+	default:
+		return "cannot"
+	}
+}
+
+// An Outcome is what two NATs allow.
+type Outcome struct {
+	Way    Way
+	Reason Reason // why there is no way, or empty
+}
+
+// Possible reports whether there is a way.
+func (o Outcome) Possible() bool { return o.Way != None }
+
+// String returns the way in words, or "cannot" and the reason.
+func (o Outcome) String() string {
+	if o.Possible() {
+		return o.Way.String()
+	}
+	return fmt.Sprintf("%s: %v", o.Way, o.Reason)
+}
+
+// Compatibility returns whether and how two hosts behind NATs that behave as a and b can get a
+// direct TCP connection. The order of the two does not matter. What is not known of a behaviour is
+// taken for the better: an Outcome without a way rests on facts.
+//
+// There are two ways. The SYNs cross: each side knows the external port of the other, and one SYN at
+// least passes the other's NAT. Or one side's SYN reaches the other's listener: then only that
+// side's port must be known, and its filter must let in an address from any port.
+func Compatibility(a, b stun.Behaviour) Outcome {
+	crossing := min(portKnowledge(a), portKnowledge(b))
+	listening := max(listenerKnowledge(a), listenerKnowledge(b))
+	switch {
+	case a.BareSYN == stun.No && b.BareSYN == stun.No:
+		return Outcome{Reason: ErrNoBareSYN}
+	case crossing == portKnown:
+		return Outcome{Way: Works}
+	case listening == portKnown:
+		return Outcome{Way: OneSided}
+	case crossing == portPredicted || listening == portPredicted:
+		return Outcome{Way: ByPrediction}
+	case max(portKnowledge(a), portKnowledge(b)) == portUnknown:
+		return Outcome{Reason: ErrUnpredictable}
+	case admitsAddress(a) && a.BareSYN == stun.No || admitsAddress(b) && b.BareSYN == stun.No:
+		return Outcome{Reason: ErrNoBareSYN}
+	default:
+		return Outcome{Reason: ErrPortFiltered}
+	}
+}
+
+// passive reports whether a host should leave it to its peer to connect: its own NAT lets anybody
+// in, and its own SYNs would come from a port that the peer does not know. They could only be
+// refused. With the refusal the NAT has a session with the peer's endpoint at another port than the
+// one that the peer connects to, and may drop the peer's SYN as not part of it. Two hosts of that
+// kind would wait for each other, so neither is passive then.
+func passive(own, theirs stun.Behaviour) bool {
+	return admitsAnybody(own) && !admitsAnybody(theirs) && portKnowledge(theirs) != portUnknown
+}
+
+// admitsAnybody reports whether a NAT lets anybody in, but gives each destination another port.
+func admitsAnybody(b stun.Behaviour) bool {
+	return listenerKnowledge(b) == portKnown && portKnowledge(b) != portKnown
+}
+
+// noInbound reports whether a host's NAT blocks every SYN of its peer, whoever that is. The punch
+// then depends on the host's own SYN reaching the peer's NAT after that has opened.
+func noInbound(own stun.Behaviour) bool {
+	return own.BareSYN == stun.No || portKnowledge(own) == portUnknown && listenerKnowledge(own) == portUnknown
+}
+
+// How well an external port is known before it is used.
+const (
+	portUnknown = iota
+	portPredicted
+	portKnown // as observers saw it
+)
+
+// portKnowledge returns how well a peer knows the external port towards another peer that it has not
+// sent to.
+func portKnowledge(b stun.Behaviour) int {
+	switch {
+	case b.Mapping == stun.EIM || b.Mapping == stun.MappingUnknown:
+		return portKnown
+	case b.Ports == stun.Random:
+		return portUnknown
+	default:
+		return portPredicted
+	}
+}
+
+// listenerKnowledge returns how well a peer knows an external port at which its listener is reached,
+// from any port, by those that it sends to.
+func listenerKnowledge(b stun.Behaviour) int {
+	switch {
+	case b.BareSYN == stun.No || !admitsAddress(b):
+		return portUnknown
+	case b.Filtering == stun.EIF:
+		return portKnown // at the mapping that observers saw, whatever others there are
+	case b.Filtering == stun.FilteringUnknown:
+		return max(portKnowledge(b), portPredicted) // it may be EIF
+	default:
+		return portKnowledge(b)
+	}
+}
+
+func admitsAddress(b stun.Behaviour) bool { return b.Filtering != stun.APDF }
+
+// predictsPort reports whether the external port towards a peer has to be predicted, and can be.
+func predictsPort(b stun.Behaviour) bool {
+	return (b.Mapping == stun.ADM || b.Mapping == stun.APDM) && b.Filtering != stun.EIF &&
+		(b.Ports == stun.Preserved || b.Ports == stun.Sequential)
+}

@@ -1,0 +1,168 @@
+package holepunch
+
+import (
+	"errors"
+	"net"
+	"slices"
+)
+
+// A Reason says why there is no direct connection. Its value is a code, such as "no_connection",
+// that stays the same while sentences improve: programs switch on it and label metrics with it.
+// Reasons are errors, so that [errors.Is] finds them in what wraps them, and [ReasonOf] returns the
+// outermost. docs/nat.md has advice for each.
+type Reason string
+
+// What can go wrong.
+const (
+	// ErrSignalLost: the signalling stream, or what carries it, ended in the middle of the
+	// signalling. A new one can try again.
+	ErrSignalLost Reason = "signal_lost"
+
+	// ErrMalformed: the peer sent what is not a message of [Protocol], or one beyond its bounds.
+	ErrMalformed Reason = "malformed"
+
+	// ErrNoAnswer: the peer is silent, although the stream is there. It may be busy with something
+	// else.
+	ErrNoAnswer Reason = "no_answer"
+
+	// ErrNoAddress: a peer does not know its own reflexive address, or may not tell it.
+	ErrNoAddress Reason = "no_address"
+
+	// ErrNoCandidate: the peer named no address that may be dialled.
+	ErrNoCandidate Reason = "no_candidate"
+
+	// ErrBusy: the [Limits] allow no more attempts, OFFERs or SYNs for now.
+	ErrBusy Reason = "busy"
+
+	// ErrDeclined: the peer wants no direct connection with this host. Its user has decided so.
+	ErrDeclined Reason = "declined"
+
+	// ErrNoSocket: this host is short of file descriptors, local ports or memory, and sent nothing.
+	// It may have some again later.
+	ErrNoSocket Reason = "no_socket"
+
+	// ErrNoConnection: no TCP connection came up in time. SYNs were sent, and at least one NAT let
+	// none of them in.
+	ErrNoConnection Reason = "no_connection"
+
+	// ErrHandshake: the handshake failed, or connections came up and none showed the attempt's token.
+	ErrHandshake Reason = "handshake"
+
+	// ErrNoProtocol: the two sides have no handshake protocol in common.
+	ErrNoProtocol Reason = "no_protocol"
+
+	// ErrUnpredictable: both NATs give every destination another port, at random, and neither peer
+	// can be told where the other is. See [Compatibility].
+	ErrUnpredictable Reason = "unpredictable"
+
+	// ErrPortFiltered: one NAT gives every destination another port, at random, and the other lets in
+	// only the ports that were sent to. See [Compatibility].
+	ErrPortFiltered Reason = "port_filtered"
+
+	// ErrNoBareSYN: no NAT that would have to lets a bare SYN in, against RFC 5382 REQ-2. No ordinary
+	// TCP socket gets through. See [Compatibility].
+	ErrNoBareSYN Reason = "no_bare_syn"
+
+	// ErrNoHairpin: both peers are behind the same NAT, which does not let them reach each other by
+	// their external addresses, and their addresses within do not reach either.
+	ErrNoHairpin Reason = "no_hairpin"
+
+	// ErrGlare: both peers have offered, and the other one is the initiator.
+	ErrGlare Reason = "glare"
+
+	// ErrClosed: the agent is closed. It matches [net.ErrClosed] as well.
+	ErrClosed Reason = "closed"
+
+	// ErrElsewhere: the application has a connection to the peer by other means, see
+	// Options.Elsewhere. It is not a failure.
+	ErrElsewhere Reason = "elsewhere"
+
+	// ErrGated: a connection gater of the application refused.
+	ErrGated Reason = "gated"
+
+	// ErrPeerFiltered: this host's own filter of peers refuses the peer.
+	ErrPeerFiltered Reason = "peer_filtered"
+
+	// ErrResourceLimit: the application's resource manager refused.
+	ErrResourceLimit Reason = "resource_limit"
+)
+
+// These are declared by package transport.
+const (
+	notEnabled      Reason = "not_enabled"
+	noRelayedConn   Reason = "no_relayed_conn"
+	peerUnsupported Reason = "peer_unsupported"
+)
+
+// A reasonRow is all that there is to know of a reason.
+type reasonRow struct {
+	Reason
+	sentence string
+	status   Status // what a peer is told
+	final    bool   // trying again will not help
+	told     bool   // a peer, who is a stranger, may read the sentence
+}
+
+// reasons has a row for each reason.
+var reasons = []reasonRow{
+	{ErrSignalLost, "signalling with the peer was lost", StatusFailed, false, false},
+	{ErrMalformed, "malformed signalling message", StatusMalformed, true, true},
+	{ErrNoAnswer, "the peer did not answer", StatusFailed, false, false},
+	{ErrNoAddress, "no reflexive address", StatusNoAddress, false, true},
+	{ErrNoCandidate, "no candidate that may be dialled", StatusNoCandidate, true, true},
+	{ErrBusy, "too many attempts, under way or in a short time", StatusBusy, false, true},
+	{ErrDeclined, "the peer declines direct connections with this host", StatusDeclined, true, false},
+	{ErrNoSocket, "this host is short of file descriptors, local ports or memory", StatusBusy, false, true},
+	{ErrNoConnection, "no connection came up", StatusFailed, false, true},
+	{ErrHandshake, "no connection that came up was secured as the peer's", StatusFailed, false, false},
+	{ErrNoProtocol, "no handshake protocol in common", StatusNoProtocol, true, true},
+	{ErrUnpredictable, "both NATs give every destination another port, at random", StatusImpossible, true, true},
+	{ErrPortFiltered, "one NAT gives every destination another port, at random, and the other lets in only ports that were sent to", StatusImpossible, true, true},
+	{ErrNoBareSYN, "no NAT lets in a bare SYN, as a simultaneous open needs", StatusImpossible, true, true},
+	{ErrNoHairpin, "both peers are behind the same NAT, and it has no hairpinning", StatusImpossible, true, true},
+	{ErrGlare, "the peer is initiating itself", StatusGlare, false, false},
+	{ErrClosed, "simopen is closed", StatusCancelled, true, false},
+	{ErrElsewhere, "there is a connection by other means", StatusOK, true, false},
+	{ErrGated, "refused by the connection gater", StatusNoCandidate, true, true},
+	{ErrPeerFiltered, "the peer filter of this host refuses the peer", StatusDeclined, true, false},
+	{ErrResourceLimit, "the resource manager of this host refuses", StatusBusy, false, true},
+	{notEnabled, "simopen is not enabled on this host", StatusFailed, true, false},
+	{noRelayedConn, "no relayed connection to the peer: connect to it through a relay first", StatusFailed, true, false},
+	{peerUnsupported, "peer does not support simopen", StatusFailed, true, false},
+}
+
+// row returns the row of a reason. One that the table lacks is its own sentence and no peer's
+// business.
+func (r Reason) row() reasonRow {
+	i := slices.IndexFunc(reasons, func(row reasonRow) bool { return row.Reason == r })
+	if i < 0 {
+		return reasonRow{Reason: r, sentence: string(r), status: StatusFailed}
+	}
+	return reasons[i]
+}
+
+// Error returns the reason in words.
+func (r Reason) Error() string { return r.row().sentence }
+
+// Final reports whether trying again will not help.
+func (r Reason) Final() bool { return r.row().final }
+
+// Is reports whether target is [net.ErrClosed] and the reason is [ErrClosed].
+func (r Reason) Is(target error) bool { return r == ErrClosed && target == net.ErrClosed }
+
+// Reasons returns all reasons, those of package transport included.
+func Reasons() []Reason {
+	rs := make([]Reason, len(reasons))
+	for i, row := range reasons {
+		rs[i] = row.Reason
+	}
+	return rs
+}
+
+// ReasonOf returns the outermost reason in err, or "" if there is none: then err is something
+// else's, such as the context's.
+func ReasonOf(err error) Reason {
+	var r Reason
+	errors.As(err, &r)
+	return r
+}
