@@ -41,14 +41,14 @@ func reaches(own stun.Behaviour) []reach {
 	worst, unknown := pessimistic(own)
 	all := make([]reach, len(kinds))
 	for i, k := range kinds {
-		all[i] = expect(holepunch.Predict(own, k.behaviour), holepunch.Predict(worst, k.behaviour), unknown)
+		all[i] = expect(holepunch.Compatibility(own, k.behaviour), holepunch.Compatibility(worst, k.behaviour), unknown)
 		all[i].Peer = k.name
 	}
 	return all
 }
 
 // pessimistic puts the worst in place of what is not known, and names that;
-// [holepunch.Predict] takes it for the better.
+// [holepunch.Compatibility] takes it for the better.
 func pessimistic(b stun.Behaviour) (worst stun.Behaviour, unknown []string) {
 	switch {
 	case b.Mapping == stun.MappingUnknown:
@@ -73,14 +73,14 @@ func expect(best, worst holepunch.Outcome, unknown []string) reach {
 	case !worst.Possible():
 		return reach{Outcome: "may work (" + strings.Join(unknown, ", ") + " not known)"}
 	case best != worst && worst.Way == holepunch.ByPrediction:
-		return reach{Possible: stun.Yes, Outcome: "works, perhaps by foretelling ports"}
+		return reach{Possible: stun.Yes, Outcome: "works, perhaps by port prediction"}
 	case best != worst:
 		return reach{Possible: stun.Yes, Outcome: "works"}
 	}
 	return reach{Possible: stun.Yes, Outcome: map[holepunch.Way]string{
 		holepunch.Works:        "works",
 		holepunch.OneSided:     "works (one side's SYN is let in)",
-		holepunch.ByPrediction: "works, by foretelling ports",
+		holepunch.ByPrediction: "works by port prediction",
 	}[best.Way]}
 }
 

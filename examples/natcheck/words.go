@@ -188,7 +188,7 @@ func table(out *console.Console, peers []reach) {
 	}
 	out.Print("")
 	for i, reason := range reasons {
-		text := string(reason)
+		text := reason.Error()
 		out.Paragraph(fmt.Sprintf("(%d)", i+1), strings.ToUpper(text[:1])+text[1:]+".")
 		out.Paragraph(" ", "What helps: "+remedies[reason])
 	}

@@ -48,7 +48,7 @@ func TestTell(t *testing.T) {
 			Err: &stun.Error{Server: "192.0.2.1:3478", Err: stun.ErrDisconnected}}}},
 		"in your own network: this says nothing of the NAT to the Internet. Take a server": {Addrs: []netip.Addr{netip.MustParseAddr("192.168.1.7")},
 			NAT: stun.No, Behaviour: stun.Behaviour{Mapping: stun.EIM}},
-		"ports in sequence (APDM, APDF) works, perhaps by foretelling ports behind a NAT with random ports (APDM, APDF) may work (filtering not known)": {
+		"ports in sequence (APDM, APDF) works, perhaps by port prediction behind a NAT with random ports (APDM, APDF) may work (filtering not known)": {
 			Addrs: addrs, NAT: stun.Yes, Behaviour: stun.Behaviour{Mapping: stun.EIM}},
 		"a home router (EIM, APDF) may work (mapping, filtering not known)": {Addrs: addrs, NAT: stun.Yes},
 		"Direct TCP works with 4 of the 5 kinds of peers below, and may work with 1 more.": {Addrs: addrs, NAT: stun.Yes,

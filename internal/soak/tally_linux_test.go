@@ -279,7 +279,7 @@ func words(direct bool, reason holepunch.Reason, err string) string {
 	case reason == holepunch.ErrPortFiltered:
 		return "impossible" // in more words
 	case reason != "":
-		return string(reason)
+		return reason.Error()
 	}
 	return noReason + particulars.ReplaceAllString(err, "…")
 }

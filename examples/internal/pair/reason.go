@@ -12,7 +12,6 @@ import (
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
 	"github.com/simopen/go-libp2p-simopen/holepunch"
-	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
 	"github.com/simopen/go-libp2p-simopen/transport"
 )
 
@@ -34,8 +33,8 @@ func explain(err error) string {
 		return console.OneLine(punch.Err)
 	case errors.Is(err, holepunch.ErrNoConnection) && errors.As(err, &punch):
 		// Also when the other side was the first to say so.
-		return fmt.Sprintf("no connection to %s came up in %s: as far as is known these NATs allow one; natcheck on both sides may tell more",
-			list(punch.Remote), holepunch.Window)
+		return fmt.Sprintf("no connection to %s came up in time: as far as is known these NATs allow one; natcheck on both sides may tell more",
+			list(punch.Remote))
 	case errors.As(err, &refused):
 		return explainRefusal(refused)
 	case errors.Is(err, transport.ErrPeerUnsupported):
@@ -69,11 +68,11 @@ func explainRefusal(e *holepunch.RemoteError) string {
 		detail = fmt.Sprintf(": %q", e.Detail)
 	}
 	switch e.Status {
-	case pb.Status_NO_ADDRESS:
+	case holepunch.StatusNoAddress:
 		return "the other side does not know its address" + detail
-	case pb.Status_NO_CANDIDATE:
+	case holepunch.StatusNoCandidate:
 		return "the other side does not connect to this side's addresses" + detail
-	case pb.Status_BUSY:
+	case holepunch.StatusBusy:
 		return "the other side has too many attempts, under way or in a short time; try again later"
 	default:
 		return e.Error()

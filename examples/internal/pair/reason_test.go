@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
-	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
 	"github.com/simopen/go-libp2p-simopen/transport"
 )
 
@@ -18,7 +17,7 @@ func TestExplain(t *testing.T) {
 		Op:     "open",
 		Remote: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:4001")},
 		Err: fmt.Errorf("%w: %w",
-			&holepunch.RemoteError{Status: pb.Status_FAILED, Detail: "no answer"}, holepunch.ErrNoConnection),
+			&holepunch.RemoteError{Status: holepunch.StatusFailed, Detail: "no answer"}, holepunch.ErrNoConnection),
 	}
 	for _, test := range []struct {
 		err  error
@@ -29,15 +28,15 @@ func TestExplain(t *testing.T) {
 		{fmt.Errorf("dial: %w", transport.ErrClosed), "interrupted"},
 		{transport.ErrPeerUnsupported, "does not speak /simopen/1.0.0"},
 		{fmt.Errorf("%w: %w", transport.ErrNoReflexiveAddress, errors.New("refused")), "this side does not know its address: no reflexive address: no STUN server answered, and no relay told it: refused"},
-		{&holepunch.RemoteError{Status: pb.Status_NO_ADDRESS}, "the other side does not know its address"},
-		{&holepunch.RemoteError{Status: pb.Status_NO_CANDIDATE, Detail: "private"}, `does not connect to this side's addresses: "private"`},
-		{&holepunch.RemoteError{Status: pb.Status_BUSY}, "try again later"},
-		{&holepunch.RemoteError{Status: pb.Status_FAILED, Detail: "gone"}, "gone"},
+		{&holepunch.RemoteError{Status: holepunch.StatusNoAddress}, "the other side does not know its address"},
+		{&holepunch.RemoteError{Status: holepunch.StatusNoCandidate, Detail: "private"}, `does not connect to this side's addresses: "private"`},
+		{&holepunch.RemoteError{Status: holepunch.StatusBusy}, "try again later"},
+		{&holepunch.RemoteError{Status: holepunch.StatusFailed, Detail: "gone"}, "gone"},
 		{holepunch.ErrNoAnswer, "does not answer"},
 		{holepunch.ErrSignalLost, "relayed connection broke"},
 		{holepunch.ErrNoCandidate, "cannot be connected to"},
 		{&holepunch.PunchError{Op: "open", Err: holepunch.ErrHandshake}, "could not be secured: no connection"},
-		{punch, "no connection to 192.0.2.1:4001 came up in 10s"},
+		{punch, "no connection to 192.0.2.1:4001 came up in time"},
 		{errors.New("one\ntwo"), "one; two"},
 	} {
 		for _, err := range []error{test.err, wrap(test.err)} {
