@@ -8,14 +8,14 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
-
-	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
-// pSimopen is the code of the multiaddr protocol /simopen, from the range that
-// the multicodec table leaves to private use (0x300000 to 0x3fffff).
+// pSimopen is the code of the multiaddr protocol /simopen, from the range that the multicodec table
+// leaves to private use (0x300000 to 0x3fffff).
 const pSimopen = 0x30534f
 
+// simopenAddr is the address at which the swarm dials a peer and listens by this transport. An
+// address with /p2p-circuit would go to the circuit transport.
 var simopenAddr ma.Multiaddr
 
 func init() {
@@ -29,25 +29,9 @@ func init() {
 	simopenAddr = ma.StringCast("/simopen")
 }
 
-// isSimopen matches /simopen, and /simopen after an IP address and a TCP port.
+// isSimopen reports whether an address is /simopen.
 func isSimopen(a ma.Multiaddr) bool {
-	if len(a) == 0 || a[len(a)-1].Protocol().Code != pSimopen {
-		return false
-	}
-	if len(a) == 1 {
-		return true
-	}
-	ip := a[0].Protocol().Code
-	return len(a) == 3 && (ip == ma.P_IP4 || ip == ma.P_IP6) && a[1].Protocol().Code == ma.P_TCP
-}
-
-// target is the address that /simopen follows, or invalid for a bare /simopen.
-func target(a ma.Multiaddr) netip.AddrPort {
-	if len(a) != 3 {
-		return netip.AddrPort{}
-	}
-	ap, _ := fromMultiaddr(a[:2])
-	return ap
+	return len(a) == 1 && a[0].Protocol().Code == pSimopen
 }
 
 // fromMultiaddr reads an address of an IP address and a TCP port and nothing else.
@@ -60,23 +44,25 @@ func fromMultiaddr(a ma.Multiaddr) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(ip.Unmap(), binary.BigEndian.Uint16(a[1].RawValue())), ok
 }
 
+// toMultiaddr returns an address as a multiaddr, or nil for an invalid one, such as that of an event
+// that has none.
 func toMultiaddr(a netip.AddrPort) ma.Multiaddr {
 	m, err := manet.FromNetAddr(net.TCPAddrFromAddrPort(a))
 	if err != nil {
-		return nil // an invalid address, as of an event that has none
+		return nil
 	}
 	return m
 }
 
-func toMultiaddrs(cs []holepunch.Candidate) []ma.Multiaddr {
-	ms := make([]ma.Multiaddr, len(cs))
-	for i, c := range cs {
-		ms[i] = toMultiaddr(c.Addr)
+func toMultiaddrs(addrs []netip.AddrPort) []ma.Multiaddr {
+	ms := make([]ma.Multiaddr, len(addrs))
+	for i, a := range addrs {
+		ms[i] = toMultiaddr(a)
 	}
 	return ms
 }
 
-// isRelayed tells a connection that a relay carries, limited or not.
+// isRelayed reports whether a relay carries the connection, limited or not.
 func isRelayed(c network.Conn) bool {
 	_, err := c.RemoteMultiaddr().ValueForProtocol(ma.P_CIRCUIT)
 	return err == nil

@@ -2,6 +2,8 @@ package transport
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"sync"
 
@@ -9,55 +11,80 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-var _ tpt.Listener = (*listener)(nil)
-
-// hiddenAddr is what the host's own listener says it listens at. go-libp2p takes
-// that address out of whatever it advertises; it is, like the relay client's
-// listener that reports the same, of no use to a dialler by itself.
+// hiddenAddr is the address that the listener reports. go-libp2p takes it out of whatever it
+// advertises: to a dialler it is of no use by itself, like that of the relay client's listener,
+// which reports the same.
 var hiddenAddr = ma.StringCast("/p2p-circuit")
 
-// A listener hands out the connections of the punches in which the transport is
-// the responder.
+// A listener hands out the connections of the attempts in which the transport is the responder.
 type listener struct {
-	t        *Transport
-	port     *warmPort
-	addr     ma.Multiaddr
+	port     uint16
 	incoming chan tpt.CapableConn
 	closed   chan struct{}
-	close    func() error
+	close    func()
 }
 
-func (t *Transport) newListener(port *warmPort, addr ma.Multiaddr) *listener {
+var _ tpt.Listener = (*listener)(nil)
+
+// Listen accepts the direct connections of attempts that peers initiate. The only address to listen
+// at is /simopen; the address that the listener reports is one that hosts do not advertise. A
+// transport has one listener at a time.
+func (t *Transport) Listen(a ma.Multiaddr) (tpt.Listener, error) {
+	if !isSimopen(a) {
+		return nil, fmt.Errorf("simopen: cannot listen on %s, only on %s", a, simopenAddr)
+	}
+	port, err := t.agent.Port()
+	if err != nil {
+		return nil, fmt.Errorf("simopen: listen: %w", err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.closed:
+		return nil, fmt.Errorf("simopen: listen: %w", ErrClosed)
+	case t.listener != nil:
+		return nil, errors.New("simopen: listening already")
+	}
 	l := &listener{
-		t:        t,
 		port:     port,
-		addr:     addr,
 		incoming: make(chan tpt.CapableConn),
 		closed:   make(chan struct{}),
 	}
-	l.close = sync.OnceValue(func() error {
+	l.close = sync.OnceFunc(func() {
 		close(l.closed)
-		return t.removeListener(l)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.listener = nil
 	})
-	return l
+	t.listener = l
+	return l, nil
 }
 
-// deliver hands conn to Accept, or closes it when nobody will have it.
-func (l *listener) deliver(ctx context.Context, conn tpt.CapableConn) {
+// currentListener returns the listener, or nil.
+func (t *Transport) currentListener() *listener {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.listener
+}
+
+// deliver hands conn to Accept and reports whether it did. If nobody wants it, it closes conn.
+func (l *listener) deliver(ctx context.Context, conn tpt.CapableConn) bool {
 	select {
 	case l.incoming <- conn:
-		return // also when ctx has ended: select would choose at random
+		return true // also when ctx has ended: select would choose at random
 	default:
 	}
 	select {
 	case l.incoming <- conn:
+		return true
 	case <-l.closed:
-		conn.Close()
 	case <-ctx.Done():
-		conn.Close()
 	}
+	conn.Close()
+	return false
 }
 
+// Accept returns the next connection.
 func (l *listener) Accept() (tpt.CapableConn, error) {
 	for {
 		select {
@@ -73,9 +100,16 @@ func (l *listener) Accept() (tpt.CapableConn, error) {
 	}
 }
 
-func (l *listener) Close() error            { return l.close() }
-func (l *listener) Multiaddr() ma.Multiaddr { return l.addr }
+// Close ends Accept. Attempts under way end without a connection.
+func (l *listener) Close() error {
+	l.close()
+	return nil
+}
 
+// Multiaddr returns an address that hosts do not advertise.
+func (l *listener) Multiaddr() ma.Multiaddr { return hiddenAddr }
+
+// Addr returns the port that punches start from.
 func (l *listener) Addr() net.Addr {
-	return &net.TCPAddr{IP: net.IPv4zero, Port: int(l.port.Number())}
+	return &net.TCPAddr{IP: net.IPv4zero, Port: int(l.port)}
 }

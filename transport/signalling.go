@@ -1,0 +1,95 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	msmux "github.com/multiformats/go-multistream"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+)
+
+// serviceName is the name of the signalling to the resource manager, the connection manager, and
+// the swarm.
+const serviceName = "simopen"
+
+// A lazyStream proposes its protocol together with the first write, which saves the round trip that
+// Host.NewStream spends on it, and the wait for identify.
+type lazyStream struct {
+	network.Stream
+	rw       io.ReadWriteCloser
+	answered atomic.Bool // the peer speaks the protocol: something was read
+}
+
+func (s *lazyStream) Read(b []byte) (int, error) {
+	n, err := s.rw.Read(b)
+	if n > 0 {
+		s.answered.Store(true)
+	}
+	return n, err
+}
+
+func (s *lazyStream) Write(b []byte) (int, error) { return s.rw.Write(b) }
+
+// openStream opens a stream for signalling on a relayed connection.
+func openStream(ctx context.Context, c network.Conn) (*lazyStream, error) {
+	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, serviceName))
+	if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			err = fmt.Errorf("%w: %w", ctx.Err(), err) // the muxer has errors of its own
+		case errors.Is(err, network.ErrResourceLimitExceeded):
+			err = fmt.Errorf("%w: %w", holepunch.ErrResourceLimit, err)
+		default:
+			err = fmt.Errorf("%w: %w", holepunch.ErrSignalLost, err)
+		}
+		return nil, fmt.Errorf("open stream on the relayed connection: %w", err)
+	}
+	err = s.SetProtocol(holepunch.Protocol)
+	if err == nil {
+		err = s.Scope().SetService(serviceName)
+	}
+	if err != nil {
+		s.Reset()
+		return nil, fmt.Errorf("open stream on the relayed connection: %w: %w", holepunch.ErrResourceLimit, err)
+	}
+	return &lazyStream{Stream: s, rw: msmux.NewMSSelect[protocol.ID](s, holepunch.Protocol)}, nil
+}
+
+// unsupported returns [ErrPeerUnsupported] if an error of the signalling is the answer of a peer
+// that does not know the protocol, and otherwise err. That answer is "na", or the reset after it of
+// a stream on which our message was taken for another proposal. Only go-libp2p gives that reset a
+// code of its own. Where it has none the host asks the peer again, and waits for identify and sends
+// nothing else.
+func unsupported(ctx context.Context, h host.Host, p peer.ID, err error) error {
+	if isUnsupported(err) {
+		return ErrPeerUnsupported // the answer is of no use to anybody
+	}
+	var reset *network.StreamError
+	if !errors.As(err, &reset) || !reset.Remote || reset.ErrorCode != 0 {
+		return err
+	}
+	ctx = network.WithNoDial(network.WithAllowLimitedConn(ctx, serviceName), serviceName)
+	s, failed := h.NewStream(ctx, p, holepunch.Protocol)
+	if failed == nil {
+		s.Reset() // before the protocol was proposed: the peer's handler does not see it
+		return err
+	}
+	if isUnsupported(failed) {
+		return ErrPeerUnsupported
+	}
+	return err
+}
+
+func isUnsupported(err error) bool {
+	var na msmux.ErrNotSupported[protocol.ID]
+	var reset *network.StreamError
+	return errors.As(err, &na) || errors.As(err, &reset) && reset.ErrorCode == network.StreamProtocolNegotiationFailed
+}
