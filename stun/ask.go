@@ -7,22 +7,22 @@ import (
 	"time"
 )
 
-// Answer is what one server said to Ask.
+// An Answer is what Ask learns from one server.
 type Answer struct {
 	Server string         // as given to Ask
-	Conn   *Conn          // the receiver's to close; nil if Err is not
+	Conn   *Conn          // owned by the receiver; nil if Err is not
 	Mapped netip.AddrPort // the reflexive address
-	RTT    time.Duration  // from request to answer, without connecting
+	RTT    time.Duration  // from request to response, without connecting
 	Err    error          // from Dial or Binding
 }
 
-// Ask asks all servers side by side and sends one Answer for each, in the order
-// they come, on the channel that it returns, and closes it after the last.
-// Without a deadline on ctx, connecting and asking take 5 s each at most.
+// Ask asks all servers concurrently. It sends one Answer for each on the returned channel, in the
+// order in which they arrive, and closes the channel after the last. Without a deadline on ctx,
+// connecting and asking take 5 s each at most.
 //
-// The receiver owns the Conn of every Answer without an error. Receive until
-// the channel is closed, also after cancelling ctx: an answer may have come
-// just before, and its connection must be closed.
+// The receiver owns the Conn of every Answer without an error. It must receive until the channel is
+// closed, even after cancelling ctx: an answer may have arrived just before, and its connection
+// must be closed.
 func Ask(ctx context.Context, d Dialer, servers []string) <-chan Answer {
 	answers := make(chan Answer, len(servers))
 	var wg sync.WaitGroup

@@ -48,8 +48,8 @@ func TestAskNobody(t *testing.T) {
 	}
 }
 
-// TestAskCancelled cancels with one answer there, one awaited and one
-// connection not yet made. Each server must come up once, without delay.
+// TestAskCancelled cancels with one answer there, one awaited and one connection not yet made. Each
+// server must come up once, without delay.
 func TestAskCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answers, silent := net.Pipe()

@@ -27,8 +27,7 @@ type attack struct {
 	begun *atomic.Int64 // connections so far
 }
 
-// attacks are what an attacker does with a connection, until it is closed. Then there is
-// another.
+// attacks are what an attacker does with a connection, until it is closed. Then there is another.
 var attacks = map[string]func(ctx context.Context, nc net.Conn){
 	"connects": func(context.Context, net.Conn) {},
 	"silent":   func(_ context.Context, nc net.Conn) { drain(nc) },

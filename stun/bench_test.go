@@ -17,8 +17,8 @@ const benchConns = 32
 // unbounded lets a benchmark do what no peer would.
 var unbounded = &stun.ServerConfig{MaxConnsPerClient: 4096, MaxRequestRate: 1 << 30}
 
-// BenchmarkServer measures requests that follow one another on kept
-// connections. The client side allocates nothing, so allocs/op is the server's.
+// BenchmarkServer measures requests that follow one another on kept connections. The client side
+// allocates nothing, so allocs/op is the server's.
 func BenchmarkServer(b *testing.B) {
 	addr := serve(b, unbounded).String()
 	b.SetParallelism(benchConns / runtime.GOMAXPROCS(0))

@@ -14,8 +14,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// TestEndlessServer has servers send without end, as fast as the client takes it. It takes
-// a message more than it asked for at most, and hangs up.
+// TestEndlessServer has servers send without end, as fast as the client takes it. It takes a
+// message more than it asked for at most, and hangs up.
 func TestEndlessServer(t *testing.T) {
 	other := pion.MustBuild(pion.TransactionID, pion.BindingSuccess, &pion.XORMappedAddress{IP: net.IPv4(192, 0, 2, 1), Port: 1}).Raw
 	for name, tt := range map[string]struct {
@@ -71,8 +71,8 @@ func TestEndlessServer(t *testing.T) {
 	}
 }
 
-// TestSlowServer has a server send a byte now and then: Binding does not wait for it, and
-// Close ends it.
+// TestSlowServer has a server send a byte now and then: Binding does not wait for it, and Close
+// ends it.
 func TestSlowServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, server := pipe(t)
@@ -107,8 +107,8 @@ func TestSlowServer(t *testing.T) {
 	})
 }
 
-// TestMuteServer asks a server that never answers: what was not answered is not
-// remembered without end.
+// TestMuteServer asks a server that never answers: what was not answered is not remembered without
+// end.
 func TestMuteServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, server := pipe(t)

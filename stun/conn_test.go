@@ -50,8 +50,8 @@ func TestBindingConcurrently(t *testing.T) {
 	})
 }
 
-// TestBindingAnswerThenClose has the answer and the end of the connection come
-// before Binding waits for either. The answer must win.
+// TestBindingAnswerThenClose has the answer and the end of the connection come before Binding waits
+// for either. The answer must win.
 func TestBindingAnswerThenClose(t *testing.T) {
 	for range 100 {
 		client, server := net.Pipe()
@@ -68,8 +68,8 @@ func TestBindingAnswerThenClose(t *testing.T) {
 	}
 }
 
-// lastWords is a connection that ends with the first bytes that come, and on
-// which a write takes until then.
+// lastWords is a connection that ends with the first bytes that come, and on which a write takes
+// until then.
 type lastWords struct {
 	net.Conn
 	ended chan struct{}
@@ -179,8 +179,8 @@ func TestConnAddrs(t *testing.T) {
 	}
 }
 
-// pipe returns a Conn and the server's end of its connection, on which a write
-// waits for the reader.
+// pipe returns a Conn and the server's end of its connection, on which a write waits for the
+// reader.
 func pipe(t *testing.T) (*stun.Conn, net.Conn) {
 	t.Helper()
 	a, b := net.Pipe()

@@ -47,8 +47,8 @@ func TestBindingOwnDeadline(t *testing.T) {
 	})
 }
 
-// TestBindingLateAnswer has an answer come after its Binding has given up. The
-// next Binding must get its own.
+// TestBindingLateAnswer has an answer come after its Binding has given up. The next Binding must
+// get its own.
 func TestBindingLateAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, server := pipe(t)

@@ -58,18 +58,18 @@ const (
 	idleConns   = 50_000
 )
 
-// BenchmarkCoturn runs this server and coturn's turnserver, a process each, and asks
-// them in turn from a third process. Of each figure the median is reported, and the
-// ratio is the median of the ratios of neighbouring rounds: above 1, this server is
-// ahead. The CPU time is that of the server's process, for each request or connection.
+// BenchmarkCoturn runs this server and coturn's turnserver, a process each, and asks them in turn
+// from a third process. Of each figure the median is reported, and the ratio is the median of the
+// ratios of neighbouring rounds: above 1, this server is ahead. The CPU time is that of the
+// server's process, for each request or connection.
 func BenchmarkCoturn(b *testing.B) {
 	ours, coturn := startOurs(b), startCoturn(b)
 	b.Run("requests", func(b *testing.B) { compare(b, ours, coturn, (*load).requests) })
 	b.Run("connections", func(b *testing.B) { compare(b, ours, coturn, (*load).connections) })
 }
 
-// BenchmarkIdle reports the memory of a connection that is silent after one request:
-// what the server's process takes, without the kernel's part.
+// BenchmarkIdle reports the memory of a connection that is silent after one request: what the
+// server's process takes, without the kernel's part.
 func BenchmarkIdle(b *testing.B) {
 	b.Run("simopen", func(b *testing.B) { idle(b, startOurs(b)) })
 	b.Run("coturn", func(b *testing.B) { idle(b, startCoturn(b)) })
@@ -96,8 +96,7 @@ func compare(b *testing.B, ours, coturn serving, m measure) {
 	b.ReportMetric(0, "ns/op") // not of interest
 }
 
-// round returns what was measured, and the CPU time in µs that the server has
-// spent on each.
+// round returns what was measured, and the CPU time in µs that the server has spent on each.
 func round(b *testing.B, s serving, m measure) (perSecond, cpu float64) {
 	b.Helper()
 	before := cpuTime(b, s.PID)
@@ -193,8 +192,8 @@ func startCoturn(b *testing.B) serving {
 	}
 }
 
-// fileLimit is how many files this process and those it starts may open. A Go program
-// raises its limit as far as it may, and so does coturn.
+// fileLimit is how many files this process and those it starts may open. A Go program raises its
+// limit as far as it may, and so does coturn.
 func fileLimit(b *testing.B) int {
 	b.Helper()
 	var limit unix.Rlimit
@@ -224,8 +223,8 @@ func cpuTime(b *testing.B, pid int) time.Duration {
 	return ticks * time.Second / 100
 }
 
-// anonymous is the resident memory in bytes that a process has for itself, rather
-// than mapped from files.
+// anonymous is the resident memory in bytes that a process has for itself, rather than mapped from
+// files.
 func anonymous(b *testing.B, pid int) int {
 	b.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

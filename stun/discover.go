@@ -8,52 +8,51 @@ import (
 	"time"
 )
 
-// discoverTime bounds Discover when the context has no deadline. It needs some
-// fifteen round trips, and 2 s of silence, where a NAT gives no answer.
+// discoverTime bounds Discover when the context has no deadline. It takes some fifteen round trips,
+// and 2 s of silence where a NAT sends no answer.
 const discoverTime = 8 * time.Second
 
-// A Report is what Discover has found out.
+// A Report is the result of Discover.
 type Report struct {
 	Behaviour
-	NAT   Fact         // there is one
+	NAT   Fact         // whether there is one
 	Addrs []netip.Addr // the external addresses
 	IPv6  bool         // the host has a public IPv6 address, and a route
 	UDP   bool         // a server answered over UDP
-	// Complete is false if no server answered, or ctx ended before the tests did: more
-	// may be found out another time.
+	// Complete is false if no server answered, or ctx ended before the tests did. Another call may
+	// find out more.
 	Complete bool
 	// Servers are in the order in which they were given.
 	Servers []ServerReport
 }
 
-// A ServerReport tells of one server.
+// A ServerReport describes one server.
 type ServerReport struct {
 	Server       string         // as given
-	Addr         netip.AddrPort // at which it was asked; the zero AddrPort if it was not
-	Mapped       netip.AddrPort // what it sees of a port of ours; the zero AddrPort without an answer
+	Addr         netip.AddrPort // where it was asked; the zero AddrPort if it was not
+	Mapped       netip.AddrPort // the mapped address that it reported; the zero AddrPort without a response
 	Other        netip.AddrPort // its OTHER-ADDRESS, or the zero AddrPort
 	ConnectsBack bool           // it has the extension CONNECT-BACK
 	RTT          time.Duration
 
-	// Err is what is wrong with the server: an *Error, a *DissentError, or an error
-	// that errors.Is finds ErrNoTCP, ErrFamily, ErrPrivateMapped or ErrSameServer in.
-	// Where two dissent, with no third to decide, either may lie, or the NAT uses
-	// several addresses; each is then taken by itself.
+	// Err is the server's fault: an *Error, a *DissentError, or an error in which errors.Is finds
+	// ErrNoTCP, ErrFamily, ErrPrivateMapped or ErrSameServer. Where two servers dissent, with no
+	// third to decide, either may lie, or the NAT uses several addresses. Each is then evaluated by
+	// itself.
 	Err error
 }
 
-// Discover finds out how the NATs in front of this host behave with TCP, from new
-// local ports. Servers are given as ParseServer takes them.
+// Discover finds out how the NATs in front of this host treat TCP, using new local ports. Servers
+// are in a form that ParseServer accepts.
 //
-// The mapping takes servers at two addresses, and at two ports of one to tell ADM
-// from APDM: several servers, or one that names its other address. The filtering, the
-// answer to an unsolicited SYN, and BareSYN take a server that connects back, as
-// [Server] does, EIF and ADF one with two addresses. What was not found out is
-// unknown.
+// The mapping takes servers at two addresses, and at two ports of one to tell ADM from APDM:
+// several servers, or one with an OTHER-ADDRESS. The filtering, the answer to an unsolicited SYN,
+// and BareSYN take a server that connects back, as [Server] does. Telling EIF from ADF takes one
+// with two addresses. What was not found out is unknown.
 //
-// It takes a few seconds, and 8 s at most without a deadline on ctx. The error
-// tells why no server could be asked over TCP; the Report is there nevertheless, unless
-// there is no server, or no port that can be shared.
+// Discover takes a few seconds, and without a deadline on ctx 8 s at most. It returns an error if
+// no server could be asked over TCP. The Report is then returned as well, unless there are no
+// servers or no local port can be shared.
 func Discover(ctx context.Context, servers []string) (*Report, error) {
 	if len(servers) == 0 {
 		return nil, errors.New("stun: discover: no servers")
@@ -61,13 +60,13 @@ func Discover(ctx context.Context, servers []string) (*Report, error) {
 	ctx, cancel := withTimeout(ctx, discoverTime)
 	defer cancel()
 
-	s, err := newScout(ctx, servers)
+	s, err := newSurvey(ctx, servers)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	s.survey()
-	kept, agreed := judge(s.reports, s.contacts)
+	s.run()
+	kept, agreed := filterContacts(s.reports, s.contacts)
 	best := choose(kept)
 	r := new(Report)
 	var o observations
@@ -76,24 +75,24 @@ func Discover(ctx context.Context, servers []string) (*Report, error) {
 			if c.addr.Addr().Is4() != best.addr.Addr().Is4() {
 				continue // behind other NATs
 			}
-			if a := c.answer.mapped.Addr(); !slices.Contains(r.Addrs, a) {
+			if a := c.response.mapped.Addr(); !slices.Contains(r.Addrs, a) {
 				r.Addrs = append(r.Addrs, a)
 			}
-			// Where it is not known who lies, nobody is compared with others.
+			// Where the servers disagree, one of them may lie, and their responses are not
+			// compared.
 			if agreed || c.server == best.server {
-				o.shared = append(o.shared, c.sighting())
+				o.shared = append(o.shared, c.observed())
 			}
 		}
-		r.NAT = Known(best.sighting().translated())
-		try(ctx, best, r.Addrs, agreed, &o)
+		r.NAT = Known(best.observed().translated())
+		test(ctx, best, r.Addrs, agreed, &o)
 		r.Complete = ctx.Err() == nil
 	}
-	// Who has not answered yet may, and else it should be known over what.
-	s.wait()
-	judge(s.reports, s.contacts) // of those, too
-	r.Behaviour = conclude(o)
+	s.wait()                              // for the transport over which late servers answer
+	filterContacts(s.reports, s.contacts) // with the late ones
+	r.Behaviour = classify(o)
 	_, r.IPv6 = PublicIPv6()
-	r.UDP = slices.Contains(s.udp, udpAnswered)
+	r.UDP = slices.Contains(s.udp, true)
 	r.Servers = s.reports
 	if best != nil {
 		return r, nil
@@ -108,17 +107,17 @@ func Discover(ctx context.Context, servers []string) (*Report, error) {
 	return r, errors.Join(errs...)
 }
 
-// judge takes out the contacts that lie, or that most others contradict, and says so
-// in the reports. The rest agrees unless there is no majority.
-func judge(reports []ServerReport, contacts []*contact) (kept []*contact, agreed bool) {
+// filterContacts removes the contacts whose mapped addresses are impossible, or contradict a
+// majority, and enters the reason into the reports. The others agree unless there is no majority.
+func filterContacts(reports []ServerReport, contacts []*contact) (kept []*contact, agreed bool) {
 	var votes []Observed
 	for _, c := range contacts {
-		if err := CheckMapped(c.addr.Addr(), c.answer.mapped.Addr()); err != nil {
+		if err := CheckMapped(c.addr.Addr(), c.response.mapped.Addr()); err != nil {
 			reports[c.server].Err = err
 			continue
 		}
 		kept = append(kept, c)
-		votes = append(votes, Observed{Observer: reports[c.server].Server, Mapped: c.answer.mapped})
+		votes = append(votes, Observed{Observer: reports[c.server].Server, Mapped: c.response.mapped})
 	}
 	agreed = true
 	_, dissent := Agree(votes)
@@ -136,25 +135,24 @@ func judge(reports []ServerReport, contacts []*contact) (kept []*contact, agreed
 			agreed = false
 		} else {
 			kept = slices.DeleteFunc(kept, func(c *contact) bool {
-				return c.answer.mapped.Addr() != d.Majority && reports[c.server].Server == d.Observer &&
-					c.answer.mapped.Addr().Is4() == d.Majority.Is4()
+				return c.response.mapped.Addr() != d.Majority && reports[c.server].Server == d.Observer &&
+					c.response.mapped.Addr().Is4() == d.Majority.Is4()
 			})
 		}
 	}
 	return kept, agreed
 }
 
-// choose returns the contact that can do most for further tests, the first of
-// several. It is nil if there is none.
+// choose returns the first contact that supports the most tests, or nil if there are no contacts.
 func choose(contacts []*contact) *contact {
 	var best *contact
 	score := -1
 	for _, c := range contacts {
 		n := 0
-		if c.answer.back != nil {
+		if c.response.back != nil {
 			n += 2
 		}
-		if c.answer.other.IsValid() {
+		if c.response.other.IsValid() {
 			n++
 		}
 		if n > score {

@@ -11,9 +11,9 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// Two servers that see the same address from the same local port tell that the
-// NAT maps independently of the endpoint. Here the net.Dialer takes a new port
-// for each, and there is no NAT.
+// Two servers that see the same address from the same local port tell that the NAT maps
+// independently of the endpoint. Here the net.Dialer takes a new port for each, and there is no
+// NAT.
 func ExampleAsk() {
 	first, second := exampleServer(), exampleServer()
 	defer first.Close()
@@ -35,8 +35,8 @@ func ExampleAsk() {
 	// reflexive address: 127.0.0.1
 }
 
-// A connection is kept while its mapping is needed, and asked from time to time
-// whether both are still there.
+// A connection is kept while its mapping is needed, and asked from time to time whether both are
+// still there.
 func ExampleConn() {
 	server := exampleServer()
 	conn, err := stun.Dial(context.Background(), &net.Dialer{}, server.addr)
@@ -80,8 +80,8 @@ func ExampleServer() {
 	// Output: stun: server closed
 }
 
-// A server that connects back, and has two addresses, lets a client find out all
-// that its NAT does. On loopback there is none, and anybody is let in.
+// A server that connects back, and has two addresses, lets a client find out all that its NAT does.
+// On loopback there is none, and anybody is let in.
 func ExampleDiscover() {
 	server, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {

@@ -23,37 +23,37 @@ const (
 
 // CONNECT-BACK.
 type (
-	From      = from
-	Outcome   = outcome
-	Callbacks = callbacks
+	From         = from
+	Outcome      = outcome
+	ConnectBacks = connectBacks
 )
 
 const (
-	FromNowhere    = fromNowhere
-	FromOwn        = fromOwn
-	FromOther      = fromOther
-	NotDone        = notDone
-	Connected      = connected
-	Refused        = refused
-	MaxPerClient   = maxPerClient
-	MaxPerNetwork  = maxPerNetwork
-	MaxPerWindow   = maxPerWindow
-	MaxCallbacks   = maxCallbacks
-	CallbackWindow = callbackWindow
+	FromNowhere       = fromNowhere
+	FromOwn           = fromOwn
+	FromOther         = fromOther
+	NotDone           = notDone
+	Connected         = connected
+	Refused           = refused
+	MaxPerClient      = maxPerClient
+	MaxPerNetwork     = maxPerNetwork
+	MaxPerWindow      = maxPerWindow
+	MaxConnectBacks   = maxConnectBacks
+	ConnectBackWindow = connectBackWindow
 
 	AttrConnectBack = attrConnectBack
 )
 
-var NewCallbacks = newCallbacks
+var NewConnectBacks = newConnectBacks
 
-func (b *callbacks) Begin(client netip.Addr, now time.Time) bool { return b.begin(client, now) }
-func (b *callbacks) End()                                        { b.end() }
-func (b *callbacks) Close()                                      { b.close() }
+func (b *connectBacks) Begin(client netip.Addr, now time.Time) bool { return b.begin(client, now) }
+func (b *connectBacks) End()                                        { b.end() }
+func (b *connectBacks) Close()                                      { b.close() }
 
-func (b *callbacks) SilentPort(local netip.Addr) bool { return b.silentPort(local) != nil }
+func (b *connectBacks) SilentPort(local netip.Addr) bool { return b.silentPort(local) != nil }
 
-func (b *callbacks) Call(asked from, local, other netip.Addr, client netip.AddrPort) (outcome, *net.TCPConn) {
-	return b.call(asked, local, other, client)
+func (b *connectBacks) Call(asked from, local, other netip.Addr, client netip.AddrPort) (outcome, *net.TCPConn) {
+	return b.connect(asked, local, other, client)
 }
 
 func ConnectBackRequest() []byte {
@@ -62,7 +62,7 @@ func ConnectBackRequest() []byte {
 
 // AskBack asks the server to connect back, and returns what came of it.
 func (c *Conn) AskBack(ctx context.Context, f from) (outcome, error) {
-	a, err := c.ask(ctx, connectBack{from: f})
+	a, err := c.roundTrip(ctx, connectBack{from: f})
 	if err != nil {
 		return notDone, err
 	}

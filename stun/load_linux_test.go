@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// load asks a server over many connections from one thread, with as few system calls
-// as that takes, for the server shares the machine with it.
+// load asks a server over many connections from one thread, with as few system calls as that takes,
+// for the server shares the machine with it.
 type load struct {
 	server  unix.SockaddrInet4
 	request []byte
@@ -48,8 +48,7 @@ func (l *load) connect(n int) error {
 	return nil
 }
 
-// portsPerAddress is below the 28,000 that Linux has for connections of one
-// address to one server.
+// portsPerAddress is below the 28,000 that Linux has for connections of one address to one server.
 const portsPerAddress = 20000
 
 func (l *load) connectOne() error {
@@ -90,8 +89,8 @@ func (l *load) ask(fd int) error {
 	return nil
 }
 
-// answers reads the next answers that come, one a connection, and has next deal with
-// each of them. It returns their number.
+// answers reads the next answers that come, one a connection, and has next deal with each of them.
+// It returns their number.
 func (l *load) answers(next func(fd int) error) (int, error) {
 	var events [64]unix.EpollEvent
 	n, err := unix.EpollWait(l.epoll, events[:], 10_000)
@@ -121,8 +120,7 @@ func (l *load) answers(next func(fd int) error) (int, error) {
 	return n, nil
 }
 
-// run has next deal with answers for some time, and returns how many came in a
-// second.
+// run has next deal with answers for some time, and returns how many came in a second.
 func (l *load) run(d time.Duration, next func(fd int) error) (float64, error) {
 	begun, total := time.Now(), 0
 	for time.Since(begun) < d {

@@ -109,8 +109,7 @@ func readResponse(t *testing.T, nc net.Conn, req *pion.Message) {
 	}
 }
 
-// wantClosed checks that the server closes nc when after has passed, and sends
-// nothing before.
+// wantClosed checks that the server closes nc when after has passed, and sends nothing before.
 func wantClosed(t *testing.T, nc net.Conn, after time.Duration) {
 	t.Helper()
 	begun := time.Now()

@@ -10,43 +10,40 @@ import (
 	"time"
 )
 
-// ServerConfig bounds what a Server gives away. Zero values mean the defaults.
-// Whoever exceeds a bound is disconnected.
+// A ServerConfig bounds what a Server spends on its clients. Zero values mean the defaults. A
+// client that exceeds a bound is disconnected.
 type ServerConfig struct {
-	// MaxConns bounds the connections of the server. Default 4096: at 5 kB
-	// each (measured on amd64), 20 MB. Each also takes a file descriptor. When there
-	// are as many, a newcomer takes the place of one that has been silent for long,
-	// or of one from a network with more connections than its own.
+	// MaxConns bounds the connections of the server. Default 4096: at 5 kB each (measured on
+	// amd64), 20 MB. Each also takes a file descriptor. When the server is full, a newcomer takes
+	// the place of a connection that has been silent for long, or of one from a network with more
+	// connections than the newcomer's.
 	MaxConns int
 
-	// MaxConnsPerClient bounds the connections of one client: one IPv4
-	// address or one IPv6 /64, which a single host may have to itself.
-	// Default 256: a peer keeps one or two, and many peers may share the
-	// address of a carrier's NAT.
+	// MaxConnsPerClient bounds the connections of one client: one IPv4 address or one IPv6 /64,
+	// which a single host may have to itself. Default 256: a peer keeps one or two, and many peers
+	// may share the address of a carrier's NAT.
 	MaxConnsPerClient int
 
-	// MaxRequestRate bounds the messages that one connection may send in a
-	// second. Default 16: a peer sends one to learn its address and then one
-	// now and then to keep the mapping.
+	// MaxRequestRate bounds the messages that one connection may send in a second. Default 16: a
+	// peer sends one to learn its address, and then one now and then to keep the mapping.
 	MaxRequestRate int
 
-	// IdleTimeout bounds the time between two requests. Default 90 s: peers
-	// keep the connection that made a NAT mapping, and send a request every
-	// 25 to 30 s to keep both alive, so that two may be lost or late.
+	// IdleTimeout bounds the time between two requests. Default 90 s: peers keep the connection
+	// that made a NAT mapping, and send a request every 25 to 30 s to keep both alive, so that two
+	// may be lost or late.
 	IdleTimeout time.Duration
 
-	// Addresses are the server's two addresses and two ports (RFC 5780, section
-	// 3), if it has them: Serve must listen at all four combinations, and the
-	// host must have both addresses, as clients see them. A client that asks at
-	// one is told the one that differs in both (OTHER-ADDRESS), and may ask the
-	// server to connect back from its other address.
-	Addresses [2]netip.AddrPort
-
-	// RequestTimeout bounds the time in which the first request of a connection must
-	// begin to arrive, in which any must arrive whole once its first byte has, and in
-	// which its answer must be taken. Default 5 s: each fits into one segment, and in
-	// 5 s a lost one is sent anew several times.
+	// RequestTimeout bounds three times: until the first request of a connection begins to arrive,
+	// until any request is complete once its first byte has arrived, and until the client has taken
+	// the response. Default 5 s: each fits into one segment, and in 5 s a lost one is sent again
+	// several times.
 	RequestTimeout time.Duration
+
+	// Addresses are the server's two addresses and two ports (RFC 5780, section 3), if it has them.
+	// Serve must listen at all four combinations, and the host must have both addresses, as clients
+	// see them. A client that asks at one is given the one that differs in both (OTHER-ADDRESS),
+	// and may ask the server to connect back from its other address.
+	Addresses [2]netip.AddrPort
 }
 
 // withDefaults returns a copy of c, which may be nil, without zero values.
@@ -63,8 +60,8 @@ func (c *ServerConfig) withDefaults() ServerConfig {
 	return cfg
 }
 
-// other returns the address that a client at the local address is told of, or the
-// zero AddrPort.
+// other returns the OTHER-ADDRESS for a client that asks at the local address, or the zero
+// AddrPort.
 func (c *ServerConfig) other(local netip.AddrPort) netip.AddrPort {
 	a, b := c.Addresses[0], c.Addresses[1]
 	ip, port := b.Addr(), b.Port()
@@ -85,16 +82,16 @@ func (c *ServerConfig) other(local netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(ip, port)
 }
 
-// Server is a STUN server for TCP, and for UDP. It answers Binding requests of RFC
-// 8489 and nothing else. Over TCP it connects back to a client that asks for it; see
-// docs/stun-connect-back.md. Its methods may be called from several goroutines.
+// A Server is a STUN server for TCP and UDP. It answers Binding requests of RFC 8489 and nothing
+// else. Over TCP it connects back to a client that asks for it; see docs/stun-connect-back.md. Its
+// methods may be called from several goroutines.
 type Server struct {
-	cfg       ServerConfig
-	begun     time.Time
-	callbacks *callbacks
+	cfg   ServerConfig
+	begun time.Time
+	backs *connectBacks
 
 	done  chan struct{}  // closed when Shutdown or Close begins
-	conns sync.WaitGroup // a goroutine each
+	conns sync.WaitGroup // one goroutine each
 
 	mu        sync.Mutex
 	listeners map[*io.Closer]struct{} // and packet connections
@@ -108,22 +105,21 @@ func NewServer(cfg *ServerConfig) *Server {
 		cfg:       c,
 		begun:     time.Now(),
 		done:      make(chan struct{}),
-		callbacks: newCallbacks(),
+		backs:     newConnectBacks(),
 		listeners: make(map[*io.Closer]struct{}),
 		open:      newConnTable(c.MaxConns, c.MaxConnsPerClient),
 	}
 }
 
-// Serve accepts connections from l and answers what they ask, until Shutdown or
-// Close, and then returns ErrServerClosed. It may be called with several
-// listeners, from a goroutine each. Serve closes l in any case.
+// Serve accepts connections from l and answers their requests, until Shutdown or Close, and then
+// returns ErrServerClosed. It may be called with several listeners, from a goroutine each. Serve
+// closes l in any case.
 //
-// A listener without keep-alives ([net.ListenConfig]) saves time on each connection, and
-// the server ends idle ones by itself.
+// A listener without keep-alives ([net.ListenConfig]) saves time on each connection; the server
+// ends idle connections itself.
 //
-// Running out of file descriptors and other passing errors of l make Serve
-// pause; any other is returned. Where there are no more file descriptors the server is
-// full, as with MaxConns.
+// Serve pauses after passing errors of l, such as running out of file descriptors, and returns any
+// other. Without file descriptors the server is full, as with MaxConns.
 func (s *Server) Serve(l net.Listener) error {
 	defer func() { _ = l.Close() }() // Shutdown may have been first.
 	remove, ok := s.addListener(l)
@@ -144,7 +140,7 @@ func (s *Server) Serve(l net.Listener) error {
 			pause = 0
 			s.start(nc)
 		case temporary(err):
-			if noFiles(err) && s.makeRoom() {
+			if s.makeRoom(err) {
 				pause = 0
 			}
 			pause.wait(s.done)
@@ -170,7 +166,7 @@ func (s *Server) start(nc net.Conn) {
 		return
 	}
 	if evicted != nil {
-		reset(evicted.nc) // no memory for who may be an attacker
+		reset(evicted.nc) // a FIN would take memory for what may be an attacker
 	}
 	s.conns.Go(func() {
 		c.serve()
@@ -180,11 +176,10 @@ func (s *Server) start(nc net.Conn) {
 	})
 }
 
-// Shutdown stops the server in an orderly way: it closes the listeners and the
-// connections that wait for a request, lets a request that has begun to arrive
-// be answered (RFC 8489 section 6.2.2 wants no request left without its
-// response), and waits for all of that. If ctx ends first, Shutdown resets what
-// is left, waits for that too, and returns the context's error.
+// Shutdown stops the server in an orderly way. It closes the listeners and the connections that
+// wait for a request, lets a request that has begun to arrive be answered (RFC 8489 section 6.2.2
+// leaves no request without its response), and waits for all of that. If ctx ends first, Shutdown
+// resets the remaining connections, waits for them, and returns the context's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
 	ended := make(chan struct{})
@@ -192,29 +187,29 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.conns.Wait()
 		close(ended)
 	}()
-	defer s.callbacks.close()
+	defer s.backs.close()
 	select {
 	case <-ended:
 		return nil
 	case <-ctx.Done():
-		s.callbacks.close()
+		s.backs.close()
 		s.resetAll()
 		<-ended
 		return ctx.Err()
 	}
 }
 
-// Close closes the listeners and resets all connections. It returns when their
-// goroutines have ended, and always nil.
+// Close closes the listeners and resets all connections. It returns nil when their goroutines have
+// ended.
 func (s *Server) Close() error {
 	s.stop()
-	s.callbacks.close()
+	s.backs.close()
 	s.resetAll()
 	s.conns.Wait()
 	return nil
 }
 
-// stop ends the accepting and closes what is idle.
+// stop closes the listeners and the idle connections.
 func (s *Server) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -247,15 +242,15 @@ func (s *Server) closing() bool {
 	}
 }
 
-// addListener lets stop close l, until remove is called. It reports false when the
-// server is closing.
+// addListener makes stop close l, until remove is called. It returns false if the server is
+// closing.
 func (s *Server) addListener(l io.Closer) (remove func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing() {
 		return nil, false
 	}
-	key := &l // whatever l is, it need not be comparable
+	key := &l // l itself need not be comparable
 	s.listeners[key] = struct{}{}
 	return func() {
 		s.mu.Lock()

@@ -58,8 +58,7 @@ func TestServeAfterClose(t *testing.T) {
 // emfile is what Accept returns when the process has too many open files.
 var emfile = &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
 
-// TestServeAcceptErrors has Accept fail in passing, succeed, fail again, and
-// then for good.
+// TestServeAcceptErrors has Accept fail in passing, succeed, fail again, and then for good.
 func TestServeAcceptErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := stun.NewServer(nil)
@@ -146,8 +145,8 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
-// TestShutdownHalfRequest leaves a request unfinished: Shutdown takes no longer
-// than the request may.
+// TestShutdownHalfRequest leaves a request unfinished: Shutdown takes no longer than the request
+// may.
 func TestShutdownHalfRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, l := servePipes(t, nil)
@@ -179,8 +178,8 @@ func TestShutdownTimeout(t *testing.T) {
 	})
 }
 
-// TestShutdownUnderLoad shuts down while clients ask as fast as they can. Each
-// request must be answered, or the connection ended.
+// TestShutdownUnderLoad shuts down while clients ask as fast as they can. Each request must be
+// answered, or the connection ended.
 func TestShutdownUnderLoad(t *testing.T) {
 	s := stun.NewServer(unbounded)
 	addr := serveOn(t, s, "127.0.0.1:0").String()
@@ -232,8 +231,8 @@ func TestCloseServer(t *testing.T) {
 	})
 }
 
-// TestServerFiles counts open files round after round. There may become fewer, for what
-// was left by another test is closed late by those who have it; never more.
+// TestServerFiles counts open files round after round. There may become fewer, for what was left by
+// another test is closed late by those who have it; never more.
 func TestServerFiles(t *testing.T) {
 	count := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")

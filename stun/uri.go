@@ -17,13 +17,12 @@ const defaultPort = "3478"
 //	stun:host[:port][?transport=tcp]
 //	host[:port]
 //
-// where host is a name, an IPv4 address or an IPv6 address in brackets, and
-// the port is 3478 if there is none.
+// where host is a name, an IPv4 address or an IPv6 address in brackets, and the port defaults to
+// 3478.
 //
-// The first form is a URI of RFC 7064. The transport, which RFC 7065 has only
-// for turn, is allowed because servers are often written so; tcp is the only
-// one. ParseServer returns an *Error for anything else, and for stuns, turn
-// and turns URIs.
+// The first form is a URI of RFC 7064. The transport, which RFC 7065 defines only for turn, is
+// allowed because servers are often written so; it must be tcp. ParseServer returns an *Error for
+// anything else, and for stuns, turn and turns URIs.
 func ParseServer(s string) (string, error) {
 	server, err := parseServer(s)
 	if err != nil {
@@ -34,7 +33,7 @@ func ParseServer(s string) (string, error) {
 
 func parseServer(s string) (string, error) {
 	hostport := s
-	// A host can be called stun, and is then followed by a port, which no host is called.
+	// A host can be named stun, and is then followed by a port. No host is named like a port.
 	if scheme, rest, ok := strings.Cut(s, ":"); ok && !isPort(rest) {
 		switch strings.ToLower(scheme) {
 		case "stun":
@@ -63,7 +62,7 @@ func isPort(s string) bool {
 	return err == nil && n > 0
 }
 
-// parseOpaque takes the query from what follows "stun:".
+// parseOpaque removes the query from what follows "stun:", and checks it.
 func parseOpaque(s string) (string, error) {
 	hostport, query, ok := strings.Cut(s, "?")
 	if !ok {
@@ -79,7 +78,7 @@ func parseOpaque(s string) (string, error) {
 	return hostport, nil
 }
 
-// forbidden is what neither a name nor a zone has.
+// forbidden are characters that neither a name nor a zone contains.
 const forbidden = "/?#@[]% \t\r\n"
 
 // splitHostPort splits s and checks the host.
@@ -102,8 +101,7 @@ func splitHostPort(s string) (host, port string, err error) {
 		}
 		return host, port, nil
 	}
-	// A name is looked up, so it need not be checked further than to tell
-	// it from a URL.
+	// The name is looked up later. It only has to be told from a URL here.
 	if host == "" || strings.ContainsAny(host, forbidden) {
 		return "", "", fmt.Errorf("bad host %q", host)
 	}

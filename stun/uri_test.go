@@ -92,8 +92,8 @@ func TestParseServerRefuses(t *testing.T) {
 	}
 }
 
-// FuzzParseServer looks for a server that cannot be dialled, or that is another one when it
-// is parsed again.
+// FuzzParseServer looks for a server that cannot be dialled, or that is another one when it is
+// parsed again.
 func FuzzParseServer(f *testing.F) {
 	f.Add("stun:stun.example.org:3479?transport=tcp")
 	f.Add("[2001:db8::1]")

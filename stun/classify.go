@@ -1,0 +1,203 @@
+package stun
+
+import "net/netip"
+
+// observations is what Discover has observed of the NAT's behaviour.
+type observations struct {
+	// shared are connections from one local port.
+	shared []observedConn
+	// fresh are connections from a local port each to one endpoint, in the order in which the NAT
+	// made their mappings.
+	fresh []observedConn
+
+	again     Fact // whether the same connection had the same mapping after a reset
+	hairpin   Fact // whether two ports reached each other at their mappings
+	fromOther outcome
+	fromOwn   outcome
+	bareSYN   outcome // of a connect from an endpoint that was sent a SYN
+}
+
+// An observedConn is one connection as seen from both ends.
+type observedConn struct {
+	local  netip.AddrPort
+	server netip.AddrPort
+	mapped netip.AddrPort
+}
+
+// translated reports whether a NAT is on the path.
+func (c observedConn) translated() bool { return c.local != c.mapped }
+
+// classify returns the Behaviour that explains o. What was not observed is unknown, apart from what
+// classifyMapping assumes.
+func classify(o observations) Behaviour {
+	b := Behaviour{
+		Mapping:    classifyMapping(o.shared),
+		Filtering:  classifyFiltering(o.fromOther, o.fromOwn),
+		Persistent: o.again,
+	}
+	b.Ports, b.Step = classifyPorts(o.fresh)
+	for _, refusal := range []outcome{o.fromOwn, o.fromOther} {
+		switch refusal {
+		case refused:
+			b.Unsolicited = RST
+		case refusedICMP:
+			b.Unsolicited = ICMP
+		case noAnswer:
+			b.Unsolicited = Drop
+		}
+	}
+	b.BareSYN = classifyBareSYN(b, o)
+	b.Hairpin = classifyHairpin(b, o.hairpin)
+	return b
+}
+
+// classifyMapping compares the mappings that several endpoints report of one local port.
+//
+// A NAT that keeps the port for every destination, as Linux does while no other host uses the same
+// port, cannot be told from EIM from inside and is classified as EIM. If the mapping differs
+// between addresses, and no address was asked at two ports, it may be ADM or APDM. APDM is assumed:
+// it is far more common, and to a peer at an address of its own the two are the same.
+func classifyMapping(seen []observedConn) Mapping {
+	var ports, addrs, portsDiffer, addrsDiffer bool
+	for i, a := range seen {
+		if !a.translated() {
+			return EIM
+		}
+		for _, b := range seen[:i] {
+			differ := a.mapped != b.mapped
+			switch {
+			case a.server.Addr() != b.server.Addr():
+				addrs, addrsDiffer = true, addrsDiffer || differ
+			case a.server.Port() != b.server.Port():
+				ports, portsDiffer = true, portsDiffer || differ
+			}
+		}
+	}
+	switch {
+	case portsDiffer, addrsDiffer && !ports:
+		return APDM
+	case addrsDiffer:
+		return ADM
+	case addrs:
+		return EIM
+	default:
+		return MappingUnknown // not APDM, if two ports were asked
+	}
+}
+
+const (
+	// minFresh is the fewest mappings in which a pattern of ports is recognised. At random ports,
+	// three differences that are all at most maxGap, and all up or all down, occur once in 10^8.
+	minFresh = 4
+
+	// maxGap is the largest difference between the ports of two mappings in a sequence. In the
+	// round trip between them, other hosts behind the same NAT make some mappings. Behind a
+	// carrier's NAT, with thousands of hosts, ports cannot be predicted anyway.
+	maxGap = 64
+)
+
+// classifyPorts looks for a pattern in the ports of mappings made one after another.
+func classifyPorts(fresh []observedConn) (Ports, int) {
+	preserved := 0
+	distinct := make(map[netip.AddrPort]bool)
+	for _, c := range fresh {
+		distinct[c.mapped] = true
+		if c.local.Port() == c.mapped.Port() {
+			preserved++
+		}
+	}
+	switch {
+	case preserved >= 2 && 2*preserved > len(fresh): // the other ports may have been taken
+		return Preserved, 0
+	case len(fresh) < minFresh:
+		return PortsUnknown, 0
+	case len(distinct) < len(fresh):
+		// The server lies: two ports have no common mapping while both are connected to it.
+		return PortsUnknown, 0
+	}
+	if step := step(fresh); step != 0 {
+		return Sequential, step
+	}
+	return Random, 0
+}
+
+// step returns the greatest common divisor of the differences between successive ports: each
+// mapping that another host made in between was a step, too. It is negative if the ports count
+// down, and 0 if there is no sequence. The sequence may wrap around once.
+func step(fresh []observedConn) int {
+	step, wraps, up := 0, 0, 0
+	for i, c := range fresh[1:] {
+		last, next := int(fresh[i].mapped.Port()), int(c.mapped.Port())
+		d := next - last
+		switch {
+		case abs(d) <= maxGap:
+			step = gcd(step, abs(d))
+			if d > 0 {
+				up++
+			} else {
+				up--
+			}
+		case last > 65535-maxGap && d < 0, next > 65535-maxGap && d > 0:
+			wraps++ // each NAT has a lowest port of its own
+		default:
+			return 0
+		}
+	}
+	switch steps := len(fresh) - 1 - wraps; {
+	case wraps > 1 || steps < minFresh-2:
+		return 0
+	case up == steps:
+		return step
+	case up == -steps:
+		return -step
+	default:
+		return 0
+	}
+}
+
+func gcd(a, b int) int {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
+}
+
+func abs(n int) int { return max(n, -n) }
+
+// classifyFiltering judges by whether SYNs reached a mapping that had sent to one endpoint only,
+// from another address and from another port of the same address. A server with one address cannot
+// tell EIF from ADF.
+func classifyFiltering(fromOther, fromOwn outcome) Filtering {
+	switch {
+	case fromOther == connected:
+		return EIF
+	case fromOwn.refuses():
+		return APDF
+	case fromOther.refuses() && fromOwn == connected:
+		return ADF
+	default:
+		return FilteringUnknown
+	}
+}
+
+// classifyBareSYN returns Yes if any SYN was admitted, since all of them were bare. The test of
+// bareSYN uses the mapping towards another port. It says nothing where that is another mapping.
+func classifyBareSYN(b Behaviour, o observations) Fact {
+	switch {
+	case o.fromOther == connected || o.fromOwn == connected || o.bareSYN == connected:
+		return Yes
+	case o.bareSYN.refuses() && (b.Mapping == EIM || b.Mapping == ADM):
+		return No
+	default:
+		return Unknown
+	}
+}
+
+// classifyHairpin returns whether two ports met. They do if the NAT hairpins, and each port knows
+// the other's mapping towards it or admits any endpoint. Otherwise their not meeting says nothing.
+func classifyHairpin(b Behaviour, met Fact) Fact {
+	if met == No && b.Mapping != EIM && b.Filtering != EIF {
+		return Unknown
+	}
+	return met
+}

@@ -1,0 +1,106 @@
+package stun
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
+)
+
+// nat64 contains the addresses at which an IPv6 connection becomes one over IPv4 at its far end
+// (RFC 6052, section 2.1).
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
+// public reports whether a host on the Internet can have address a.
+func public(a netip.Addr) bool {
+	return a.IsGlobalUnicast() && !ipaddr.IsPrivate(a)
+}
+
+// CheckMapped checks whether a server can have seen the mapped address that it reports. The error
+// wraps ErrFamily or ErrPrivateMapped.
+func CheckMapped(server, mapped netip.Addr) error {
+	switch {
+	case server.Is4() != mapped.Is4() && !nat64.Contains(server):
+		return fmt.Errorf("%w: %s from %s", ErrFamily, mapped, server)
+	case public(server) && !public(mapped), mapped.IsLoopback() && !server.IsLoopback():
+		return fmt.Errorf("%w: %s from %s", ErrPrivateMapped, mapped, server)
+	}
+	return nil
+}
+
+// minMapped is the lowest external port that is believed. NATs allocate none below 1024 (RFC 4787,
+// REQ-3), and services listen there.
+const minMapped = 1024
+
+// credible reports whether a server can see a local port at a mapped address, given the host's
+// external addresses. Where the address is the host's own, the port must be the local one.
+func credible(server netip.Addr, local, mapped netip.AddrPort, external []netip.Addr) bool {
+	a := mapped.Addr()
+	own := a == local.Addr() || a.IsLoopback()
+	return CheckMapped(server, a) == nil && slices.Contains(external, a) && mapped.Port() >= minMapped &&
+		(!own || mapped == local)
+}
+
+// An Observed is the address that one observer, a STUN server or another host, reports of a local
+// port.
+type Observed struct {
+	Observer string         // its name: repeated reports under one name have one vote
+	Mapped   netip.AddrPort // the reflexive address
+}
+
+// Agree returns the addresses on which the observers of one local port agree, each once and in
+// order, and a [*DissentError] for each observer that dissents. The order of seen does not matter.
+//
+// Votes are for IP addresses, since a NAT may give every observer another port. IPv4 and IPv6 are
+// counted apart. An address with more than half of the votes is agreed on, so that one liar among
+// three does not win. Where no address has a majority, as when two disagree, all are kept, since a
+// carrier's NAT may use several, and all observers dissent.
+func Agree(seen []Observed) (agreed []netip.AddrPort, dissent []error) {
+	for _, is4 := range []bool{true, false} {
+		family := slices.DeleteFunc(slices.Clone(seen), func(o Observed) bool { return o.Mapped.Addr().Is4() != is4 })
+		as, errs := agree(family)
+		agreed, dissent = append(agreed, as...), append(dissent, errs...)
+	}
+	return agreed, dissent
+}
+
+// agree is [Agree] for one family. It reorders seen.
+func agree(seen []Observed) (agreed []netip.AddrPort, dissent []error) {
+	slices.SortFunc(seen, func(a, b Observed) int {
+		if c := a.Mapped.Compare(b.Mapped); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Observer, b.Observer)
+	})
+	// Each observer has one vote for every address that it reports.
+	votes := make(map[netip.Addr]map[string]bool)
+	total := 0
+	for _, o := range seen {
+		a := o.Mapped.Addr()
+		if votes[a] == nil {
+			votes[a] = make(map[string]bool)
+		}
+		if !votes[a][o.Observer] {
+			votes[a][o.Observer] = true
+			total++
+		}
+	}
+	var majority netip.Addr
+	for a, v := range votes {
+		if 2*len(v) > total {
+			majority = a
+		}
+	}
+	for _, o := range slices.Compact(seen) {
+		if o.Mapped.Addr() != majority {
+			dissent = append(dissent, &DissentError{o, majority})
+			if majority.IsValid() {
+				continue
+			}
+		}
+		agreed = append(agreed, o.Mapped)
+	}
+	return slices.Compact(agreed), dissent
+}

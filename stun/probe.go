@@ -1,0 +1,211 @@
+package stun
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+)
+
+const (
+	// probeCount is how many mappings are made one after another: one for each test, and enough to
+	// recognise a pattern of ports if one of them fails.
+	probeCount = 6
+
+	// probeTime bounds the making of one mapping: the SYN is repeated after 1 s.
+	probeTime = 2 * time.Second
+
+	// hairpinTime bounds the attempt of two ports to meet: SYNs at 0 and 1 s, and the way to a
+	// carrier's NAT.
+	hairpinTime = 1500 * time.Millisecond
+
+	// hairpinJitter is the longest pause after a refused connect. It is random so that the two
+	// meet.
+	hairpinJitter = 100 * time.Millisecond
+
+	// hairpinTries bounds the connects of each port. A refused SYN has left, and admits the
+	// other's: two are enough, and one that crosses. A single server may have made the host believe
+	// in another host's address, and then the SYNs go there.
+	hairpinTries = 3
+)
+
+// maxAccepted bounds the connections that a probe keeps open. One may come from the server, and one
+// from the other probe.
+const maxAccepted = 8
+
+// A probe is a local port for one test. Its mapping has sent to one endpoint of the server, and to
+// nothing else.
+type probe struct {
+	port     *tcpport.Port
+	accepted chan *net.TCPConn // kept open, so that the server can report that they came up
+	conn     *Conn
+	mapped   netip.AddrPort // the zero AddrPort if it is not known
+}
+
+func newProbe(ctx context.Context, server netip.AddrPort) (*probe, error) {
+	p := &probe{accepted: make(chan *net.TCPConn, maxAccepted)}
+	var err error
+	p.port, err = tcpport.Open(func(c *net.TCPConn) {
+		select {
+		case p.accepted <- c:
+		default:
+			tcpport.Reset(c)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	if p.conn, err = Dial(ctx, p.port, server.String()); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *probe) close() {
+	if p.conn != nil {
+		_ = p.conn.Close()
+	}
+	_ = p.port.Close()
+	close(p.accepted)
+	for c := range p.accepted {
+		tcpport.Reset(c)
+	}
+}
+
+// test makes fresh mappings towards a server and runs a test with each, entering the results into
+// o. The tests wait for silence and therefore run concurrently. A mapping that the server reports
+// counts only at the known external addresses, since the server could make the host connect to
+// anybody. Where servers disagree about those addresses, nothing is sent there.
+func test(ctx context.Context, server *contact, external []netip.Addr, agreed bool, o *observations) {
+	var probes []*probe
+	var asking sync.WaitGroup
+	for failures := 0; len(probes) < probeCount && failures < 2; {
+		p, err := newProbe(ctx, server.addr)
+		if err != nil {
+			failures++
+			continue
+		}
+		defer p.close()
+		probes = append(probes, p)
+		asking.Go(func() { // at once, since a server need not wait long for the request
+			mapped, err := p.conn.Binding(ctx)
+			if err == nil && credible(server.addr.Addr(), p.conn.LocalAddr(), mapped, external) {
+				p.mapped = mapped
+			}
+		})
+	}
+	asking.Wait()
+	for _, p := range probes {
+		if p.mapped.IsValid() {
+			o.fresh = append(o.fresh, observedConn{local: p.conn.LocalAddr(), server: server.addr, mapped: p.mapped})
+		}
+	}
+	if len(probes) < probeCount {
+		return // the path is too poor to conclude anything from silence
+	}
+	var tests sync.WaitGroup
+	tests.Go(func() { o.again = probes[0].reconnect(ctx, server.addr) })
+	if agreed {
+		tests.Go(func() { o.hairpin = meet(ctx, probes[1], probes[2]) })
+	}
+	if server.response.back != nil {
+		tests.Go(func() { o.fromOther = probes[3].connectBack(ctx, fromOther) })
+		tests.Go(func() { o.fromOwn = probes[4].connectBack(ctx, fromOwn) })
+		tests.Go(func() { o.bareSYN = probes[5].bareSYN(ctx, server) })
+	}
+	tests.Wait()
+}
+
+// connectBack asks the server to connect back.
+func (p *probe) connectBack(ctx context.Context, f from) outcome {
+	ctx, cancel := context.WithTimeout(ctx, connectBackTime+defaultTimeout)
+	defer cancel()
+	r, err := p.conn.roundTrip(ctx, connectBack{from: f})
+	if err != nil || r.back == nil || r.back.from != f {
+		return notDone
+	}
+	return r.back.outcome
+}
+
+// bareSYN sends a SYN to the server's silent port, and asks the server to send one from there.
+func (p *probe) bareSYN(ctx context.Context, server *contact) outcome {
+	silent := server.response.back.port
+	if silent < minMapped { // none, or a service
+		return notDone
+	}
+	syn, err := p.port.Begin(netip.AddrPortFrom(server.addr.Addr(), silent))
+	if err != nil {
+		return notDone
+	}
+	defer func() { _ = syn.Close() }()
+	return p.connectBack(ctx, fromSilent)
+}
+
+// reconnect resets the connection and makes it anew. It returns whether the mapping is the same.
+func (p *probe) reconnect(ctx context.Context, server netip.AddrPort) Fact {
+	reset(p.conn.nc)
+	_ = p.conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
+	defer cancel()
+	conn, err := Dial(ctx, p.port, server.String())
+	if err != nil {
+		return Unknown
+	}
+	defer func() { _ = conn.Close() }()
+	mapped, err := conn.Binding(ctx)
+	if err != nil || !p.mapped.IsValid() {
+		return Unknown
+	}
+	return Known(mapped == p.mapped)
+}
+
+// meet makes two ports connect to each other at their mappings, and returns whether they can.
+func meet(ctx context.Context, a, b *probe) Fact {
+	if !a.mapped.IsValid() || !b.mapped.IsValid() || a.mapped == b.mapped {
+		return Unknown // a server lies that reports one mapping for two connections
+	}
+	both, cancel := context.WithTimeout(ctx, hairpinTime)
+	defer cancel()
+	var met [2]bool
+	var wg sync.WaitGroup
+	for i, from := range []*probe{a, b} {
+		to := []*probe{b, a}[i]
+		wg.Go(func() {
+			if met[i] = from.reach(both, to.mapped); met[i] {
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil && !met[0] && !met[1] {
+		return Unknown
+	}
+	return Known(met[0] || met[1])
+}
+
+// reach reports whether one of a few connects to remote succeeds before ctx ends.
+func (p *probe) reach(ctx context.Context, remote netip.AddrPort) bool {
+	for range hairpinTries {
+		c, err := p.port.Connect(ctx, remote)
+		if err == nil {
+			tcpport.Reset(c)
+			return true
+		}
+		if errors.Is(err, tcpport.ErrTupleTaken) {
+			return true // the other's SYN was admitted first
+		}
+		select {
+		case <-time.After(rand.N(hairpinJitter)):
+		case <-ctx.Done():
+		}
+	}
+	return false
+}
