@@ -8,5 +8,5 @@ import (
 	"net/netip"
 )
 
-// Begin is for systems with the sockets of Unix.
+// Begin is unsupported here: it needs the sockets of Unix.
 func (p *Port) Begin(netip.AddrPort) (io.Closer, error) { return nil, errors.ErrUnsupported }

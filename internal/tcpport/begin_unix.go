@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Begin sends a SYN to remote, and waits for nothing: on return it has left. The
-// connect goes on until the Closer is closed.
+// Begin sends a SYN to remote and returns when the SYN has left. The connect goes on until the
+// Closer is closed.
 //
-// [Port.Connect] does not tell when its SYN leaves; whoever needs something else to
-// happen after that begins so.
+// [Port.Connect] does not report when its SYN leaves. Begin is for callers that need something
+// else to happen after that.
 func (p *Port) Begin(remote netip.AddrPort) (io.Closer, error) {
 	family := unix.AF_INET6
 	var local, to unix.Sockaddr

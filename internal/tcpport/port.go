@@ -8,78 +8,88 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
-// What the process has in use, in all its ports.
-var listening, connecting atomic.Int64
+// listening counts the listeners of all Ports of the process.
+var listening atomic.Int64
 
-// Listening is how many sockets of this process listen on a Port.
+// Listening returns how many sockets of this process listen on a Port.
 func Listening() int { return int(listening.Load()) }
 
-// Connecting is how many connects of this process from a Port are under way.
-func Connecting() int { return int(connecting.Load()) }
-
-// ErrTupleTaken is returned by [Port.Connect] when the 4-tuple belongs to a
-// connection that exists already. During a punch that is good news: the peer's
-// SYN was let in first, and the listener has the connection.
-var ErrTupleTaken = errors.New("a connection between the same two ports exists already")
-
-// ErrPortInUse is returned by [OpenNumber] when a program listens on the port
-// already.
+// ErrPortInUse is returned by [OpenNumber] when a program listens on the port already.
 var ErrPortInUse = errors.New("another program listens on this port")
 
 // ErrShort is returned where the system has no socket to give, so that nothing was sent: the
 // process is short of file descriptors, or the host of local ports or memory.
 var ErrShort = errors.New("the system is short of file descriptors, local ports or memory")
 
-// bindAttempts is how often Open looks for a number that is free for IPv4 and
-// for IPv6. The kernel picks it for IPv4 among some 28,000, so that a second
-// try is rare.
-const bindAttempts = 8
+const (
+	// bindAttempts is how often Open looks for a number that is free for IPv4 and for IPv6. The
+	// kernel picks it for IPv4 among some 28,000, so that a second try is rare.
+	bindAttempts = 8
 
-// A Port is one local TCP port number, bound on every address of the host and,
-// where the host has IPv6, in both families.
+	// acceptPause follows an accept(2) that failed for want of file descriptors or memory: long
+	// enough not to spin, short against a punch.
+	acceptPause = 20 * time.Millisecond
+)
+
+// A Port is one local TCP port number, bound on every address of the host and, where the host has
+// IPv6, in both families.
 type Port struct {
 	number    uint16
+	accept    func(*net.TCPConn)
 	listeners []*net.TCPListener
 	accepting sync.WaitGroup
-	reception reception
 }
 
-// Open binds a port that the kernel chooses and starts to listen on it. The
-// error matches [errors.ErrUnsupported] on systems where a port cannot be
-// shared, and [ErrShort] where there is none.
-func Open() (*Port, error) {
+// Open binds a port that the kernel chooses, and listens on it. It calls accept with each accepted
+// connection, which accept owns, from one goroutine for each family; accept must not block. With
+// nil, accepted connections are reset. The error matches [errors.ErrUnsupported] on systems where
+// a port cannot be shared, and [ErrShort] where there is none.
+func Open(accept func(*net.TCPConn)) (*Port, error) {
 	var err error
 	for range bindAttempts {
 		var p *Port
-		if p, err = open(0, true); err == nil {
+		if p, err = open(0, true, accept); err == nil {
 			return p, nil
 		}
 		if !isPortInUse(err) {
 			break
 		}
 	}
-	return nil, fmt.Errorf("tcpport: bind a shared port: %w", shortage(err))
+	return nil, fmt.Errorf("tcpport: bind a shared port: %w", withShort(err))
 }
 
-// shortage adds ErrShort to what the kernel says to a bind of any port, if that is why it fails.
-func shortage(err error) error {
+// OpenIPv4 is [Open] in IPv4 alone, for callers that need many ports: each has one socket.
+func OpenIPv4(accept func(*net.TCPConn)) (*Port, error) {
+	p, err := open(0, false, accept)
+	if err != nil {
+		return nil, fmt.Errorf("tcpport: bind a shared port: %w", withShort(err))
+	}
+	return p, nil
+}
+
+// withShort adds ErrShort to the error of a bind to any port, if that is why it failed.
+func withShort(err error) error {
 	if isShort(err) || isPortInUse(err) {
 		return fmt.Errorf("%w: %w", ErrShort, err)
 	}
 	return err
 }
 
-// OpenNumber is [Open] for a port that a person chose; 0 leaves the choice to the
-// kernel. The error matches [ErrPortInUse] if that is the reason, also when it is
-// in use by a program that would share it: the kernel would give each of the
-// two some of the peers' connections.
-func OpenNumber(number uint16) (*Port, error) {
+// OpenNumber is [Open] for a port that a person chose; 0 leaves the choice to the kernel. The
+// error matches [ErrPortInUse] if a program listens on the port, also if that program would share
+// it: the kernel would give each of the two some of the peers' connections.
+func OpenNumber(number uint16, accept func(*net.TCPConn)) (*Port, error) {
 	if number == 0 {
-		return Open()
+		return Open(accept)
 	}
-	p, err := openAlone(number)
+	err := checkUnused(number)
+	var p *Port
+	if err == nil {
+		p, err = open(number, true, accept)
+	}
 	if isPortInUse(err) {
 		err = fmt.Errorf("%w: %w", ErrPortInUse, err)
 	}
@@ -89,30 +99,20 @@ func OpenNumber(number uint16) (*Port, error) {
 	return p, nil
 }
 
-// openAlone finds out whether somebody listens by a socket that does not share,
-// and which is closed before the ones that do are made.
-func openAlone(number uint16) (*Port, error) {
+// checkUnused finds out whether somebody listens on the port, by a socket that does not share it.
+func checkUnused(number uint16) error {
 	var alone net.ListenConfig
 	alone.SetMultipathTCP(false)
 	for network, address := range unspecified {
 		l, err := alone.Listen(context.Background(), network, netip.AddrPortFrom(address, number).String())
 		if isPortInUse(err) {
-			return nil, err
+			return err
 		}
 		if err == nil {
 			l.Close()
 		}
 	}
-	return open(number, true)
-}
-
-// OpenIPv4 is [Open] in IPv4 alone, for who needs many ports: it has one socket.
-func OpenIPv4() (*Port, error) {
-	p, err := open(0, false)
-	if err != nil {
-		return nil, fmt.Errorf("tcpport: bind a shared port: %w", shortage(err))
-	}
-	return p, nil
+	return nil
 }
 
 // unspecified is the wildcard address of each family.
@@ -121,13 +121,17 @@ var unspecified = map[string]netip.Addr{
 	"tcp6": netip.IPv6Unspecified(),
 }
 
-func open(number uint16, both bool) (*Port, error) {
+func open(number uint16, both bool, accept func(*net.TCPConn)) (*Port, error) {
 	l4, err := listen("tcp4", number)
 	if err != nil {
 		return nil, err
 	}
+	if accept == nil {
+		accept = Reset
+	}
 	p := &Port{
 		number:    uint16(l4.Addr().(*net.TCPAddr).Port),
+		accept:    accept,
 		listeners: []*net.TCPListener{l4},
 	}
 	if both {
@@ -136,8 +140,8 @@ func open(number uint16, both bool) (*Port, error) {
 		case err == nil:
 			p.listeners = append(p.listeners, l6)
 		case isPortInUse(err):
-			// Somebody else's port in IPv6: a number that is ours in one family
-			// only would punch in one family only.
+			// Somebody else's port in IPv6: a number that is ours in one family only would punch
+			// in one family only.
 			l4.Close()
 			return nil, err
 		}
@@ -147,7 +151,7 @@ func open(number uint16, both bool) (*Port, error) {
 	for _, l := range p.listeners {
 		p.accepting.Go(func() {
 			defer listening.Add(-1)
-			p.accept(l)
+			p.acceptFrom(l)
 		})
 	}
 	return p, nil
@@ -164,97 +168,36 @@ func listen(network string, number uint16) (*net.TCPListener, error) {
 	return l.(*net.TCPListener), nil
 }
 
+func (p *Port) acceptFrom(l *net.TCPListener) {
+	for {
+		c, err := l.AcceptTCP()
+		switch {
+		case err == nil:
+			p.accept(c)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			time.Sleep(acceptPause)
+		}
+	}
+}
+
 // Number returns the port's number.
 func (p *Port) Number() uint16 { return p.number }
 
-// Connect opens a connection from the port to remote. It returns when the
-// connection is established, when the attempt fails by itself, or when ctx
-// ends; the socket of an attempt that ctx ended is closed. The error is the
-// kernel's, as a [*net.OpError], and matches [ErrTupleTaken] or [ErrShort] if that is
-// its meaning.
-func (p *Port) Connect(ctx context.Context, remote netip.AddrPort) (*net.TCPConn, error) {
-	c, err := p.DialContext(ctx, "tcp", remote.String())
-	if err != nil {
-		return nil, err
-	}
-	return c.(*net.TCPConn), nil
-}
-
-// DialContext is [Port.Connect] in the form of [net.Dialer], for names as well
-// as addresses. Network is "tcp", "tcp4" or "tcp6".
-func (p *Port) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	// With a wildcard of its own family as local address, the kernel chooses
-	// the source address by its routes. Go refuses to pair a family with the
-	// other, so a literal address decides, and a name is tried as IPv4 first:
-	// that is where the NATs are.
-	networks := []string{network}
-	if network == "tcp" {
-		networks = []string{"tcp4", "tcp6"}
-		if ip, err := netip.ParseAddr(host); err == nil {
-			networks = networks[:1]
-			if ip.Is6() && !ip.Is4In6() {
-				networks[0] = "tcp6"
-			}
-		}
-	}
-	var errs []error
-	for _, n := range networks {
-		c, err := p.dial(ctx, n, address)
-		if err == nil {
-			return c, nil
-		}
-		errs = append(errs, err)
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	if len(errs) == 1 {
-		return nil, errs[0]
-	}
-	return nil, errors.Join(errs...)
-}
-
-func (p *Port) dial(ctx context.Context, network, address string) (*net.TCPConn, error) {
-	local := &net.TCPAddr{IP: net.IPv4zero, Port: int(p.number)}
-	if network == "tcp6" {
-		local.IP = net.IPv6unspecified
-	}
-	d := net.Dialer{LocalAddr: local, Control: share}
-	d.SetMultipathTCP(false)
-	connecting.Add(1)
-	defer connecting.Add(-1)
-	c, err := d.DialContext(ctx, network, address)
-	if err != nil {
-		switch {
-		case isTupleTaken(err):
-			err = fmt.Errorf("%w: %w", ErrTupleTaken, err)
-		case isShort(err):
-			err = fmt.Errorf("%w: %w", ErrShort, err)
-		}
-		return nil, err
-	}
-	return c.(*net.TCPConn), nil
-}
-
-// Close stops listening, resets what was accepted and not handed out, and ends
-// every [Expectation]. Connections that were handed out, or made by Connect,
-// live on.
+// Close stops listening. After it has returned, accept is not called any more. Connections live
+// on.
 func (p *Port) Close() error {
 	var errs []error
 	for _, l := range p.listeners {
 		errs = append(errs, l.Close())
 	}
 	p.accepting.Wait()
-	p.reception.close()
 	return errors.Join(errs...)
 }
 
-// Reset closes a connection with a RST (SO_LINGER of 0), so that neither side
-// is left with the 4-tuple in TIME-WAIT.
+// Reset closes a connection with a RST (SO_LINGER of 0), so that neither side is left with the
+// 4-tuple in TIME-WAIT.
 func Reset(c *net.TCPConn) {
 	c.SetLinger(0)
 	c.Close()

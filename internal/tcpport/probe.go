@@ -9,17 +9,16 @@ import (
 	"syscall"
 )
 
-// What the error of [ConnectFrom] and [SilentPort.Connect] matches if the connect
-// was refused. Only Linux lets ICMP be told from a RST: elsewhere both look like
-// ErrReset.
+// The error of [ConnectFrom] and [SilentPort.Connect] matches one of these if the connect was
+// refused. Only Linux tells ICMP from a RST: elsewhere both look like ErrReset.
 var (
 	ErrReset = errors.New("refused by a RST")
 	ErrICMP  = errors.New("ended by an ICMP error")
 )
 
-// ConnectFrom connects from an address of this host, and a port that the kernel
-// chooses, to remote. Its error is the kernel's, as with [Port.Connect]. On Linux no
-// SYN leaves after the deadline of ctx, on a busy machine either.
+// ConnectFrom connects from an address of this host, and a port that the kernel chooses, to
+// remote. Its error is the kernel's, as with [Port.Connect]. On Linux no SYN leaves after the
+// deadline of ctx, not even on a busy machine.
 func ConnectFrom(ctx context.Context, local netip.Addr, remote netip.AddrPort) (*net.TCPConn, error) {
 	return connectFrom(ctx, netip.AddrPortFrom(local, 0), remote)
 }
@@ -49,11 +48,10 @@ func connectFrom(ctx context.Context, local, remote netip.AddrPort, options ...c
 	return c.(*net.TCPConn), nil
 }
 
-// A control is what net.Dialer and net.ListenConfig call with a socket before it
-// is bound.
+// A control is called by net.Dialer and net.ListenConfig with a socket before it is bound.
 type control func(network, address string, c syscall.RawConn) error
 
-// all is several controls as one.
+// all combines several controls into one.
 func all(controls ...control) control {
 	return func(network, address string, c syscall.RawConn) error {
 		for _, f := range controls {
@@ -65,16 +63,16 @@ func all(controls ...control) control {
 	}
 }
 
-// A SilentPort does not answer a SYN, neither with a SYN+ACK nor with a RST, but
-// can connect. A client that has sent it a SYN, in vain, thereby finds out whether
-// its NAT lets in the bare SYN of an endpoint to which it sent one.
+// A SilentPort does not answer a SYN, neither with a SYN+ACK nor with a RST, but can connect. A
+// client that has sent it a SYN in vain finds out in this way whether its NAT lets in the bare SYN
+// of an endpoint to which the client has sent one.
 type SilentPort struct {
 	l    net.Listener
 	addr netip.AddrPort
 }
 
-// ListenSilent binds a port at an address of this host. The error matches
-// [errors.ErrUnsupported] on systems other than Linux.
+// ListenSilent binds a port at an address of this host. The error matches [errors.ErrUnsupported]
+// on systems other than Linux.
 func ListenSilent(addr netip.Addr) (*SilentPort, error) {
 	// The kernel answers for a port without a listener, so there must be one.
 	lc := net.ListenConfig{Control: all(share, deafen)}
@@ -89,8 +87,8 @@ func ListenSilent(addr netip.Addr) (*SilentPort, error) {
 // Number returns the port's number.
 func (s *SilentPort) Number() uint16 { return s.addr.Port() }
 
-// Connect is [ConnectFrom] with the silent port as local one. A SYN that remote
-// sends meanwhile is not heard either, so that only the answer to ours counts.
+// Connect is [ConnectFrom] with the silent port as the local one. A SYN that remote sends
+// meanwhile is ignored as well, so that only the answer to ours counts.
 func (s *SilentPort) Connect(ctx context.Context, remote netip.AddrPort) (*net.TCPConn, error) {
 	return connectFrom(ctx, s.addr, remote, share, deafen)
 }

@@ -9,10 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An errorQueue tells whether ICMP errors came for a socket. The kernel turns both
-// a RST and a port unreachable into ECONNREFUSED, but puts the latter into the
-// socket's error queue besides. Since the dialer closes the socket when it fails, a
-// duplicate is kept.
+// An errorQueue reports whether ICMP errors came for a socket. The kernel turns both a RST and a
+// port unreachable into ECONNREFUSED, but puts the latter into the socket's error queue besides.
+// Since the dialer closes the socket when it fails, the errorQueue keeps a duplicate.
 type errorQueue struct {
 	fd   int
 	open bool
@@ -38,8 +37,8 @@ func (q *errorQueue) has() bool {
 	if !q.open {
 		return false
 	}
-	// A message with the beginning of our own packet, and a struct
-	// sock_extended_err with the address of who complained.
+	// A message holds the beginning of our own packet, and a struct sock_extended_err with the
+	// address of the sender of the ICMP error.
 	packet, oob := make([]byte, 64), make([]byte, 256)
 	for {
 		_, n, _, _, err := unix.Recvmsg(q.fd, packet, oob, unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
@@ -69,8 +68,8 @@ func (q *errorQueue) close() {
 	}
 }
 
-// by has the kernel give up a connect by itself at a deadline. Its timers are punctual where
-// the program's are not, so that no SYN leaves afterwards.
+// by makes the kernel give up a connect by itself at a deadline. The kernel's timers are punctual
+// where the program's are not, so that no SYN leaves afterwards.
 func by(deadline time.Time) control {
 	return func(_, _ string, c syscall.RawConn) error {
 		ms := max(1, int(time.Until(deadline).Milliseconds())) // 0 is for ever
@@ -82,8 +81,8 @@ func by(deadline time.Time) control {
 	}
 }
 
-// deaf is a socket filter that takes every segment but a SYN without an ACK. It
-// looks at the flags, in byte 13 of the TCP header (RFC 9293, section 3.1).
+// deaf is a socket filter that takes every segment but a SYN without an ACK. It looks at the
+// flags, in byte 13 of the TCP header (RFC 9293, section 3.1).
 var deaf = []unix.SockFilter{
 	{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 13},
 	{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: 0x12}, // SYN and ACK
@@ -92,7 +91,7 @@ var deaf = []unix.SockFilter{
 	{Code: unix.BPF_RET | unix.BPF_K, K: 0},
 }
 
-// deafen makes a socket take no notice of a SYN.
+// deafen makes a socket ignore a SYN.
 func deafen(_, _ string, c syscall.RawConn) error {
 	var option error
 	err := c.Control(func(fd uintptr) {

@@ -112,7 +112,7 @@ func testSilentPort(t *testing.T, ip netip.Addr) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	p, err := Open()
+	p, err := Open(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

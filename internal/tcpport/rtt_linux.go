@@ -8,23 +8,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DistrustRTT takes BBR off a connection whose RTT the kernel has measured
-// wrong.
+// DistrustRTT takes BBR off a connection whose RTT the kernel has measured wrong.
 //
-// When two SYNs cross, Linux takes the time from our SYN+ACK to the peer's for
-// the RTT. Each was sent when the other's SYN came, so the two sides'
-// measurements add up to one RTT: one has half of it or less. Loss-based
-// congestion control is indifferent to that, but BBR builds on the lowest RTT, and
-// keeps a window that is too small until it probes again after 10 s. Between
-// sites 80 ms apart, 4 MiB took 11.5 s with BBR and 0.75 s with CUBIC or Reno.
-// (Where BBR is the default, examples/demo shows it without this function.)
-// The kernel's lowest RTT cannot be set right from outside, so the connection
-// gets CUBIC, or Reno where CUBIC is not allowed.
+// When two SYNs cross, Linux takes the time from our SYN+ACK to the peer's for the RTT. Each was
+// sent when the other's SYN came, so the two sides' measurements add up to one RTT: one has half of
+// it or less. Loss-based congestion control is indifferent to that, but BBR builds on the lowest
+// RTT, and keeps a window that is too small until it probes again after 10 s. Between sites 80 ms
+// apart, 4 MiB took 11.5 s with BBR and 0.75 s with CUBIC or Reno. (Where BBR is the default,
+// examples/demo shows it without this function.) The kernel's lowest RTT cannot be set right from
+// outside, so the connection gets CUBIC, or Reno where CUBIC is not allowed.
 //
-// BBR allows twice the window that it deems necessary, so that half the RTT does no harm, and
-// it is left alone from there up: where packets are lost it is worth far more than the others.
+// BBR allows twice the window that it deems necessary, so that half the RTT does no harm.
+// DistrustRTT leaves BBR alone from there up: where packets are lost it is worth far more than the
+// others.
 //
-// rtt is the connection's as it is otherwise known. Errors are of no consequence:
+// The parameter rtt is the connection's RTT as it is otherwise known. Errors are of no consequence:
 // the connection works either way.
 func DistrustRTT(c *net.TCPConn, rtt time.Duration) {
 	raw, err := c.SyscallConn()

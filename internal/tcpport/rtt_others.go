@@ -7,6 +7,6 @@ import (
 	"time"
 )
 
-// DistrustRTT is for Linux: the others' congestion control does not build on
-// the RTT of the first exchange.
+// DistrustRTT does nothing: only Linux's congestion control builds on the RTT of the first
+// exchange.
 func DistrustRTT(*net.TCPConn, time.Duration) {}

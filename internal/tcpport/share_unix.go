@@ -9,9 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// share lets other sockets of this user bind the same port. SO_REUSEPORT is
-// what allows it beside a listener; Linux wants SO_REUSEADDR too for a port
-// that has a connection in TIME-WAIT.
+// share lets other sockets of this user bind the same port. SO_REUSEPORT allows it beside a
+// listener; Linux wants SO_REUSEADDR too for a port that has a connection in TIME-WAIT.
 func share(_, _ string, c syscall.RawConn) error {
 	var errAddr, errPort error
 	err := c.Control(func(fd uintptr) {
@@ -26,5 +25,6 @@ func isRefused(err error) bool { return errors.Is(err, unix.ECONNREFUSED) }
 func isPortInUse(err error) bool { return errors.Is(err, unix.EADDRINUSE) }
 
 func isShort(err error) bool {
-	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) ||
+		errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
 }

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// share lets other sockets bind the same port: on Windows SO_REUSEADDR alone
-// means what SO_REUSEPORT means elsewhere.
+// share lets other sockets bind the same port: on Windows SO_REUSEADDR alone means what
+// SO_REUSEPORT means elsewhere.
 func share(_, _ string, c syscall.RawConn) error {
 	var errAddr error
 	err := c.Control(func(fd uintptr) {

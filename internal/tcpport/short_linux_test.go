@@ -10,12 +10,12 @@ import (
 )
 
 func TestNoFileDescriptors(t *testing.T) {
-	p, at := open4(t)
+	p := newTestPort(t)
 	labtest.NoFiles(t)
-	if _, err := p.Connect(testContext(t), at); !errors.Is(err, ErrShort) || !errors.Is(err, unix.EMFILE) {
+	if _, err := p.Connect(testContext(t), p.addr); !errors.Is(err, ErrShort) || !errors.Is(err, unix.EMFILE) {
 		t.Errorf("connect: got %v, want %v", err, ErrShort)
 	}
-	if p, err := Open(); !errors.Is(err, ErrShort) {
+	if p, err := Open(nil); !errors.Is(err, ErrShort) {
 		t.Errorf("open: got %v, %v, want %v", p, err, ErrShort)
 	}
 }

@@ -8,5 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The BSDs and macOS answer EADDRINUSE to a connect(2) whose 4-tuple exists.
+// isTupleTaken reports whether a connect failed because the 4-tuple is in use: the BSDs and macOS
+// answer EADDRINUSE.
 func isTupleTaken(err error) bool { return errors.Is(err, unix.EADDRINUSE) }
