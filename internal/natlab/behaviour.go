@@ -63,9 +63,19 @@ type Behaviour struct {
 	// Hairpin lets inside hosts reach each other by their external endpoints (RFC 4787, REQ-9).
 	// The filter holds for them too; what it refuses is dropped, whatever Unsolicited says.
 	Hairpin bool
+	// HairpinInside is Hairpin, but the receiver of a packet sees it come from an inside address of
+	// the router's, as masquerading on Linux has it, against RFC 4787 REQ-9 and RFC 5382 REQ-8:
+	// from an address that the sender does not know.
+	HairpinInside bool
+	// Pool4 gives the NAT four external addresses, and each new mapping one of them at random
+	// (RFC 4787, section 4.1: IP address pooling "arbitrary"). With EIM that is one for each
+	// local port, with APDM one for each connection. Nothing is kept for a later mapping.
+	Pool4 bool
 	// NoUDP drops UDP both ways, as many a company's firewall does.
 	NoUDP bool
 	// Forgets is the idle time after which an established TCP connection is over. 0 stands for
 	// what RFC 5382 asks for (REQ-5), 2 h 4 min; many NATs forget after minutes.
 	Forgets time.Duration
+	// Proxy is a transparent proxy between the hosts and the NAT.
+	Proxy Proxy
 }

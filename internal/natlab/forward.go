@@ -103,6 +103,13 @@ func (s *Site) fromInside(now time.Time, pkt []byte) {
 		s.transmit(now, pkt)
 		return
 	}
+	if answers, taken := s.proxy.take(p); taken {
+		s.emit(now, Inside, Outbound, Verdict{Fate: Answered, Reason: "by the proxy"}, pkt)
+		for _, a := range answers {
+			s.toInside(now, a)
+		}
+		return
+	}
 	before := s.observed(pkt)
 	v := s.gate(pkt).Outbound(now, pkt)
 	s.emit(now, Inside, Outbound, v, before)

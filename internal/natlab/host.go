@@ -15,8 +15,8 @@ const (
 	// sitePrefix and sitePrefix6 are how much of an address the hosts of one site have in common.
 	sitePrefix  = 24
 	sitePrefix6 = 64
-	// maxHosts is how many IPv4 addresses that leaves for them.
-	maxHosts = 254
+	// maxHosts is how many IPv4 addresses that leaves for them. The one after is the router's.
+	maxHosts = 253
 )
 
 // Host is a network namespace at a site.

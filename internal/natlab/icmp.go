@@ -46,28 +46,6 @@ func (p Packet) pseudoHeader() uint32 {
 	return acc + uint32(p.proto) + n>>16 + n&0xffff
 }
 
-// resetFor is the RST that refuses the SYN p, from whom it was for (RFC 9293, section 3.10.7.1).
-func resetFor(p Packet) []byte {
-	header := p.b[p.transport:]
-	dataOffset := int(header[12]>>4) * 4
-	length := len(header) - dataOffset // SEG.LEN, which counts SYN and FIN
-	for _, flag := range []uint8{SYN, FIN} {
-		if p.Flags()&flag != 0 {
-			length++
-		}
-	}
-	b := newPacket(protoTCP, p.Dst().Addr(), p.Src().Addr(), 20)
-	r := Packet{b: b, proto: protoTCP, transport: len(b) - 20}
-	t := b[r.transport:]
-	copy(t[0:2], p.portField(1))
-	copy(t[2:4], p.portField(0))
-	binary.BigEndian.PutUint32(t[8:], binary.BigEndian.Uint32(header[4:])+uint32(length))
-	t[12] = 5 << 4
-	t[13] = RST | ACK
-	binary.BigEndian.PutUint16(t[16:], ^uint16(sum(r.pseudoHeader(), t)))
-	return b
-}
-
 // unreachableFor is the ICMP error "port unreachable" about p, from whom p was for. It is
 // what RFC 5382 REQ-4 asks for, and Linux fails a connect with ECONNREFUSED for it.
 func unreachableFor(p Packet) []byte {

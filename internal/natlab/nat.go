@@ -14,11 +14,12 @@ const maxSessions = 65536
 // there, but count for nothing.
 const sweepInterval = time.Minute
 
-// NAT translates between inside hosts and one external address, by the rules of its
+// NAT translates between inside hosts and one external address, or several, by the rules of its
 // [Behaviour]. It reads no clock, and is not safe for concurrent use.
 type NAT struct {
 	behaviour Behaviour
-	external  netip.Addr // not valid in a firewall
+	pool      []netip.Addr // external addresses; none in a firewall
+	router    netip.Addr   // the router's inside address, for HairpinInside
 	rng       *rand.Rand
 
 	byFlow   map[flow]*mapping   // as packets from inside look for it
@@ -29,9 +30,10 @@ type NAT struct {
 	sweepAt  time.Time
 }
 
-// NewNAT makes a NAT without mappings. Its ports come from rng, where it draws any.
+// NewNAT makes a NAT without mappings. Its ports come from rng, where it draws any. With
+// [Behaviour.Pool4] it has the three addresses after external as well.
 func NewNAT(b Behaviour, external netip.Addr, rng *rand.Rand) *NAT {
-	n := &NAT{behaviour: b, external: external, rng: rng}
+	n := &NAT{behaviour: b, pool: poolFrom(external, b), rng: rng}
 	n.nextPort = minPort + uint16(rng.IntN(numPorts))
 	n.Reset()
 	return n
@@ -72,9 +74,9 @@ func (n *NAT) Outbound(now time.Time, pkt []byte) Verdict {
 	if !p.hasPorts() {
 		return n.outboundICMP(now, p)
 	}
-	hairpin := p.Dst().Addr() == n.external
-	if hairpin && !n.behaviour.Hairpin {
-		return drop("no hairpin")
+	hairpin, reason := n.hairpins(p)
+	if reason != "" {
+		return drop(reason)
 	}
 	m := n.lookup(now, tuple{p.proto, p.Src(), p.Dst()})
 	s := m.session(now, p.Dst())
@@ -96,12 +98,7 @@ func (n *NAT) Outbound(now time.Time, pkt []byte) Verdict {
 	p.setSrc(m.port.endpoint)
 	n.afterRST(m, p)
 	if hairpin {
-		v := n.Inbound(now, p.b)
-		if v.Fate != Forwarded {
-			return drop("hairpin: " + v.Reason)
-		}
-		v.Hairpin = true
-		return v
+		return n.hairpin(now, p)
 	}
 	return Verdict{Fate: Forwarded, Packet: p.b}
 }
@@ -119,6 +116,11 @@ func (n *NAT) Inbound(now time.Time, pkt []byte) Verdict {
 	if reason != "" {
 		return n.unsolicited(p, reason)
 	}
+	return n.deliver(now, m, p)
+}
+
+// deliver translates a packet that comes in through a mapping, in place.
+func (n *NAT) deliver(now time.Time, m *mapping, p Packet) Verdict {
 	s := m.session(now, p.Src())
 	if s == nil {
 		t := tuple{p.proto, m.flow.internal, p.Src()}
@@ -143,7 +145,7 @@ func (n *NAT) parse(pkt []byte) (p Packet, reason string) {
 	switch {
 	case err != nil:
 		return p, "malformed"
-	case p.ipv4() != n.external.Is4():
+	case p.ipv4() == n.firewall():
 		return p, "address family"
 	case p.fragment:
 		return p, "fragment"

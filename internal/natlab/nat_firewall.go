@@ -19,4 +19,4 @@ func newFirewall(b Behaviour) *NAT {
 }
 
 // firewall reports whether the NAT translates nothing.
-func (n *NAT) firewall() bool { return !n.external.IsValid() }
+func (n *NAT) firewall() bool { return len(n.pool) == 0 }

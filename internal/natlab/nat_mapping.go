@@ -71,8 +71,8 @@ func (n *NAT) mappings(now time.Time, p port) []*mapping {
 	return n.byPort[p]
 }
 
-func (n *NAT) addMapping(f flow, number uint16) *mapping {
-	m := &mapping{flow: f, port: n.portOf(f, number), sessions: make(map[netip.AddrPort]*session)}
+func (n *NAT) addMapping(f flow, external netip.AddrPort) *mapping {
+	m := &mapping{flow: f, port: port{f.proto, external}, sessions: make(map[netip.AddrPort]*session)}
 	n.index(m)
 	return m
 }

@@ -15,25 +15,18 @@ const (
 // allocate makes a mapping for a flow, whose first packet goes to remote. It returns nil
 // if the ports are used up.
 func (n *NAT) allocate(now time.Time, f flow, remote netip.AddrPort) *mapping {
-	number, ok := n.choosePort(now, f, remote)
+	addr := n.chooseAddr(f)
+	number, ok := n.choosePort(now, f, addr, remote)
 	if !ok {
 		return nil
 	}
-	return n.addMapping(f, number)
+	return n.addMapping(f, netip.AddrPortFrom(addr, number))
 }
 
-// portOf is the external port with a number for a flow.
-func (n *NAT) portOf(f flow, number uint16) port {
-	addr := n.external
-	if n.firewall() {
-		addr = f.internal.Addr()
-	}
-	return port{f.proto, netip.AddrPortFrom(addr, number)}
-}
-
-func (n *NAT) choosePort(now time.Time, f flow, remote netip.AddrPort) (number uint16, ok bool) {
+// choosePort chooses a port of an external address.
+func (n *NAT) choosePort(now time.Time, f flow, addr netip.Addr, remote netip.AddrPort) (number uint16, ok bool) {
 	free := func(number uint16) bool {
-		for _, m := range n.mappings(now, n.portOf(f, number)) {
+		for _, m := range n.mappings(now, port{f.proto, netip.AddrPortFrom(addr, number)}) {
 			if n.behaviour.Ports != PortOverload || m.flow.remote == remote {
 				return false
 			}

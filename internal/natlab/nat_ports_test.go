@@ -62,7 +62,7 @@ func TestPortSequential(t *testing.T) {
 			to := netip.AddrPortFrom(remote1.Addr(), 80+uint16(i))
 			got = append(got, n.open(protoTCP, inside1, to).Port())
 			if i == 0 { // in the way
-				n.nat.addSession(n.nat.addMapping(flow{proto: protoTCP}, minPort), remote1).expires = epoch.Add(1)
+				n.nat.addSession(n.nat.addMapping(flow{proto: protoTCP}, netip.AddrPortFrom(natAddr, minPort)), remote1).expires = epoch.Add(1)
 			}
 		}
 		if [4]uint16(got) != tt.want {
@@ -95,7 +95,7 @@ func TestPortsUsedUp(t *testing.T) {
 	for _, ports := range portsWords {
 		n := newNATTest(t, "apdm-apdf-"+ports)
 		for number := range 65536 {
-			m := n.nat.addMapping(flow{proto: protoTCP, internal: netip.AddrPortFrom(inside2.Addr(), uint16(number)), remote: remote1}, uint16(number))
+			m := n.nat.addMapping(flow{proto: protoTCP, internal: netip.AddrPortFrom(inside2.Addr(), uint16(number)), remote: remote1}, netip.AddrPortFrom(natAddr, uint16(number)))
 			n.nat.addSession(m, remote1).expires = epoch.Add(tcpTransitoryIdle)
 		}
 		clear(n.nat.byTuple) // there is a bound on these as well, which is not what this is about

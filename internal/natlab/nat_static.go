@@ -13,13 +13,14 @@ import (
 // It is an error if the port is taken, or the endpoint has another port.
 func (n *NAT) Forward(external uint16, to netip.AddrPort) error {
 	f := flow{proto: protoTCP, internal: to}
+	at := netip.AddrPortFrom(n.pool[0], external)
 	switch {
 	case external == 0 || to.Port() == 0:
 		return fmt.Errorf("port %d to %v: there is no port 0", external, to)
-	case n.byFlow[f] != nil || len(n.byPort[n.portOf(f, external)]) > 0:
+	case n.byFlow[f] != nil || len(n.byPort[port{f.proto, at}]) > 0:
 		return fmt.Errorf("port %d to %v: one of them is mapped already", external, to)
 	}
-	m := n.addMapping(f, external)
+	m := n.addMapping(f, at)
 	m.static = true
 	n.static = append(n.static, m)
 	return nil

@@ -56,7 +56,8 @@ type Site struct {
 	behaviour Behaviour  // as last set
 	nat       *NAT       // nil if public
 	ipv6      bool
-	firewall  *NAT // for IPv6; nil if public, or without
+	firewall  *NAT   // for IPv6; nil if public, or without
+	proxy     *proxy // nil if there is none
 
 	delay, jitter time.Duration
 	loss          float64
@@ -84,10 +85,8 @@ func newSite(l *Lab, number byte, cfg SiteConfig) *Site {
 	}
 	if s.parent == nil {
 		s.external = netip.AddrFrom4([4]byte{46, 0, number, 1})
-		l.public[s.external] = s
 	} else {
 		s.external = netip.AddrFrom4([4]byte{100, 64, number, 1})
-		s.parent.inside[s.external] = s
 	}
 	s.setNAT(cfg.NAT)
 	return s
@@ -96,7 +95,8 @@ func newSite(l *Lab, number byte, cfg SiteConfig) *Site {
 // Name is the name from the configuration.
 func (s *Site) Name() string { return s.name }
 
-// External is the outer address of the site's NAT. It is not valid for a public site.
+// External is the external address of the site's NAT, the first one if there are several. It is not
+// valid for a public site.
 func (s *Site) External() netip.Addr { return s.external }
 
 // NAT is the behaviour of the site's NAT.
@@ -126,6 +126,15 @@ func (s *Site) setNAT(b Behaviour) {
 	if b.Mapping != Public {
 		seed := s.lab.rng.Uint64()
 		s.nat = NewNAT(b, s.external, rand.New(rand.NewPCG(seed, 0)))
+		s.nat.router = netip.AddrFrom4([4]byte{10, s.number, 0, maxHosts + 1})
+		for _, addr := range s.nat.pool {
+			if s.parent == nil {
+				s.lab.public[addr] = s
+			} else {
+				s.parent.inside[addr] = s
+			}
+		}
+		s.proxy = newProxy(b.Proxy)
 		if s.ipv6 {
 			s.firewall = newFirewall(b)
 		}

@@ -16,12 +16,13 @@ var (
 		PortPreserve: "preserve", PortOverload: "overload",
 		PortSequential: "sequential", PortSequential2: "sequential2", PortRandom: "random",
 	}
-	extraWords = []string{"rstkills", "nosyn", "hairpin", "noudp"}
+	extraWords = []string{"rstkills", "nosyn", "hairpin", "hairpininside", "pool4", "noudp"}
+	proxyWords = []string{NoProxy: "", ProxySilent: "proxysilent", ProxyClose: "proxyclose", ProxyNoise: "proxynoise"}
 )
 
 // extras points at the switches that extraWords name, in that order.
 func (b *Behaviour) extras() []*bool {
-	return []*bool{&b.RSTKills, &b.NoSYN, &b.Hairpin, &b.NoUDP}
+	return []*bool{&b.RSTKills, &b.NoSYN, &b.Hairpin, &b.HairpinInside, &b.Pool4, &b.NoUDP}
 }
 
 // ParseBehaviour reads a behaviour in words: "public", or
@@ -32,7 +33,8 @@ func (b *Behaviour) extras() []*bool {
 //	FILTERING    eif, adf, apdf
 //	UNSOLICITED  drop (the default), rst, icmp
 //	PORTS        preserve (the default), overload, sequential, sequential2, random
-//	EXTRA        rstkills, nosyn, hairpin, noudp
+//	EXTRA        rstkills, nosyn, hairpin, hairpininside, pool4, noudp,
+//	             proxysilent, proxyclose, proxynoise
 //
 // as in "eim-apdf-rst" or "apdm-apdf-random-noudp". What the words mean is said at the
 // fields of [Behaviour].
@@ -77,14 +79,29 @@ func (b *Behaviour) parse(s string) error {
 		}
 	}
 	for _, w := range rest {
-		i := slices.Index(extraWords, w)
-		if i < 0 {
-			return fmt.Errorf("%q is no known word, or not in its place: want [%s][-%s][-%s...]", w,
-				strings.Join(unsolicitedWords, "|"), strings.Join(portsWords, "|"), strings.Join(extraWords, "|"))
+		if err := b.parseExtra(w); err != nil {
+			return err
 		}
-		*b.extras()[i] = true
 	}
 	return b.check()
+}
+
+func (b *Behaviour) parseExtra(w string) error {
+	if i := slices.Index(extraWords, w); i >= 0 {
+		*b.extras()[i] = true
+		return nil
+	}
+	i := slices.Index(proxyWords[ProxySilent:], w)
+	switch {
+	case i < 0:
+		extras := slices.Concat(extraWords, proxyWords[ProxySilent:])
+		return fmt.Errorf("%q is no known word, or not in its place: want [%s][-%s][-%s...]", w,
+			strings.Join(unsolicitedWords, "|"), strings.Join(portsWords, "|"), strings.Join(extras, "|"))
+	case b.Proxy != NoProxy:
+		return fmt.Errorf("%q is a second proxy", w)
+	}
+	b.Proxy = ProxySilent + Proxy(i)
+	return nil
 }
 
 // check tells of what no site can be.
@@ -92,10 +109,12 @@ func (b Behaviour) check() error {
 	switch {
 	case b.Mapping == Public && b != Behaviour{}:
 		return errors.New("a public site has no NAT to behave")
+	case b.HairpinInside && b.Pool4:
+		return errors.New("hairpininside needs a single external address")
 	case b.Ports == PortOverload && b.Mapping != APDM:
 		return errors.New("overload needs the mapping apdm")
 	case int(b.Mapping) >= len(mappingWords) || int(b.Filtering) >= len(filteringWords) ||
-		int(b.Unsolicited) >= len(unsolicitedWords) || int(b.Ports) >= len(portsWords):
+		int(b.Unsolicited) >= len(unsolicitedWords) || int(b.Ports) >= len(portsWords) || int(b.Proxy) >= len(proxyWords):
 		return errors.New("a value is out of range")
 	}
 	return nil
@@ -120,6 +139,9 @@ func (b Behaviour) String() string {
 		if *on {
 			words = append(words, extraWords[i])
 		}
+	}
+	if b.Proxy != NoProxy {
+		words = append(words, proxyWords[b.Proxy])
 	}
 	return strings.Join(words, "-")
 }

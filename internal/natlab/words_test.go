@@ -22,6 +22,8 @@ func TestParseBehaviour(t *testing.T) {
 		{"eim-adf-drop-sequential-noudp-rstkills", Behaviour{Mapping: EIM, Filtering: ADF, Ports: PortSequential, RSTKills: true, NoUDP: true}, "eim-adf-sequential-rstkills-noudp"},
 		{"adm-adf-sequential2", Behaviour{Mapping: ADM, Filtering: ADF, Ports: PortSequential2}, "adm-adf-sequential2"},
 		{"eim-eif-nosyn-hairpin", Behaviour{Mapping: EIM, NoSYN: true, Hairpin: true}, "eim-eif-nosyn-hairpin"},
+		{"eim-eif-hairpininside", Behaviour{Mapping: EIM, HairpinInside: true}, "eim-eif-hairpininside"},
+		{"eim-eif-proxyclose-pool4", Behaviour{Mapping: EIM, Pool4: true, Proxy: ProxyClose}, "eim-eif-pool4-proxyclose"},
 	} {
 		got, err := ParseBehaviour(tt.in)
 		if err != nil || got != tt.want {
@@ -35,17 +37,20 @@ func TestParseBehaviour(t *testing.T) {
 
 func TestParseBehaviourErrors(t *testing.T) {
 	for in, want := range map[string][]string{
-		"":                    {`""`, "eim", "adm", "apdm", "public"},
-		"cone":                {`"cone"`, "eim", "adm", "apdm"},
-		"eim":                 {"filtering", "eif", "adf", "apdf"},
-		"eim-pdf":             {`"pdf"`, "eif", "adf", "apdf"},
-		"eim-eif-rts":         {`"rts"`, "drop", "rst", "icmp", "overload", "nosyn"},
-		"eim-eif-random-rst":  {`"rst"`, "place"},
-		"public-rst":          {`"public"`},
-		"EIM-EIF":             {`"EIM"`, "eim"},
-		"eim-apdf-overload":   {"overload", "apdm"},
-		"apdm-apdf-rst-rst":   {`"rst"`},
-		"apdm-apdf-hairpin- ": {`" "`, "hairpin"},
+		"":                               {`""`, "eim", "adm", "apdm", "public"},
+		"cone":                           {`"cone"`, "eim", "adm", "apdm"},
+		"eim":                            {"filtering", "eif", "adf", "apdf"},
+		"eim-pdf":                        {`"pdf"`, "eif", "adf", "apdf"},
+		"eim-eif-rts":                    {`"rts"`, "drop", "rst", "icmp", "overload", "nosyn"},
+		"eim-eif-random-rst":             {`"rst"`, "place"},
+		"public-rst":                     {`"public"`},
+		"EIM-EIF":                        {`"EIM"`, "eim"},
+		"eim-apdf-overload":              {"overload", "apdm"},
+		"apdm-apdf-rst-rst":              {`"rst"`},
+		"apdm-apdf-hairpin- ":            {`" "`, "hairpin", "proxynoise"},
+		"eim-eif-pool4-hairpininside":    {"hairpininside", "address"},
+		"eim-eif-proxysilent-proxyclose": {`"proxyclose"`, "second"},
+		"eim-eif-":                       {`""`, "place"},
 	} {
 		_, err := ParseBehaviour(in)
 		if err == nil {
@@ -65,16 +70,18 @@ func TestBehaviourRoundTrip(t *testing.T) {
 		for f := EIF; f <= APDF; f++ {
 			for u := UnsolicitedDrop; u <= UnsolicitedICMP; u++ {
 				for p := PortPreserve; p <= PortRandom; p++ {
-					for extras := range 16 {
-						b := Behaviour{Mapping: m, Filtering: f, Unsolicited: u, Ports: p}
-						for i, on := range b.extras() {
-							*on = extras&(1<<i) != 0
-						}
-						if b.check() != nil {
-							continue
-						}
-						if got, err := ParseBehaviour(b.String()); err != nil || got != b {
-							t.Errorf("%s: got %+v, %v; want %+v", b, got, err, b)
+					for extras := range 1 << len(extraWords) {
+						for x := NoProxy; x <= ProxyNoise; x++ {
+							b := Behaviour{Mapping: m, Filtering: f, Unsolicited: u, Ports: p, Proxy: x}
+							for i, on := range b.extras() {
+								*on = extras&(1<<i) != 0
+							}
+							if b.check() != nil {
+								continue
+							}
+							if got, err := ParseBehaviour(b.String()); err != nil || got != b {
+								t.Errorf("%s: got %+v, %v; want %+v", b, got, err, b)
+							}
 						}
 					}
 				}
