@@ -108,6 +108,7 @@ func instigateRole(c *labtest.Child) error {
 // TestConnectBackGoesNowhereElse asks a server to connect to somebody else, and reads on the wire
 // whom it connects to.
 func TestConnectBackGoesNowhereElse(t *testing.T) {
+	t.Parallel()
 	l := newDiscoverLab(t, "public")
 	_, victim := l.add(t, "victim", "public")
 	var mu sync.Mutex

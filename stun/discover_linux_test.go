@@ -156,6 +156,7 @@ func (l *discoverLab) discover(t *testing.T, servers ...string) discovered {
 }
 
 func TestDiscover(t *testing.T) {
+	t.Parallel()
 	for nat, want := range map[string]stun.Behaviour{
 		"public":                           {Mapping: stun.EIM, Filtering: stun.EIF, Ports: stun.Preserved, BareSYN: stun.Yes, Hairpin: stun.Yes, Persistent: stun.Yes},
 		"eim-eif":                          {Mapping: stun.EIM, Filtering: stun.EIF, Ports: stun.Preserved, BareSYN: stun.Yes, Hairpin: stun.No, Persistent: stun.Yes},
@@ -202,6 +203,7 @@ func TestDiscover(t *testing.T) {
 
 // TestDiscoverFirewall asks over IPv6, where there is a firewall without a NAT.
 func TestDiscoverFirewall(t *testing.T) {
+	t.Parallel()
 	for firewall, want := range map[string]stun.Behaviour{
 		"6 eim-apdf-rst":   {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.RST, BareSYN: stun.Yes, Hairpin: stun.Yes, Persistent: stun.Yes},
 		"6 eim-apdf-icmp":  {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.ICMP, BareSYN: stun.Yes, Hairpin: stun.Yes, Persistent: stun.Yes},

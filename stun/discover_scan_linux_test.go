@@ -14,6 +14,7 @@ import (
 // TestDiscoverDoesNotScan: a server tells the truth at first, and then names somebody else's
 // address. Nobody connects there.
 func TestDiscoverDoesNotScan(t *testing.T) {
+	t.Parallel()
 	victim, err := net.Listen("tcp4", "127.0.0.2:0")
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 // TestDiscoverSYNs counts the SYNs that servers have a host send to others than themselves, by what
 // they claim.
 func TestDiscoverSYNs(t *testing.T) {
+	t.Parallel()
 	const victim = "46.0.3.1"                        // answers with a RST
 	const silent, silent2 = "46.0.77.1", "46.0.77.2" // nobody is there
 	other := func(addr string) faultyServer {

@@ -129,6 +129,7 @@ func (s faultyServer) serve(nc net.Conn) {
 
 // TestDiscoverFaultyServers asks servers that know little, or lie.
 func TestDiscoverFaultyServers(t *testing.T) {
+	t.Parallel()
 	const (
 		nat  = "apdm-apdf-rst-sequential"
 		apdm = "{Mapping:APDM Filtering:unknown Ports:sequential Step:1 Unsolicited:unknown BareSYN:unknown Hairpin:unknown Persistent:yes}"
@@ -196,6 +197,7 @@ func TestDiscoverFaultyServers(t *testing.T) {
 
 // TestDiscoverNobody asks where nothing answers at all, and gives up in time.
 func TestDiscoverNobody(t *testing.T) {
+	t.Parallel()
 	l, server := newHome(t, "eim-apdf")
 	nobody := netip.AddrPortFrom(server.Addr(), 3478).String() // has no listener: refused
 	server.Site().SetDown(true)                                // and now is silent

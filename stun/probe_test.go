@@ -63,6 +63,7 @@ func answerPlain(nc net.Conn, mapped netip.AddrPort) {
 // TestProbesDoNotScan asks a server that tells the truth once, and then names somebody else's port:
 // the host does not connect there.
 func TestProbesDoNotScan(t *testing.T) {
+	t.Parallel()
 	victim, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -99,6 +100,7 @@ func TestProbesDoNotScan(t *testing.T) {
 
 // TestDiscoverOnLoopback asks a server that tells the truth.
 func TestDiscoverOnLoopback(t *testing.T) {
+	t.Parallel()
 	r, err := stun.Discover(t.Context(), []string{servePlain(t, func(_ int, remote netip.AddrPort) netip.AddrPort { return remote })})
 	if err != nil {
 		t.Fatal(err)
@@ -138,6 +140,7 @@ func TestCredible(t *testing.T) {
 // TestDiscoverCutOff ends the context as soon as the first probe asks: what is known by then is
 // reported, as incomplete.
 func TestDiscoverCutOff(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	r, err := stun.Discover(ctx, []string{servePlain(t, func(n int, remote netip.AddrPort) netip.AddrPort {

@@ -1,6 +1,7 @@
 package stun_test
 
 import (
+	"flag"
 	"net"
 	"net/netip"
 	"testing"
@@ -12,7 +13,16 @@ import (
 // roles are what a child process in the lab can be.
 var roles = make(map[string]labtest.Role)
 
-func TestMain(m *testing.M) { labtest.Main(m, roles) }
+// atOnce is how many parallel tests run at a time, unless -parallel says otherwise. They wait for
+// packets and for silence, and use less than a tenth of a core.
+const atOnce = "16"
+
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		panic(err)
+	}
+	labtest.Main(m, roles)
+}
 
 // serve runs a server on loopback until the test ends, and returns its address.
 func serve(tb testing.TB, cfg *stun.ServerConfig) netip.AddrPort {
