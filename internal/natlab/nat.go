@@ -81,7 +81,7 @@ func (n *NAT) Outbound(now time.Time, pkt []byte) Verdict {
 	m := n.lookup(now, tuple{p.proto, p.Src(), p.Dst()})
 	s := m.session(now, p.Dst())
 	if s == nil {
-		if p.TCP() && p.Flags()&SYN == 0 {
+		if p.TCP() && p.Flags()&SYN == 0 || n.toRouter(p) {
 			return drop("no session")
 		}
 		if !n.reserveSession(now) {

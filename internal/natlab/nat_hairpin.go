@@ -7,15 +7,21 @@ import (
 
 // hairpins reports whether a packet from inside goes back inside, and why it must not.
 func (n *NAT) hairpins(p Packet) (back bool, reason string) {
-	switch addr := p.Dst().Addr(); {
-	case n.behaviour.HairpinInside && addr == n.router:
+	switch {
+	case n.toRouter(p):
 		return true, ""
-	case !n.external(addr):
+	case !n.external(p.Dst().Addr()):
 		return false, ""
 	case n.behaviour.Hairpin || n.behaviour.HairpinInside:
 		return true, ""
 	}
 	return true, "no hairpin"
+}
+
+// toRouter reports whether a packet goes to the inside address that a host has seen in place of
+// another one's external address. It is an answer, as nobody is there to begin with.
+func (n *NAT) toRouter(p Packet) bool {
+	return n.behaviour.HairpinInside && p.Dst().Addr() == n.router
 }
 
 // hairpin sends a packet back inside. Its source is the sender's external endpoint.
@@ -32,7 +38,7 @@ func (n *NAT) loop(now time.Time, p Packet) Verdict {
 	switch {
 	case !n.behaviour.HairpinInside:
 		return n.Inbound(now, p.b)
-	case p.Dst().Addr() == n.router: // an answer to a packet of the kind below
+	case n.toRouter(p): // an answer to a packet of the kind below
 		p.setDst(netip.AddrPortFrom(n.pool[0], p.Dst().Port()))
 		return n.Inbound(now, p.b)
 	}

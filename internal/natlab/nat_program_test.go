@@ -24,6 +24,7 @@ func FuzzNATProgram(f *testing.F) {
 var programWords = []string{
 	"eim-eif", "eim-adf-rst", "eim-apdf-icmp-hairpin", "adm-adf-hairpin", "apdm-apdf-sequential", "apdm-apdf-random-rstkills",
 	"apdm-apdf-overload-rstkills", "apdm-apdf-icmp-overload", "eim-eif-rst-hairpin-rstkills", "eim-apdf-nosyn", "apdm-adf-sequential2", "firewall",
+	"eim-eif-rst-hairpininside", "apdm-adf-random-hairpininside", "apdm-adf-pool4-rstkills", "eim-apdf-sequential-hairpin-pool4",
 }
 
 func runNATProgram(t *testing.T, program []byte) {
@@ -45,7 +46,7 @@ func runNATProgram(t *testing.T, program []byte) {
 		outside = remotes
 	} else {
 		n = newNATTest(t, words)
-		outside, remotes = remotes, append(remotes, netip.AddrPortFrom(natAddr, 4001), netip.AddrPortFrom(natAddr, 4002))
+		outside, remotes = remotes, append(remotes, netip.AddrPortFrom(natAddr, 4001), netip.AddrPortFrom(natAddr, 4002), netip.AddrPortFrom(n.nat.router, 4001))
 	}
 	var externals []netip.AddrPort // as they were seen
 	last := tcpPacket(insides[0], remotes[0], SYN, "")
@@ -58,7 +59,7 @@ func runNATProgram(t *testing.T, program []byte) {
 		if len(externals) > 0 {
 			external = externals[int(how>>4)%len(externals)]
 		}
-		if words != "firewall" {
+		if words != "firewall" && !n.nat.external(external.Addr()) {
 			external = netip.AddrPortFrom(natAddr, external.Port())
 		}
 		switch step % 8 {

@@ -31,7 +31,9 @@ func newNATTest(t *testing.T, words string) *natTest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &natTest{t, NewNAT(b, natAddr, rand.New(rand.NewPCG(1, 2))), epoch}
+	n := NewNAT(b, natAddr, rand.New(rand.NewPCG(1, 2)))
+	n.router = netip.MustParseAddr("10.1.0.254")
+	return &natTest{t, n, epoch}
 }
 
 func newFirewallTest(t *testing.T, words string) *natTest {
@@ -258,7 +260,7 @@ func FuzzNAT(f *testing.F) {
 	f.Add(tcpPacket(inside6, remote6, SYN, ""))
 	f.Add(unreachableFor(mustParse(tcpPacket(inside6, remote6, SYN, ""))))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, words := range []string{"eim-eif-rst-hairpin", "apdm-apdf-icmp-overload-rstkills", "firewall"} {
+		for _, words := range []string{"eim-eif-rst-hairpin", "eim-adf-hairpininside", "apdm-apdf-icmp-overload-rstkills", "apdm-eif-pool4", "firewall"} {
 			var n *natTest
 			if words == "firewall" {
 				n = newFirewallTest(t, "eim-eif-rst-rstkills")
