@@ -16,8 +16,8 @@ import (
 // dcutrAttempts is how often DCUtR tries (holepunch, maxRetries).
 const dcutrAttempts = 3
 
-// dcutr is go-libp2p's own hole punching. It begins at the listener, which alone knows
-// when it is over.
+// dcutr is go-libp2p's own hole punching. It begins at the listener, which alone knows when it is
+// over.
 type dcutr struct {
 	ended chan string
 	tries atomic.Int32 // that failed
@@ -56,8 +56,8 @@ func lastLine(text string) string {
 
 func (d *dcutr) over() <-chan string { return d.ended }
 
-// ready waits for the protocol's handler, which is not there before the host knows a public
-// address of its own.
+// ready waits for the protocol's handler, which is not there before the host knows a public address
+// of its own.
 func (d *dcutr) ready(ctx context.Context, h host.Host) error {
 	return poll(ctx, "DCUtR: know a public address", func() bool {
 		return slices.Contains(h.Mux().Protocols(), holepunch.Protocol)

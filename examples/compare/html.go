@@ -14,8 +14,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
 )
 
-// A pageFile is where the page goes. It is made beside the file of that name before the first run, so that
-// what is wrong with the name is not found out after the last.
+// A pageFile is where the page goes. It is made beside the file of that name before the first run,
+// so that what is wrong with the name is not found out after the last.
 type pageFile struct {
 	*os.File
 	name string

@@ -1,12 +1,12 @@
-// Compare lets simopen and DCUtR, go-libp2p's own hole punching, make the same relayed
-// connections direct, in one run: every pair of ten kinds of NAT, and rough networks.
+// Compare lets simopen and DCUtR, go-libp2p's own hole punching, make the same relayed connections
+// direct, in one run: every pair of ten kinds of NAT, and rough networks.
 //
 //	go run ./examples/compare -quick
 //	go run ./examples/compare
 //	go run ./examples/compare -only clean,loss5 -runs 20 -json
 //
-// Each of the two runs in turn, A B A B, over TCP alone; where UDP gets through, DCUtR over
-// QUIC is a third. Each run has new processes, in a lab of its own:
+// Each of the two runs in turn, A B A B, over TCP alone; where UDP gets through, DCUtR over QUIC is
+// a third. Each run has new processes, in a lab of its own:
 //
 //	dialler            relay, STUN, three more hosts           listener
 //	   | connect, learn all it can ->|<-- connect, learn, reserve |
@@ -14,19 +14,18 @@
 //	   |<============= direct connection ===== the clock stops ===|
 //
 // The clock is the dialler's, from libp2p's notification of the one connection to that of the
-// other. Before it starts both implementations know all that there is to know without the peer.
-// For DCUtR those are the addresses at which the relay and three others see the host's
-// listener, whose port it dials from; for simopen the address of its port, and how its NAT
-// behaves, from a STUN server with two addresses. The hosts are the same in all else: stock go-libp2p,
-// behind a NAT with a place at the relay (AutoRelay), as such hosts are in the field. The
-// relay has no limits.
+// other. Before it starts both implementations know all that there is to know without the peer. For
+// DCUtR those are the addresses at which the relay and three others see the host's listener, whose
+// port it dials from; for simopen the address of its port, and how its NAT behaves, from a STUN
+// server with two addresses. The hosts are the same in all else: stock go-libp2p, behind a NAT with
+// a place at the relay (AutoRelay), as such hosts are in the field. The relay has no limits.
 //
-// DCUtR has its three attempts. A run that does not become direct lasts until it is given up,
-// and counts as one that takes for ever in the median and the 90th percentile.
+// DCUtR has its three attempts. A run that does not become direct lasts until it is given up, and
+// counts as one that takes for ever in the median and the 90th percentile.
 //
 // With -html FILE there is a page of it as well, with a ladder diagram of each first punch. With
-// -json each line is a run, and the last one the summary. The exit status is 0 whatever
-// became direct. The lab needs Linux, and root or the right to make user namespaces.
+// -json each line is a run, and the last one the summary. The exit status is 0 whatever became
+// direct. The lab needs Linux, and root or the right to make user namespaces.
 package main
 
 import (
@@ -84,7 +83,7 @@ func compare(ctx context.Context, o *options) error {
 	}
 	total := 0
 	for _, s := range steps {
-		total += len(s.bouts)
+		total += len(s.measurements)
 	}
 	v := newView(out, progress, total, o.estimate(steps))
 	v.begin()

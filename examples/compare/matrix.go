@@ -19,8 +19,8 @@ var kinds = []string{
 	"eim-apdf-nosyn",
 }
 
-// quickPairs have each kind once on each side, and pairs of every sort: that work, that need a
-// port foretold, that work from one side, and that cannot.
+// quickPairs have each kind once on each side, and pairs of every sort: that work, that need a port
+// foretold, that work from one side, and that cannot.
 var quickPairs = []result.Pair{
 	{A: "apdm-apdf-random", B: "apdm-apdf-random"}, // the slow ones first
 	{A: "apdm-apdf-sequential", B: "eim-apdf"},
@@ -62,10 +62,9 @@ func mustParse(words string) natlab.Behaviour {
 	return b
 }
 
-// punchable tells whether two NATs can be got through at all, short of guessing ports. It is
-// the comparison's own rule, no implementation's: each side's external port can be told
-// beforehand; or one side's can, and its filter lets the other in from any port. And one SYN
-// must be let in.
+// punchable tells whether two NATs can be got through at all, short of guessing ports. It is the
+// comparison's own rule, no implementation's: each side's external port can be told beforehand; or
+// one side's can, and its filter lets the other in from any port. And one SYN must be let in.
 func punchable(dialler, listener string) bool {
 	a, b := mustParse(dialler), mustParse(listener)
 	known := func(n natlab.Behaviour) bool {

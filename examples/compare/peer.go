@@ -19,8 +19,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/examples/internal/actor"
 )
 
-// A puncher is what makes a relayed connection direct: simopen, or DCUtR. Everything else
-// of the two peers is the same.
+// A puncher is what makes a relayed connection direct: simopen, or DCUtR. Everything else of the
+// two peers is the same.
 type puncher interface {
 	// option plugs it into the host.
 	option() libp2p.Option
@@ -28,8 +28,8 @@ type puncher interface {
 	ready(context.Context, host.Host) error
 	// over is closed when the listener gave up, and reason tells why.
 	over() <-chan string
-	// connect waits until the dialler gave up. It may return before, without an error,
-	// when there is a direct connection, or when only the listener can tell.
+	// connect waits until the dialler gave up. It may return before, without an error, when there
+	// is a direct connection, or when only the listener can tell.
 	connect(context.Context, host.Host, peer.ID) error
 }
 
@@ -93,8 +93,8 @@ func (n *node) options() []libp2p.Option {
 	if n.role.Public {
 		return append(opts, libp2p.ForceReachabilityPublic())
 	}
-	// As behind a NAT in the field: the host reserves a place at the relay and names
-	// that to others, not its NAT's address. Otherwise DCUtR would first try that in vain.
+	// As behind a NAT in the field: the host reserves a place at the relay and names that to
+	// others, not its NAT's address. Otherwise DCUtR would first try that in vain.
 	return append(opts, libp2p.ForceReachabilityPrivate(), libp2p.EnableAutoRelayWithStaticRelays([]peer.AddrInfo{n.role.World.Relay}))
 }
 

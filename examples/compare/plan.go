@@ -13,31 +13,31 @@ import (
 const (
 	matrixRuns = 3
 
-	// atOnce is how many bouts of the matrix run side by side. Those in which nothing
+	// atOnce bounds how many measurements of the matrix run concurrently. Those in which nothing
 	// comes up do little but wait.
 	atOnce = 16
 
-	// quickTime is when a -quick run begins no further bout, so that it ends within the
-	// minute on a slow machine, too.
+	// quickTime is when a -quick run begins no further measurement, so that it ends within a minute
+	// even on a slow machine.
 	quickTime = 48 * time.Second
 
-	// ahead is how many bouts are made ready side by side, before each of them has the
-	// machine to itself. That is 36 processes of some 40 MB each.
+	// ahead is how many measurements are prepared concurrently, before each of them has the machine
+	// to itself. That is 36 processes of some 40 MB each.
 	ahead = 12
 )
 
-// A step is some bouts of a plan.
+// A step is some measurements of a plan.
 type step struct {
-	bouts []*bout
-	// alone: each has the machine to itself. Else they run side by side, and the next step
-	// begins when all that is left is to wait.
+	measurements []*measurement
+	// alone gives each the machine to itself. Otherwise they run concurrently, and the next step
+	// begins when these only wait.
 	alone bool
 }
 
-// plan makes the steps that were asked for. With -quick those bouts overlap with the others that
-// do little but wait for DCUtR's next attempt.
+// plan returns the requested steps. With -quick, measurements that mostly wait for DCUtR's next
+// attempt overlap with the others.
 func (o *options) plan() []step {
-	var slow, timed, matrix []*bout
+	var slow, timed, matrix []*measurement
 	for _, s := range rough {
 		if !o.wants(s.name) {
 			continue
@@ -47,30 +47,30 @@ func (o *options) plan() []step {
 			quick = max(quick, 1) // it was asked for by its name
 		}
 		for run := range o.count(s.runs, quick) {
-			for _, b := range o.bouts(&s, run+1) {
-				if o.quick && b.estimate() > direct {
-					slow = append(slow, b)
+			for _, m := range o.measurements(&s, run+1) {
+				if o.quick && m.estimate() > direct {
+					slow = append(slow, m)
 				} else {
-					timed = append(timed, b)
+					timed = append(timed, m)
 				}
 			}
 		}
 	}
 	for run := range o.count(matrixRuns, 1) {
 		for _, p := range o.pairs() {
-			matrix = append(matrix, o.bouts(cell(p), run+1)...)
+			matrix = append(matrix, o.measurements(cell(p), run+1)...)
 		}
 	}
-	steps := []step{{bouts: timed, alone: true}, {bouts: matrix}}
+	steps := []step{{measurements: timed, alone: true}, {measurements: matrix}}
 	if o.quick {
 		// In rounds, so that each scenario has some if the time is not enough for all.
-		slices.SortStableFunc(timed, func(a, b *bout) int { return a.run - b.run })
-		steps = []step{{bouts: append(slow, matrix...)}, {bouts: timed, alone: true}}
+		slices.SortStableFunc(timed, func(a, m *measurement) int { return a.run - m.run })
+		steps = []step{{measurements: append(slow, matrix...)}, {measurements: timed, alone: true}}
 	}
-	return slices.DeleteFunc(steps, func(s step) bool { return len(s.bouts) == 0 })
+	return slices.DeleteFunc(steps, func(s step) bool { return len(s.measurements) == 0 })
 }
 
-// count is how often something is run.
+// count returns how often something is run.
 func (o *options) count(full, quick int) int {
 	switch {
 	case o.quick && quick == 0:
@@ -95,30 +95,30 @@ func (o *options) pairs() []result.Pair {
 
 func (o *options) wants(name string) bool { return len(o.only) == 0 || slices.Contains(o.only, name) }
 
-// bouts are one run of each implementation.
-func (o *options) bouts(s *scenario, run int) (bs []*bout) {
+// measurements returns one run of each implementation.
+func (o *options) measurements(s *scenario, run int) (ms []*measurement) {
 	for _, impl := range s.impls {
 		if o.quick && impl == result.DCUtRQUIC && s.name != result.Clean {
 			continue // the summary can do without
 		}
-		bs = append(bs, &bout{scenario: s, impl: impl, run: run, seed: o.seed + uint64(run), record: o.html != "" && run == 1})
+		ms = append(ms, &measurement{scenario: s, impl: impl, run: run, seed: o.seed + uint64(run), record: o.html != "" && run == 1})
 	}
-	return bs
+	return ms
 }
 
-// What bouts take, about, to tell beforehand how long all will.
+// Rough durations, to estimate how long all will take.
 const (
 	direct  = 1200 * time.Millisecond // until the relayed connection, the direct one, and the lab's end
 	failing = 17 * time.Second        // DCUtR where nothing comes up: three attempts of 5 s
 	warmUp  = 5 * time.Second         // for as many as are made ready at once
-	load    = 450 * time.Millisecond  // on two cores, for all of a bout
+	load    = 450 * time.Millisecond  // on two cores, for all of a measurement
 )
 
-// estimate is how long a bout takes once it is ready.
-func (b *bout) estimate() time.Duration {
-	s := b.scenario
+// estimate returns how long a prepared measurement takes.
+func (m *measurement) estimate() time.Duration {
+	s := m.scenario
 	switch {
-	case b.impl != result.DCUtR:
+	case m.impl != result.DCUtR:
 		return direct
 	case s.dcutr > 0:
 		return s.dcutr
@@ -133,8 +133,8 @@ func unpredictable(n natlab.Behaviour) bool {
 }
 
 func (s step) estimate() (sum time.Duration) {
-	for _, b := range s.bouts {
-		switch e := b.estimate(); {
+	for _, m := range s.measurements {
+		switch e := m.estimate(); {
 		case s.alone:
 			sum += e
 		case e > direct:
@@ -144,12 +144,12 @@ func (s step) estimate() (sum time.Duration) {
 		}
 	}
 	if s.alone {
-		sum += warmUp * time.Duration((len(s.bouts)+ahead-1)/ahead)
+		sum += warmUp * time.Duration((len(s.measurements)+ahead-1)/ahead)
 	}
 	return sum
 }
 
-// estimate is how long a plan takes.
+// estimate returns how long a plan takes.
 func (o *options) estimate(steps []step) (sum time.Duration) {
 	for _, s := range steps {
 		sum += s.estimate()
@@ -160,7 +160,7 @@ func (o *options) estimate(steps []step) (sum time.Duration) {
 	return sum
 }
 
-// scenarioNames are what -only takes.
+// scenarioNames returns the values of -only.
 func scenarioNames() []string {
 	names := []string{result.Matrix}
 	for _, s := range rough {

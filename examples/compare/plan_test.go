@@ -8,20 +8,20 @@ import (
 	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
 )
 
-// bouts are all of a plan's.
-func bouts(steps []step) (all []*bout) {
+// allMeasurements returns all measurements of a plan.
+func allMeasurements(steps []step) (all []*measurement) {
 	for _, s := range steps {
-		all = append(all, s.bouts...)
+		all = append(all, s.measurements...)
 	}
 	return all
 }
 
 func TestFullPlan(t *testing.T) {
 	var o options
-	all := bouts(o.plan())
+	all := allMeasurements(o.plan())
 	count := func(scenario string, impl result.Impl) (n int) {
-		for _, b := range all {
-			if b.scenario.name == scenario && b.impl == impl {
+		for _, m := range all {
+			if m.scenario.name == scenario && m.impl == impl {
 				n++
 			}
 		}
@@ -29,11 +29,11 @@ func TestFullPlan(t *testing.T) {
 	}
 	for _, impl := range overTCP {
 		if n := count(result.Matrix, impl); n != 100*matrixRuns {
-			t.Errorf("%d bouts of %s in the matrix, want %d", n, impl, 100*matrixRuns)
+			t.Errorf("%d measurements of %s in the matrix, want %d", n, impl, 100*matrixRuns)
 		}
 		for _, s := range rough {
 			if n := count(s.name, impl); n != s.runs || n == 0 {
-				t.Errorf("%d bouts of %s in %s, want %d", n, impl, s.name, s.runs)
+				t.Errorf("%d measurements of %s in %s, want %d", n, impl, s.name, s.runs)
 			}
 		}
 	}
@@ -41,8 +41,8 @@ func TestFullPlan(t *testing.T) {
 		t.Error("clean without QUIC")
 	}
 	var order []result.Impl
-	for _, b := range all[:6] {
-		order = append(order, b.impl)
+	for _, m := range all[:6] {
+		order = append(order, m.impl)
 	}
 	if want := append(slices.Clone(andQUIC), andQUIC...); !slices.Equal(order, want) {
 		t.Errorf("begins with %s, want %s", order, want)
@@ -53,11 +53,11 @@ func TestFullPlan(t *testing.T) {
 func TestQuickPlan(t *testing.T) {
 	o := options{quick: true}
 	seen := make(map[[2]string]int)
-	for _, b := range bouts(o.plan()) {
-		seen[[2]string{b.scenario.name, string(b.impl)}]++
-		if b.scenario.name == result.Matrix && b.impl == result.Simopen {
-			seen[[2]string{"dialler", b.scenario.a.String()}]++
-			seen[[2]string{"listener", b.scenario.b.String()}]++
+	for _, m := range allMeasurements(o.plan()) {
+		seen[[2]string{m.scenario.name, string(m.impl)}]++
+		if m.scenario.name == result.Matrix && m.impl == result.Simopen {
+			seen[[2]string{"dialler", m.scenario.a.String()}]++
+			seen[[2]string{"listener", m.scenario.b.String()}]++
 		}
 	}
 	for _, side := range []string{"dialler", "listener"} {
@@ -85,21 +85,21 @@ func TestOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := options{only: only, runs: 2}
-	for _, b := range bouts(o.plan()) {
-		if n := b.scenario.name; n != result.Clean && n != result.Loss5 {
+	for _, m := range allMeasurements(o.plan()) {
+		if n := m.scenario.name; n != result.Clean && n != result.Loss5 {
 			t.Errorf("%s was not asked for", n)
 		}
 	}
-	if n := len(bouts(o.plan())); n != 2*2*3 {
-		t.Errorf("%d bouts, want 2 of each of 3 implementations in 2 scenarios", n)
+	if n := len(allMeasurements(o.plan())); n != 2*2*3 {
+		t.Errorf("%d measurements, want 2 of each of 3 implementations in 2 scenarios", n)
 	}
 	if _, err := splitOnly("clean,dirty"); err == nil {
 		t.Error("there is no scenario dirty")
 	}
 }
 
-// TestPunchable: of the 100 pairs those cannot work that have a random port on one side
-// without a filter that lets anybody or any port in on the other, and no bare SYN on both.
+// TestPunchable: of the 100 pairs those cannot work that have a random port on one side without a
+// filter that lets anybody or any port in on the other, and no bare SYN on both.
 func TestPunchable(t *testing.T) {
 	n := 0
 	for _, p := range allPairs() {

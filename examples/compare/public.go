@@ -22,9 +22,8 @@ const (
 	libp2pPort = 4001
 	stunPort   = 3478 // at the first address, and the next at the second
 
-	// observers are the public hosts that a peer is connected to besides the relay. A
-	// go-libp2p host believes an address of its own that four see (observedaddrs,
-	// ActivationThresh).
+	// observers are the public hosts that a peer is connected to besides the relay. A go-libp2p
+	// host believes an address of its own that four see (observedaddrs, ActivationThresh).
 	observers = 3
 )
 
@@ -35,8 +34,7 @@ func (r *publicRole) play(ctx context.Context, self *actor.Self) error {
 		return err
 	}
 	defer h.Close()
-	// By itself, for libp2p.EnableRelayService waits until AutoNAT has found the host to
-	// be public.
+	// By itself, for libp2p.EnableRelayService waits until AutoNAT has found the host to be public.
 	service, err := relay.New(h, relay.WithInfiniteLimits())
 	if err != nil {
 		return err

@@ -14,45 +14,44 @@ import (
 )
 
 const (
-	// tries is how often a bout is begun: under loss the relay may not be reached.
+	// tries bounds how often a measurement is begun: under loss the relay may be unreachable.
 	tries = 3
 
-	// preparing and dialling are how many bouts of a step that runs side by side are in
-	// these stages at once. More would starve each other of a slow machine.
+	// preparing and dialling bound how many measurements of a concurrent step are in these stages
+	// at once. More would starve each other on a slow machine.
 	preparing = 6
 	dialling  = 3
 
-	// settled is when a bout that is not over does little but wait: what can come up by
-	// DCUtR's first attempt has, and the next is 5 to 10 s away.
+	// settled is the time after which an unfinished measurement does little but wait: DCUtR's first
+	// attempt is over, and the next is 5 to 10 s away.
 	settled = 2500 * time.Millisecond
 )
 
 // A runner runs the steps of a plan.
 type runner struct {
 	report func(result.Run) // called for one run at a time
-	until  time.Time        // when no further bout is begun that is to be alone; zero: never
+	until  time.Time        // after which no measurement that runs alone is begun; zero: never
 
 	leftOut int // for want of time
 
 	mu      sync.Mutex
-	punches []page.Punch // of the bouts that record
+	punches []page.Punch // of the measurements that record
 }
 
-// run runs all steps. Its error is one of the program: that something did not become direct is
-// none.
+// run runs all steps. A run that does not become direct is no error.
 func (r *runner) run(ctx context.Context, steps []step) error {
 	all, groupCtx := errgroup.WithContext(ctx)
-	gate := closed // until the machine is quiet enough for the next step
+	gate := closed // when the machine is quiet enough for the next step
 	for _, s := range steps {
 		if s.alone {
-			if err := r.oneByOne(groupCtx, s.bouts, gate); err != nil {
+			if err := r.oneByOne(groupCtx, s.measurements, gate); err != nil {
 				all.Go(func() error { return err })
 			}
 			continue
 		}
-		w := newWaiting(len(s.bouts))
+		w := newWaiting(len(s.measurements))
 		gate = w.settled
-		all.Go(func() error { return r.sideBySide(groupCtx, s.bouts, w) })
+		all.Go(func() error { return r.concurrently(groupCtx, s.measurements, w) })
 		select {
 		case <-w.prepared:
 		case <-groupCtx.Done():
@@ -66,7 +65,7 @@ func (r *runner) run(ctx context.Context, steps []step) error {
 
 var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// A waiting tells how far the bouts of a step are that runs side by side.
+// A waiting reports how far the measurements of a concurrent step are.
 type waiting struct {
 	prepared, settled chan struct{} // closed when all are
 	prepare, settle   func()        // to be called for each
@@ -90,19 +89,19 @@ func countdown(n int, c chan struct{}) func() {
 	}
 }
 
-// sideBySide runs bouts at the same time.
-func (r *runner) sideBySide(ctx context.Context, bouts []*bout, w *waiting) error {
+// concurrently runs measurements at the same time.
+func (r *runner) concurrently(ctx context.Context, measurements []*measurement, w *waiting) error {
 	prepare, dial := make(chan struct{}, preparing), make(chan struct{}, dialling)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
-	for _, b := range bouts {
+	for _, m := range measurements {
 		g.Go(func() error {
 			isPrepared, isSettled := sync.OnceFunc(w.prepare), sync.OnceFunc(w.settle)
 			defer isSettled()
 			defer isPrepared()
-			return r.again(ctx, b, func() error {
+			return r.retry(ctx, m, func() error {
 				prepare <- struct{}{}
-				err := b.prepare(ctx)
+				err := m.prepare(ctx)
 				<-prepare
 				if err != nil {
 					return err
@@ -112,59 +111,59 @@ func (r *runner) sideBySide(ctx context.Context, bouts []*bout, w *waiting) erro
 				next := sync.OnceFunc(func() { <-dial; isSettled() })
 				defer next()
 				defer time.AfterFunc(settled, next).Stop()
-				return r.box(ctx, b)
+				return r.measure(ctx, m)
 			})
 		})
 	}
 	return g.Wait()
 }
 
-// oneByOne makes some bouts ready side by side, and runs one after another, the first when
-// the gate is open.
-func (r *runner) oneByOne(ctx context.Context, bouts []*bout, gate <-chan struct{}) error {
-	for len(bouts) > 0 && !r.late(warmUp) {
-		n := min(ahead, len(bouts))
-		if err := r.some(ctx, bouts[:n], gate); err != nil {
+// oneByOne prepares some measurements concurrently, and runs one after another. The first begins
+// once the channel gate is closed.
+func (r *runner) oneByOne(ctx context.Context, measurements []*measurement, gate <-chan struct{}) error {
+	for len(measurements) > 0 && !r.late(warmUp) {
+		n := min(ahead, len(measurements))
+		if err := r.some(ctx, measurements[:n], gate); err != nil {
 			return err
 		}
-		bouts = bouts[n:]
+		measurements = measurements[n:]
 	}
-	r.leftOut += len(bouts)
+	r.leftOut += len(measurements)
 	return nil
 }
 
-func (r *runner) some(ctx context.Context, bouts []*bout, gate <-chan struct{}) (err error) {
+func (r *runner) some(ctx context.Context, measurements []*measurement, gate <-chan struct{}) (err error) {
 	defer func() {
-		for _, b := range bouts {
-			err = errors.Join(err, b.close())
+		for _, m := range measurements {
+			err = errors.Join(err, m.close())
 		}
 	}()
-	prepared := make([]error, len(bouts))
+	prepared := make([]error, len(measurements))
 	var wg sync.WaitGroup
-	for i, b := range bouts {
-		wg.Go(func() { prepared[i] = b.prepare(ctx) })
+	for i, m := range measurements {
+		wg.Go(func() { prepared[i] = m.prepare(ctx) })
 	}
 	wg.Wait()
 	select {
 	case <-gate:
 	case <-ctx.Done():
 	}
-	for i, b := range bouts {
+	for i, m := range measurements {
 		if r.late(0) {
-			r.leftOut += len(bouts) - i
+			r.leftOut += len(measurements) - i
 			return nil
 		}
 		first := true
-		err := r.again(ctx, b, func() error {
+		err := r.retry(ctx, m, func() error {
 			err := prepared[i]
 			if !first {
-				err = b.prepare(ctx)
+				err = m.prepare(ctx)
 			}
 			first = false
 			if err != nil {
 				return err
 			}
-			return r.box(ctx, b)
+			return r.measure(ctx, m)
 		})
 		if err != nil {
 			return err
@@ -173,30 +172,30 @@ func (r *runner) some(ctx context.Context, bouts []*bout, gate <-chan struct{}) 
 	return nil
 }
 
-// late tells whether what takes so long would begin too late.
+// late reports whether a measurement that is ready in d would begin too late.
 func (r *runner) late(d time.Duration) bool {
 	return !r.until.IsZero() && time.Now().Add(d).After(r.until)
 }
 
-// again runs a bout until there is a result, a few times at most, and closes it.
-func (r *runner) again(ctx context.Context, b *bout, run func() error) (err error) {
+// retry runs a measurement until there is a result, a few times at most, and closes it.
+func (r *runner) retry(ctx context.Context, m *measurement, run func() error) (err error) {
 	for range tries {
-		err = errors.Join(run(), b.close())
+		err = errors.Join(run(), m.close())
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("%v: %w", b, err)
+	return fmt.Errorf("%v: %w", m, err)
 }
 
-func (r *runner) box(ctx context.Context, b *bout) error {
-	run, err := b.box(ctx)
+func (r *runner) measure(ctx context.Context, m *measurement) error {
+	run, err := m.execute(ctx)
 	if err == nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.report(run)
-		if b.record {
-			r.punches = append(r.punches, page.Punch{Run: run, A: b.a.host, B: b.b.host, Events: b.tape.soFar()})
+		if m.record {
+			r.punches = append(r.punches, page.Punch{Run: run, A: m.a.host, B: m.b.host, Events: m.events.all()})
 		}
 	}
 	return err

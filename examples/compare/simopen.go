@@ -21,8 +21,8 @@ func (s *simopen) option() libp2p.Option {
 	return transport.Enable(transport.WithSTUNServers(s.servers...))
 }
 
-// ready waits until the transport knows its NAT, which it has found out a few seconds after it
-// came to the relay. Its port is warm long before.
+// ready waits until the transport knows its NAT, which it has found out a few seconds after it came
+// to the relay. Its port is warm long before.
 func (s *simopen) ready(ctx context.Context, h host.Host) error {
 	sub, err := h.EventBus().Subscribe(new(transport.EvtNATLearnt))
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
-// TestInterrupt: a Ctrl-C in the middle of a punch ends the demo, and nothing is
-// left of its process group.
+// TestInterrupt: a Ctrl-C in the middle of a punch ends the demo, and nothing is left of its
+// process group.
 func TestInterrupt(t *testing.T) {
 	labtest.Require(t)
 	exe := program.Build(t, ".")

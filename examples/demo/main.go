@@ -1,14 +1,13 @@
-// Demo shows a simultaneous open on one machine. It builds a laboratory of a relay
-// in public and two peers behind NATs, each a process of its own in a network of its
-// own, and tells how they get from a relayed connection to a direct one.
+// Demo shows a simultaneous open on one machine. It builds a lab with a public relay and two peers
+// behind NATs, each a process in a network of its own, and prints how the peers get from a relayed
+// connection to a direct one.
 //
 //	go run ./examples/demo
 //	go run ./examples/demo -a apdm-apdf-random -b eim-eif -loss 0.05
 //	go run ./examples/demo -json
 //
-// The lab needs Linux, and root or the right to make user namespaces. Elsewhere
-// the peers meet on loopback, without NATs. The exit status is 0 only if the
-// connection became direct.
+// The lab needs Linux, and root or the right to make user namespaces. Elsewhere the peers meet on
+// loopback, without NATs. The exit status is 0 only if the connection became direct.
 package main
 
 import (
@@ -49,15 +48,15 @@ func run(ctx context.Context, opts options, noLab error) (ok bool) {
 		out, notices = console.New(io.Discard), os.Stderr
 	}
 	var r result
-	stage, err := newStage(opts, noLab)
+	network, err := newNetwork(opts, noLab)
 	if err == nil {
-		r.Lab = stage.lab != nil
+		r.Lab = network.lab != nil
 		if !r.Lab {
-			fmt.Fprintf(notices, "The peers meet on loopback, without NATs, delays and captures: %v\n", stage.noLab)
+			fmt.Fprintf(notices, "The peers meet on loopback, without NATs, delays and captures: %v\n", network.noLab)
 		}
-		s := story{opts: opts, stage: stage, view: newView(out, opts, stage)}
-		r.Report = s.tell(ctx)
-		err = stage.close()
+		d := demo{opts: opts, network: network, view: newView(out, opts, network)}
+		r.Report = d.run(ctx)
+		err = network.close()
 	}
 	if err != nil && r.Reason == "" {
 		r.Reason = err.Error()
@@ -70,7 +69,7 @@ func run(ctx context.Context, opts options, noLab error) (ok bool) {
 	} else if r.Reason != "" {
 		out.Line("failed", "%s", r.Reason)
 	}
-	for _, file := range stage.captures() {
+	for _, file := range network.captures() {
 		fmt.Fprintln(notices, "capture  ", file)
 	}
 	return r.Direct && r.Reason == ""

@@ -23,8 +23,8 @@ type options struct {
 	verbose     bool
 }
 
-// parse reads the flags. Both NATs are by default as many home routers are: of the
-// kind that a punch can pass, but answering a SYN that comes too early with a RST.
+// parse reads the flags. Both NATs are by default as many home routers are: of the kind that a
+// punch can pass, but answering a SYN that comes too early with a RST.
 func parse(args []string) options {
 	usual := natlab.Behaviour{Mapping: natlab.EIM, Filtering: natlab.APDF, Unsolicited: natlab.UnsolicitedRST}
 	var o options

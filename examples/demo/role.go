@@ -28,8 +28,8 @@ type role struct {
 
 	Listen ma.Multiaddr `json:"listen,omitempty"` // of the relay: where
 	STUN   string       `json:"stun,omitempty"`   // of the relay: where it serves STUN
-	// STUN2 are two addresses and ports of the relay's, instead of STUN: at both it can
-	// tell all that there is to know of a NAT.
+	// STUN2 are two addresses and ports of the relay, instead of STUN. With both its server
+	// supports every test of a NAT.
 	STUN2 []netip.AddrPort `json:"stun2,omitempty"`
 
 	Pair   *pair.Config `json:"pair,omitempty"`   // of the peers

@@ -7,11 +7,11 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
-// simultaneous tells whether the connection from alice to bob's outer address came of
-// a true simultaneous open (RFC 9293, section 3.5): of one 4-tuple, the SYNs of both
-// went out, both were let in, and both ends answered the other's SYN, from the
-// very sequence number of their own, with SYN+ACK. An end that had accepted would
-// never have sent a SYN, one that was accepted would have sent an ACK.
+// simultaneous reports whether the connection from alice to bob's outer address is the result of a
+// true simultaneous open (RFC 9293, section 3.5): on one 4-tuple both ends sent a SYN, both SYNs
+// arrived, and both ends answered with a SYN+ACK that has the sequence number of their own SYN. An
+// end that accepted the connection would not have sent a SYN, and one that connected would have
+// sent an ACK.
 func simultaneous(segments []segment, bob netip.AddrPort) bool {
 	return slices.ContainsFunc(segments, func(syn segment) bool {
 		if syn.site != aliceName || syn.direction != natlab.Outbound || syn.flags != natlab.SYN || syn.dst != bob {
@@ -24,7 +24,7 @@ func simultaneous(segments []segment, bob netip.AddrPort) bool {
 	})
 }
 
-// crossed tells whether both SYNs came in and were answered with SYN+ACK.
+// crossed reports whether both SYNs arrived and were answered with SYN+ACK.
 func crossed(segments []segment, a, b segment) bool {
 	const synACK = natlab.SYN | natlab.ACK
 	in := func(syn segment, site string) bool {

@@ -7,21 +7,20 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
-// Of a long punch, the beginning and the end are shown. The end has the handshake
-// that came through.
+// Of a long punch, the beginning and the end are shown. The end has the successful handshake.
 const (
 	firstRows = 6
 	lastRows  = 10
 )
 
-// timeline shows what passed the outer sides of both NATs, or did not, a line each,
-// with the time since begin.
+// timeline returns a line for each segment at the outer sides of both NATs, with the time since
+// begin.
 func timeline(segments []segment, begin time.Time) []string {
 	var rows []string
 	refusedAt := make(map[string]time.Time) // by site
 	for _, s := range segments {
 		if s.flags&natlab.RST != 0 && s.direction == natlab.Outbound && s.at.Equal(refusedAt[s.site]) {
-			continue // the NAT's own answer, which was told with the SYN
+			continue // the NAT's own answer, which is shown with the SYN
 		}
 		if s.fate == natlab.Answered {
 			refusedAt[s.site] = s.at
@@ -41,10 +40,10 @@ func timeline(segments []segment, begin time.Time) []string {
 	return rows
 }
 
-// columnWidth fits a segment's longest description and a gap.
+// columnWidth is the width of a segment's longest description and a gap.
 const columnWidth = 24
 
-// String says what became of a segment, as in "SYN in, refused".
+// String describes the segment and what happened to it, as in "SYN in, refused".
 func (s segment) String() string {
 	name := map[uint8]string{
 		natlab.SYN:              "SYN",

@@ -11,22 +11,22 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
-// A view tells the story to the person who looks on.
+// A view prints what happens.
 type view struct {
-	out   *console.Console
-	stage *stage
-	peers show.Dialler
-	begin time.Time // the relayed connection was up
+	out     *console.Console
+	network *network
+	peers   show.Dialler
+	begin   time.Time // the relayed connection was up
 }
 
-// newView sets the scene.
-func newView(out *console.Console, opts options, s *stage) *view {
+// newView returns a view, and prints the network.
+func newView(out *console.Console, opts options, n *network) *view {
 	v := &view{
-		out:   out,
-		stage: s,
-		peers: show.Dialler{Out: out, Self: aliceName, Other: bobName, Bytes: opts.bytes},
+		out:     out,
+		network: n,
+		peers:   show.Dialler{Out: out, Self: aliceName, Other: bobName, Bytes: opts.bytes},
 	}
-	if s.lab != nil {
+	if n.lab != nil {
 		v.scene(opts)
 	}
 	return v
@@ -40,9 +40,9 @@ func (v *view) scene(opts options) {
 	if opts.loss > 0 {
 		rough += fmt.Sprintf(", losing %g %%", 100*opts.loss)
 	}
-	v.out.Line("lab", "relay  %s, with a STUN server, %s from the core", v.stage.relay.Addr(), delay(opts.relayOneWay))
-	v.out.Line("", "alice  %s, %s, %s from the core%s", v.stage.tape.alice, behind(opts.a), delay(opts.oneWay), rough)
-	v.out.Line("", "bob    %s, %s, %s from the core%s", v.stage.tape.bob, behind(opts.b), delay(opts.oneWay), rough)
+	v.out.Line("lab", "relay  %s, with a STUN server, %s from the core", v.network.relay.Addr(), delay(opts.relayOneWay))
+	v.out.Line("", "alice  %s, %s, %s from the core%s", v.network.segments.alice, behind(opts.a), delay(opts.oneWay), rough)
+	v.out.Line("", "bob    %s, %s, %s from the core%s", v.network.segments.bob, behind(opts.b), delay(opts.oneWay), rough)
 	label := "NAT"
 	for _, nat := range slices.Compact([]natlab.Behaviour{opts.a, opts.b}) {
 		if nat.Mapping != natlab.Public {
@@ -66,7 +66,7 @@ func delay(d time.Duration) string {
 	return fmt.Sprintf("%g ms", float64(d)/float64(time.Millisecond))
 }
 
-// event shows one of alice's events.
+// event prints one of alice's events.
 func (v *view) event(e pair.Event) {
 	if e.Kind == pair.Direct {
 		bob := addrPort(e.Addr.String())
@@ -81,14 +81,13 @@ func (v *view) event(e pair.Event) {
 	}
 }
 
-// timeline shows the SYNs, as the taps at both NATs saw them: of a punch that succeeded,
-// those of the port that it succeeded with.
+// timeline prints the selected SYNs, as the taps at both NATs saw them.
 func (v *view) timeline(shown func(segment) bool) {
-	if v.stage.tape == nil {
+	if v.network.segments == nil {
 		return
 	}
-	segments := slices.DeleteFunc(v.stage.tape.soFar(), func(s segment) bool { return !shown(s) })
-	v.out.Line("", "%8s   %-*s%s", "ms", columnWidth, place(v.stage.alice), place(v.stage.bob))
+	segments := slices.DeleteFunc(v.network.segments.all(), func(s segment) bool { return !shown(s) })
+	v.out.Line("", "%8s   %-*s%s", "ms", columnWidth, place(v.network.alice), place(v.network.bob))
 	for _, row := range timeline(segments, v.begin) {
 		v.out.Line("", "%s", row)
 	}
@@ -101,7 +100,7 @@ func place(h *natlab.Host) string {
 	return h.Name() + "'s NAT"
 }
 
-// end says what came of it.
+// end prints the result.
 func (v *view) end(r pair.Report) {
 	v.peers.Clear()
 	switch {

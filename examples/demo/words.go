@@ -2,7 +2,7 @@ package main
 
 import "github.com/simopen/go-libp2p-simopen/internal/natlab"
 
-// describe says what the words of a NAT's behaviour mean, a line each.
+// describe returns what the words of a NAT's behaviour mean, one line each.
 func describe(b natlab.Behaviour) []string {
 	mapping := map[natlab.Mapping]string{
 		natlab.EIM:  "one outer port for all destinations",

@@ -83,8 +83,8 @@ func talk(ctx context.Context, c *holepunch.Conn) (net.Conn, error) {
 	return c, nil
 }
 
-// A trial is a punch to capture.
-type trial struct {
+// A punchConfig describes a punch to capture.
+type punchConfig struct {
 	a, b     string // NATs
 	refusals int    // how many packets b's NAT turns away before b begins
 	losses   int    // how many packets at least b's link loses, all at first
@@ -139,31 +139,31 @@ func (c *captured) wait(t testing.TB, n int, at *natlab.Site, fates ...natlab.Fa
 }
 
 // capture has two peers open a connection from both sides, and keeps what was seen.
-func capture(t testing.TB, tr trial) Punch {
+func capture(t testing.TB, cfg punchConfig) Punch {
 	t.Helper()
 	lab := labtest.New(t, natlab.Config{})
 	seen := &captured{more: make(chan struct{}, 1)}
-	a, b := addHost(t, lab, "alice", tr.a, seen), addHost(t, lab, "bob", tr.b, seen)
+	a, b := addHost(t, lab, "alice", cfg.a, seen), addHost(t, lab, "bob", cfg.b, seen)
 	addr := func(h *natlab.Host) netip.AddrPort { return netip.AddrPortFrom(outerAddr(h), peerPort) }
 	peers := []*labtest.Proc{
-		labtest.Start(t, a, "open", openConfig{true, addr(b), tr.window}),
-		labtest.Start(t, b, "open", openConfig{false, addr(a), tr.window}),
+		labtest.Start(t, a, "open", openConfig{true, addr(b), cfg.window}),
+		labtest.Start(t, b, "open", openConfig{false, addr(a), cfg.window}),
 	}
 	var word string
 	for _, p := range peers {
 		p.Next(t, &word)
 	}
-	if tr.losses > 0 {
+	if cfg.losses > 0 {
 		b.Site().SetLoss(1)
 	}
 	begin := time.Now()
 	peers[0].Send(t, "go")
-	seen.wait(t, tr.refusals, b.Site(), natlab.Answered, natlab.Dropped)
+	seen.wait(t, cfg.refusals, b.Site(), natlab.Answered, natlab.Dropped)
 	peers[1].Send(t, "go")
-	seen.wait(t, tr.losses, b.Site(), natlab.Lost)
+	seen.wait(t, cfg.losses, b.Site(), natlab.Lost)
 	b.Site().SetLoss(0)
 
-	run := result.Run{Scenario: tr.scenario, A: tr.a, B: tr.b, Impl: tr.impl, Run: 1, OK: true}
+	run := result.Run{Scenario: cfg.scenario, A: cfg.a, B: cfg.b, Impl: cfg.impl, Run: 1, OK: true}
 	for _, p := range peers {
 		if p.Next(t, &word); word != "open" {
 			run.OK, run.Reason = false, word

@@ -19,8 +19,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
 )
 
-// A series is how an implementation is drawn. The dashes and marks tell it from the others
-// without its colour, which the style sheet gives by the variable --Class.
+// A series is how an implementation is drawn. The dashes and marks tell it from the others without
+// its colour, which the style sheet gives by the variable --Class.
 type series struct {
 	Impl  result.Impl
 	Name  string
@@ -161,8 +161,8 @@ func drawChart(lines []ecdf, low, high float64) (template.HTML, error) {
 	p.X.Tick.Marker, p.Y.Tick.Marker = plot.ConstantTicks(timeTicks(low, high)), plot.ConstantTicks{
 		{Value: 0, Label: "0"}, {Value: 0.25}, {Value: 0.5, Label: "50 %"}, {Value: 0.75}, {Value: 1, Label: "100 %"},
 	}
-	// Without a name for the x axis: the library would leave room at the right for it, as
-	// it takes the middle of a logarithmic axis to be elsewhere.
+	// Without a name for the x axis: the library would leave room at the right for it, as it takes
+	// the middle of a logarithmic axis to be elsewhere.
 	p.Y.Label.Text = "runs direct"
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
 		a.Color, a.Tick.Color = ink, ink

@@ -18,12 +18,12 @@ func of(journeys []*journey, s side, k kind) (some []*journey) {
 	return some
 }
 
-// The pairs of a real capture: every packet begins and ends at the right one of the four
-// stations, and takes the time that the lab's links take.
+// The pairs of a real capture: every packet begins and ends at the right one of the four stations,
+// and takes the time that the lab's links take.
 func TestPairSimultaneousOpen(t *testing.T) {
 	for _, nat := range []string{"eim-apdf", "eim-apdf-rst", "eim-apdf-icmp", "public"} {
 		t.Run(nat, func(t *testing.T) {
-			p := capture(t, trial{a: nat, b: nat})
+			p := capture(t, punchConfig{a: nat, b: nat})
 			journeys := pair(p.A, p.B, p.Events)
 			const oneWay = 40 * time.Millisecond
 			for _, j := range journeys {
@@ -88,7 +88,7 @@ func span(j *journey) int {
 }
 
 func TestPairLoss(t *testing.T) {
-	p := capture(t, trial{a: "eim-apdf", b: "eim-apdf", losses: 2})
+	p := capture(t, punchConfig{a: "eim-apdf", b: "eim-apdf", losses: 2})
 	journeys := pair(p.A, p.B, p.Events)
 	for _, e := range p.Events {
 		if e.Fate != natlab.Lost {

@@ -10,8 +10,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
-// The measures of a ladder, in units that are pixels on a phone's screen. It is as narrow as
-// one, so that its text can be read there, and is scaled up elsewhere.
+// The measures of a ladder, in units that are pixels on a phone's screen. It is as narrow as one,
+// so that its text can be read there, and is scaled up elsewhere.
 const (
 	ladderWidth = 392
 	marginWidth = 40 // for times
@@ -22,8 +22,8 @@ const (
 	tailHeight = 20
 	// lineHeight keeps the labels apart of what happens at one side.
 	lineHeight = 14
-	// busyHeight is what the time with packets on the way would like to have, and the scale
-	// is bounded, in units per ms.
+	// busyHeight is what the time with packets on the way would like to have, and the scale is
+	// bounded, in units per ms.
 	busyHeight         = 360
 	minScale, maxScale = 0.4, 4
 	// Where nothing is on the way for longer than quietHeight, it becomes breakHeight.

@@ -1,12 +1,11 @@
-// Package page writes what a comparison came to as one HTML page, which needs nothing else:
-// no network, no font, and no script but for the list of punches to choose from, which is of
-// links without it. The time that each pair of NATs took is a table coloured as a heat map,
-// the distributions are charts, and a punch is a ladder diagram drawn from what was seen at
-// both NATs.
+// Package page writes what a comparison came to as one HTML page, which needs nothing else: no
+// network, no font, and no script but for the list of punches to choose from, which is of links
+// without it. The time that each pair of NATs took is a table coloured as a heat map, the
+// distributions are charts, and a punch is a ladder diagram drawn from what was seen at both NATs.
 //
-// The charts and colours are by gonum.org/v1/plot, which draws SVG: a page that can be
-// printed, and follows the reader's colours. A library that draws in the browser would put a
-// megabyte of script into every page.
+// The charts and colours are by gonum.org/v1/plot, which draws SVG: a page that can be printed, and
+// follows the reader's colours. A library that draws in the browser would put a megabyte of script
+// into every page.
 package page
 
 import (

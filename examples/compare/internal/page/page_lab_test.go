@@ -16,7 +16,7 @@ var pageFile = flag.String("page", "", "write a page of made-up runs and real pu
 // Ladders of real punches, of which each has something that others have not.
 func TestWritePunches(t *testing.T) {
 	p := madeUp()
-	for _, tr := range []trial{
+	for _, cfg := range []punchConfig{
 		{a: "eim-apdf", b: "eim-apdf", scenario: result.Matrix, impl: result.Simopen},
 		{a: "eim-apdf", b: "eim-apdf-rst", scenario: result.Matrix, impl: result.Simopen, refusals: 1},
 		{a: "public", b: "eim-apdf-random", scenario: "ports", impl: result.DCUtR, refusals: 1},
@@ -25,7 +25,7 @@ func TestWritePunches(t *testing.T) {
 		{a: "eim-apdf", b: "eim-apdf", scenario: "loss", impl: result.Simopen, losses: 2},
 		{a: "eim-apdf-nosyn", b: "eim-apdf-rst-nosyn", scenario: "hopeless", impl: result.Simopen, window: time.Second},
 	} {
-		p.Punches = append(p.Punches, capture(t, tr))
+		p.Punches = append(p.Punches, capture(t, cfg))
 	}
 	var out bytes.Buffer
 	if err := Write(&out, p); err != nil {
@@ -66,7 +66,7 @@ func TestWritePunches(t *testing.T) {
 
 // What a ladder says of time is so: further down is later, and labels keep apart.
 func TestLadderOfCapture(t *testing.T) {
-	p := capture(t, trial{a: "eim-apdf-rst", b: "eim-apdf-rst", refusals: 12})
+	p := capture(t, punchConfig{a: "eim-apdf-rst", b: "eim-apdf-rst", refusals: 12})
 	s := tell(pair(p.A, p.B, p.Events))
 	if len(s.hidden) == 0 {
 		t.Error("a dozen refused SYNs are shown in full")

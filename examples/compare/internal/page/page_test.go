@@ -231,8 +231,8 @@ func checkSelfContained(t *testing.T, doc *html.Node) {
 	}
 }
 
-// all are the elements of a name, with an attribute unless key is empty, of that value unless
-// that is empty.
+// all are the elements of a name, with an attribute unless key is empty, of that value unless that
+// is empty.
 func all(doc *html.Node, name, key, value string) (some []*html.Node) {
 	for n := range doc.Descendants() {
 		if n.Type == html.ElementNode && n.Data == name &&

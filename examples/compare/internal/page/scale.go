@@ -13,8 +13,8 @@ import (
 	"gonum.org/v1/plot/palette/moreland"
 )
 
-// A heat map's colours go by the logarithm of the time, from the fastest of what is compared
-// to the longest that anybody waits, in s. Times beyond have the colour of the end.
+// A heat map's colours go by the logarithm of the time, from the fastest of what is compared to the
+// longest that anybody waits, in s. Times beyond have the colour of the end.
 const (
 	fastest = 0.1
 	slowest = 30

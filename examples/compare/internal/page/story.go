@@ -11,8 +11,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
-// Of a long punch a ladder shows how it begins and how it ends, and always the packets of
-// the connection that came of it.
+// Of a long punch a ladder shows how it begins and how it ends, and always the packets of the
+// connection that came of it.
 const (
 	firstShown = 8
 	lastShown  = 10
@@ -79,8 +79,8 @@ func tell(journeys []*journey) story {
 	return s
 }
 
-// firstInUse finds the connection over which bytes came both ways before any other, and
-// when they had.
+// firstInUse finds the connection over which bytes came both ways before any other, and when they
+// had.
 func firstInUse(journeys []*journey) (winner flow, end time.Time) {
 	came := make(map[flow]*[2]time.Time)
 	for _, j := range journeys {
@@ -108,9 +108,9 @@ func firstInUse(journeys []*journey) (winner flow, end time.Time) {
 	return winner, end
 }
 
-// simultaneous tells whether both ends of a connection have answered the other's SYN with
-// SYN+ACK. One that had accepted would not have sent a SYN from there; one that was accepted
-// would have sent an ACK.
+// simultaneous tells whether both ends of a connection have answered the other's SYN with SYN+ACK.
+// One that had accepted would not have sent a SYN from there; one that was accepted would have sent
+// an ACK.
 func simultaneous(journeys []*journey, f flow) bool {
 	for _, s := range []side{sideA, sideB} {
 		syn := slices.IndexFunc(journeys, func(j *journey) bool {
@@ -139,8 +139,8 @@ func (s *story) shorten(kept []*journey, winner flow) {
 			(i >= firstShown && middle < len(kept)-lastShown || middle > i && answers(kept[middle])) {
 			middle++
 		}
-		// One takes as much room as to say that it is not there. What a NAT answers stays
-		// with what it answers.
+		// One takes as much room as to say that it is not there. What a NAT answers stays with what
+		// it answers.
 		if middle-i > 1 && !answers(kept[i]) {
 			s.hidden[len(s.shown)] = kept[i:middle]
 			i = middle

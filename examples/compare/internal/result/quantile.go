@@ -8,8 +8,8 @@ import (
 // Figures sum up the runs of one implementation in one scenario.
 type Figures struct {
 	Runs, OK int
-	// Median and P90 are the milliseconds within which half, and nine in ten, of all runs
-	// became direct: +Inf if so many never did, and NaN without a run.
+	// Median and P90 are the milliseconds within which half, and nine in ten, of all runs became
+	// direct: +Inf if so many never did, and NaN without a run.
 	Median, P90 float64
 }
 

@@ -34,8 +34,8 @@ func Cells(runs []Run, impl Impl) map[Pair][]Run {
 	return cells
 }
 
-// Summarise draws the figures from runs. The pairs that are punchable can work at all; shares
-// are how often each NAT is met.
+// Summarise draws the figures from runs. The pairs that are punchable can work at all; shares are
+// how often each NAT is met.
 func Summarise(runs []Run, punchable func(a, b string) bool, shares map[string]float64) Summary {
 	figures := func(scenario string, impl Impl) Figures { return FiguresOf(Select(runs, scenario, impl)) }
 	clean, asym, loss := figures(Clean, Simopen), figures(RSTAsym, Simopen), figures(Loss5, Simopen)
@@ -74,9 +74,9 @@ func direct(cells map[Pair][]Run) (n int) {
 	return n
 }
 
-// weighted is the share of pairs that become direct where each side's NAT is met as often
-// as shares say, and independently of the other's. It goes by the pairs that were run; nil if
-// none of those is met.
+// weighted is the share of pairs that become direct where each side's NAT is met as often as shares
+// say, and independently of the other's. It goes by the pairs that were run; nil if none of those
+// is met.
 func weighted(cells map[Pair][]Run, shares map[string]float64) *float64 {
 	var sum, of float64
 	for p, runs := range cells {

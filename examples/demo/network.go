@@ -18,13 +18,13 @@ const (
 	bobName   = "bob"   // listens
 )
 
-// loopbackEnv asks for the story without a lab where one could be had.
+// loopbackEnv makes the demo use loopback even where a lab can be had.
 const loopbackEnv = "SIMOPEN_DEMO_LOOPBACK"
 
-// errLoopbackAsked is why there is no lab then.
+// errLoopbackAsked is returned by enterLab if loopbackEnv is set.
 var errLoopbackAsked = errors.New(loopbackEnv + " is set")
 
-// enterLab must come first in main. The error is why there cannot be a lab.
+// enterLab must be called first in main. It returns why there cannot be a lab.
 func enterLab() error {
 	if os.Getenv(loopbackEnv) != "" {
 		return errLoopbackAsked
@@ -32,95 +32,95 @@ func enterLab() error {
 	return natlab.Enter()
 }
 
-// A stage is the network in which the story plays: a lab, or loopback.
-type stage struct {
+// A network is where the relay and the peers run: a lab, or loopback.
+type network struct {
 	lab   *natlab.Lab // nil on loopback
 	noLab error       // why
 
-	start     map[string]func(*exec.Cmd) error // starts a process at an actor's place
+	start     map[string]func(*exec.Cmd) error // starts an actor's process
 	relayAddr string                           // multiaddr at which the relay listens
 	stunAddr  string                           // host:port of the STUN server on loopback
 	stunAddrs []netip.AddrPort                 // two of the one in a lab
 
 	// In a lab only.
 	relay, alice, bob *natlab.Host
-	tape              *tape
+	segments          *segmentLog
 	files             []*os.File // captures
 }
 
-// newStage builds the lab, or takes loopback if there cannot be one.
-func newStage(opts options, noLab error) (*stage, error) {
-	s := &stage{
+// newNetwork builds the lab, or uses loopback if there cannot be one.
+func newNetwork(opts options, noLab error) (*network, error) {
+	n := &network{
 		noLab:     noLab,
 		start:     make(map[string]func(*exec.Cmd) error),
 		relayAddr: "/ip4/127.0.0.1/tcp/0",
 		stunAddr:  "127.0.0.1:0",
 	}
-	if s.noLab == nil {
-		s.lab, s.noLab = natlab.New(natlab.Config{})
+	if n.noLab == nil {
+		n.lab, n.noLab = natlab.New(natlab.Config{})
 	}
 	switch {
-	case s.noLab == nil:
-		if err := s.build(opts); err != nil {
-			return nil, errors.Join(err, s.close())
+	case n.noLab == nil:
+		if err := n.build(opts); err != nil {
+			return nil, errors.Join(err, n.close())
 		}
-	case errors.Is(s.noLab, natlab.ErrUnavailable) || errors.Is(s.noLab, errLoopbackAsked):
+	case errors.Is(n.noLab, natlab.ErrUnavailable) || errors.Is(n.noLab, errLoopbackAsked):
 		for _, name := range []string{relayName, aliceName, bobName} {
-			s.start[name] = (*exec.Cmd).Start
+			n.start[name] = (*exec.Cmd).Start
 		}
 	default:
-		return nil, s.noLab
+		return nil, n.noLab
 	}
-	return s, nil
+	return n, nil
 }
 
-// build puts sites and hosts into the lab.
-func (s *stage) build(opts options) error {
+// build adds sites and hosts to the lab.
+func (n *network) build(opts options) error {
 	peerSite := natlab.SiteConfig{Delay: opts.oneWay, Jitter: opts.jitter, Loss: opts.loss}
 	alice, bob := peerSite, peerSite
 	alice.Name, alice.NAT = aliceName, opts.a
 	bob.Name, bob.NAT = bobName, opts.b
 	for _, cfg := range []natlab.SiteConfig{{Name: relayName, Delay: opts.relayOneWay}, alice, bob} {
-		host, err := s.addHost(cfg, opts.pcap)
+		host, err := n.addHost(cfg, opts.pcap)
 		if err != nil {
 			return err
 		}
-		s.start[cfg.Name] = host.Start
+		n.start[cfg.Name] = host.Start
 		switch cfg.Name {
 		case relayName:
-			s.relay = host
-			s.relayAddr = fmt.Sprintf("/ip4/%s/tcp/4001", host.Addr())
+			n.relay = host
+			n.relayAddr = fmt.Sprintf("/ip4/%s/tcp/4001", host.Addr())
 			second, err := host.AddAddr()
 			if err != nil {
 				return err
 			}
-			s.stunAddr = ""
-			s.stunAddrs = []netip.AddrPort{netip.AddrPortFrom(host.Addr(), 3478), netip.AddrPortFrom(second, 3479)}
+			n.stunAddr = ""
+			n.stunAddrs = []netip.AddrPort{netip.AddrPortFrom(host.Addr(), 3478), netip.AddrPortFrom(second, 3479)}
 		case aliceName:
-			s.alice = host
+			n.alice = host
 		case bobName:
-			s.bob = host
+			n.bob = host
 		}
 	}
-	s.tape = newTape(s.alice, s.bob)
+	n.segments = newSegmentLog(n.alice, n.bob)
 	return nil
 }
 
 // addHost adds a site with one host.
-func (s *stage) addHost(cfg natlab.SiteConfig, captureDir string) (*natlab.Host, error) {
-	site, err := s.lab.AddSite(cfg)
+func (n *network) addHost(cfg natlab.SiteConfig, captureDir string) (*natlab.Host, error) {
+	site, err := n.lab.AddSite(cfg)
 	if err != nil {
 		return nil, err
 	}
 	if captureDir != "" {
-		if err := s.capture(site, captureDir); err != nil {
+		if err := n.capture(site, captureDir); err != nil {
 			return nil, fmt.Errorf("-pcap: %w", err)
 		}
 	}
 	return site.AddHost(cfg.Name)
 }
 
-func (s *stage) capture(site *natlab.Site, dir string) error {
+func (n *network) capture(site *natlab.Site, dir string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
@@ -128,29 +128,29 @@ func (s *stage) capture(site *natlab.Site, dir string) error {
 	if err != nil {
 		return err
 	}
-	s.files = append(s.files, f)
+	n.files = append(n.files, f)
 	return site.Capture(f)
 }
 
-// captures names the files that were written.
-func (s *stage) captures() []string {
-	if s == nil {
+// captures returns the names of the written files.
+func (n *network) captures() []string {
+	if n == nil {
 		return nil
 	}
-	names := make([]string, len(s.files))
-	for i, f := range s.files {
+	names := make([]string, len(n.files))
+	for i, f := range n.files {
 		names[i] = f.Name()
 	}
 	return names
 }
 
 // close takes the lab down, with all processes in it, and completes the captures.
-func (s *stage) close() error {
+func (n *network) close() error {
 	var errs []error
-	if s.lab != nil {
-		errs = append(errs, s.lab.Close())
+	if n.lab != nil {
+		errs = append(errs, n.lab.Close())
 	}
-	for _, f := range s.files {
+	for _, f := range n.files {
 		errs = append(errs, f.Close())
 	}
 	return errors.Join(errs...)

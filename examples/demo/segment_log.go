@@ -10,8 +10,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
-// A segment is a SYN, a SYN+ACK or a RST as it passed the outer side of a site's NAT, or
-// failed to.
+// A segment is a SYN, a SYN+ACK or a RST as it passed the outer side of a site's NAT, or failed to.
 type segment struct {
 	at        time.Time
 	site      string
@@ -22,22 +21,22 @@ type segment struct {
 	seq, ack  uint32
 }
 
-// A tape records the segments that open connections between the two peers.
-type tape struct {
+// A segmentLog records the segments that open connections between the two peers.
+type segmentLog struct {
 	alice, bob netip.Addr // as seen from outside
 
 	mu       sync.Mutex
 	segments []segment
 }
 
-func newTape(alice, bob *natlab.Host) *tape {
-	t := &tape{alice: outerAddr(alice), bob: outerAddr(bob)}
-	alice.Site().Tap(t.record)
-	bob.Site().Tap(t.record)
-	return t
+func newSegmentLog(alice, bob *natlab.Host) *segmentLog {
+	l := &segmentLog{alice: outerAddr(alice), bob: outerAddr(bob)}
+	alice.Site().Tap(l.record)
+	bob.Site().Tap(l.record)
+	return l
 }
 
-// outerAddr is the address by which the world knows a host.
+// outerAddr returns the address at which a host appears outside its NAT.
 func outerAddr(h *natlab.Host) netip.Addr {
 	if a := h.Site().External(); a.IsValid() {
 		return a
@@ -45,7 +44,7 @@ func outerAddr(h *natlab.Host) netip.Addr {
 	return h.Addr() // public
 }
 
-func (t *tape) record(e natlab.Event) {
+func (l *segmentLog) record(e natlab.Event) {
 	if e.Place != natlab.Outside {
 		return
 	}
@@ -53,14 +52,14 @@ func (t *tape) record(e natlab.Event) {
 	if err != nil || p.Flags()&(natlab.SYN|natlab.RST) == 0 {
 		return
 	}
-	if !t.between(p.Src().Addr(), p.Dst().Addr()) {
+	if !l.between(p.Src().Addr(), p.Dst().Addr()) {
 		return
 	}
 	const headerUnit = 4 // bytes; the lab's sites have IPv4
 	tcp := e.Packet[int(e.Packet[0]&0xf)*headerUnit:]
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.segments = append(t.segments, segment{
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.segments = append(l.segments, segment{
 		at:        e.Time,
 		site:      e.Site.Name(),
 		direction: e.Direction,
@@ -73,13 +72,13 @@ func (t *tape) record(e natlab.Event) {
 	})
 }
 
-func (t *tape) between(src, dst netip.Addr) bool {
-	return src == t.alice && dst == t.bob || src == t.bob && dst == t.alice
+func (l *segmentLog) between(src, dst netip.Addr) bool {
+	return src == l.alice && dst == l.bob || src == l.bob && dst == l.alice
 }
 
-// soFar is a copy of what was recorded.
-func (t *tape) soFar() []segment {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return slices.Clone(t.segments)
+// all returns a copy of the segments so far.
+func (l *segmentLog) all() []segment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.segments)
 }
