@@ -42,7 +42,8 @@
 // # Addresses
 //
 // Addresses are given out in the order of creation: the n-th site is 46.0.n.1 outside
-// (or 100.64.n.1 behind another site) and 10.n.0.0/24 inside; hosts at a public site are
+// (or 100.64.n.1 behind another site), or 46.0.n.1 to 46.0.n.4 with a pool of addresses, and
+// 10.n.0.0/24 inside, where 10.n.0.254 is the router; hosts at a public site are
 // 46.0.n.1, 46.0.n.2 and so on. A host with [Host.AddAddr] has more than one of them. With
 // [SiteConfig].IPv6 the k-th address has 2a00:46:0:n::k at its side, which is not translated
 // but filtered where there is a NAT. The documentation ranges cannot be used, as go-libp2p
