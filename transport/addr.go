@@ -54,6 +54,16 @@ func toMultiaddr(a netip.AddrPort) ma.Multiaddr {
 	return m
 }
 
+// netMultiaddr returns the address of a TCP connection as a multiaddr.
+func netMultiaddr(a net.Addr) ma.Multiaddr {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return nil
+	}
+	ap := tcp.AddrPort()
+	return toMultiaddr(netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()))
+}
+
 func toMultiaddrs(addrs []netip.AddrPort) []ma.Multiaddr {
 	ms := make([]ma.Multiaddr, len(addrs))
 	for i, a := range addrs {

@@ -1,39 +1,42 @@
-// Package transport gives a libp2p host direct TCP connections to peers that it
-// knows through a relay only.
+// Package transport gives a libp2p host direct TCP connections to peers that it can only reach
+// through a relay.
 //
 //	h, err := libp2p.New(libp2p.EnableRelay(), transport.Enable())
 //
-// From then on a relayed connection that the host dials is upgraded by itself:
-// a direct connection to the same peer appears beside it, and libp2p prefers
-// that one. [DirectConnect] waits for it. Peers without simopen are served as
-// before.
+// From then on the host upgrades the relayed connections that it dials: a direct connection to the
+// same peer appears beside the relayed one, and libp2p prefers it. [DirectConnect] waits for it.
+// Peers without simopen are unaffected.
 //
 // # How
 //
-// The dialling side opens a stream of [holepunch.Protocol] on the relayed
-// connection, and both sides exchange the reflexive addresses of a TCP port
-// that they keep warm: STUN servers, or else the relays themselves, tell them from
-// where they see that port. Then both open the connection at the same time. The host's
-// own security transports and muxers upgrade it; its resource manager accounts
-// for it and its connection gater is asked as for any TCP connection. The swarm
-// has it as outbound on the side that dialled the relayed connection and as
-// inbound on the other.
+// The package adapts [holepunch.Agent] to libp2p. The side that dialled the relayed connection opens
+// a stream of [holepunch.Protocol] on it, and is the initiator. Over that stream both sides exchange
+// the reflexive addresses of TCP ports that they keep warm, which STUN servers report, or else the
+// relays themselves, and the first flights of the security handshake. Then both open the connection
+// at the same time.
+//
+// The host's own security transports and muxers make it a libp2p connection. The resource manager
+// accounts for it and the connection gater is asked, as for any TCP connection. The swarm has it as
+// outbound at the initiator and as inbound at the responder.
+//
+//	relayed connection -> upgrade policy -> swarm -> Transport.Dial -> Agent.Dial -> security, muxer -> swarm
+//	signalling stream  -> Agent.Accept -> security, muxer -> Listener.Accept -> swarm
 //
 // # Addresses
 //
-// Inside the swarm the transport is dialled at /simopen, or at a listener's
-// /ip4/A/tcp/P/simopen. Neither leaves the host: what it advertises is as before.
+// Inside the swarm the transport is dialled, and listens, at /simopen. That address does not leave
+// the host: what the host advertises is as before.
 //
 // # NATs
 //
-// In the background the host finds out how its NATs behave, as far as its STUN servers
-// can tell ([stun.Discover]), and both sides tell each other. Where a port has to be
-// foretold it is, in several rounds if need be; where nothing can work, both fail
-// at once, with the reason ([holepunch.Predict], [holepunch.ReasonOf]).
-// [WithPortGuessing] is for what nothing else gets through. docs/nat.md has it all.
+// In the background the host discovers how its NATs behave, as far as its STUN servers can tell
+// ([WithSTUNServers]), and both sides exchange what they know. Ports that have to be predicted are,
+// in several rounds if need be. Where nothing can work both sides fail at once, with the reason
+// ([holepunch.Compatibility], [holepunch.ReasonOf]). [WithPortGuessing] is for what nothing else
+// gets through. docs/nat.md has the details.
 //
 // # Debugging
 //
-// [WithTracer] reports every step of every punch; the logger is "simopen"
+// [WithTracer] reports every step of every attempt; the logger is "simopen"
 // (GOLOG_LOG_LEVEL="simopen=debug").
 package transport

@@ -1,7 +1,9 @@
 package transport
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -44,6 +46,31 @@ var (
 	// host's address, nor a relay. What each said is in the chain.
 	ErrNoReflexiveAddress = fmt.Errorf("%w: no STUN server answered, and no relay reported it", holepunch.ErrNoAddress)
 )
+
+// An addressError says of a failure to learn the host's own address which kind it is.
+type addressError struct{ kind, err error }
+
+func (e *addressError) Error() string {
+	kind := strings.TrimPrefix(e.kind.Error(), holepunch.ErrNoAddress.Error()+": ")
+	return fmt.Sprintf("%v (%s)", e.err, kind)
+}
+
+func (e *addressError) Is(target error) bool { return target == e.kind }
+func (e *addressError) Unwrap() error        { return e.err }
+
+// explain adds the kind to a failure of the agent to learn the host's own address.
+func (t *Transport) explain(err error) error {
+	var own *holepunch.PunchError
+	var remote *holepunch.RemoteError
+	if !errors.As(err, &own) || own.Reason() != holepunch.ErrNoAddress || errors.As(err, &remote) {
+		return err
+	}
+	kind := ErrNoReflexiveAddress
+	if len(t.cfg.servers) == 0 {
+		kind = ErrNoSTUNServer
+	}
+	return &addressError{kind, err}
+}
 
 // An Error is the failure to get a direct connection to a peer. The relayed connection is as it was.
 // [holepunch.ReasonOf] returns why; the chain has a [*holepunch.PunchError] if the attempt got as

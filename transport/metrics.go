@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -71,31 +72,12 @@ var (
 	}
 )
 
-// reasonLabels are the values of the label "reason" for those errors that have one. The others are
-// "cancelled" by the caller, "timeout", and "other".
-var reasonLabels = map[holepunch.Reason]string{
-	holepunch.ErrSignalLost:    "signal_lost",
-	holepunch.ErrMalformed:     "malformed",
-	holepunch.ErrNoAnswer:      "no_answer",
-	holepunch.ErrNoAddress:     "no_address",
-	holepunch.ErrNoCandidate:   "no_candidate",
-	holepunch.ErrBusy:          "busy",
-	holepunch.ErrDeclined:      "declined",
-	holepunch.ErrNoSocket:      "no_socket",
-	holepunch.ErrNoConnection:  "no_connection",
-	holepunch.ErrHandshake:     "handshake",
-	holepunch.ErrUnpredictable: "unpredictable",
-	holepunch.ErrPortFiltered:  "port_filtered",
-	holepunch.ErrNoBareSYN:     "no_bare_syn",
-	holepunch.ErrNoHairpin:     "no_hairpin",
-	ErrNotEnabled:              "not_enabled",
-	ErrClosed:                  "closed",
-	ErrNoRelayedConn:           "no_relayed_conn",
-	ErrPeerUnsupported:         "peer_unsupported",
-	ErrGlare:                   "glare",
-	ErrGated:                   "gated",
-	ErrPeerFiltered:            "peer_filtered",
-}
+// otherLabels are the values of the label "reason" besides the codes of the reasons: of an attempt
+// that succeeded, and of errors without a reason.
+var otherLabels = []string{"direct", "cancelled", "timeout", "other"}
+
+// refusals are the reasons for which an OFFER is refused before it is an attempt.
+var refusals = []holepunch.Reason{holepunch.ErrBusy, ErrPeerFiltered}
 
 // metrics counts for Prometheus. A nil one counts nothing.
 type metrics struct{}
@@ -107,15 +89,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, side := range []string{side(network.DirOutbound), side(network.DirInbound)} {
 		attemptsTotal.WithLabelValues(side)
 		directSeconds.WithLabelValues(side)
-		for _, reason := range reasonLabels {
-			resultsTotal.WithLabelValues(side, reason)
+		for _, reason := range holepunch.Reasons() {
+			resultsTotal.WithLabelValues(side, string(reason))
 		}
-		for _, reason := range []string{"direct", "resource_limit", "cancelled", "timeout", "other"} {
-			resultsTotal.WithLabelValues(side, reason)
+		for _, label := range otherLabels {
+			resultsTotal.WithLabelValues(side, label)
 		}
 	}
-	for _, reason := range []holepunch.Reason{holepunch.ErrBusy, ErrPeerFiltered} {
-		refusedTotal.WithLabelValues(reasonLabels[reason])
+	for _, reason := range refusals {
+		refusedTotal.WithLabelValues(string(reason))
 	}
 	for _, observer := range []string{"stun", "peer"} {
 		for _, outcome := range []string{"answer", "failure"} {
@@ -135,27 +117,25 @@ func (m *metrics) finished(dir network.Direction, err error, reason holepunch.Re
 	if m == nil {
 		return
 	}
-	resultsTotal.WithLabelValues(side(dir), reasonLabel(err, reason)).Inc()
+	resultsTotal.WithLabelValues(side(dir), resultLabel(err, reason)).Inc()
 	if err == nil {
 		directSeconds.WithLabelValues(side(dir)).Observe(took.Seconds())
 	}
 }
 
-func (m *metrics) refused(err error) {
-	if m != nil {
-		refusedTotal.WithLabelValues(reasonLabel(err, holepunch.ReasonOf(err))).Inc()
+// refused counts an OFFER that was refused before it was an attempt.
+func (m *metrics) refused(reason holepunch.Reason) {
+	if m != nil && slices.Contains(refusals, reason) {
+		refusedTotal.WithLabelValues(string(reason)).Inc()
 	}
 }
 
-func reasonLabel(err error, reason holepunch.Reason) string {
-	label, ok := reasonLabels[reason]
+func resultLabel(err error, reason holepunch.Reason) string {
 	switch {
 	case err == nil:
 		return "direct"
-	case ok:
-		return label
-	case errors.Is(err, network.ErrResourceLimitExceeded):
-		return "resource_limit"
+	case slices.Contains(holepunch.Reasons(), reason):
+		return string(reason)
 	case errors.Is(err, context.Canceled):
 		return "cancelled"
 	case errors.Is(err, context.DeadlineExceeded):
@@ -165,12 +145,12 @@ func reasonLabel(err error, reason holepunch.Reason) string {
 }
 
 // asked counts that an observer was asked, and how that ended.
-func (m *metrics) asked(s source, err error) {
+func (m *metrics) asked(stunServer bool, err error) {
 	if m == nil {
 		return
 	}
 	observer, outcome := "peer", "answer"
-	if isServer(s, nil) {
+	if stunServer {
 		observer = "stun"
 	}
 	if err != nil {
@@ -180,9 +160,9 @@ func (m *metrics) asked(s source, err error) {
 }
 
 // holding counts connections to observers, n more.
-func (m *metrics) holding(n float64) {
+func (m *metrics) holding(n int) {
 	if m != nil {
-		observersHeld.Add(n)
+		observersHeld.Add(float64(n))
 	}
 }
 

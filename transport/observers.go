@@ -2,7 +2,6 @@ package transport
 
 import (
 	"cmp"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
@@ -13,91 +12,91 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
 const (
-	// maxRelays is how many relays are asked side by side: with three, one that
-	// lies is found out.
+	// maxRelays is how many relays are asked side by side: with three, one that lies is outvoted.
 	maxRelays = 3
-	// minObservers is how many it takes to see whether the NAT has another mapping
-	// for each. With fewer relays other public peers are asked, too.
+	// minObservers is how many it takes to see whether the NAT has another mapping for each. With
+	// fewer relays other public peers are asked, too.
 	minObservers = 2
+	// minAddrPort is the lowest port at which a peer's word is enough to connect to it.
+	minAddrPort = 1024
 )
 
-// observers returns those of the host's peers that may be asked for the reflexive
-// address of a port, each at one address of each family at most: relays first, and
-// the longest connected first. The host's user may have said who, see [WithObservers].
-func (t *Transport) observers(port uint16) []source {
-	var sources []source
+// observers returns those of the host's peers that may be asked for the reflexive address of a
+// local port, each at one address of each family at most: relays first, and the longest connected
+// first. The host's user may have chosen others, see [WithObservers].
+func (t *Transport) observers(port uint16) []holepunch.Observer {
+	var found []holepunch.Observer
 	for _, o := range t.cfg.observers {
-		sources = append(sources, libp2pPeer{t, o.id, o.addr})
+		found = append(found, observer{t, o.id, o.addr})
 	}
 	t.mu.Lock()
 	h := t.host
 	t.mu.Unlock()
 	if h == nil || t.cfg.pinned {
-		return sources
+		return found
 	}
-	type candidate struct {
-		id    peer.ID
-		other int // 0 for a relay
-		since time.Time
-		addrs []netip.AddrPort
+	for i, c := range askable(h, port) {
+		if i == maxRelays || !c.relay && i >= minObservers {
+			break
+		}
+		for _, a := range c.addrs {
+			found = append(found, observer{t, c.id, a})
+		}
 	}
-	var candidates []candidate
+	return found
+}
+
+// An askablePeer is a peer that can be asked.
+type askablePeer struct {
+	id    peer.ID
+	relay bool
+	since time.Time
+	addrs []netip.AddrPort
+}
+
+// askable returns the peers that can be asked, the best first.
+func askable(h host.Host, port uint16) []askablePeer {
+	var peers []askablePeer
 	for _, p := range h.Network().Peers() {
 		conns := directConns(h, p, port)
 		if len(conns) == 0 {
 			continue
 		}
-		c := candidate{id: p, since: conns[0].Stat().Opened}
-		if isRelay(h, p) {
+		c := askablePeer{id: p, relay: isRelay(h, p), since: conns[0].Stat().Opened}
+		if c.relay {
 			c.addrs = relayAddrs(h, p, conns)
 		} else {
-			c.other, c.addrs = 1, publicAddr(h, p, conns)
+			c.addrs = publicAddr(h, p, conns)
 		}
 		if len(c.addrs) > 0 {
-			candidates = append(candidates, c)
+			peers = append(peers, c)
 		}
 	}
-	slices.SortFunc(candidates, func(a, b candidate) int {
-		return cmp.Or(a.other-b.other, a.since.Compare(b.since), cmp.Compare(a.id, b.id))
+	rank := func(c askablePeer) int {
+		if c.relay {
+			return 0
+		}
+		return 1
+	}
+	slices.SortFunc(peers, func(a, b askablePeer) int {
+		return cmp.Or(rank(a)-rank(b), a.since.Compare(b.since), cmp.Compare(a.id, b.id))
 	})
-	for i, c := range candidates {
-		if i == maxRelays || c.other == 1 && i >= minObservers {
-			break
-		}
-		for _, a := range c.addrs {
-			sources = append(sources, libp2pPeer{t, c.id, a})
-		}
-	}
-	return sources
+	return peers
 }
 
-// The spare port has one observer: the host's own tells which NAT there is, and every connection is a
-// burden to those who hold it. If that one fails, it is done without.
-
-// oneOf is one of several servers, at random, so that each has its part.
-func oneOf(servers []string) []string {
-	if len(servers) == 0 {
-		return nil
-	}
-	return []string{servers[rand.IntN(len(servers))]}
-}
-
-// observer is the first of the observers.
-func (t *Transport) observer(port uint16) []source {
-	all := t.observers(port)
-	return all[:min(len(all), 1)]
-}
-
+// isRelay reports whether a peer relays for others, as far as identify has told.
 func isRelay(h host.Host, p peer.ID) bool {
 	hop, err := h.Peerstore().SupportsProtocols(p, proto.ProtoIDv2Hop)
 	return err == nil && len(hop) > 0
 }
 
-// directConns returns the direct connections to p, oldest first, but for those
-// that a punch made from the port: they are no way to where p listens.
+// directConns returns the direct connections to p, oldest first, but for those that a punch made
+// from the port: they do not lead to where p listens.
 func directConns(h host.Host, p peer.ID, port uint16) []network.Conn {
 	return slices.DeleteFunc(h.Network().ConnsToPeer(p), func(c network.Conn) bool {
 		local, ok := fromMultiaddr(c.LocalMultiaddr())
@@ -105,12 +104,9 @@ func directConns(h host.Host, p peer.ID, port uint16) []network.Conn {
 	})
 }
 
-// minAddrPort is the lowest port that a peer's word is taken for.
-const minAddrPort = 1024
-
-// relayAddrs returns the addresses at which a relay is asked: where it was
-// connected to, or else one that it says it listens at, of a host that was connected
-// to. The relay could name anybody's, and one that has connected to us may be anywhere.
+// relayAddrs returns the addresses at which a relay is asked: where the host connected to it, or
+// else one at which the relay says it listens, if the host connected to that IP address. The relay
+// could name anybody's, and one that has connected to the host may be anywhere.
 func relayAddrs(h host.Host, p peer.ID, conns []network.Conn) []netip.AddrPort {
 	var addrs []netip.AddrPort
 	var ips []netip.Addr
@@ -142,8 +138,8 @@ func relayAddrs(h host.Host, p peer.ID, conns []network.Conn) []netip.AddrPort {
 	return found
 }
 
-// publicAddr returns the address at which a peer was dialled, if it is public and
-// the peer is not known to be behind a NAT: no relay leads to it.
+// publicAddr returns the address at which the host connected to a peer, if it is public and the peer
+// is not known to be behind a NAT: no relay leads to it.
 func publicAddr(h host.Host, p peer.ID, conns []network.Conn) []netip.AddrPort {
 	behindNAT := slices.ContainsFunc(h.Peerstore().Addrs(p), func(a ma.Multiaddr) bool {
 		_, err := a.ValueForProtocol(ma.P_CIRCUIT)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	dcutr "github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
@@ -17,6 +18,9 @@ import (
 // An Option configures [Enable] and [New].
 type Option func(*config) error
 
+// AddrFilter is go-libp2p's own, so that one serves DCUtR as well; see [WithAddrFilter].
+type AddrFilter = dcutr.AddrFilter
+
 type config struct {
 	servers    []string // host:port
 	observers  []observerAddr
@@ -24,7 +28,7 @@ type config struct {
 	tracer     func(Event)
 	guess      bool
 	onRequest  bool
-	ports      int
+	ports      int // that are kept warm
 	timeout    time.Duration
 	grace      time.Duration
 	peerFilter func(peer.ID) bool
@@ -41,23 +45,23 @@ type observerAddr struct {
 }
 
 const (
-	// defaultPorts: with two ports a lost SYN delays nothing, and a third gained nothing
-	// over that (docs/performance.md).
+	// defaultPorts: with two ports a lost SYN delays nothing, and a third gained nothing over that
+	// (docs/performance.md).
 	defaultPorts = 2
 
 	// defaultTimeout is as long as go-libp2p's swarm gives one dial.
 	defaultTimeout = 15 * time.Second
 
-	// defaultGrace: DCUtR's specification has the relayed connection closed after a grace
-	// period, and names none. A stream takes seconds to open, and go-libp2p's relays end
-	// a limited connection after 2 min by themselves.
+	// defaultGrace: DCUtR's specification has the relayed connection closed after a grace period, and
+	// names none. A stream takes seconds to open, and go-libp2p's relays end a limited connection
+	// after 2 min by themselves.
 	defaultGrace = time.Minute
 )
 
 func newConfig(opts []Option) (config, error) {
 	c := config{ports: defaultPorts, timeout: defaultTimeout, grace: defaultGrace, log: log}
 	for _, o := range opts {
-		if o == nil { // as libp2p has it with its own
+		if o == nil { // libp2p skips its own, too
 			continue
 		}
 		if err := o(&c); err != nil {
@@ -67,16 +71,14 @@ func newConfig(opts []Option) (config, error) {
 	return c, nil
 }
 
-// WithSTUNServers sets the STUN servers that tell the host its reflexive
-// addresses, over TCP: each a stun: URI (RFC 7064) or host:port; without a port it is 3478. All are asked
-// side by side, so that two make one that fails harmless, and of three one that lies.
-// Two at different addresses tell besides whether ports have to be foretold, and how; one
-// that connects back, as [stun.Server] with two addresses does, whom the NAT lets in,
-// and so what cannot work. See docs/nat.md.
+// WithSTUNServers sets the STUN servers that report the host's reflexive addresses, over TCP: each a
+// stun: URI (RFC 7064) or host:port; without a port it is 3478. All are asked side by side, so that
+// one of two may fail, and one of three may lie. With two at different addresses, ports can be
+// predicted. A server that connects back, as [stun.Server] with two addresses does, also detects
+// hopeless pairs of NATs. See docs/nat.md.
 //
-// Without a server, or when none answers, observers are asked; see [WithObservers]. A
-// server is better where no relay listens on plain TCP, or where the relays are within the
-// host's own network.
+// Without a server, or when none answers, observers are asked; see [WithObservers]. A server is
+// better where no relay listens on plain TCP, or where the relays are within the host's own network.
 func WithSTUNServers(servers ...string) Option {
 	return func(c *config) error {
 		for _, s := range servers {
@@ -90,13 +92,13 @@ func WithSTUNServers(servers ...string) Option {
 	}
 }
 
-// WithObservers sets the libp2p peers that are asked for the host's reflexive addresses,
-// by identify, over a TCP connection with a throw-away identity, while no STUN server
-// answers. Each needs an address like /ip4/A/tcp/P. Without any, no peer is asked.
+// WithObservers sets the libp2p peers that are asked for the host's reflexive addresses, by
+// identify, over a TCP connection with a throw-away identity, while no STUN server answers. Each
+// needs an address like /ip4/A/tcp/P. Without any, no peer is asked.
 //
-// Default: up to three of the relays that the host is connected to, which need no
-// more trust than they have; with a single relay, another public peer as well, for it
-// takes two to see that a NAT gives every destination another port.
+// Default: up to three of the relays that the host is connected to, which need no more trust than
+// they have. With a single relay another public peer is asked as well, for it takes two to see that
+// a NAT gives every destination another port.
 func WithObservers(observers ...peer.AddrInfo) Option {
 	return func(c *config) error {
 		c.pinned = true
@@ -115,12 +117,11 @@ func WithObservers(observers ...peer.AddrInfo) Option {
 	}
 }
 
-// WithWarmPorts sets how many local ports the host keeps warm while it is connected to a
-// relay: 0, 1 or 2. A warm port has a connection to each of those who observe it, which
-// holds its mapping at the NAT, so that an OFFER leaves at once. A punch races two ports
-// against lost SYNs. With 0 one port is used, and its address is asked for in each attempt:
-// no connection is held between them, and a punch takes a round trip or two longer.
-// Default: 2.
+// WithWarmPorts sets how many local ports the host keeps warm while it is connected to a relay: 0,
+// 1 or 2. A warm port has a connection to each of its observers, which holds its mapping at the NAT,
+// so that an OFFER leaves at once. A punch races two ports against lost SYNs. With 0 one port is
+// used, and its address is asked for in each attempt: no connection is held between them, and a
+// punch takes a round trip or two longer. Default: 2.
 func WithWarmPorts(n int) Option {
 	return func(c *config) error {
 		if n < 0 || n > defaultPorts {
@@ -131,9 +132,9 @@ func WithWarmPorts(n int) Option {
 	}
 }
 
-// WithTimeout bounds an attempt: from 1 s, which a lost SYN takes, to any length. Default:
-// 15 s, the swarm's own bound for a dial, which goes on to hold: for a longer one set
-// [swarm.WithDialTimeout] as well.
+// WithTimeout bounds an attempt: from 1 s, which a lost SYN takes, to any length. Default: 15 s, the
+// swarm's own bound for a dial, which goes on to hold: for a longer one set [swarm.WithDialTimeout]
+// as well.
 //
 // [swarm.WithDialTimeout]: https://pkg.go.dev/github.com/libp2p/go-libp2p/p2p/net/swarm#WithDialTimeout
 func WithTimeout(d time.Duration) Option {
@@ -146,14 +147,13 @@ func WithTimeout(d time.Duration) Option {
 	}
 }
 
-// WithRelayGrace sets how long a relayed connection stays beside the direct one that took
-// its place. After that it is closed if it has no open stream, for none is cut, and otherwise
-// looked at again after as long (1 s at least). A negative time keeps it until somebody else
-// closes it.
+// WithRelayGrace sets how long a relayed connection stays beside the direct one that took its place.
+// After that it is closed if it has no open stream, and otherwise looked at again after as long (1 s
+// at least): no stream is cut. A negative time keeps it until somebody else closes it.
 //
 // Default: 1 min. DCUtR's specification asks for a grace period and names none; a stream takes
-// seconds to open, and go-libp2p's relays end a limited connection after 2 min anyway.
-// While it stays it is what the peers punch over again when the direct one dies.
+// seconds to open, and go-libp2p's relays end a limited connection after 2 min anyway. While the
+// relayed connection stays, the peers can punch over it again when the direct one dies.
 func WithRelayGrace(d time.Duration) Option {
 	return func(c *config) error {
 		c.grace = d
@@ -161,9 +161,9 @@ func WithRelayGrace(d time.Duration) Option {
 	}
 }
 
-// WithOnRequestOnly leaves relayed connections as they are until [DirectConnect], here or at
-// the peer, asks for a direct one. Default: every relayed connection that this host
-// dials is upgraded, as DCUtR does.
+// WithOnRequestOnly leaves relayed connections as they are until [DirectConnect], here or at the
+// peer, asks for a direct one. Default: every relayed connection that this host dials is upgraded,
+// as DCUtR does.
 func WithOnRequestOnly() Option {
 	return func(c *config) error {
 		c.onRequest = true
@@ -171,9 +171,10 @@ func WithOnRequestOnly() Option {
 	}
 }
 
-// WithPeerFilter has the host punch only with peers for which f is true, whoever asks. A
-// direct connection shows the peer this host's IP address, which a relay hides. Others are
-// told so and stay relayed. Calls of f come from several goroutines. Default: every peer.
+// WithPeerFilter makes the host punch only with peers for which f returns true, whoever initiates. A
+// direct connection shows the peer this host's IP address, which a relay hides. Other peers are told
+// that the host declines, and stay relayed. Calls of f come from several goroutines. Default: every
+// peer.
 func WithPeerFilter(f func(peer.ID) bool) Option {
 	return func(c *config) error {
 		if f == nil {
@@ -184,10 +185,10 @@ func WithPeerFilter(f func(peer.ID) bool) Option {
 	}
 }
 
-// WithAddrFilter has f choose which of its addresses the host tells a peer, and which of the
-// peer's it connects to. Addresses look like /ip4/A/tcp/P; f gets some of them at a
-// time, and what it adds does not count. Calls come from several goroutines. Default: all, but
-// for those that nobody may be asked to dial (docs/protocol.md).
+// WithAddrFilter makes f choose which of its addresses the host names to a peer, and which of the
+// peer's it connects to. Addresses look like /ip4/A/tcp/P; f gets some of them at a time, and what
+// it adds does not count. Calls come from several goroutines. Default: all, but for those that
+// nobody may be asked to dial (docs/protocol.md).
 func WithAddrFilter(f AddrFilter) Option {
 	return func(c *config) error {
 		if f == nil {
@@ -198,9 +199,9 @@ func WithAddrFilter(f AddrFilter) Option {
 	}
 }
 
-// WithLimits bounds what peers can have the host do: attempts, and SYNs, for the
-// addresses that a peer names need not be its own. Default: those of [holepunch.Limits], each of
-// which is the default where l has zero. docs/security.md has the figures behind them.
+// WithLimits bounds what peers can make the host do: attempts, and SYNs, for the addresses that a
+// peer names need not be its own. Default: those of [holepunch.Limits], each of which is the default
+// where l has zero. docs/security.md has the figures behind them.
 func WithLimits(l holepunch.Limits) Option {
 	return func(c *config) error {
 		c.limits = l
@@ -211,8 +212,8 @@ func WithLimits(l holepunch.Limits) Option {
 	}
 }
 
-// WithTracer calls f for every step of every punch. Calls come from several
-// goroutines, and a punch waits for them: f must be quick. Default: none.
+// WithTracer calls f for every step of every attempt. Calls come from several goroutines, and
+// attempts wait for them: f must be quick. Default: none.
 func WithTracer(f func(Event)) Option {
 	return func(c *config) error {
 		c.tracer = f
@@ -220,7 +221,7 @@ func WithTracer(f func(Event)) Option {
 	}
 }
 
-// WithLogger has the transport log to l. Default: go-libp2p's logger for "simopen", which
+// WithLogger makes the transport log to l. Default: go-libp2p's logger for "simopen", which
 // GOLOG_LOG_LEVEL="simopen=debug" turns on.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) error {
@@ -233,9 +234,9 @@ func WithLogger(l *slog.Logger) Option {
 }
 
 // WithRegisterer registers the Prometheus metrics, libp2p_simopen_*, with r. Hosts of one process
-// share them, as in go-libp2p. Default: with [Enable], where the host registers its
-// own, and nowhere after [libp2p.DisableMetrics]; with [New], nowhere. Without them nothing is
-// counted. Building the host panics if r has others of these names, as go-libp2p's metrics do.
+// share them, as in go-libp2p. Default: with [Enable], where the host registers its own, and nowhere
+// after [libp2p.DisableMetrics]; with [New], nowhere. Without a registerer nothing is counted.
+// Building the host panics if r has others of these names, as go-libp2p's metrics do.
 //
 // [libp2p.DisableMetrics]: https://pkg.go.dev/github.com/libp2p/go-libp2p#DisableMetrics
 func WithRegisterer(r prometheus.Registerer) Option {
@@ -245,12 +246,12 @@ func WithRegisterer(r prometheus.Registerer) Option {
 	}
 }
 
-// WithPortGuessing lets the host guess ports, with peers that have it as well, where
-// nothing else can help: one NAT gives every destination another port, at random,
-// and the other lets in only ports that were sent to. That is up to 200 ports a
-// second for 10 s, with two SYNs each, from up to 256 sockets, for one peer at a time; see
-// docs/nat.md for the odds. A minute passes between two such attempts of the host, and one that
-// failed is repeated while the relayed connection lasts. Default: off, for some networks take it for a scan.
+// WithPortGuessing lets the host guess ports, with peers that have it as well, where nothing else
+// can help: one NAT gives every destination another port, at random, and the other lets in only
+// ports that were sent to. That is up to 200 ports a second for 10 s, with two SYNs each, from up to
+// 256 sockets, for one peer at a time; see docs/nat.md for the odds. A minute passes between two
+// such attempts of the host, and one that failed is repeated while the relayed connection lasts.
+// Default: off, for some networks take it for a scan.
 func WithPortGuessing() Option {
 	return func(c *config) error {
 		c.guess = true

@@ -14,29 +14,27 @@ import (
 const (
 	// Started: an attempt begins.
 	Started holepunch.EventKind = "started"
-	// Offered: the peer's candidates are known; punching begins. An attempt that
-	// is made in several rounds has one for each.
-	Offered holepunch.EventKind = "offered"
-	// RoundFailed: a round is over, for the reason Err, and another begins.
-	RoundFailed holepunch.EventKind = "round failed"
+	// Offered: both sides' candidates are known; the punch of a round begins.
+	Offered = holepunch.Offered
+	// RoundFailed: a round is over, for the reason Err, and another one begins.
+	RoundFailed = holepunch.RoundFailed
 	// Finished: the attempt is over; Err is nil if the peers are connected directly.
 	Finished holepunch.EventKind = "finished"
 )
 
-// An Event is one step of a punch.
+// An Event is one step of an attempt.
 type Event struct {
 	Peer      peer.ID
-	Direction network.Direction // outbound: we are the initiator
+	Direction network.Direction // outbound: this host is the initiator
 	Kind      holepunch.EventKind
 	Port      uint16         // local port; of Offered and RoundFailed, the first of them; 0 of Started and Finished
-	Own       []ma.Multiaddr // of Offered: our candidates
+	Own       []ma.Multiaddr // of Offered: this host's candidates
 	Theirs    []ma.Multiaddr // of Offered: the peer's candidates that may be dialled
-	Remote    ma.Multiaddr   // the other end, of a connect or connection
+	Remote    ma.Multiaddr   // the other end of a connect or connection
 	Err       error
 }
 
-// A report tells of one attempt to all who want to know: the tracer, the event bus,
-// the metrics and the log.
+// A report tells the tracer, the event bus, the metrics and the log of one attempt.
 type report struct {
 	t     *Transport
 	peer  peer.ID
@@ -53,9 +51,12 @@ func (t *Transport) started(p peer.ID, dir network.Direction) *report {
 	return r
 }
 
-// finished ends the report. Remote is the other end of the connection, if that is known.
-func (r *report) finished(remote ma.Multiaddr, err error) {
-	took := time.Since(r.began)
+// took returns how long ago the attempt began.
+func (r *report) took() time.Duration { return time.Since(r.began) }
+
+// finished ends the report of an attempt that took that long. Remote is the other end of the
+// connection, nil if it is not known.
+func (r *report) finished(took time.Duration, remote ma.Multiaddr, err error) {
 	r.trace(Event{Kind: Finished, Remote: remote, Err: err})
 	reason := holepunch.ReasonOf(err)
 	r.t.metrics.finished(r.dir, err, reason, took)
@@ -69,17 +70,23 @@ func (r *report) finished(remote ma.Multiaddr, err error) {
 	})
 }
 
+// step reports what the agent traces.
+func (r *report) step(e holepunch.Event) {
+	r.trace(Event{
+		Kind:   e.Kind,
+		Port:   e.Local,
+		Own:    toMultiaddrs(e.Own),
+		Theirs: toMultiaddrs(e.Theirs),
+		Remote: toMultiaddr(e.Remote),
+		Err:    e.Err,
+	})
+}
+
 func (r *report) trace(e Event) {
 	e.Peer, e.Direction = r.peer, r.dir
 	r.t.log.Debug("punch", "peer", e.Peer, "direction", e.Direction, "step", e.Kind, "port", e.Port,
 		"own", e.Own, "theirs", e.Theirs, "remote", e.Remote, "err", e.Err)
 	if r.t.cfg.tracer != nil {
 		r.t.cfg.tracer(e)
-	}
-}
-
-func punchTrace(trace func(Event)) func(holepunch.Event) {
-	return func(e holepunch.Event) {
-		trace(Event{Kind: e.Kind, Port: e.Local, Remote: toMultiaddr(e.Remote), Err: e.Err})
 	}
 }

@@ -1,0 +1,149 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+)
+
+const (
+	// scopePatience is how long a connection waits for room in the resource manager. The swarm's dials
+	// of the peer's other addresses, which began with the relayed connection, may only just be ending:
+	// a dial that is cancelled ends in milliseconds, and on a busy host later.
+	scopePatience = time.Second
+
+	// scopeRetry is how often the resource manager is asked meanwhile: short against a handshake.
+	scopeRetry = 20 * time.Millisecond
+)
+
+// An admission asks the host's connection gater and resource manager for the connection of one
+// attempt, in the order in which libp2p's TCP transport asks them. Several TCP connections of an
+// attempt have one scope: by their token they are the peer's, and one of them will be used.
+type admission struct {
+	t    *Transport
+	ctx  context.Context // of the attempt
+	peer peer.ID
+	dir  network.Direction
+
+	opening sync.Once
+	err     error // of opening
+
+	mu    sync.Mutex
+	scope network.ConnManagementScope // nil before opening, and after take and release
+	over  bool                        // after take and release: nobody takes a scope any more
+}
+
+// admit asks for a TCP connection that has shown the attempt's token. Calls come from several
+// goroutines.
+func (a *admission) admit(c *net.TCPConn, accepted bool) error {
+	addrs := connAddrs{c}
+	gater := a.t.gater
+	if gater != nil && (accepted || a.dir == network.DirInbound) && !gater.InterceptAccept(addrs) {
+		return fmt.Errorf("%w: connection from %s", ErrGated, addrs.RemoteMultiaddr())
+	}
+	if err := a.open(addrs.RemoteMultiaddr()); err != nil {
+		return err
+	}
+	if gater != nil && !gater.InterceptSecured(a.dir, a.peer, addrs) {
+		return fmt.Errorf("%w: connection with the peer at %s", ErrGated, addrs.RemoteMultiaddr())
+	}
+	return nil
+}
+
+// open opens the attempt's scope unless that was done, and returns how it went.
+func (a *admission) open(remote ma.Multiaddr) error {
+	a.opening.Do(func() {
+		var scope network.ConnManagementScope
+		if scope, a.err = a.openScope(remote); a.err != nil {
+			return
+		}
+		a.mu.Lock()
+		over := a.over
+		if !over {
+			a.scope = scope
+		}
+		a.mu.Unlock()
+		if over { // the attempt has ended meanwhile
+			scope.Done()
+			a.err = context.Canceled
+		}
+	})
+	return a.err
+}
+
+// openScope asks the resource manager for a connection, and again for a while if it has no room.
+func (a *admission) openScope(remote ma.Multiaddr) (network.ConnManagementScope, error) {
+	deadline := time.Now().Add(scopePatience)
+	for {
+		scope, err := a.t.rcmgr.OpenConnection(a.dir, true, remote)
+		if err == nil {
+			if err = scope.SetPeer(a.peer); err == nil {
+				return scope, nil
+			}
+			scope.Done()
+		}
+		err = fmt.Errorf("%w: %w", holepunch.ErrResourceLimit, err)
+		if time.Now().After(deadline) {
+			return nil, err
+		}
+		select {
+		case <-time.After(scopeRetry):
+		case <-a.ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// take hands the scope over to the caller, who gives it back. Nil if there is none.
+func (a *admission) take() network.ConnManagementScope {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	scope := a.scope
+	a.scope, a.over = nil, true
+	return scope
+}
+
+// release gives the scope back, unless it was taken. It may be called more than once.
+func (a *admission) release() {
+	if scope := a.take(); scope != nil {
+		scope.Done()
+	}
+}
+
+// connAddrs are the addresses of a connection for a gater.
+type connAddrs struct{ c net.Conn }
+
+var _ network.ConnMultiaddrs = connAddrs{}
+
+func (a connAddrs) LocalMultiaddr() ma.Multiaddr  { return netMultiaddr(a.c.LocalAddr()) }
+func (a connAddrs) RemoteMultiaddr() ma.Multiaddr { return netMultiaddr(a.c.RemoteAddr()) }
+
+// ungated returns the addresses of the peer at which the gater lets this host dial it. For an
+// initiator the swarm has asked whether the peer may be dialled; but the responder sends SYNs as well.
+func (a *admission) ungated(addrs []ma.Multiaddr) ([]ma.Multiaddr, error) {
+	gater := a.t.gater
+	if gater == nil {
+		return addrs, nil
+	}
+	if a.dir == network.DirInbound && !gater.InterceptPeerDial(a.peer) {
+		return nil, fmt.Errorf("%w: dial of the peer", ErrGated)
+	}
+	var left []ma.Multiaddr
+	for _, m := range addrs {
+		if gater.InterceptAddrDial(a.peer, m) {
+			left = append(left, m)
+		}
+	}
+	if len(left) == 0 {
+		return nil, fmt.Errorf("%w: each of the peer's addresses %v", ErrGated, addrs)
+	}
+	return left, nil
+}

@@ -1,0 +1,122 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+)
+
+// An attempt is the host's part in one attempt of the agent: what its user, its connection gater,
+// its resource manager and its security transports have to say.
+type attempt struct {
+	t    *Transport
+	h    host.Host
+	peer peer.ID
+	dir  network.Direction
+
+	admission admission
+	securing  securing
+	listeners []netip.AddrPort // of this host, that the peer is told
+	elsewhere elsewhere
+}
+
+// newAttempt returns an attempt. release must be called.
+func (t *Transport) newAttempt(ctx context.Context, h host.Host, p peer.ID, dir network.Direction) *attempt {
+	return &attempt{
+		t:         t,
+		h:         h,
+		peer:      p,
+		dir:       dir,
+		admission: admission{t: t, ctx: ctx, peer: p, dir: dir},
+		securing:  securing{t: t, peer: p, dir: dir},
+		listeners: listeners(h),
+	}
+}
+
+// release gives back what the attempt still has.
+func (a *attempt) release() {
+	a.admission.release()
+	if c := a.elsewhere.take(); c != nil {
+		c.Close()
+	}
+}
+
+// options returns the attempt as the agent wants it, without what is one role's.
+func (a *attempt) options() (*holepunch.Options, error) {
+	hs, err := a.securing.handshake()
+	if err != nil {
+		return nil, err
+	}
+	o := &holepunch.Options{
+		Peer:         string(a.peer),
+		Handshake:    hs,
+		FilterRemote: a.filterRemote,
+		Admit:        a.admission.admit,
+		Listeners:    a.listeners,
+		Elsewhere:    a.connectElsewhere,
+	}
+	if f := a.t.cfg.addrFilter; f != nil {
+		o.FilterOwn = func(addrs []netip.AddrPort) []netip.AddrPort {
+			return fromMultiaddrs(f.FilterLocal(a.peer, toMultiaddrs(addrs)))
+		}
+	}
+	return o, nil
+}
+
+// assemble makes the swarm's connection of the agent's. It owns c.
+func (a *attempt) assemble(ctx context.Context, c *holepunch.Conn) (*conn, error) {
+	// The scope is there: the agent has asked for each TCP connection.
+	if err := a.admission.open(netMultiaddr(c.RemoteAddr())); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return a.securing.assemble(ctx, c, a.admission.take())
+}
+
+// filterRemote returns those of the peer's addresses that this host's user and gater let it connect to.
+func (a *attempt) filterRemote(addrs []netip.AddrPort) ([]netip.AddrPort, error) {
+	ms := toMultiaddrs(addrs)
+	if f := a.t.cfg.addrFilter; f != nil && len(ms) > 0 {
+		if ms = f.FilterRemote(a.peer, ms); len(ms) == 0 {
+			return nil, fmt.Errorf("%w: the address filter (WithAddrFilter) leaves none", holepunch.ErrNoCandidate)
+		}
+	}
+	ms, err := a.admission.ungated(ms)
+	return fromMultiaddrs(ms), err
+}
+
+// maxListeners is how many listeners of a host are named, and dialled: one for each family.
+const maxListeners = 2
+
+// listeners returns the public addresses at which the host accepts plain TCP connections as far as
+// it knows: its own, or ones that a router forwards.
+func listeners(h host.Host) (addrs []netip.AddrPort) {
+	for _, a := range h.Addrs() {
+		// Peers refuse lower ports.
+		ap, ok := fromMultiaddr(a)
+		if ok && ap.Port() >= minAddrPort && manet.IsPublicAddr(a) && len(addrs) < maxListeners {
+			addrs = append(addrs, ap)
+		}
+	}
+	return addrs
+}
+
+// fromMultiaddrs returns the addresses of an IP address and a TCP port among some.
+func fromMultiaddrs(ms []ma.Multiaddr) []netip.AddrPort {
+	addrs := make([]netip.AddrPort, 0, len(ms))
+	for _, m := range ms {
+		if a, ok := fromMultiaddr(m); ok && !slices.Contains(addrs, a) {
+			addrs = append(addrs, a)
+		}
+	}
+	return addrs
+}

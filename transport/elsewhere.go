@@ -1,0 +1,141 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	tpt "github.com/libp2p/go-libp2p/core/transport"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+// A peer may name listeners of its host: public addresses where it accepts ordinary connections.
+// The initiator dials them with the host's TCP transport, beside the punch, and returns such a
+// connection to the swarm as its own. The responder has its swarm dial the initiator's: of a
+// connection to an ordinary listener the one who dials is the client and has it as outbound, which
+// in the responder's swarm is nobody's dial. The initiator notices that the connection is there.
+
+// dialBackDelay is the head start that a responder gives the punch, unless the NATs are known to allow
+// none: the punch is through by then, or has lost a SYN. Both at once would make two connections.
+const dialBackDelay = time.Second
+
+var errNotElsewhere = errors.New("no connection by other means")
+
+// elsewhere holds the connection to a listener of the peer until Dial takes it.
+type elsewhere struct {
+	mu   sync.Mutex
+	used bool // the peer's listeners are dialled once in an attempt, which bounds the SYNs
+	conn tpt.CapableConn
+	over bool // after take: nobody takes a connection any more
+}
+
+// put keeps a connection for Dial, and reports whether it did.
+func (e *elsewhere) put(c tpt.CapableConn) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.over || e.conn != nil {
+		return false
+	}
+	e.conn = c
+	return true
+}
+
+// take returns the connection, or nil. It can be called once.
+func (e *elsewhere) take() tpt.CapableConn {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := e.conn
+	e.conn, e.over = nil, true
+	return c
+}
+
+// first reports whether it is called for the first time.
+func (e *elsewhere) first() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	used := e.used
+	e.used = true
+	return !used
+}
+
+// connectElsewhere is [holepunch.Options.Elsewhere].
+func (a *attempt) connectElsewhere(ctx context.Context, theirs []netip.AddrPort, punchable bool) error {
+	theirs = theirs[:min(len(theirs), maxListeners)]
+	if len(theirs) > 0 && !a.elsewhere.first() {
+		theirs = nil
+	}
+	if a.dir == network.DirInbound {
+		return a.dialBack(ctx, theirs, punchable)
+	}
+	return a.dialListeners(ctx, theirs)
+}
+
+// dialBack has the swarm connect to the initiator's listeners, and to nothing else.
+func (a *attempt) dialBack(ctx context.Context, theirs []netip.AddrPort, punchable bool) error {
+	if len(theirs) == 0 {
+		return errNotElsewhere
+	}
+	if punchable {
+		select {
+		case <-time.After(dialBackDelay):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return a.t.swarm.dialListeners(ctx, a.h, a.peer, theirs)
+}
+
+// dialListeners connects to the peer's listeners, and waits for the peer to connect to this host's.
+func (a *attempt) dialListeners(ctx context.Context, theirs []netip.AddrPort) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var ways []func() error
+	if len(a.listeners) > 0 {
+		ways = append(ways, func() error {
+			_, err := a.t.awaitDirect(ctx, a.h, a.peer)
+			return err
+		})
+	}
+	for _, l := range theirs {
+		ways = append(ways, func() error { return a.dialListener(ctx, toMultiaddr(l)) })
+	}
+	ended := make(chan error)
+	for _, way := range ways {
+		go func() { ended <- way() }()
+	}
+	result := errNotElsewhere
+	for range ways {
+		if err := <-ended; err == nil {
+			result = nil
+			cancel()
+		}
+	}
+	return result
+}
+
+// dialListener connects to one address with the transport that the host has for it.
+func (a *attempt) dialListener(ctx context.Context, addr ma.Multiaddr) error {
+	n, ok := a.h.Network().(interface {
+		TransportForDialing(ma.Multiaddr) tpt.Transport
+	})
+	if !ok {
+		return fmt.Errorf("%T has no transports", a.h.Network())
+	}
+	tcp := n.TransportForDialing(addr)
+	if tcp == nil {
+		return fmt.Errorf("no transport for %s", addr)
+	}
+	c, err := tcp.Dial(ctx, addr, a.peer)
+	if err != nil {
+		return err
+	}
+	if !a.elsewhere.put(c) {
+		c.Close()
+		return errNotElsewhere
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+)
+
+const (
+	// signalMemory is what the resource manager is asked for: a message in and one out, in bytes.
+	signalMemory = 8 << 10
+
+	// responderGrace is how much longer than the initiator a responder may take: the last flight of
+	// the handshake may be lost twice.
+	responderGrace = 3 * time.Second
+)
+
+// errUnserved is a stream whose first message was not read.
+var errUnserved = errors.New("signalling not served")
+
+// handle serves a signalling stream that a peer opened.
+func (t *Transport) handle(s network.Stream) {
+	p := s.Conn().RemotePeer()
+	err := t.serve(s, p)
+	if err != nil {
+		t.log.Debug("attempt failed", "peer", p, "err", &Error{Op: "respond", Peer: p, Err: err})
+	}
+	if errors.Is(err, errUnserved) || errors.Is(err, holepunch.ErrSignalLost) {
+		s.Reset()
+		return
+	}
+	s.Close() // a reset might overtake the last message, which has the reason
+}
+
+func (t *Transport) serve(s network.Stream, p peer.ID) error {
+	if !isRelayed(s.Conn()) {
+		return fmt.Errorf("%w: the connection is direct already", errUnserved)
+	}
+	ctx, h, end, err := t.begin(context.Background())
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUnserved, err)
+	}
+	defer end()
+	if err := s.Scope().SetService(serviceName); err != nil {
+		return fmt.Errorf("%w: %w", errUnserved, err)
+	}
+	if err := s.Scope().ReserveMemory(signalMemory, network.ReservationPriorityAlways); err != nil {
+		return fmt.Errorf("%w: %w", errUnserved, err)
+	}
+	defer s.Scope().ReleaseMemory(signalMemory)
+	// However often the peer tries again, it has the time of one dial.
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.timeout+responderGrace)
+	defer cancel()
+	return t.respond(ctx, h, s, p)
+}
+
+// respond makes an attempt as responder. What is refused before [holepunch.Options.Started] is no
+// attempt, and has none of its events: a peer may ask as often as it likes.
+func (t *Transport) respond(ctx context.Context, h host.Host, s network.Stream, p peer.ID) error {
+	a := t.newAttempt(ctx, h, p, network.DirInbound)
+	defer a.release()
+	o, err := a.options()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUnserved, err)
+	}
+	var l *listener
+	var r *report
+	endAnswer, unprotect := func() {}, func() {}
+	o.Refuse = func() error {
+		if !t.wants(p) {
+			return ErrPeerFiltered
+		}
+		if l = t.currentListener(); l == nil {
+			return fmt.Errorf("%w: not listening", holepunch.ErrNoAddress)
+		}
+		if err := t.peers.beginAnswer(h.ID(), p); err != nil {
+			return err
+		}
+		endAnswer = func() { t.peers.endAnswer(p) }
+		return nil
+	}
+	o.Started = func() {
+		r = t.started(p, network.DirInbound)
+		unprotect = t.protect(h, p, false)
+	}
+	o.Trace = func(e holepunch.Event) { r.step(e) }
+	c, err := t.agent.Accept(ctx, s, o)
+	defer func() { endAnswer() }()
+	defer func() { unprotect() }()
+	if r == nil {
+		t.metrics.refused(holepunch.ReasonOf(err))
+		return err
+	}
+	took := r.took()
+	var remote ma.Multiaddr
+	if err == nil {
+		remote, err = a.deliver(ctx, l, c)
+	} else {
+		err = t.explain(err)
+	}
+	if isUndecided(err) && directConn(h, p) != nil {
+		err = nil // the peer has one to this host's listener, or the other way round
+	}
+	err = t.blame(h, err)
+	r.finished(took, remote, err)
+	return err
+}
+
+// isUndecided reports whether the initiator may have a direct connection in spite of err.
+func isUndecided(err error) bool {
+	return errors.Is(err, holepunch.ErrElsewhere) || errors.Is(err, holepunch.ErrNoConnection)
+}
+
+// deliver hands the connection to the listener, and waits for the initiator's choice. It returns the
+// peer's end of the TCP connection that was chosen.
+func (a *attempt) deliver(ctx context.Context, l *listener, c *holepunch.Conn) (ma.Multiaddr, error) {
+	conn, err := a.assemble(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if !l.deliver(ctx, conn) {
+		return nil, fmt.Errorf("%w: nobody accepts the connection", holepunch.ErrNoConnection)
+	}
+	select {
+	case <-c.Chosen():
+	case <-conn.closed:
+		if c.TCPConn() == nil {
+			return nil, fmt.Errorf("%w: it was closed before the initiator chose it", holepunch.ErrNoConnection)
+		}
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	return conn.RemoteMultiaddr(), nil
+}

@@ -1,0 +1,193 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/pnet"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/core/sec"
+	tpt "github.com/libp2p/go-libp2p/core/transport"
+	protector "github.com/libp2p/go-libp2p/p2p/net/pnet"
+	"github.com/libp2p/go-libp2p/p2p/net/upgrader"
+	ma "github.com/multiformats/go-multiaddr"
+	msmux "github.com/multiformats/go-multistream"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+)
+
+// A securing secures and multiplexes the connection of one attempt with the host's own security
+// transports and muxers, as an Upgrader does. It is not an Upgrader's work because the security
+// handshake begins in the signalling, and which protocol it is was settled there.
+type securing struct {
+	t    *Transport
+	peer peer.ID
+	dir  network.Direction
+
+	// Of the last handshake that was through.
+	secured  sec.SecureConn
+	protocol protocol.ID
+}
+
+// handshake returns what the agent runs on the connection.
+func (s *securing) handshake() (*holepunch.Handshake, error) {
+	hs := &holepunch.Handshake{Run: s.secure}
+	for _, st := range s.t.parts.Security {
+		hs.Protocols = append(hs.Protocols, string(st.ID()))
+	}
+	psk := s.t.parts.PSK
+	switch {
+	case psk != nil:
+		hs.Wrap = func(c net.Conn) (net.Conn, error) { return protector.NewProtectedConn(psk, c) }
+	case pnet.ForcePrivateNetwork:
+		return nil, pnet.ErrNotInPrivateNetwork
+	}
+	return hs, nil
+}
+
+// secure runs the security handshake, and expects the peer at the other end.
+func (s *securing) secure(ctx context.Context, c net.Conn, id string, initiator bool) error {
+	i := slices.IndexFunc(s.t.parts.Security, func(st sec.SecureTransport) bool { return string(st.ID()) == id })
+	if i < 0 {
+		return fmt.Errorf("%w: %q", holepunch.ErrNoProtocol, id)
+	}
+	st := s.t.parts.Security[i]
+	run := st.SecureInbound
+	if initiator {
+		run = st.SecureOutbound
+	}
+	secured, err := run(ctx, c, s.peer)
+	if err != nil {
+		return err
+	}
+	if got := secured.RemotePeer(); got != s.peer {
+		secured.Close()
+		return sec.ErrPeerIDMismatch{Expected: s.peer, Actual: got}
+	}
+	s.secured, s.protocol = secured, protocol.ID(id)
+	return nil
+}
+
+// assemble makes a connection of what the agent returned after the handshake. It owns c and the
+// scope.
+func (s *securing) assemble(ctx context.Context, c *holepunch.Conn, scope network.ConnManagementScope) (*conn, error) {
+	id, muxed, err := s.t.multiplex(ctx, s.secured, s.dir == network.DirInbound, scope.PeerScope())
+	if err != nil {
+		s.secured.Close()
+		c.Close()
+		scope.Done()
+		return nil, fmt.Errorf("%w: negotiate muxer: %w", holepunch.ErrHandshake, err)
+	}
+	state := s.secured.ConnState()
+	closed := make(chan struct{})
+	return &conn{
+		MuxedConn:    muxed,
+		ConnSecurity: s.secured,
+		transport:    s.t,
+		tcp:          c,
+		scope:        scope,
+		state: network.ConnectionState{
+			StreamMultiplexer:         id,
+			Security:                  s.protocol,
+			Transport:                 "tcp",
+			UsedEarlyMuxerNegotiation: state.UsedEarlyMuxerNegotiation,
+		},
+		closed: closed,
+		giveBack: sync.OnceFunc(func() {
+			scope.Done()
+			close(closed)
+		}),
+	}, nil
+}
+
+// muxerTimeout bounds the negotiation of a muxer, as in go-libp2p's Upgrader. An attempt's context
+// is usually shorter.
+const muxerTimeout = time.Minute
+
+// multiplex makes a muxed connection of a secured one: by the muxer that the security handshake has
+// come to, or else by the one that multistream-select comes to.
+func (t *Transport) multiplex(ctx context.Context, c sec.SecureConn, server bool, scope network.PeerScope) (protocol.ID, network.MuxedConn, error) {
+	id := c.ConnState().StreamMultiplexer
+	if id == "" {
+		stop := context.AfterFunc(ctx, func() { c.Close() })
+		c.SetDeadline(time.Now().Add(muxerTimeout))
+		var err error
+		id, err = t.negotiateMuxer(c, server)
+		if !stop() {
+			return "", nil, context.Cause(ctx)
+		}
+		if err != nil {
+			return "", nil, err
+		}
+		c.SetDeadline(time.Time{})
+	}
+	i := slices.IndexFunc(t.parts.Muxers, func(m upgrader.StreamMuxer) bool { return m.ID == id })
+	if i < 0 {
+		return "", nil, fmt.Errorf("unknown muxer %q", id)
+	}
+	muxed, err := t.parts.Muxers[i].Muxer.NewConn(c, server, scope)
+	return id, muxed, err
+}
+
+func (t *Transport) negotiateMuxer(c net.Conn, server bool) (protocol.ID, error) {
+	if !server {
+		ids := make([]protocol.ID, len(t.parts.Muxers))
+		for i, m := range t.parts.Muxers {
+			ids[i] = m.ID
+		}
+		return msmux.SelectOneOf(ids, c)
+	}
+	mux := msmux.NewMultistreamMuxer[protocol.ID]()
+	for _, m := range t.parts.Muxers {
+		mux.AddHandler(m.ID, nil)
+	}
+	id, _, err := mux.Negotiate(c)
+	return id, err
+}
+
+// A conn is a direct connection.
+type conn struct {
+	network.MuxedConn
+	network.ConnSecurity
+	transport *Transport
+	tcp       *holepunch.Conn
+	scope     network.ConnManagementScope
+	state     network.ConnectionState
+
+	giveBack func()        // gives the scope back, and closes closed
+	closed   chan struct{} // the connection was closed here
+}
+
+var _ tpt.CapableConn = (*conn)(nil)
+
+// Close closes the connection. It must be called even if the peer has closed it.
+func (c *conn) Close() error {
+	defer c.giveBack()
+	return c.MuxedConn.Close()
+}
+
+// CloseWithError is Close with a code that the peer is told.
+func (c *conn) CloseWithError(code network.ConnErrorCode) error {
+	defer c.giveBack()
+	return c.MuxedConn.CloseWithError(code)
+}
+
+// Before the initiator's choice the addresses are those of the responder's first TCP connection, and
+// may change once.
+
+func (c *conn) LocalMultiaddr() ma.Multiaddr  { return netMultiaddr(c.tcp.LocalAddr()) }
+func (c *conn) RemoteMultiaddr() ma.Multiaddr { return netMultiaddr(c.tcp.RemoteAddr()) }
+
+func (c *conn) Transport() tpt.Transport           { return c.transport }
+func (c *conn) Scope() network.ConnScope           { return c.scope }
+func (c *conn) ConnState() network.ConnectionState { return c.state }
+
+func (c *conn) String() string {
+	return fmt.Sprintf("<simopen %s (%s) <-> %s (%s)>", c.LocalMultiaddr(), c.LocalPeer(), c.RemoteMultiaddr(), c.RemotePeer())
+}
