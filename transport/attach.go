@@ -14,9 +14,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
-// Enable adds simopen to a host. It replaces nothing: the host's transports,
-// also the default ones, stay. [libp2p.New] fails if an option is wrong, or if a host is
-// given it twice.
+// Enable adds simopen to a host. It replaces nothing: the host's transports, also the default ones,
+// stay. [libp2p.New] fails if an option is wrong, or if a host is given it twice.
 func Enable(opts ...Option) libp2p.Option {
 	return func(c *libp2p.Config) error {
 		cfg, err := newConfig(opts)
@@ -28,25 +27,31 @@ func Enable(opts ...Option) libp2p.Option {
 				return errors.New("simopen: enabled twice in one host")
 			}
 		}
-		ranked := newRanker(true)
-		return c.Apply(libp2p.WithFxOption(ranked.option(c), enabled{fx.Invoke(func(
+		d := newSwarmDialer(true)
+		// Invocations of a module come before the others. The swarm is made by one of these, and by then
+		// all options were applied.
+		configure := fx.Module(serviceName, fx.Invoke(func() { d.configure(c) }))
+		return c.Apply(libp2p.WithFxOption(configure, enabled{fx.Invoke(func(
 			lc fx.Lifecycle,
 			h host.Host,
-			upgrader tpt.Upgrader,
 			parts hostParts,
 			rcmgr network.ResourceManager,
 			gater connmgr.ConnectionGater,
-		) {
+		) error {
 			if cfg.registerer == nil && !c.DisableMetrics {
 				cfg.registerer = c.PrometheusRegisterer
 			}
-			t := newTransport(upgrader, parts, rcmgr, gater, ranked, cfg)
-			// On stop, before the swarm begins to close connections: what is
-			// under way ends for the right reason.
+			t, err := newTransport(parts, rcmgr, gater, d, cfg)
+			if err != nil {
+				return err
+			}
+			// On stop, before the swarm begins to close connections: what is under way ends for the right
+			// reason.
 			lc.Append(fx.StartStopHook(
 				func() error { return Attach(h, t) },
 				func() error { return t.Close() },
 			))
+			return nil
 		})}))
 	}
 }
@@ -54,14 +59,13 @@ func Enable(opts ...Option) libp2p.Option {
 // enabled marks the option of Enable among a host's.
 type enabled struct{ fx.Option }
 
-// Attach puts the transport to use in a host: it adds it to the host's network
-// unless [libp2p.Transport] did, listens, answers signalling, and upgrades
-// relayed connections from then on. A transport serves one host, and a host has
-// one. Close undoes it; closing the host does so, too.
+// Attach puts the transport to use in a host: it adds it to the host's network unless
+// [libp2p.Transport] did, listens, answers signalling, and upgrades relayed connections from then
+// on. A transport serves one host, and a host has one. Close undoes it, and so does closing the host.
 //
-// It fails if the host's network takes no transports, as libp2p's swarm does; if the transport
-// is closed ([ErrClosed]) or has a host; and with [errors.ErrUnsupported] where the system cannot
-// share a port.
+// It fails if the host's network takes no transports, as libp2p's swarm does; if the transport is
+// closed ([ErrClosed]) or has a host; and with [errors.ErrUnsupported] where the system cannot share
+// a port.
 func Attach(h host.Host, t *Transport) error {
 	if err := t.attach(h); err != nil {
 		return fmt.Errorf("simopen: attach: %w", err)
@@ -114,7 +118,7 @@ func (t *Transport) attach(h host.Host) (err error) {
 		w.stop()
 	}
 	t.mu.Unlock()
-	if closed { // meanwhile, by who did not know of the watcher yet
+	if closed { // meanwhile, by somebody who did not know of the watcher yet
 		w.stop()
 		return ErrClosed
 	}

@@ -18,7 +18,6 @@ import (
 // does not touch it, and causes no other one. The swarm calls Dial, see [DirectConnect]. The error
 // is an [*Error].
 func (t *Transport) Dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (tpt.CapableConn, error) {
-	t.swarm.dialled(ctx)
 	conn, err := t.dial(ctx, raddr, p)
 	if err != nil {
 		return nil, &Error{Op: "dial", Peer: p, Err: err}
@@ -35,6 +34,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (tp
 		return nil, err
 	}
 	defer end()
+	t.swarm.dialled(h, p)
 	relayed := relayedConn(h, p)
 	if relayed == nil {
 		return nil, ErrNoRelayedConn

@@ -125,8 +125,8 @@ func (t *Transport) agentConfig() holepunch.Config {
 	}
 }
 
-// CanDial reports whether an address is /simopen.
-func (t *Transport) CanDial(a ma.Multiaddr) bool { return isSimopen(a) }
+// CanDial reports whether an address is /simopen, or a mark of a [swarmDialer].
+func (t *Transport) CanDial(a ma.Multiaddr) bool { return isSimopen(a) || isMark(a) }
 
 // Protocols returns the code of /simopen.
 func (t *Transport) Protocols() []int { return []int{pSimopen} }

@@ -1,0 +1,308 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	tpt "github.com/libp2p/go-libp2p/core/transport"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+)
+
+// DirectConnect returns a direct connection to p: one that is there, or one that an attempt brings.
+// All callers share the attempt that is under way, whoever began it. There must be a relayed
+// connection to p. DirectConnect returns as soon as there is a direct connection, by whatever
+// transport, or with an [*Error] that says why there is none. Without a deadline in ctx it takes the
+// time of one attempt at most ([WithTimeout]).
+func DirectConnect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
+	c, err := directConnect(ctx, h, p)
+	if err != nil {
+		return nil, &Error{Op: "direct connect", Peer: p, Err: err}
+	}
+	return c, nil
+}
+
+func directConnect(ctx context.Context, h host.Host, p peer.ID) (_ network.Conn, err error) {
+	t := find(h)
+	switch {
+	case t == nil && isClosed(h):
+		return nil, ErrClosed
+	case t == nil:
+		return nil, ErrNotEnabled
+	}
+	ctx, h, end, err := t.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	defer func() { err = t.blame(h, err) }()
+	if c := directConn(h, p); c != nil {
+		return c, nil
+	}
+	switch {
+	case !t.wants(p):
+		return nil, ErrPeerFiltered
+	case relayedConn(h, p) == nil:
+		return nil, ErrNoRelayedConn
+	}
+	return t.connect(ctx, h, p)
+}
+
+// isClosed reports whether h is closing. Its network does so first, and its transports last.
+func isClosed(h host.Host) bool {
+	n, ok := h.Network().(interface{ Done() <-chan struct{} })
+	if !ok {
+		return false
+	}
+	select {
+	case <-n.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// blame returns a failure as that of a host, or a transport, which is closing, if it may be:
+// contexts and connections end by that for reasons of their own.
+func (t *Transport) blame(h host.Host, err error) error {
+	if err == nil || errors.Is(err, ErrClosed) || t.ctx.Err() == nil && !isClosed(h) {
+		return err
+	}
+	return fmt.Errorf("%w (until then: %v)", ErrClosed, err)
+}
+
+// find returns the transport that h's network has for /simopen.
+func find(h host.Host) *Transport {
+	n, ok := h.Network().(interface {
+		TransportForDialing(ma.Multiaddr) tpt.Transport
+	})
+	if !ok {
+		return nil
+	}
+	t, _ := n.TransportForDialing(simopenAddr).(*Transport)
+	return t
+}
+
+// relayedConn returns a relayed connection to p: the newest that this host dialled, for the older
+// ones' relays may be gone, or else the newest.
+func relayedConn(h host.Host, p peer.ID) network.Conn {
+	var found network.Conn
+	for _, c := range h.Network().ConnsToPeer(p) { // oldest first
+		if c.IsClosed() || !isRelayed(c) {
+			continue
+		}
+		if found == nil || c.Stat().Direction == network.DirOutbound || found.Stat().Direction == network.DirInbound {
+			found = c
+		}
+	}
+	return found
+}
+
+// directConn returns a connection to p that no relay carries, or nil.
+func directConn(h host.Host, p peer.ID) network.Conn {
+	for _, c := range h.Network().ConnsToPeer(p) {
+		if !c.IsClosed() && !isRelayed(c) {
+			return c
+		}
+	}
+	return nil
+}
+
+// A sharedDial is the swarm's dial of a peer by this transport, and all who wait for it. Its fields
+// belong to the table of peers, and conn and err to whoever sees done closed.
+type sharedDial struct {
+	callers   int
+	abandoned bool // by the last caller: it is ending, and others wait for another one
+	cancel    context.CancelFunc
+	step      string // for callers that give up
+
+	done chan struct{}
+	conn network.Conn
+	err  error
+}
+
+// connect has the swarm dial p by this transport, and returns the connection, or any direct one that
+// comes up meanwhile. Concurrent calls share the dial, which ends when the last of them gives up.
+func (t *Transport) connect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
+	for {
+		d, usable := t.joinDial(h, p)
+		c := t.awaitDirectOr(ctx, h, p, d.done)
+		step := t.leaveDial(p, d, usable)
+		switch {
+		case c != nil:
+			return c, nil
+		case ctx.Err() != nil:
+			return nil, fmt.Errorf("%w while %s", ctx.Err(), step)
+		case usable:
+			return d.conn, d.err
+		}
+	}
+}
+
+// joinDial returns the dial of p that is under way, or begins one, and whether its result is the
+// caller's, too: one that the others have given up has to end before the next can begin, for they
+// would share an address in the peerstore.
+func (t *Transport) joinDial(h host.Host, p peer.ID) (d *sharedDial, usable bool) {
+	ctx, cancel := context.WithCancel(t.ctx)
+	begun := &sharedDial{cancel: cancel, step: "waiting for the swarm to dial", done: make(chan struct{})}
+	t.peers.with(p, func(s *peerState) {
+		if s.dial == nil {
+			s.dial = begun
+		}
+		if d, usable = s.dial, !s.dial.abandoned; usable {
+			d.callers++
+		}
+	})
+	if d != begun {
+		cancel()
+		return d, usable
+	}
+	ctx, _, end, err := t.begin(ctx)
+	if err != nil {
+		t.endDial(p, d, nil, err)
+		return d, usable
+	}
+	go func() {
+		defer end()
+		c, err := t.dialSwarm(ctx, h, p)
+		t.endDial(p, d, c, err)
+	}()
+	return d, usable
+}
+
+func (t *Transport) endDial(p peer.ID, d *sharedDial, c network.Conn, err error) {
+	d.cancel()
+	d.conn, d.err = c, err
+	t.peers.with(p, func(s *peerState) { s.dial = nil })
+	close(d.done)
+}
+
+// leaveDial ends a caller's part in a dial, and returns what it was at.
+func (t *Transport) leaveDial(p peer.ID, d *sharedDial, joined bool) (step string) {
+	t.peers.with(p, func(*peerState) {
+		step = d.step
+		if !joined {
+			return
+		}
+		if d.callers--; d.callers == 0 {
+			d.abandoned = true
+			d.cancel()
+		}
+	})
+	return step
+}
+
+// at records what the dial of p is at, for those who give up meanwhile.
+func (pt *peerTable) at(p peer.ID, step string) {
+	pt.with(p, func(s *peerState) {
+		if s.dial != nil {
+			s.dial.step = step
+		}
+	})
+}
+
+const (
+	// maxDials is how often the swarm is asked where the connection is closed by the time that the
+	// dial returns. Once more is for one that was shared, and was just ending. More would let a peer
+	// have this host begin one attempt after the other.
+	maxDials = 3
+
+	// dialMargin is how much longer than Dial the swarm may take at the most: it limits how many dials
+	// run at a time. Dial ends first, and knows why.
+	dialMargin = time.Second
+)
+
+// dialSwarm has the swarm dial p by this transport.
+func (t *Transport) dialSwarm(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.timeout+dialMargin)
+	defer cancel()
+	c, err := t.swarm.dial(ctx, h, p)
+	for n := 1; err == nil && c.IsClosed(); n++ {
+		if n == maxDials || ctx.Err() != nil {
+			return nil, fmt.Errorf("%w that stays: it was closed at once", holepunch.ErrNoConnection)
+		}
+		c, err = t.swarm.dial(ctx, h, p)
+	}
+	var own *Error
+	switch {
+	case err == nil:
+		return c, nil
+	case errors.As(err, &own) && own.Peer == p:
+		return nil, own.Err // the swarm's list of addresses is no news
+	case errors.Is(err, swarm.ErrGaterDisallowedConnection):
+		return nil, fmt.Errorf("%w: dial of the peer, or of %s", ErrGated, simopenAddr)
+	}
+	return nil, err
+}
+
+// awaitDirectOr waits until there is a direct connection to p, by whatever transport. It returns nil
+// when ctx or done has ended before. (Connectedness events would not do: a relayed connection without
+// limits counts as connected.)
+func (t *Transport) awaitDirectOr(ctx context.Context, h host.Host, p peer.ID, done <-chan struct{}) network.Conn {
+	defer t.peers.wait(p)()
+	for {
+		changed, _ := t.peers.changed(p)
+		if c := directConn(h, p); c != nil {
+			return c
+		}
+		select {
+		case <-changed:
+		case <-done:
+			return directConn(h, p)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// awaitDirect waits until there is a direct connection to p.
+func (t *Transport) awaitDirect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
+	c := t.awaitDirectOr(ctx, h, p, nil)
+	if c == nil {
+		return nil, ctx.Err()
+	}
+	return c, nil
+}
+
+const (
+	// inboundTimeout is how long the peer's own attempt may take that is under way, or whose OFFER is.
+	inboundTimeout = 12 * time.Second
+
+	// acceptTime is how long it takes the swarm at most to take the connection of an attempt that has
+	// ended.
+	acceptTime = time.Second
+)
+
+// awaitInbound waits for the connection of the attempt in which the peer is the initiator, until that
+// attempt is over. It returns [ErrGlare] all the same: the swarm looks for a connection that came in
+// meanwhile when a dial fails.
+func (t *Transport) awaitInbound(ctx context.Context, h host.Host, p peer.ID) error {
+	t.peers.at(p, "waiting for the peer's own attempt")
+	defer t.peers.wait(p)()
+	timeout := time.NewTimer(inboundTimeout)
+	defer timeout.Stop()
+	for answered := false; ; {
+		changed, answering := t.peers.changed(p)
+		if directConn(h, p) != nil {
+			return ErrGlare
+		}
+		if answered && !answering {
+			timeout.Reset(acceptTime)
+		}
+		answered = answering // else the peer's OFFER is still on the way
+		select {
+		case <-changed:
+		case <-timeout.C:
+			return fmt.Errorf("%w, and its attempt has failed", ErrGlare)
+		case <-ctx.Done():
+			return fmt.Errorf("%w, and its attempt did not end in time: %w", ErrGlare, ctx.Err())
+		}
+	}
+}

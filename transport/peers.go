@@ -1,0 +1,192 @@
+package transport
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// A peerTable has the state of each peer of which there is something to remember. Its mutex is the
+// only one for that, and nothing else is called while it is held: neither host nor swarm, peerstore
+// or agent.
+type peerTable struct {
+	mu        sync.Mutex
+	states    map[peer.ID]*peerState
+	protected int // peers with protections
+	tags      int // protections so far
+}
+
+// A peerState is what the transport knows of a peer.
+type peerState struct {
+	// Of the watcher: the relayed connections, true for those that this host dialled, and what to do
+	// about them. A timer's event counts if it has the number that timers has.
+	relayed map[network.Conn]bool
+	upgrade upgrade
+	timer   *time.Timer
+	timers  int
+
+	dial *sharedDial // nil without
+
+	// Attempts under way, as initiator and as responder.
+	offers, answers int
+
+	// Callers that wait for changed, which is closed when a direct connection has come up, or answers
+	// have begun or ended. It is nil until somebody needs it.
+	waiters int
+	changed chan struct{}
+
+	protections int // from the connection manager
+}
+
+func newPeerTable() *peerTable { return &peerTable{states: make(map[peer.ID]*peerState)} }
+
+// idle reports whether there is nothing to remember.
+func (s *peerState) idle() bool {
+	return len(s.relayed) == 0 && s.upgrade == upgrade{} && s.dial == nil && s.offers == 0 && s.answers == 0 &&
+		s.waiters == 0 && s.protections == 0
+}
+
+// wake wakes the waiters.
+func (s *peerState) wake() {
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
+}
+
+// with calls f with the state of a peer, which it makes if there is none. f must not call anything.
+func (pt *peerTable) with(p peer.ID, f func(*peerState)) {
+	pt.mu.Lock()
+	defer pt.mu.Unlock()
+	s := pt.states[p]
+	if s == nil {
+		s = &peerState{relayed: make(map[network.Conn]bool)}
+		pt.states[p] = s
+	}
+	f(s)
+	if s.idle() {
+		delete(pt.states, p)
+	}
+}
+
+// known reports whether there is anything to remember of a peer.
+func (pt *peerTable) known(p peer.ID) bool {
+	pt.mu.Lock()
+	defer pt.mu.Unlock()
+	return pt.states[p] != nil
+}
+
+// Two peers that offer at the same time would punch between the same ports, and get in each other's
+// way. So there is one attempt at a time between two peers: a peer that is answering does not offer,
+// and when two OFFERs cross, the lower peer ID initiates.
+
+// beginOffer counts an attempt as initiator, until endOffer, unless one of the peer is being
+// answered.
+func (pt *peerTable) beginOffer(p peer.ID) (ok bool) {
+	pt.with(p, func(s *peerState) {
+		if ok = s.answers == 0; ok {
+			s.offers++
+		}
+	})
+	return ok
+}
+
+func (pt *peerTable) endOffer(p peer.ID) {
+	pt.with(p, func(s *peerState) { s.offers-- })
+}
+
+// beginAnswer counts an attempt as responder, until endAnswer. It fails with [ErrGlare] if this
+// host's own OFFER is out and takes precedence.
+func (pt *peerTable) beginAnswer(self, p peer.ID) (err error) {
+	pt.with(p, func(s *peerState) {
+		if s.offers > 0 && self < p {
+			err = ErrGlare
+			return
+		}
+		if s.answers++; s.answers == 1 {
+			s.wake()
+		}
+	})
+	return err
+}
+
+func (pt *peerTable) endAnswer(p peer.ID) {
+	pt.with(p, func(s *peerState) {
+		if s.answers--; s.answers == 0 {
+			s.wake()
+		}
+	})
+}
+
+// directUp wakes those who wait for a direct connection to p.
+func (pt *peerTable) directUp(p peer.ID) {
+	pt.with(p, (*peerState).wake)
+}
+
+// wait registers a waiter, until done is called.
+func (pt *peerTable) wait(p peer.ID) (done func()) {
+	pt.with(p, func(s *peerState) { s.waiters++ })
+	return func() { pt.with(p, func(s *peerState) { s.waiters-- }) }
+}
+
+// changed returns a channel for a waiter that is closed at the next change, and whether an attempt
+// of the peer is being answered.
+func (pt *peerTable) changed(p peer.ID) (changed <-chan struct{}, answering bool) {
+	pt.with(p, func(s *peerState) {
+		if s.changed == nil {
+			s.changed = make(chan struct{})
+		}
+		changed, answering = s.changed, s.answers > 0
+	})
+	return changed, answering
+}
+
+// maxProtected is how many peers at a time are protected for attempts of theirs, which go on without
+// it: otherwise an attacker with many identities could fill the host with connections that its
+// manager may not close. go-libp2p's manager begins to close at 192.
+const maxProtected = 32
+
+// protect keeps the connection manager from closing the relayed connection to p while there is
+// signalling over it, and the direct one before the attempt is over: peers with little traffic are
+// the first to go. That holds until unprotect is called, for each of this host's own attempts, and
+// for some of the peers'. go-libp2p's relay client protects the connection to the relay.
+func (t *Transport) protect(h host.Host, p peer.ID, own bool) (unprotect func()) {
+	tag := t.peers.beginProtection(p, own)
+	if tag == "" {
+		return func() {}
+	}
+	h.ConnManager().Protect(p, tag)
+	return func() {
+		h.ConnManager().Unprotect(p, tag)
+		t.peers.endProtection(p)
+	}
+}
+
+// beginProtection returns a tag for the protection of a peer, or "". Each has one of its own, for
+// then it does not matter in which order protections begin and end.
+func (pt *peerTable) beginProtection(p peer.ID, own bool) (tag string) {
+	pt.with(p, func(s *peerState) {
+		if s.protections == 0 {
+			if pt.protected >= maxProtected && !own {
+				return
+			}
+			pt.protected++
+		}
+		s.protections++
+		pt.tags++
+		tag = fmt.Sprintf("%s-%d", serviceName, pt.tags)
+	})
+	return tag
+}
+
+func (pt *peerTable) endProtection(p peer.ID) {
+	pt.with(p, func(s *peerState) {
+		if s.protections--; s.protections == 0 {
+			pt.protected--
+		}
+	})
+}

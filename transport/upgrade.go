@@ -1,0 +1,194 @@
+package transport
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+)
+
+const (
+	// When a direct connection has died and the relayed one lives, another attempt follows after
+	// redialWait: the other side needs a moment to notice, too.
+	redialWait = time.Second
+
+	// After an attempt that failed another one follows while the relayed connection lasts, if that
+	// may help: after retryWait, doubling up to maxWait. A punch that fails sends SYNs for 10 s, so
+	// that this is a quarter of the time at first, and a thirtieth in the end.
+	retryWait = 30 * time.Second
+	maxWait   = 5 * time.Minute
+
+	// A direct connection that lived for stableTime resets the doubling: longer than NATs are known
+	// to forget a connection in.
+	stableTime = 5 * time.Minute
+
+	// idleCheck is how long it takes at least until a relayed connection that had open streams is
+	// looked at again.
+	idleCheck = time.Second
+)
+
+// An upgradeEvent is something that happened to a peer.
+type upgradeEvent struct {
+	kind     upgradeEventKind
+	outbound bool  // of relayedUp: this host dialled the connection
+	err      error // of attemptEnded
+}
+
+type upgradeEventKind uint8
+
+const (
+	relayedUp upgradeEventKind = 1 + iota
+	relayedDown
+	directUp
+	directDown
+	attemptEnded
+	timerFired
+	streamsOpen // a relayed connection was not retired, since there are streams on it
+)
+
+// A peerView is what there is of a peer's connections when an event is looked at. It may be ahead
+// of the events.
+type peerView struct {
+	relayed  bool // one relayed connection at least
+	outbound bool // one of them was dialled by this host
+	direct   bool
+}
+
+// An upgradeAction is something to do.
+type upgradeAction struct {
+	kind  upgradeActionKind
+	after time.Duration // of setTimer
+}
+
+type upgradeActionKind uint8
+
+const (
+	startAttempt upgradeActionKind = 1 + iota
+	retireRelayed
+	setTimer // in place of any other one
+	stopTimer
+)
+
+// An upgradePolicy is what the host's user wishes.
+type upgradePolicy struct {
+	grace     time.Duration // until a relayed connection is retired; negative: it is not
+	onRequest bool          // relayed connections are not upgraded
+	jitter    func(time.Duration) time.Duration
+}
+
+// jitter lengthens a wait by up to a quarter, so that peers which lost each other at one time, as
+// when a NAT restarts, do not come back at one time.
+func jitter(d time.Duration) time.Duration { return d + rand.N(d/4) }
+
+// An upgrade is the state machine that decides when the relayed connections to a peer are upgraded,
+// and when they are retired. The zero upgrade is that of a peer without relayed connections.
+//
+// There is one thing to wait for at a time: with a direct connection, that the relayed ones may be
+// retired; without, that another attempt may be made. Hence one timer.
+type upgrade struct {
+	attempting  bool
+	again       bool          // there was reason for another attempt while one was under way
+	directSince time.Time     // zero without a direct connection
+	wait        time.Duration // before the last repetition
+}
+
+// step returns what to do about an event.
+func (u *upgrade) step(p *upgradePolicy, now time.Time, e upgradeEvent, v peerView) []upgradeAction {
+	switch e.kind {
+	case relayedUp:
+		if v.direct {
+			return u.haveDirect(p, now)
+		}
+		if e.outbound {
+			return u.attempt(p, v)
+		}
+	case relayedDown:
+		return u.forget(v)
+	case directUp:
+		if v.relayed {
+			return u.haveDirect(p, now)
+		}
+	case directDown:
+		if u.directSince.IsZero() || v.direct {
+			return nil
+		}
+		if now.Sub(u.directSince) > stableTime {
+			u.wait = 0
+		}
+		u.directSince = time.Time{}
+		return u.repeat(p, redialWait)
+	case attemptEnded:
+		return u.ended(p, e.err, v)
+	case timerFired:
+		if u.directSince.IsZero() {
+			return u.attempt(p, v)
+		}
+		if v.direct { // or else its end is still to come
+			return []upgradeAction{{kind: retireRelayed}}
+		}
+	case streamsOpen:
+		return []upgradeAction{{setTimer, max(p.grace, idleCheck)}}
+	}
+	return nil
+}
+
+// haveDirect records that there is a direct connection beside a relayed one, of which either is new.
+// The relayed one has the whole grace period.
+func (u *upgrade) haveDirect(p *upgradePolicy, now time.Time) []upgradeAction {
+	if u.directSince.IsZero() {
+		u.directSince = now
+	}
+	if p.grace < 0 {
+		return []upgradeAction{{kind: stopTimer}}
+	}
+	return []upgradeAction{{setTimer, p.grace}}
+}
+
+// attempt starts an attempt if this host dialled a relayed connection, or notes that another one is
+// due.
+func (u *upgrade) attempt(p *upgradePolicy, v peerView) []upgradeAction {
+	switch {
+	case !v.outbound || v.direct || p.onRequest:
+		return nil
+	case u.attempting:
+		u.again = true
+		return nil
+	}
+	u.attempting, u.again = true, false
+	return []upgradeAction{{kind: stopTimer}, {kind: startAttempt}}
+}
+
+// ended records how an attempt ended.
+func (u *upgrade) ended(p *upgradePolicy, err error, v peerView) []upgradeAction {
+	u.attempting = false
+	switch {
+	case !v.relayed:
+		return u.forget(v)
+	case !u.directSince.IsZero(): // it is there, or its end is still to come
+		return nil
+	case u.again: // also where a connection was made: it may have died since
+		return u.attempt(p, v)
+	case err != nil && !holepunch.ReasonOf(err).Final():
+		return u.repeat(p, retryWait)
+	}
+	return nil
+}
+
+// forget ends the upgrade when there is no relayed connection left. During an attempt that waits for
+// its end: another relayed connection, which takes the place of one that broke, would join the
+// attempt that breaks with it.
+func (u *upgrade) forget(v peerView) []upgradeAction {
+	if v.relayed {
+		return nil
+	}
+	if !u.attempting {
+		*u = upgrade{}
+	}
+	return []upgradeAction{{kind: stopTimer}}
+}
+
+// repeat has an attempt made after twice the last wait, or least.
+func (u *upgrade) repeat(p *upgradePolicy, least time.Duration) []upgradeAction {
+	u.wait = min(max(2*u.wait, least), maxWait)
+	return []upgradeAction{{setTimer, p.jitter(u.wait)}}
+}
