@@ -84,11 +84,18 @@ func (t *Transport) offer(ctx context.Context, h host.Host, relayed network.Conn
 	if err != nil {
 		return nil, err
 	}
-	o.Trace = r.step
+	o.Trace = func(e holepunch.Event) {
+		r.step(e)
+		if e.Kind == Offered {
+			t.peers.at(p, fmt.Sprintf("punching from port %d to %v", e.Local, e.Theirs))
+		}
+	}
 	s, err := openStream(ctx, relayed)
 	if err != nil {
 		return nil, err
 	}
+	s.writing = func() { t.peers.at(p, "signalling over the relayed connection") }
+	t.peers.at(p, "gathering candidates")
 	c, err := t.agent.Dial(ctx, s, o)
 	if !s.answered.Load() {
 		s.Reset()

@@ -28,7 +28,6 @@ var errNotElsewhere = errors.New("no connection by other means")
 // elsewhere holds the connection to a listener of the peer until Dial takes it.
 type elsewhere struct {
 	mu   sync.Mutex
-	used bool // the peer's listeners are dialled once in an attempt, which bounds the SYNs
 	conn tpt.CapableConn
 	over bool // after take: nobody takes a connection any more
 }
@@ -53,21 +52,10 @@ func (e *elsewhere) take() tpt.CapableConn {
 	return c
 }
 
-// first reports whether it is called for the first time.
-func (e *elsewhere) first() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	used := e.used
-	e.used = true
-	return !used
-}
-
-// connectElsewhere is [holepunch.Options.Elsewhere].
+// connectElsewhere is [holepunch.Options.Elsewhere]. It is called once in an attempt, and connects to
+// maxListeners addresses at most: that bounds the SYNs.
 func (a *attempt) connectElsewhere(ctx context.Context, theirs []netip.AddrPort, punchable bool) error {
 	theirs = theirs[:min(len(theirs), maxListeners)]
-	if len(theirs) > 0 && !a.elsewhere.first() {
-		theirs = nil
-	}
 	if a.dir == network.DirInbound {
 		return a.dialBack(ctx, theirs, punchable)
 	}

@@ -25,6 +25,7 @@ const serviceName = "simopen"
 type lazyStream struct {
 	network.Stream
 	rw       io.ReadWriteCloser
+	writing  func()      // called before the first write; nil for none
 	answered atomic.Bool // the peer speaks the protocol: something was read
 }
 
@@ -36,7 +37,13 @@ func (s *lazyStream) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (s *lazyStream) Write(b []byte) (int, error) { return s.rw.Write(b) }
+func (s *lazyStream) Write(b []byte) (int, error) {
+	if s.writing != nil {
+		s.writing()
+		s.writing = nil
+	}
+	return s.rw.Write(b)
+}
 
 // openStream opens a stream for signalling on a relayed connection.
 func openStream(ctx context.Context, c network.Conn) (*lazyStream, error) {
