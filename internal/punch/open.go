@@ -2,28 +2,14 @@ package punch
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
-
-// A Step names what a [Trace] reports.
-type Step string
-
-// The steps of a punch, in the usual order.
-const (
-	Connecting    Step = "connecting"     // a SYN leaves for the remote address
-	ConnectFailed Step = "connect failed" // err is the kernel's
-	Connected     Step = "connected"      // by a connect: the SYNs crossed, or ours came in first
-	Accepted      Step = "accepted"       // by the listener: the peer's SYN came in first; its token was right
-	Dropped       Step = "dropped"        // a connection was given up; err says why
-	Chosen        Step = "chosen"         // a connection was chosen by the initiator
-)
-
-// A Trace reports one step. Calls come from several goroutines.
-type Trace func(step Step, localPort uint16, remote netip.AddrPort, err error)
 
 // A Budget bounds the SYNs of an attempt.
 type Budget interface {
@@ -33,15 +19,6 @@ type Budget interface {
 	// kernel repeats the SYN once a second at the most.
 	Pended(to netip.Addr, d time.Duration)
 }
-
-// A Guess is one side's part in guessing ports; see guess.go.
-type Guess uint8
-
-const (
-	NoGuess    Guess = iota // the usual case
-	GuessPorts              // tries ports at the peer's address
-	OfferPorts              // makes mappings for the peer to hit
-)
 
 // A Round is one side's part in one round of a simultaneous open.
 type Round struct {
@@ -53,34 +30,96 @@ type Round struct {
 	Guess     Guess
 
 	// Receiver gets what the ports that OfferPorts opens accept, and knows which 4-tuples more
-	// than one attempt connects.
+	// than one attempt connects. Nil if there is one attempt alone.
 	Receiver *Receiver
 
 	// Serve is called with each connection that a connect brought up, and returns when it was
 	// chosen (nil) or dropped. It is [Stream.Serve] with accepted false. After an error the
-	// connect is repeated, later each time.
+	// connect is repeated, later each time. After nil no more connects are begun.
 	Serve func(*net.TCPConn) error
 
 	Budget Budget // nil for none
 	Trace  Trace  // nil for none
+
+	times *timings // shortened by tests; nil for the usual ones
 }
 
 // An Opening is a Round under way. Its methods may be called from any goroutine.
-type Opening struct{}
+type Opening struct {
+	round   Round
+	times   timings
+	tuples  *tuples
+	ctx     context.Context // ends connects
+	stop    context.CancelFunc
+	workers sync.WaitGroup
+
+	mu       sync.Mutex
+	remote   []Candidate    // of the peer, without listeners
+	pairs    map[tuple]bool // all that there are
+	crossed  []*pair        // not begun yet
+	crossing bool           // crossed pairs are begun
+	met      bool           // a connection has come up
+	refused  bool           // a SYN was, on its way through the NATs
+	result   Result
+}
 
 // Open begins to connect. Connects end with ctx; Wait must be called.
-func Open(ctx context.Context, r Round) *Opening { panic("contract") }
+func Open(ctx context.Context, r Round) *Opening {
+	o := &Opening{round: r, times: defaultTimings, pairs: make(map[tuple]bool)}
+	if r.times != nil {
+		o.times = *r.times
+	}
+	if r.Receiver != nil {
+		o.tuples = &r.Receiver.tuples
+	} else {
+		o.tuples = new(tuples)
+	}
+	o.ctx, o.stop = context.WithCancel(ctx)
+	o.Add(r.Remote)
+	o.guess()
+	return o
+}
 
 // Add adds candidates of the peer to the round.
-func (o *Opening) Add(cs []Candidate) { panic("contract") }
+func (o *Opening) Add(cs []Candidate) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ctx.Err() != nil {
+		return // Wait may have returned
+	}
+	for _, c := range cs {
+		if c.Kind != Listener {
+			o.remote = append(o.remote, c)
+		}
+	}
+	o.addPairs(cs)
+}
 
 // Cross begins to connect the crossed candidate pairs, unless a SYN was refused or a connection
 // has come up.
-func (o *Opening) Cross() { panic("contract") }
+func (o *Opening) Cross() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ctx.Err() != nil || o.met || o.refused {
+		return
+	}
+	o.crossing = true
+	o.launch(o.crossed)
+	o.crossed = nil
+}
 
 // Wait waits until all connects and calls of Serve have ended, and returns what came of them. To
 // end them, the caller ends the context and the stream.
-func (o *Opening) Wait() Result { panic("contract") }
+func (o *Opening) Wait() Result {
+	<-o.ctx.Done()
+	o.mu.Lock() // no call of Add or Cross begins a connect after this one
+	o.mu.Unlock()
+	o.workers.Wait()
+	o.stop()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.result
+}
 
 // A Result is what came of an Opening's connects.
 type Result struct {
@@ -91,6 +130,38 @@ type Result struct {
 	Dropped  error // why the last connection that a connect brought up was of no use; nil for none
 }
 
-// MayCross returns how long an initiator gives the pairs of ports before it sends CROSS, by the
-// round trip over the relay.
-func CrossDelay(relayedRTT time.Duration) time.Duration { panic("contract") }
+// count changes the result, or what else is known of the connects.
+func (o *Opening) count(f func(*Result)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f(&o.result)
+}
+
+// report keeps the error of a connect. What the kernel says of an address is more telling than
+// that nothing could be sent, or that the 4-tuple was taken, and that more than a timeout.
+func (r *Result) report(err error) {
+	if rank(err) >= rank(r.Err) {
+		r.Err = err
+	}
+}
+
+func rank(err error) int {
+	var timeout net.Error
+	var kernel *net.OpError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return 1
+	case errors.Is(err, tcpport.ErrTupleTaken), !errors.As(err, &kernel):
+		return 2
+	default:
+		return 3
+	}
+}
+
+func (o *Opening) trace(step Step, local uint16, remote netip.AddrPort, err error) {
+	if o.round.Trace != nil {
+		o.round.Trace(step, local, remote, err)
+	}
+}

@@ -1,6 +1,40 @@
 package punch
 
-import "net"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+)
+
+const (
+	// tokenTimeout is how long an accepted connection may take to show its token. A peer writes it
+	// as soon as its connect has succeeded, or half a second later where another attempt of its
+	// wants the same 4-tuple: 5 s is time for TCP to repeat it four times.
+	tokenTimeout = 5 * time.Second
+
+	// maxWaiting bounds the connections that have not shown a token yet, and waitingAttempt those
+	// for each of many attempts: a peer brings one for each of its ports, or two. A peer's waits
+	// for one round trip at the most. To be in its way, a stranger has to make as many connections
+	// in that time, all the time, from the peer's address.
+	maxWaiting     = 64
+	waitingAttempt = 4
+)
+
+var (
+	// errAttributed is a connection that another attempt has, by its token.
+	errAttributed = fmt.Errorf("%w: it is another attempt's", tcpport.ErrTupleTaken)
+
+	// errCrowded is a connection that has made way for others.
+	errCrowded = errors.New("too many connections have not shown a token")
+)
 
 // A Receiver reads the preamble of accepted connections and hands each to the attempt whose token
 // it shows. Connections that show an unknown token, anything else, or nothing in time are reset.
@@ -8,20 +42,179 @@ import "net"
 // that has waited longest from the address with the most connections gives way.
 //
 // One Receiver serves all ports of an agent.
-type Receiver struct{}
+type Receiver struct {
+	tuples  tuples        // that its attempts connect
+	timeout time.Duration // tokenTimeout; shortened by tests
+	workers sync.WaitGroup
+
+	mu       sync.Mutex
+	closed   bool
+	attempts map[Token]*func(*net.TCPConn)
+	waiting  waiting
+}
 
 // NewReceiver returns a Receiver. Close must be called.
-func NewReceiver() *Receiver { panic("contract") }
+func NewReceiver() *Receiver {
+	return &Receiver{timeout: tokenTimeout, attempts: make(map[Token]*func(*net.TCPConn))}
+}
 
 // Accept takes an accepted connection. It does not block; it is the accept function of a
 // [tcpport.Port].
-func (r *Receiver) Accept(c *net.TCPConn) { panic("contract") }
+func (r *Receiver) Accept(c *net.TCPConn) {
+	r.admit(c, func() {
+		if serve, err := r.identify(c, nil); err == nil {
+			serve(c)
+		}
+	})
+}
 
 // Expect hands connections that show the token to serve, each in a goroutine of the Receiver,
 // until cancel is called. cancel does not wait for calls of serve under way. serve owns the
 // connection.
-func (r *Receiver) Expect(t Token, serve func(*net.TCPConn)) (cancel func()) { panic("contract") }
+func (r *Receiver) Expect(t Token, serve func(*net.TCPConn)) (cancel func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.attempts[t] = &serve
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.attempts[t] == &serve {
+			delete(r.attempts, t)
+		}
+	}
+}
 
 // Close resets the connections that have not shown a token, and waits for the Receiver's
 // goroutines. All Streams must have ended before.
-func (r *Receiver) Close() error { panic("contract") }
+func (r *Receiver) Close() error {
+	r.mu.Lock()
+	r.closed = true
+	conns := r.waiting.clear()
+	r.mu.Unlock()
+	for _, c := range conns {
+		tcpport.Reset(c)
+	}
+	r.workers.Wait()
+	return nil
+}
+
+// awaitToken finds out whose a connection is that one attempt's connect brought up, and that may be
+// another's. It returns nil if the other end says nothing within wait: it has accepted the
+// connection, and waits for a token as well. Then the connection is the caller's again. With
+// errAttributed the connection is another attempt's, or the caller's own as one that was accepted
+// is. With other errors it is of no use and was reset.
+//
+// If ctx ends before, the connection is not reset for it: else a peer could end the connection of
+// another one by the end of its own attempt.
+func (r *Receiver) awaitToken(ctx context.Context, c *net.TCPConn, wait time.Duration) error {
+	verdict := make(chan error)
+	tell := func(err error) bool {
+		select {
+		case verdict <- err:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	if !r.admit(c, func() {
+		begun, err := readPreamble(c, nil, wait)
+		if len(begun) == 0 && errors.Is(err, ErrSilent) {
+			if !r.leave(c) {
+				tell(errCrowded)
+			} else if c.SetReadDeadline(time.Time{}); !tell(nil) {
+				tcpport.Reset(c)
+			}
+			return
+		}
+		serve, err := r.identify(c, begun)
+		if err != nil {
+			tell(err)
+			return
+		}
+		tell(errAttributed)
+		serve(c)
+	}) {
+		return net.ErrClosed
+	}
+	select {
+	case err := <-verdict:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// admit adds a connection to those that have not shown a token, and runs read in a goroutine. It
+// reports whether the Receiver is open; if not, it resets the connection.
+func (r *Receiver) admit(c *net.TCPConn, read func()) bool {
+	k := tupleOf(c)
+	crowded := c
+	r.mu.Lock()
+	open := !r.closed
+	if open {
+		crowded = r.waiting.add(c, k.remote.Addr(), max(maxWaiting, waitingAttempt*len(r.attempts)))
+		r.workers.Go(func() {
+			read()
+			r.tuples.free(k) // if it was of no use
+		})
+	}
+	r.mu.Unlock()
+	if crowded != nil {
+		tcpport.Reset(crowded)
+	}
+	return open
+}
+
+// leave removes a connection from those that have not shown a token. It reports false if the
+// connection was reset meanwhile.
+func (r *Receiver) leave(c *net.TCPConn) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.waiting.remove(c)
+}
+
+// identify reads a preamble to its end and returns what serves the connections of its attempt. With
+// an error it has reset the connection.
+func (r *Receiver) identify(c *net.TCPConn, begun []byte) (serve func(*net.TCPConn), err error) {
+	line, err := readPreamble(c, begun, r.timeout)
+	var t Token
+	if err == nil {
+		t, err = ParsePreamble(line)
+	}
+	r.mu.Lock()
+	waited, expected := r.waiting.remove(c), r.attempts[t]
+	r.mu.Unlock()
+	switch {
+	case !waited:
+		err = errCrowded
+	case err == nil && expected == nil:
+		err = ErrToken
+	}
+	if err != nil {
+		tcpport.Reset(c)
+		return nil, err
+	}
+	c.SetReadDeadline(time.Time{})
+	return *expected, nil
+}
+
+// readPreamble reads a preamble to its end, or what there is of it when the time is over.
+func readPreamble(c *net.TCPConn, begun []byte, timeout time.Duration) ([]byte, error) {
+	line := make([]byte, PreambleLen)
+	n := copy(line, begun)
+	c.SetReadDeadline(time.Now().Add(timeout))
+	m, err := io.ReadFull(c, line[n:])
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = ErrSilent
+	case err != nil:
+		err = fmt.Errorf("read token: %w", err)
+	}
+	return line[:n+m], err
+}
+
+// tupleOf returns the 4-tuple of a connection.
+func tupleOf(c *net.TCPConn) tuple {
+	local, remote := c.LocalAddr().(*net.TCPAddr), c.RemoteAddr().(*net.TCPAddr).AddrPort()
+	return tuple{uint16(local.Port), netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())}
+}

@@ -1,0 +1,165 @@
+package punch
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+)
+
+// connect connects a pair until the context ends, with one socket at a time, which is held until
+// it fails by itself. A pending connect that is closed and opened anew answers the peer's SYN+ACK
+// with a RST: with NATs 100 ms apart that failed in every trial.
+func (o *Opening) connect(p *pair) {
+	p.begin = time.Now()
+	for o.spend(p) {
+		freed := p.claim.freed()
+		c, took, err := o.dial(p)
+		up := err == nil
+		if up {
+			err = o.serve(c, p.claim, took)
+		}
+		switch {
+		case err == nil, o.ctx.Err() != nil:
+			return
+		case errors.Is(err, tcpport.ErrTupleTaken):
+			// The listener has accepted the peer's SYN on this very 4-tuple and hands the
+			// connection over, or another attempt connects it. Asking again sends nothing until
+			// the connection is gone.
+			o.takenBy(p, err)
+			sleepUnless(o.ctx, freed, p.taken.pause())
+			sleep(o.ctx, o.jitter(p))
+		case up:
+			// The peer may have no use for it, or it was up on this side only, as a RST crossed
+			// it. That is common, so the first repeat is quick: unless another attempt is to get
+			// the 4-tuple.
+			o.tuples.free(p.tuple())
+			if p.dropped++; p.dropped > 1 || p.claim.contested() {
+				sleep(o.ctx, p.useless.pause())
+			} else {
+				sleep(o.ctx, o.jitter(p))
+			}
+		default:
+			o.failed(p, err)
+			o.tuples.free(p.tuple())
+			sleep(o.ctx, o.jitter(p))
+		}
+	}
+}
+
+// dial connects a pair once. It returns the time that the connect took.
+func (o *Opening) dial(p *pair) (*net.TCPConn, time.Duration, error) {
+	o.trace(Connecting, p.port.Number(), p.to.Addr, nil)
+	begin := time.Now()
+	c, err := p.port.Connect(o.ctx, p.to.Addr)
+	took := time.Since(begin)
+	if o.round.Budget != nil {
+		o.round.Budget.Pended(p.to.Addr.Addr(), took)
+	}
+	p.connects++
+	taken := errors.Is(err, tcpport.ErrTupleTaken)
+	p.paid = taken || errors.Is(err, tcpport.ErrShort) // nothing was sent
+	if !taken {
+		o.count(func(r *Result) { r.Connects++ })
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+		<-o.ctx.Done() // the deadline is the context's, which may be a moment later
+	}
+	return c, took, err
+}
+
+// failed takes account of a connect that failed by itself.
+func (o *Opening) failed(p *pair, err error) {
+	o.trace(ConnectFailed, p.port.Number(), p.to.Addr, err)
+	refused := tcpport.IsRefused(err)
+	o.count(func(r *Result) {
+		r.report(err)
+		if refused {
+			r.Refused++
+			o.refused = o.refused || throughNAT(p.to)
+		}
+	})
+}
+
+// takenBy takes account of a connect whose 4-tuple was another connection's.
+func (o *Opening) takenBy(p *pair, err error) {
+	accepted := !p.claim.contested()
+	o.count(func(r *Result) {
+		r.report(err)
+		o.met = o.met || accepted
+	})
+}
+
+// spend waits until the next connect of a pair is within the budget, if it is at all.
+func (o *Opening) spend(p *pair) bool {
+	if p.paid || o.round.Budget == nil {
+		return o.ctx.Err() == nil
+	}
+	err := o.round.Budget.Spend(o.ctx, p.to.Addr.Addr())
+	if err != nil && o.ctx.Err() == nil {
+		o.count(func(r *Result) { r.report(err) })
+	}
+	return err == nil
+}
+
+// serve gives the attempt a connection that a connect brought up in a given time. It returns nil
+// if that was chosen, errAttributed if it is another attempt's, and else why it is of no use.
+func (o *Opening) serve(c *net.TCPConn, k *claim, took time.Duration) error {
+	tcpport.DistrustRTT(c, o.roundTrip(took))
+	o.count(func(r *Result) {
+		r.Up++
+		o.met = true
+	})
+	err := o.settle(c, k, took)
+	if err == nil {
+		err = o.round.Serve(c)
+	}
+	switch {
+	case err == nil:
+		o.stop()
+	case err != errAttributed:
+		k.doubt()
+		o.count(func(r *Result) { r.Dropped = err })
+	}
+	return err
+}
+
+// settle finds out whose a connection is, if another attempt wants its 4-tuple, too.
+func (o *Opening) settle(c *net.TCPConn, k *claim, took time.Duration) error {
+	if o.round.Receiver == nil || !k.contested() {
+		return nil
+	}
+	wait := min(max(took, o.times.minTokenWait), o.times.maxTokenWait)
+	return o.round.Receiver.awaitToken(o.ctx, c, wait)
+}
+
+// roundTrip returns a connection's round trip, as far as the time that its connect took reveals
+// it. An initiator's SYN is answered after one. A responder's leaves earlier, by half a relayed
+// round trip, and if the NAT drops it for that, the initiator's comes in half of that and half a
+// round trip later, and the acknowledgement after another: that is two or more.
+func (o *Opening) roundTrip(took time.Duration) time.Duration {
+	if o.round.Initiator {
+		return took
+	}
+	return took * 3 / 4
+}
+
+// sleep waits, or until ctx has ended. It reports whether ctx has not.
+func sleep(ctx context.Context, d time.Duration) bool { return sleepUnless(ctx, nil, d) }
+
+// sleepUnless is sleep that ends early when a channel is closed.
+func sleepUnless(ctx context.Context, early <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-early:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

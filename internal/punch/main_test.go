@@ -1,0 +1,12 @@
+package punch
+
+import (
+	"testing"
+
+	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+)
+
+// roles are what child processes of the tests do; the lab's files fill it in.
+var roles = make(map[string]labtest.Role)
+
+func TestMain(m *testing.M) { labtest.Main(m, roles) }

@@ -1,0 +1,130 @@
+package punch
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+)
+
+// A pair is one of our ports and a candidate that it connects to. After its first connect it is
+// its goroutine's.
+type pair struct {
+	port     *tcpport.Port
+	to       Candidate
+	wait     time.Duration // before the first connect
+	claim    *claim
+	begin    time.Time // of the first connect
+	connects int       // so far
+	dropped  int       // connections that were of no use
+	paid     bool      // the last connect has sent no SYN, and was paid for
+	taken    backoff   // while the 4-tuple is another connection's
+	useless  backoff   // while connections are of no use
+}
+
+func (p *pair) tuple() tuple { return tuple{p.port.Number(), p.to.Addr} }
+
+// addPairs pairs candidates with our ports, and begins to connect them. The pairs that are crossed
+// wait for [Opening.Cross]: while a pair may yet come up they are not connected, since of two
+// connections from one port, the end of the one can be the end of the other, where a NAT forgets a
+// port with a RST. For the same reason, and since nothing is lost there, they are not connected
+// where SYNs are refused. o.mu is held.
+func (o *Opening) addPairs(cs []Candidate) {
+	var now []*pair
+	for _, c := range cs {
+		for i, port := range o.round.Ports {
+			// What is predicted, and the address within a network, are of the peer's first port.
+			if c.Kind == Listener || i > 0 && c.Kind != Reflexive {
+				continue
+			}
+			p := &pair{
+				port: port, to: c, wait: o.wait(i, c),
+				taken:   backoff{o.times.retry, o.times.maxRetry},
+				useless: backoff{o.times.retry, o.times.maxRetry},
+			}
+			switch {
+			case o.pairs[p.tuple()]:
+				continue
+			case o.crossing || o.paired(i, c.Port):
+				now = append(now, p)
+			default:
+				o.crossed = append(o.crossed, p)
+			}
+			o.pairs[p.tuple()] = true
+		}
+	}
+	o.launch(now)
+}
+
+// paired reports whether our i-th port and the peer's j-th are a pair: in their order, and the last
+// of the side that has fewer with all that are left. Both sides have the same pairs.
+func (o *Opening) paired(i, j int) bool {
+	last := 0 // of theirs
+	for _, c := range o.remote {
+		last = max(last, c.Port)
+	}
+	return min(i, last) == min(j, len(o.round.Ports)-1)
+}
+
+// wait returns how long our i-th port does not connect to a candidate yet. What is known of our NAT
+// is about IPv4; a firewall in IPv6 lets in what was sent to.
+func (o *Opening) wait(i int, to Candidate) time.Duration {
+	switch {
+	case !throughNAT(to), to.Addr.Addr().Unmap().Is6():
+		return 0
+	case o.round.Passive:
+		return o.times.passive
+	case o.round.Late && i == 0:
+		return o.times.lateFirst
+	case o.round.Late:
+		return o.times.lateSecond
+	default:
+		return 0
+	}
+}
+
+// throughNAT reports whether SYNs have to cross NATs to get to a candidate. There is no use in
+// quick repetition where they need not.
+func throughNAT(c Candidate) bool { return c.Kind != LAN }
+
+// launch begins to connect pairs, one after another. o.mu is held.
+func (o *Opening) launch(pairs []*pair) {
+	for _, p := range pairs {
+		p.claim = o.tuples.claim(p.tuple())
+	}
+	o.workers.Go(func() {
+		for i, p := range pairs {
+			if i > 0 {
+				sleep(o.ctx, o.times.launchPause)
+			}
+			o.workers.Go(func() {
+				defer p.claim.release()
+				if p.wait == 0 || sleep(o.ctx, p.wait) {
+					o.connect(p)
+				}
+			})
+		}
+	})
+}
+
+// jitter returns the pause after a connect that failed.
+func (o *Opening) jitter(p *pair) time.Duration {
+	quick := throughNAT(p.to) && time.Since(p.begin) < o.times.quickPhase
+	switch {
+	case quick && p.connects == 1:
+		return rand.N(o.times.firstJitter)
+	case quick:
+		return rand.N(o.times.quickJitter)
+	default:
+		return rand.N(o.times.slowJitter)
+	}
+}
+
+// A backoff is a pause that doubles.
+type backoff struct{ next, most time.Duration }
+
+func (b *backoff) pause() time.Duration {
+	d := b.next
+	b.next = min(2*d, b.most)
+	return d
+}

@@ -1,0 +1,112 @@
+package punch
+
+import (
+	"net/netip"
+	"sync"
+)
+
+// A tuple names a TCP connection of this host. Its local address follows from the routes.
+type tuple struct {
+	port   uint16
+	remote netip.AddrPort
+}
+
+// tuples keeps account of the 4-tuples that the attempts of an agent want. There is one TCP
+// connection for each, and two attempts want the same one if a peer names another peer's address
+// as its own: by mistake, as both are behind one carrier's NAT, or to be in its way. The kernel
+// gives the second connect [tcpport.ErrTupleTaken].
+//
+// The attempt that connected such a tuple waits for the other end's token before it writes, so
+// that it does not get the connection reset by a peer of another attempt; see
+// [Receiver.awaitToken]. The zero value is ready for use.
+type tuples struct {
+	mu     sync.Mutex
+	wanted map[tuple]*demand
+}
+
+// A demand is what is known of a tuple that somebody wants. tuples.mu guards it.
+type demand struct {
+	openings int           // that connect it
+	claims   int           // of them, those that have no reason to doubt that it leads to their peer
+	freed    chan struct{} // closed when a connect, or the connection, has ended
+}
+
+// A claim is one Opening's interest in a tuple. One goroutine uses it.
+type claim struct {
+	tuples  *tuples
+	tuple   tuple
+	doubted bool
+}
+
+// claim says that an Opening connects the tuple until it calls release.
+func (t *tuples) claim(k tuple) *claim {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.wanted == nil {
+		t.wanted = make(map[tuple]*demand)
+	}
+	d := t.wanted[k]
+	if d == nil {
+		d = &demand{freed: make(chan struct{})}
+		t.wanted[k] = d
+	}
+	d.openings++
+	d.claims++
+	return &claim{tuples: t, tuple: k}
+}
+
+// contested reports whether the tuple may lead to the peer of another attempt.
+func (c *claim) contested() bool {
+	c.tuples.mu.Lock()
+	defer c.tuples.mu.Unlock()
+	others := c.tuples.wanted[c.tuple].claims
+	if !c.doubted {
+		others--
+	}
+	return others > 0
+}
+
+// doubt says that a connection of the tuple was of no use to its attempt. Other attempts need not
+// wait on its account any more.
+func (c *claim) doubt() {
+	c.tuples.mu.Lock()
+	defer c.tuples.mu.Unlock()
+	if !c.doubted {
+		c.doubted = true
+		c.tuples.wanted[c.tuple].claims--
+	}
+}
+
+// freed returns a channel that is closed when the tuple may have become free. To miss nothing, it
+// is to be asked for before the connect.
+func (c *claim) freed() <-chan struct{} {
+	c.tuples.mu.Lock()
+	defer c.tuples.mu.Unlock()
+	return c.tuples.wanted[c.tuple].freed
+}
+
+// release ends the claim. Its connect has ended.
+func (c *claim) release() {
+	c.doubt()
+	c.tuples.mu.Lock()
+	defer c.tuples.mu.Unlock()
+	d := c.tuples.wanted[c.tuple]
+	d.wake()
+	if d.openings--; d.openings == 0 {
+		delete(c.tuples.wanted, c.tuple)
+	}
+}
+
+// free says that a connect, or the connection, has ended.
+func (t *tuples) free(k tuple) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d := t.wanted[k]; d != nil {
+		d.wake()
+	}
+}
+
+func (d *demand) wake() {
+	close(d.freed)
+	d.freed = make(chan struct{})
+}
