@@ -15,12 +15,13 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
-func TestMain(m *testing.M) { labtest.Main(m, nil) }
+func TestMain(m *testing.M) { program.Main(m, main) }
 
 // TestJSON runs two scenarios.
 func TestJSON(t *testing.T) {
+	t.Parallel()
 	labtest.Require(t)
-	exe := program.Build(t, ".")
+	exe := program.Self(t)
 	r := program.Run(t, exec.Command(exe, "-json", "-only", "clean,near", "-runs", "1"))
 	if r.Status != 0 || r.Stderr != "" {
 		t.Fatalf("status %d, stderr %q", r.Status, r.Stderr)
@@ -61,8 +62,9 @@ func TestJSON(t *testing.T) {
 
 // TestText: what a person sees, in the terminal and on the page.
 func TestText(t *testing.T) {
+	t.Parallel()
 	labtest.Require(t)
-	exe := program.Build(t, ".")
+	exe := program.Self(t)
 	file := filepath.Join(t.TempDir(), "compare.html")
 	r := program.Run(t, exec.Command(exe, "-only", "near", "-runs", "1", "-html", file))
 	if r.Status != 0 || r.Stderr != "" {
@@ -83,7 +85,8 @@ func TestText(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	exe := program.Build(t, ".")
+	t.Parallel()
+	exe := program.Self(t)
 	program.WantUsage(t, exe,
 		[]string{"extra"},
 		[]string{"-only", "dirty"},

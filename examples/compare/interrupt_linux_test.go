@@ -11,10 +11,12 @@ import (
 
 // TestInterrupt: a Ctrl-C ends the comparison, and nothing is left of its process group.
 func TestInterrupt(t *testing.T) {
+	t.Parallel()
 	labtest.Require(t)
-	exe := program.Build(t, ".")
+	exe := program.Self(t)
 	for name, after := range map[string]string{"while it gets ready": "runs ", "while it runs": `"impl"`} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			args := []string{"-only", "clean"}
 			if strings.HasPrefix(after, `"`) {
 				args = append(args, "-json")

@@ -13,7 +13,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
-func TestMain(m *testing.M) { labtest.Main(m, nil) }
+func TestMain(m *testing.M) { program.Main(m, main) }
 
 // demoResult runs the demo with -json, and checks the form of what it prints.
 func demoResult(t *testing.T, cmd *exec.Cmd) (result, program.Result) {
@@ -40,8 +40,9 @@ func checkDirect(t *testing.T, res result, addr string) {
 }
 
 func TestLab(t *testing.T) {
+	t.Parallel()
 	labtest.Require(t)
-	exe := program.Build(t, ".")
+	exe := program.Self(t)
 	for _, nats := range [][2]string{
 		{"eim-apdf-rst", "eim-apdf-rst"},
 		{"apdm-apdf-random", "eim-eif"},
@@ -49,6 +50,7 @@ func TestLab(t *testing.T) {
 		{"public", "eim-adf-icmp-rstkills"},
 	} {
 		t.Run(nats[0]+" to "+nats[1], func(t *testing.T) {
+			t.Parallel()
 			res, r := demoResult(t, exec.Command(exe, "-json", "-bytes", "100000", "-a", nats[0], "-b", nats[1]))
 			checkDirect(t, res, "/ip4/46.0.3.1/tcp/")
 			if !res.Lab || r.Status != 0 || r.Stderr != "" {
@@ -57,6 +59,7 @@ func TestLab(t *testing.T) {
 		})
 	}
 	t.Run("impossible", func(t *testing.T) {
+		t.Parallel()
 		const nat = "apdm-apdf-random"
 		res, r := demoResult(t, exec.Command(exe, "-json", "-a", nat, "-b", nat))
 		if r.Status != 1 || !res.Relayed || res.Direct || res.RelayedRTT <= 0 || !strings.Contains(res.Reason, "both NATs give every destination another port, at random") {
@@ -64,6 +67,7 @@ func TestLab(t *testing.T) {
 		}
 	})
 	t.Run("text", func(t *testing.T) {
+		t.Parallel()
 		dir := t.TempDir()
 		r := program.Run(t, exec.Command(exe, "-bytes", "100000", "-pcap", dir))
 		if r.Status != 0 || r.Stderr != "" {
@@ -106,7 +110,8 @@ func onLoopback(exe string, args ...string) *exec.Cmd {
 }
 
 func TestLoopback(t *testing.T) {
-	exe := program.Build(t, ".")
+	t.Parallel()
+	exe := program.Self(t)
 	t.Run("json", func(t *testing.T) {
 		res, r := demoResult(t, onLoopback(exe, "-json", "-bytes", "100000"))
 		checkDirect(t, res, "/ip4/127.0.0.1/tcp/")
@@ -115,6 +120,7 @@ func TestLoopback(t *testing.T) {
 		}
 	})
 	t.Run("text", func(t *testing.T) {
+		t.Parallel()
 		r := program.Run(t, onLoopback(exe))
 		if r.Status != 0 || r.Stderr != "" || !strings.Contains(r.Stdout, "\nsent      8.0 MiB") {
 			t.Errorf("status %d, stderr %q, stdout %q", r.Status, r.Stderr, r.Stdout)
@@ -123,7 +129,8 @@ func TestLoopback(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	exe := program.Build(t, ".")
+	t.Parallel()
+	exe := program.Self(t)
 	program.WantUsage(t, exe,
 		[]string{"extra"},
 		[]string{"-a", "cone"},

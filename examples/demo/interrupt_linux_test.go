@@ -12,11 +12,13 @@ import (
 // TestInterrupt: a Ctrl-C in the middle of a punch ends the demo, and nothing is left of its
 // process group.
 func TestInterrupt(t *testing.T) {
+	t.Parallel()
 	labtest.Require(t)
-	exe := program.Build(t, ".")
+	exe := program.Self(t)
 	for name, env := range map[string]string{"lab": "", "loopback": "1"} {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.Command(exe, "-oneway", "200ms", "-bytes", "1000000000000")
+			t.Parallel()
+			cmd := exec.Command(exe, "-oneway", "50ms", "-bytes", "1000000000000")
 			cmd.Env = append(os.Environ(), loopbackEnv+"="+env)
 			p := program.StartGroup(t, cmd)
 			p.Line("relayed ")

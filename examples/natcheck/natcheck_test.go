@@ -11,7 +11,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
-func TestMain(m *testing.M) { labtest.Main(m, nil) }
+func TestMain(m *testing.M) { program.Main(m, main) }
 
 // form is that of what -json prints: what other programs rely on, then the rest.
 var form = regexp.MustCompile(`^\{"mapping":"(?:EIM|ADM|APDM|unknown)","filtering":"(?:EIF|ADF|APDF|unknown)",` +
@@ -21,14 +21,16 @@ var form = regexp.MustCompile(`^\{"mapping":"(?:EIM|ADM|APDM|unknown)","filterin
 	`"addresses":\[.*\],"peers":\[.*\],"problems":\[.*\],"reason":".*"\}\n$`)
 
 func TestLab(t *testing.T) {
+	t.Parallel()
 	labtest.Require(t)
-	exe := program.Build(t, ".")
+	exe := program.Self(t)
 	for nat, want := range map[string]string{
 		"public":                    `{"mapping":"EIM","filtering":"EIF","ports":"preserved","step":0,"unsolicited":"unknown","hairpin":true,"ipv6":false,"udp":true,"bare_syn":true,"persistent":true,"nat":false,"addresses":["46.0.2.1"],`,
 		"apdm-apdf-rst-sequential":  `{"mapping":"APDM","filtering":"APDF","ports":"sequential","step":1,"unsolicited":"rst","hairpin":null,"ipv6":false,"udp":true,"bare_syn":null,"persistent":true,"nat":true,"addresses":["46.0.2.1"],`,
 		"eim-adf-icmp-random-noudp": `{"mapping":"EIM","filtering":"ADF","ports":"random","step":0,"unsolicited":"icmp","hairpin":false,"ipv6":false,"udp":false,"bare_syn":true,"persistent":true,"nat":true,"addresses":["46.0.2.1"],`,
 	} {
 		t.Run(nat, func(t *testing.T) {
+			t.Parallel()
 			r := program.Run(t, exec.Command(exe, "-json", "-lab", nat))
 			if r.Status != 0 || r.Stderr != "" || !form.MatchString(r.Stdout) || !strings.HasPrefix(r.Stdout, want) {
 				t.Errorf("status %d, stderr %q, stdout\n%s\nwant\n%s", r.Status, r.Stderr, r.Stdout, want)
@@ -39,6 +41,7 @@ func TestLab(t *testing.T) {
 		})
 	}
 	t.Run("in words", func(t *testing.T) {
+		t.Parallel()
 		r := program.Run(t, exec.Command(exe, "-lab=apdm-apdf-rst-sequential2"))
 		for _, want := range []string{
 			"Emulated NAT: apdm-apdf-rst-sequential2.\n\nYour NAT gives every destination another port (APDM), two apart.\n",
@@ -58,7 +61,8 @@ func TestLab(t *testing.T) {
 }
 
 func TestRealNetwork(t *testing.T) {
-	exe, serverExe := program.Build(t, "."), program.Build(t, "../stunserver")
+	t.Parallel()
+	exe, serverExe := program.Self(t), program.Build(t, "../stunserver")
 	server := program.Start(t, exec.Command(serverExe, "-listen", "127.0.0.1:0"))
 	addr := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(server.Line("serving"))
 	r := program.Run(t, exec.Command(exe, "-json", "stun:"+addr+"?transport=tcp", "turn.invalid"))
@@ -85,7 +89,8 @@ func TestRealNetwork(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	exe := program.Build(t, ".")
+	t.Parallel()
+	exe := program.Self(t)
 	for _, test := range []struct {
 		args   []string
 		stderr string

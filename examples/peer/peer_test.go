@@ -1,4 +1,4 @@
-package main_test
+package main
 
 import (
 	"encoding/json"
@@ -31,7 +31,8 @@ func startRelay(t *testing.T, exe, listen, stun string, args ...string) (*progra
 }
 
 func TestPeers(t *testing.T) {
-	relayExe, exe := program.Build(t, "../relay"), program.Build(t, ".")
+	t.Parallel()
+	relayExe, exe := program.Build(t, "../relay"), program.Build(t, ".") // one of go run prints another command
 	relay, flags := startRelay(t, relayExe, anyListen, anySTUN)
 	listener := program.Start(t, exec.Command(exe, append([]string{"listen"}, flags...)...))
 	command := strings.Fields(listener.Line(" dial "))
@@ -139,7 +140,8 @@ func wantFailure(t *testing.T, r program.Result, want string) {
 // TestListenerFollowsRelay: the relay is started again, with the same key and at the
 // same address, and the listener comes back to it.
 func TestListenerFollowsRelay(t *testing.T) {
-	relayExe, exe := program.Build(t, "../relay"), program.Build(t, ".")
+	t.Parallel()
+	relayExe, exe := program.Build(t, "../relay"), program.Self(t)
 	key := filepath.Join(t.TempDir(), "relay.key")
 	relay, flags := startRelay(t, relayExe, anyListen, anySTUN, "-key", key)
 	listener := program.Start(t, exec.Command(exe, append([]string{"listen"}, flags...)...))
@@ -161,7 +163,8 @@ func TestListenerFollowsRelay(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	exe := program.Build(t, ".")
+	t.Parallel()
+	exe := program.Self(t)
 	const relay = "/ip4/127.0.0.1/tcp/4001/p2p/" + someID
 	if r := program.Run(t, exec.Command(exe, "-h")); r.Status != 0 || !strings.Contains(r.Stdout, "peer dial") || r.Stderr != "" {
 		t.Errorf("-h: status %d, stdout %q, stderr %q", r.Status, r.Stdout, r.Stderr)

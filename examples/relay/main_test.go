@@ -1,9 +1,9 @@
-package main_test
+package main
 
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/program"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { program.Main(m, main) }

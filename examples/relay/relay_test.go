@@ -1,4 +1,4 @@
-package main_test
+package main
 
 import (
 	"net"
@@ -12,7 +12,7 @@ import (
 )
 
 func TestRefusesToStart(t *testing.T) {
-	exe := program.Build(t, ".")
+	exe := program.Self(t)
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

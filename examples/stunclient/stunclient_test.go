@@ -16,7 +16,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-func TestMain(m *testing.M) { labtest.Main(m, nil) }
+func TestMain(m *testing.M) { program.Main(m, main) }
 
 // serve runs our STUN server on a listener that listen makes.
 func serve(t *testing.T, listen func() (net.Listener, error)) (port uint16) {
@@ -86,11 +86,13 @@ func decode(t *testing.T, r program.Result) (res result) {
 
 // TestLab: behind a NAT, from a port by number, with our server and with coturn.
 func TestLab(t *testing.T) {
+	t.Parallel()
 	labtest.Require(t)
-	exe := program.Build(t, ".")
+	exe := program.Self(t)
 	for name, start := range map[string]func(*testing.T, *natlab.Host) string{"simopen": serveIn, "coturn": coturn} {
 		for nat, samePort := range map[string]bool{"eim-apdf": true, "apdm-apdf-random": false} {
 			t.Run(name+"/"+nat, func(t *testing.T) {
+				t.Parallel()
 				lab := labtest.New(t, natlab.Config{Seed: 1})
 				server := start(t, addHost(t, lab, "server", "public"))
 				client := addHost(t, lab, "client", nat)
@@ -137,7 +139,7 @@ func addHost(t *testing.T, lab *natlab.Lab, name, nat string) *natlab.Host {
 }
 
 func TestLoopback(t *testing.T) {
-	exe := program.Build(t, ".")
+	exe := program.Self(t)
 	listen := func() (net.Listener, error) { return net.Listen("tcp4", "127.0.0.1:0") }
 	server := fmt.Sprint("127.0.0.1:", serve(t, listen))
 	t.Run("text", func(t *testing.T) {
@@ -205,7 +207,8 @@ func wantFailure(t *testing.T, r program.Result, want string) {
 }
 
 func TestUsage(t *testing.T) {
-	exe := program.Build(t, ".")
+	t.Parallel()
+	exe := program.Self(t)
 	program.WantUsage(t, exe,
 		[]string{},
 		[]string{"-port", "0", "127.0.0.1"},

@@ -1,4 +1,4 @@
-package main_test
+package main
 
 import (
 	"net"
@@ -7,16 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/simopen/go-libp2p-simopen/examples/internal/program"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { program.Main(m, main) }
 
 func TestServe(t *testing.T) {
-	exe := program.Build(t, ".")
+	exe := program.Self(t)
 	p := program.Start(t, exec.Command(exe, "-listen", "127.0.0.1:0"))
 	addr := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(p.Line("serving"))
 	c, err := stun.Dial(t.Context(), &net.Dialer{}, addr)
@@ -34,7 +32,7 @@ func TestServe(t *testing.T) {
 }
 
 func TestRefusesToStart(t *testing.T) {
-	exe := program.Build(t, ".")
+	exe := program.Self(t)
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

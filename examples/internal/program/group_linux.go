@@ -7,16 +7,15 @@ import (
 	"testing"
 )
 
-// StartGroup is Start for a command that is to have a process group of its own, as a
-// shell gives it.
+// StartGroup is Start with a process group of its own for the command, as a shell gives it.
 func StartGroup(t *testing.T, cmd *exec.Cmd) *Process {
 	t.Helper()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return Start(t, cmd)
 }
 
-// InterruptGroup does what Ctrl-C does in a terminal, and returns what came of it. Nothing may be left of
-// the group.
+// InterruptGroup sends what Ctrl-C in a terminal sends, and waits for the program's end. The test fails if
+// a process of the group is left.
 func (p *Process) InterruptGroup() Result {
 	p.t.Helper()
 	group := -p.cmd.Process.Pid

@@ -1,10 +1,11 @@
-// Package program builds and runs the example programs, for their tests.
+// Package program runs the example programs, for their tests.
 package program
 
 import (
 	"bufio"
 	"bytes"
 	"errors"
+	"flag"
 	"io"
 	"os"
 	"os/exec"
@@ -14,14 +15,48 @@ import (
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
-// patience is how long a test waits for what a program says, or for its end. It is
-// far more than any needs, and less than the ten minutes that go test gives.
-const patience = 2 * time.Minute
+const (
+	// patience bounds how long a test waits for a program's output, or for its end. It is far more than
+	// any needs, and less than the ten minutes of go test.
+	patience = 2 * time.Minute
 
-// Build compiles the package in a directory, with the race detector if the test has it,
-// and returns the program's path.
+	// atOnce is how many parallel tests run at a time, unless -parallel says otherwise. They mostly wait
+	// for the programs, which mostly wait for packets.
+	atOnce = "8"
+
+	// selfEnv makes the test binary run the program instead of the tests.
+	selfEnv = "EXAMPLE_RUN_PROGRAM"
+)
+
+// Main is the body of TestMain in a program's package. It runs the tests, or the program's main function
+// in a process of [Self]. It does not return.
+func Main(m *testing.M, main func()) {
+	if os.Getenv(selfEnv) != "" {
+		main()
+		os.Exit(0)
+	}
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		panic(err)
+	}
+	labtest.Main(m, nil)
+}
+
+// Self returns the path of the program whose package is tested. It is the test binary, which saves the
+// time to compile the program. [Main] must be in use.
+func Self(t *testing.T) string {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exe
+}
+
+// Build compiles the package in a directory, with the race detector if the test has it, and returns the
+// program's path.
 func Build(t *testing.T, dir string) string {
 	t.Helper()
 	abs, err := filepath.Abs(dir)
@@ -39,7 +74,7 @@ func Build(t *testing.T, dir string) string {
 	return exe
 }
 
-// A Process is a program that runs.
+// A Process is a running program.
 type Process struct {
 	t     *testing.T
 	cmd   *exec.Cmd
@@ -49,7 +84,7 @@ type Process struct {
 	done           chan struct{}
 }
 
-// Start starts a command. At the end of the test it is killed if it still runs.
+// Start starts a command. If it still runs at the end of the test, it is killed.
 func Start(t *testing.T, cmd *exec.Cmd) *Process {
 	t.Helper()
 	return start(t, cmd, cmd.Start)
@@ -69,13 +104,16 @@ func start(t *testing.T, cmd *exec.Cmd, begin func() error) *Process {
 		t.Fatal(err)
 	}
 	cmd.Stderr = &p.stderr
+	if exe, err := os.Executable(); err == nil && cmd.Path == exe {
+		cmd.Env = append(cmd.Environ(), selfEnv+"=1")
+	}
 	if err := begin(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
 		defer close(p.done)
 		p.read(stdout)
-		_ = cmd.Wait() // the state says it all
+		_ = cmd.Wait() // its error is in the process state
 	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill() // it may have ended
@@ -114,7 +152,7 @@ func (p *Process) Line(containing string) string {
 	}
 }
 
-// Interrupt does what Ctrl-C does.
+// Interrupt sends what Ctrl-C sends.
 func (p *Process) Interrupt() {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -122,7 +160,7 @@ func (p *Process) Interrupt() {
 	}
 }
 
-// Wait waits for the program's end.
+// Wait waits for the program's end, and returns its output.
 func (p *Process) Wait() Result {
 	p.t.Helper()
 	select {
@@ -133,7 +171,7 @@ func (p *Process) Wait() Result {
 	return Result{p.stdout.String(), p.stderr.String(), p.cmd.ProcessState.ExitCode()}
 }
 
-// A Result is what a program has said, and its exit status.
+// A Result is the output of a program, and its exit status.
 type Result struct {
 	Stdout, Stderr string
 	Status         int
@@ -145,8 +183,8 @@ func Run(t *testing.T, cmd *exec.Cmd) Result {
 	return Start(t, cmd).Wait()
 }
 
-// Find returns the path of a program that the test needs, and that a Debian package
-// has. Without it the test is skipped and says so; with CI=true it fails instead.
+// Find returns the path of a program that the test needs, from a Debian package. Without the program the
+// test is skipped, or fails under CI=true.
 func Find(t *testing.T, name, pkg string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -160,7 +198,7 @@ func Find(t *testing.T, name, pkg string) string {
 	return ""
 }
 
-// WantUsage runs a program with each of these arguments, which it has to refuse.
+// WantUsage checks that a program refuses each of these argument lists.
 func WantUsage(t *testing.T, exe string, arguments ...[]string) {
 	t.Helper()
 	for _, args := range arguments {
