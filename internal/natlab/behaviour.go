@@ -76,6 +76,6 @@ type Behaviour struct {
 	// Forgets is the idle time after which an established TCP connection is over. 0 stands for
 	// what RFC 5382 asks for (REQ-5), 2 h 4 min; many NATs forget after minutes.
 	Forgets time.Duration
-	// Proxy is a transparent proxy between the hosts and the NAT.
+	// Proxy is a transparent proxy between the hosts and the NAT, in IPv4 and IPv6.
 	Proxy Proxy
 }
