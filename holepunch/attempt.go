@@ -1,0 +1,330 @@
+package holepunch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-msgio/pbio"
+
+	"github.com/simopen/go-libp2p-simopen/internal/gather"
+	"github.com/simopen/go-libp2p-simopen/internal/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/punch"
+)
+
+// An attempt runs a session: one goroutine, which is the caller's while that waits, takes the events
+// and performs the actions. What takes time is done by helpers, which the attempt waits for in the
+// end.
+type attempt struct {
+	agent   *Agent
+	opts    Options
+	session session
+	signal  Stream
+	writer  pbio.WriteCloser
+	stream  *punch.Stream
+
+	caller context.Context // ends with the caller's patience, or the agent's
+	ctx    context.Context // of the helpers
+	cancel context.CancelFunc
+
+	events  chan func()   // from the helpers
+	ended   chan struct{} // closed when no more are taken
+	helpers sync.WaitGroup
+
+	timer     *time.Timer
+	deadlines [numTimers]time.Time
+
+	budget      *budget             // nil until there is one
+	endGuess    func()              // nil if no ports are guessed
+	stopExpect  func()              // nil until the Receiver expects the token
+	description *gather.Description // that is not a round's; may be nil
+	round       opening             // nil before the first
+	stopRound   context.CancelFunc  // nil before the first
+	handshake   *handshake          // nil without
+
+	connects  atomic.Int64                 // of all rounds
+	result    atomic.Pointer[punch.Result] // of the last round that has ended
+	delivered bool
+	over      bool
+	err       *PunchError // when it is over; nil for a connection
+}
+
+// An opening is a [punch.Opening].
+type opening interface {
+	Add([]punch.Candidate)
+	Cross()
+	Wait() punch.Result
+}
+
+func newAttempt(ctx context.Context, a *Agent, s Stream, o *Options, initiator bool) *attempt {
+	at := &attempt{
+		agent:  a,
+		signal: s,
+		writer: pbio.NewDelimitedWriter(s),
+		events: make(chan func()),
+		ended:  make(chan struct{}),
+		timer:  time.NewTimer(a.timeout + choiceDelay),
+	}
+	if o != nil {
+		at.opts = *o
+	}
+	at.ctx, at.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	at.session = session{
+		do:        at,
+		initiator: initiator,
+		token:     punch.NewToken(),
+		guessing:  a.guessing,
+		timeout:   a.timeout,
+	}
+	if initiator {
+		at.session.state = preparing
+		at.session.attempt = newAttemptID()
+	} else {
+		at.session.timeout += choiceDelay
+	}
+	if at.opts.Handshake != nil {
+		at.session.protocols = at.opts.Handshake.Protocols
+	}
+	if at.opts.Elsewhere != nil {
+		at.session.elsewhere = elsewhereUnasked
+	}
+	at.stream = punch.NewStream(punch.StreamConfig{
+		Initiator: initiator,
+		Token:     at.session.token,
+		Admit:     at.opts.Admit,
+		Trace:     at.traceStep,
+	})
+	return at
+}
+
+// run returns the connection or the failure. The attempt may go on after that, until the choice.
+func (at *attempt) run(ctx context.Context) (*Conn, error) {
+	caller, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	at.caller = caller
+	defer context.AfterFunc(at.agent.ctx, func() { cancel(ErrClosed) })()
+
+	err := at.begin()
+	for err == nil && !at.delivered && !at.over {
+		at.next()
+	}
+	switch {
+	case err != nil:
+		at.err = &PunchError{Op: "admit", Err: err}
+	case at.delivered:
+		at.agent.attempts.Go(func() {
+			for !at.over {
+				at.next()
+			}
+			at.end()
+		})
+		return at.conn(), nil
+	}
+	at.end()
+	if at.err != nil {
+		return nil, at.err
+	}
+	return at.conn(), nil
+}
+
+// begin starts the session, if the limits allow it.
+func (at *attempt) begin() (err error) {
+	if h := at.opts.Handshake; h != nil {
+		if err := h.check(); err != nil {
+			return err
+		}
+	}
+	if at.session.initiator {
+		if at.budget, err = at.agent.limiter.begin(at.opts.Peer); err != nil {
+			return err
+		}
+		at.started()
+	}
+	at.session.now = time.Now()
+	at.helpers.Go(at.read)
+	at.session.start()
+	return nil
+}
+
+func (at *attempt) started() {
+	if at.opts.Started != nil {
+		at.opts.Started()
+	}
+}
+
+// next waits for an event and has the session take it.
+func (at *attempt) next() {
+	caller, usable, chosen := at.caller.Done(), at.stream.Usable(), at.stream.Chosen()
+	if at.delivered {
+		caller = nil
+	}
+	if at.session.usable {
+		usable = nil
+	}
+	if at.session.chosen {
+		chosen = nil
+	}
+	var event func()
+	select {
+	case event = <-at.events:
+	case <-at.timer.C:
+		event = at.fireTimers
+	case <-caller:
+		event = func() { at.session.onContextEnded(context.Cause(at.caller)) }
+	case <-at.agent.ctx.Done():
+		event = at.session.onClosed
+	case <-usable:
+		event = at.session.onUsable
+	case <-chosen:
+		event = at.session.onChosen
+	case <-at.stream.Done():
+		event = func() { at.session.onStreamEnded(at.stream.Err()) }
+	}
+	at.session.now = time.Now()
+	event()
+}
+
+// post gives the session an event, from a helper. It reports whether the session takes any more.
+func (at *attempt) post(event func()) bool {
+	select {
+	case at.events <- event:
+		return true
+	case <-at.ended:
+		return false
+	}
+}
+
+// read takes the peer's messages until there are no more.
+func (at *attempt) read() {
+	r := newReader(at.signal)
+	for {
+		m, err := readMessage(r)
+		if err != nil {
+			at.post(func() { at.session.onSignalLost(m, err) })
+			return
+		}
+		if !at.post(func() { at.session.onMessage(m) }) {
+			return
+		}
+	}
+}
+
+// send writes a message. Nobody waits for those that a punch can do without.
+func (at *attempt) send(m *message) error {
+	timeout := doneTimeout
+	switch {
+	case m.status != StatusOK:
+	case m.typ == pb.Message_OFFER, m.typ == pb.Message_ANSWER, m.typ == pb.Message_RETRY:
+		timeout = answerTimeout
+		defer at.interruptWrite()()
+	}
+	at.signal.SetWriteDeadline(time.Now().Add(timeout))
+	defer at.signal.SetWriteDeadline(time.Time{})
+	return at.writer.WriteMsg(m.marshal())
+}
+
+// past is a deadline that is over.
+var past = time.Unix(1, 0)
+
+// interruptWrite has a write fail when the caller's patience ends, until stop is called.
+func (at *attempt) interruptWrite() (stop func()) {
+	done := make(chan struct{})
+	cancel := context.AfterFunc(at.caller, func() {
+		at.signal.SetWriteDeadline(past)
+		close(done)
+	})
+	return func() {
+		if !cancel() {
+			<-done
+		}
+	}
+}
+
+func (at *attempt) setTimer(t timer, d time.Duration) {
+	at.deadlines[t] = time.Time{}
+	if d > 0 {
+		at.deadlines[t] = time.Now().Add(d)
+	}
+	at.armTimer()
+}
+
+// armTimer sets the one timer to the earliest deadline.
+func (at *attempt) armTimer() {
+	var first time.Time
+	for _, d := range at.deadlines {
+		if !d.IsZero() && (first.IsZero() || d.Before(first)) {
+			first = d
+		}
+	}
+	at.timer.Stop()
+	if !first.IsZero() {
+		at.timer.Reset(time.Until(first))
+	}
+}
+
+func (at *attempt) fireTimers() {
+	now := time.Now()
+	for t, d := range at.deadlines {
+		if !d.IsZero() && !d.After(now) {
+			at.deadlines[t] = time.Time{}
+			at.session.onTimer(timer(t))
+		}
+	}
+	at.armTimer()
+}
+
+func (at *attempt) deliver() { at.delivered = true }
+
+func (at *attempt) finish(err *PunchError) { at.over, at.err = true, err }
+
+// conn returns the connection.
+func (at *attempt) conn() *Conn {
+	if at.handshake != nil {
+		return &Conn{at.handshake.conn, at.stream}
+	}
+	return &Conn{at.stream, at.stream}
+}
+
+// end stops all that is under way, and waits for it. Without a connection nothing is left.
+func (at *attempt) end() {
+	at.cancel()
+	if at.err != nil {
+		at.stream.Fail(at.err)
+		at.stream.Close() // a connection may have been chosen, and not secured
+		if at.handshake != nil {
+			at.handshake.conn.fail(at.err)
+		}
+	}
+	if at.stopExpect != nil {
+		at.stopExpect()
+	}
+	close(at.ended)
+	at.signal.SetReadDeadline(past) // for read
+	at.helpers.Wait()
+	at.signal.SetReadDeadline(time.Time{})
+	at.timer.Stop()
+	if at.description != nil {
+		at.description.Release()
+	}
+	if at.endGuess != nil {
+		at.endGuess()
+	}
+	if at.budget != nil {
+		at.budget.end()
+	}
+	if at.err != nil {
+		at.err.complete(int(at.connects.Load()), at.result.Load())
+	}
+}
+
+// complete adds what came of the connects to an attempt's failure.
+func (e *PunchError) complete(connects int, r *punch.Result) {
+	e.Attempts = connects
+	interrupted := errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, context.DeadlineExceeded)
+	if interrupted && r != nil && ReasonOf(e.Err) == "" {
+		e.Err = fmt.Errorf("%w (until then: %v)", e.Err, roundError(*r))
+	}
+}

@@ -1,0 +1,194 @@
+package holepunch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/gather"
+	"github.com/simopen/go-libp2p-simopen/internal/punch"
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+)
+
+func (at *attempt) gather() {
+	o := gather.Options{
+		Filter:    at.opts.FilterOwn,
+		Listeners: at.opts.Listeners,
+		Spend:     func(ctx context.Context) error { return at.budget.Spend(ctx, netip.Addr{}) },
+	}
+	at.helpers.Go(func() {
+		d, err := at.agent.gather(at.ctx, o)
+		if !at.post(func() { at.gathered(d, err) }) && err == nil {
+			d.Release()
+		}
+	})
+}
+
+func (at *attempt) gathered(d *gather.Description, err error) {
+	if err != nil {
+		at.session.onGathered(description{}, 0, gatherReason(err))
+		return
+	}
+	at.description = d
+	own := description{candidates: d.Candidates, behaviour: d.Behaviour, following: d.Following}
+	at.session.onGathered(own, d.Ports[0].Number(), nil)
+}
+
+// gatherReason returns a failure to gather with its reason.
+func gatherReason(err error) error {
+	switch {
+	case ReasonOf(err) != "", errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.Is(err, tcpport.ErrShort):
+		return fmt.Errorf("%w: %w", ErrNoSocket, err)
+	case errors.Is(err, gather.ErrClosed):
+		return fmt.Errorf("%w: %w", ErrClosed, err)
+	default:
+		return fmt.Errorf("%w: %w", ErrNoAddress, err)
+	}
+}
+
+func (at *attempt) predict() {
+	d := at.description
+	at.helpers.Go(func() {
+		predicted, err := d.Predict(at.ctx)
+		at.post(func() {
+			if err != nil {
+				at.session.onPredicted(nil, gatherReason(err))
+				return
+			}
+			at.description = predicted
+			at.session.onPredicted(predicted.Candidates, nil)
+		})
+	})
+}
+
+func (at *attempt) expect(own punch.Token) {
+	at.stopExpect = at.agent.receiver.Expect(own, func(c *net.TCPConn) { at.stream.Serve(c, true) })
+}
+
+func (at *attempt) connectWith(peer punch.Token) { at.stream.SetPeerToken(peer) }
+
+func (at *attempt) startRound(spec roundSpec) {
+	ctx, cancel := context.WithTimeout(at.ctx, spec.window)
+	at.stopRound = cancel
+	d := at.description // the round's from now on
+	at.description = nil
+	o := at.agent.open(ctx, punch.Round{
+		Ports:     d.Ports,
+		Remote:    spec.remote,
+		Initiator: at.session.initiator,
+		Passive:   spec.passive,
+		Late:      spec.late,
+		Guess:     spec.guess,
+		Receiver:  at.agent.receiver,
+		Serve:     func(c *net.TCPConn) error { return at.stream.Serve(c, false) },
+		Budget:    at.budget,
+		Trace:     at.traceStep,
+	})
+	at.round = o
+	at.helpers.Go(func() {
+		r := o.Wait()
+		cancel()
+		d.Release()
+		at.connects.Add(int64(r.Connects))
+		at.result.Store(&r)
+		at.post(func() { at.session.onRoundEnded(spec.number, r) })
+	})
+}
+
+func (at *attempt) addCandidates(cs []punch.Candidate) { at.round.Add(cs) }
+
+func (at *attempt) cross() { at.round.Cross() }
+
+func (at *attempt) endRound() {
+	if at.stopRound != nil {
+		at.stopRound()
+	}
+}
+
+// elsewhere has the application connect by its own means, which costs SYNs as any other connect to a
+// peer's candidate does.
+func (at *attempt) elsewhere(listeners []netip.AddrPort, punchable bool) {
+	at.helpers.Go(func() {
+		var err error
+		for _, l := range listeners {
+			err = errors.Join(err, at.budget.Spend(at.ctx, l.Addr()))
+		}
+		if err == nil {
+			begun := time.Now()
+			err = at.opts.Elsewhere(at.ctx, listeners, punchable)
+			for _, l := range listeners {
+				at.budget.Pended(l.Addr(), time.Since(begun))
+			}
+		}
+		at.post(func() { at.session.onElsewhere(err) })
+	})
+}
+
+func (at *attempt) trace(e Event) {
+	if at.opts.Trace != nil {
+		at.opts.Trace(e)
+	}
+}
+
+func (at *attempt) traceStep(step punch.Step, local uint16, remote netip.AddrPort, err error) {
+	at.trace(Event{Kind: EventKind(step), Local: local, Remote: remote, Err: err})
+}
+
+func (at *attempt) admitPeer() error {
+	err := at.agent.limiter.offered(at.opts.Peer) // before the user's own filter is bothered
+	if err == nil {
+		at.budget, err = at.agent.limiter.begin(at.opts.Peer)
+	}
+	if err == nil && at.opts.Refuse != nil {
+		err = at.opts.Refuse()
+	}
+	if err == nil {
+		at.started()
+	}
+	return err
+}
+
+func (at *attempt) lanCandidates() []punch.Candidate {
+	cs := at.agent.lanCandidates(at.session.port)
+	if at.opts.FilterOwn == nil {
+		return cs
+	}
+	return only(cs, at.opts.FilterOwn(addrsOf(cs)))
+}
+
+func (at *attempt) links() []netip.Prefix { return at.agent.links() }
+
+func (at *attempt) filterRemote(cs []punch.Candidate) ([]punch.Candidate, error) {
+	if at.opts.FilterRemote == nil {
+		return cs, nil
+	}
+	left, err := at.opts.FilterRemote(addrsOf(cs))
+	if err == nil {
+		cs = only(cs, left)
+	}
+	switch {
+	case err != nil && ReasonOf(err) != "":
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrNoCandidate, err)
+	case len(cs) == 0:
+		return nil, fmt.Errorf("%w: the address filter leaves none", ErrNoCandidate)
+	}
+	return cs, nil
+}
+
+// only returns those candidates whose addresses are among those that are left.
+func only(cs []punch.Candidate, left []netip.AddrPort) []punch.Candidate {
+	return slices.DeleteFunc(slices.Clone(cs), func(c punch.Candidate) bool { return !slices.Contains(left, c.Addr) })
+}
+
+func (at *attempt) beginGuess() (err error) {
+	at.endGuess, err = at.agent.limiter.beginGuess()
+	return err
+}

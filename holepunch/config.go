@@ -1,0 +1,99 @@
+package holepunch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/gather"
+	"github.com/simopen/go-libp2p-simopen/internal/punch"
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+// An Observer reports from which address it sees a local port, as a STUN server does. Observers are
+// comparable.
+type Observer interface {
+	// String names the observer in logs and errors.
+	fmt.Stringer
+	// IPv4 reports whether the observer is asked over IPv4.
+	IPv4() bool
+	// Observe connects to the observer through d, which dials from the port, calls report once with
+	// what it learned, and holds the connection until ctx ends or the connection does. It returns
+	// why it ended, or failed, and has closed the connection then.
+	Observe(ctx context.Context, d stun.Dialer, report func(remote, reflexive netip.AddrPort)) error
+}
+
+// Config is what an [Agent] is made from. The zero Config has no observer, and no attempt of its
+// agent succeeds unless the peer listens at a public address.
+type Config struct {
+	// STUNServers report the host's reflexive addresses, over TCP: each a stun: URI (RFC 7064) or
+	// host:port; without a port it is 3478. With two at different addresses the NAT's mapping is known
+	// and ports can be predicted; one with two addresses, such as examples/stunserver, tells its filter
+	// besides, and so which pairs of NATs allow nothing.
+	STUNServers []string
+
+	// Observers returns who else may be asked at the moment where the given local port is seen, while
+	// no STUN server answers. Nil for none. It must not block.
+	Observers func(port uint16) []Observer
+
+	// WarmPorts is how many local ports are kept warm while [Agent.SetWarm] says so: 0 to 2.
+	// Default: 0, each attempt asks where its port is. (transport passes 2.)
+	WarmPorts int
+
+	// PortGuessing lets the agent guess ports, if the peer's does, too: where one NAT gives every
+	// destination another port, at random, and the other lets in only ports that were sent to. It takes
+	// some thousands of SYNs, so the agent guesses for one peer at a time, and once a minute.
+	PortGuessing bool
+
+	// Timeout bounds an attempt of Dial, and one of Accept with 3 s more. Default: 15 s.
+	Timeout time.Duration
+
+	// Limits bound what peers can have the agent do.
+	Limits Limits
+
+	// Logger gets what is no attempt's. Nil for slog.Default().
+	Logger *slog.Logger
+
+	// The hooks are called from several goroutines; nil for none.
+	OnBehaviour func(stun.Behaviour, error)                  // a search for the NAT's behaviour has ended
+	OnAsked     func(o Observer, stunServer bool, err error) // an observer has answered, or failed
+	OnHeld      func(delta int)                              // connections to observers that are held, more or fewer
+}
+
+// gatherConfig returns what the agent's Gatherer is made from, or all that is wrong with c.
+func (c Config) gatherConfig() (gather.Config, error) {
+	g := gather.Config{
+		Ports:       c.WarmPorts,
+		Log:         cmp.Or(c.Logger, slog.Default()),
+		OnBehaviour: c.OnBehaviour,
+		OnHeld:      c.OnHeld,
+	}
+	var errs []error
+	for _, s := range c.STUNServers {
+		server, err := stun.ParseServer(s)
+		g.Servers, errs = append(g.Servers, server), append(errs, err)
+	}
+	if c.WarmPorts < 0 || c.WarmPorts > punch.MaxPorts {
+		errs = append(errs, fmt.Errorf("WarmPorts is %d: want 0 to %d", c.WarmPorts, punch.MaxPorts))
+	}
+	if c.Timeout < 0 {
+		errs = append(errs, fmt.Errorf("Timeout is %v: want more than 0, or 0 for the default", c.Timeout))
+	}
+	if c.Observers != nil {
+		g.Observers = func(port uint16) []gather.Observer {
+			var os []gather.Observer
+			for _, o := range c.Observers(port) {
+				os = append(os, o)
+			}
+			return os
+		}
+	}
+	if c.OnAsked != nil {
+		g.OnAsked = func(o gather.Observer, stunServer bool, err error) { c.OnAsked(o, stunServer, err) }
+	}
+	return g, errors.Join(append(errs, c.Limits.Check())...)
+}

@@ -1,0 +1,79 @@
+package holepunch
+
+import (
+	"errors"
+	"fmt"
+	"net"
+)
+
+// check returns what is wrong with h, or nil.
+func (h *Handshake) check() error {
+	switch {
+	case h.Run == nil:
+		return errors.New("handshake without Run")
+	case len(h.Protocols) == 0 || len(h.Protocols) > maxProtocols:
+		return fmt.Errorf("handshake has %d protocols, want 1 to %d", len(h.Protocols), maxProtocols)
+	}
+	for _, p := range h.Protocols {
+		if len(p) == 0 || len(p) > maxProtocol {
+			return fmt.Errorf("handshake protocol %q has %d bytes, want 1 to %d", p, len(p), maxProtocol)
+		}
+	}
+	return nil
+}
+
+// A handshake is a call of Handshake.Run.
+type handshake struct {
+	conn *flightConn
+	over chan struct{} // closed when Run has returned
+}
+
+func (at *attempt) startHandshake(protocol string, flight []byte) {
+	at.runHandshake(protocol, flight, nil)
+}
+
+func (at *attempt) continueHandshake(flight []byte) { at.handshake.conn.open(flight) }
+
+// errOtherProtocol ends a handshake that the responder does not do.
+var errOtherProtocol = errors.New("the responder has chosen another handshake")
+
+func (at *attempt) restartHandshake(protocol string) {
+	before := at.handshake
+	if before != nil {
+		before.conn.fail(errOtherProtocol)
+	}
+	at.runHandshake(protocol, nil, before)
+	at.handshake.conn.open(nil)
+}
+
+// runHandshake calls Run when the one before has returned, which may be nil.
+func (at *attempt) runHandshake(protocol string, flight []byte, before *handshake) {
+	var conn net.Conn = at.stream
+	var err error
+	if wrap := at.opts.Handshake.Wrap; wrap != nil {
+		conn, err = wrap(conn)
+	}
+	h := &handshake{over: make(chan struct{})}
+	event := func(f func()) {
+		at.post(func() {
+			if at.handshake == h {
+				f()
+			}
+		})
+	}
+	h.conn = newFlightConn(conn, flight, func(own []byte) { event(func() { at.session.onFlight(own) }) })
+	at.handshake = h
+	at.helpers.Go(func() {
+		if before != nil {
+			<-before.over
+		}
+		if err == nil {
+			err = at.opts.Handshake.Run(at.ctx, h.conn, protocol, at.session.initiator)
+		}
+		if err == nil {
+			h.conn.endFlight()
+		}
+		close(h.over)
+		event(func() { at.session.onSecured(err) })
+	})
+}

@@ -1,0 +1,96 @@
+package holepunch
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/punch"
+)
+
+// Protocol is the ID of the signalling protocol.
+const Protocol = "/simopen/1.0.0"
+
+// A Stream carries the signalling of one attempt. Any reliable stream to the peer will do that is
+// encrypted and authenticated end to end, for who reads it can join the attempt: a libp2p stream, a
+// WebSocket, a chat server. The agent does not close it, and leaves nothing of it for another use.
+type Stream interface {
+	io.ReadWriter
+	SetDeadline(time.Time) error
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+}
+
+// Options are the wishes of one attempt; nil for the defaults.
+type Options struct {
+	// Peer names whom the attempt is with. [Limits] bound what one peer can have the agent do.
+	Peer string
+
+	// Handshake runs on the connection while the punch is under way.
+	Handshake *Handshake
+
+	// Refuse is called by Accept when the OFFER was read and is within the limits. An error that it
+	// returns is told to the peer, by its reason, and ends the attempt before anything else is done.
+	// Started is called after that, by Dial at once. Nil for none.
+	Refuse  func() error
+	Started func()
+
+	// FilterOwn returns which of the host's addresses the peer may be told, and FilterRemote to which
+	// of the peer's the host connects; what they add does not count. An error of FilterRemote says why
+	// there is none. Nil for all.
+	FilterOwn    func([]netip.AddrPort) []netip.AddrPort
+	FilterRemote func([]netip.AddrPort) ([]netip.AddrPort, error)
+
+	// Admit is asked for each TCP connection that has shown the attempt's token, before it is used.
+	// An error ends the attempt. Calls come from several goroutines. Nil admits all.
+	Admit func(c *net.TCPConn, accepted bool) error
+
+	// Listeners are public addresses at which the application accepts its ordinary connections: the
+	// peer is told, and may connect there by its own means instead of by the punch.
+	Listeners []netip.AddrPort
+
+	// Elsewhere is called, in a goroutine of its own, when the peer's description is known. It gets the
+	// peer's listeners, which it may connect to by the application's own means, and whether the two NATs
+	// allow a punch. When it returns nil the application has a connection by other means: the attempt
+	// ends with [ErrElsewhere], and the peer is told of success. Other errors mean nothing. It must
+	// return soon after ctx ends. Nil for none.
+	Elsewhere func(ctx context.Context, listeners []netip.AddrPort, punchable bool) error
+
+	// Trace reports each step. Calls come from several goroutines. Nil for none.
+	Trace func(Event)
+}
+
+// A Handshake is what the two sides do first on their connection, such as TLS. Its first two
+// flights travel in the signalling, if they are at most 2.5 kB each and each is complete when the
+// handshake reads: then the connection is usable one round trip earlier.
+type Handshake struct {
+	// Protocols are the handshakes that this side can do, the preferred one first: at most 8 names of
+	// at most 64 bytes.
+	Protocols []string
+
+	// Run does the handshake as client (initiator) or server on c, which is the beginning of the
+	// connection that Dial or Accept returns. It is called again, with another protocol and a connection
+	// that starts anew, if the responder has chosen another than the initiator's first. It must
+	// return when c fails.
+	Run func(ctx context.Context, c net.Conn, protocol string, initiator bool) error
+
+	// Wrap wraps what runs over TCP, as a private network's protector does; not the flights in the
+	// signalling. Nil for nothing.
+	Wrap func(net.Conn) (net.Conn, error)
+}
+
+// A Conn is a direct connection. With a Handshake, what Run did with its connection it did with this
+// one.
+type Conn struct {
+	net.Conn
+	stream *punch.Stream
+}
+
+// Chosen is closed when the initiator has chosen the TCP connection, which at the initiator is so
+// from the beginning. If that does not happen soon, the connection fails.
+func (c *Conn) Chosen() <-chan struct{} { return c.stream.Chosen() }
+
+// TCPConn returns the TCP connection, or nil before it was chosen.
+func (c *Conn) TCPConn() *net.TCPConn { return c.stream.TCPConn() }

@@ -1,0 +1,297 @@
+package holepunch
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/punch"
+)
+
+// An outside is what a session acts on. The methods of the first group return at once, and what
+// comes of them is an event later.
+type outside interface {
+	gather()                                       // then onGathered
+	predict()                                      // then onPredicted
+	startHandshake(protocol string, flight []byte) // with the peer's flight; then onFlight and onSecured
+	restartHandshake(protocol string)              // anew, over the stream alone; then onSecured
+	continueHandshake(flight []byte)               // over the stream, after the peer's flight
+	expect(own punch.Token)                        // for the stream, connections that show the token
+	connectWith(peer punch.Token)                  // what the stream's connections to the peer show
+	startRound(roundSpec)                          // then onRoundEnded
+	addCandidates([]punch.Candidate)               // to the round
+	cross()                                        // begins the round's crossed candidate pairs
+	endRound()                                     // if there is one
+	elsewhere(to []netip.AddrPort, punchable bool) // then onElsewhere
+	setTimer(timer, time.Duration)                 // then onTimer; 0 stops it
+	trace(Event)
+	deliver()           // gives the caller the connection, while the session goes on
+	finish(*PunchError) // the end; nil for a connection
+
+	// send writes a message, or fails in a time that depends on its type.
+	send(*message) error
+
+	// These ask.
+	admitPeer() error                                          // whether the peer's OFFER may be answered
+	lanCandidates() []punch.Candidate                          // of the round's port
+	links() []netip.Prefix                                     // of the host
+	filterRemote([]punch.Candidate) ([]punch.Candidate, error) // as Options.FilterRemote does
+	beginGuess() error                                         // whether ports may be guessed
+}
+
+// A roundSpec is a session's part in a round, see [punch.Round].
+type roundSpec struct {
+	number        int
+	remote        []punch.Candidate
+	passive, late bool
+	guess         punch.Guess
+	window        time.Duration
+}
+
+// A session is the state machine of one attempt, of either role. Its events are its methods that
+// begin with "on", its actions those of outside. It has no clock: now is set before each event.
+type session struct {
+	do        outside
+	initiator bool
+	attempt   attemptID
+	token     punch.Token // of this side
+	protocols []string    // of this side's Handshake; nil without
+	guessing  bool        // this side is willing to guess ports
+	timeout   time.Duration
+	now       time.Time
+
+	state   sessionState
+	offer   *message      // of the initiator, at the responder
+	offered time.Time     // when the OFFER left
+	rtt     time.Duration // over the relay: how long the ANSWER took
+	lost    bool          // nothing is heard any more
+	unheard bool          // a message could not be sent
+	told    bool          // the peer was told how the attempt has ended
+	doneOK  bool          // the initiator has told of success
+
+	// Of the round.
+	round      int
+	ready      bool // own is the round's
+	own        description
+	port       uint16 // the first local one
+	theirs     description
+	remote     []punch.Candidate // of theirs, those that may be dialled
+	windowOver bool
+	result     *punch.Result
+	cause      error // why the round before failed
+
+	promised  bool        // the OFFER said that predicted candidates follow
+	guess     punch.Guess // in round 0, which is the only one then
+	lastRound bool        // it is too late for another
+	elsewhere elsewhereState
+
+	flight      []byte // this side's
+	flightReady bool
+	secured     bool // the handshake is done
+	usable      bool // the stream is
+	chosen      bool // a connection is
+	delivered   bool // the caller has it
+}
+
+// A sessionState says what a session waits for.
+type sessionState uint8
+
+const (
+	receiving  sessionState = iota // a responder: the OFFER
+	preparing                      // what its OFFER, ANSWER or RETRY is to say
+	waiting                        // an initiator: the ANSWER
+	predicting                     // an initiator: the predicted candidates that its OFFER promised
+	punching                       // a connection
+	over
+)
+
+// An elsewhereState says how far Options.Elsewhere is.
+type elsewhereState uint8
+
+const (
+	noElsewhere      elsewhereState = iota // there is none, or it has failed
+	elsewhereUnasked                       // it is called when the first round begins
+	elsewhereAsked
+)
+
+// op returns the stage, for a PunchError.
+func (s *session) op() string {
+	switch s.state {
+	case receiving:
+		return "receive"
+	case preparing, predicting:
+		return "gather"
+	case waiting:
+		if s.round == 0 {
+			return "offer"
+		}
+		return "retry"
+	default:
+		return "open"
+	}
+}
+
+// start begins the session.
+func (s *session) start() {
+	if !s.initiator {
+		s.do.setTimer(answerTimer, answerTimeout)
+		return
+	}
+	s.do.setTimer(attemptTimer, s.timeout)
+	s.flightReady = len(s.protocols) == 0
+	if !s.flightReady {
+		s.do.startHandshake(s.protocols[0], nil)
+	}
+	s.prepare()
+}
+
+// prepare gathers what the round's OFFER, ANSWER or RETRY is to say.
+func (s *session) prepare() {
+	s.state, s.ready = preparing, false
+	s.do.gather()
+}
+
+// onGathered takes the description for the round.
+func (s *session) onGathered(own description, port uint16, err error) {
+	if s.state != preparing {
+		return
+	}
+	if err != nil {
+		s.fail("gather", err)
+		return
+	}
+	s.own, s.port, s.ready = own, port, true
+	s.own.guessing = s.guessing
+	if !s.initiator {
+		if sameSite(s.own.candidates, s.theirs.candidates) {
+			s.own.candidates = append(s.own.candidates, room(s.own, s.do.lanCandidates())...)
+		}
+		// Before a prediction: what cannot work is refused without delay.
+		if err := s.admit(); err != nil {
+			s.fail("admit", err)
+			return
+		}
+	}
+	if s.own.following {
+		s.do.predict()
+	}
+	s.proceed()
+}
+
+// onPredicted takes the candidates with the predicted ones among them.
+func (s *session) onPredicted(cs []punch.Candidate, err error) {
+	switch {
+	case s.state != preparing && s.state != waiting && s.state != predicting:
+	case err != nil:
+		s.fail("gather", err)
+	default:
+		s.own.candidates, s.own.following = cs, false
+		if s.state == predicting {
+			s.punch()
+		} else {
+			s.proceed()
+		}
+	}
+}
+
+// onFlight takes what the handshake wrote until it waited for the peer.
+func (s *session) onFlight(flight []byte) {
+	s.flight, s.flightReady = flight, true
+	s.proceed()
+}
+
+// proceed leaves the state preparing when everything is there.
+func (s *session) proceed() {
+	if s.state != preparing || !s.ready || !s.flightReady {
+		return
+	}
+	switch {
+	case s.initiator && s.round == 0:
+		s.sendOffer()
+	case s.own.following:
+	case s.initiator:
+		s.sendRetry()
+	default:
+		s.sendAnswer()
+	}
+}
+
+// onMessage takes a message of the peer.
+func (s *session) onMessage(m *message) {
+	switch {
+	case s.state == over:
+	case s.state == receiving:
+		s.onFirst(m)
+	case s.initiator && s.state == waiting && s.round == 0 && s.refuses(m):
+	case m.attempt != s.attempt:
+	case m.typ == pb.Message_DONE:
+		s.onDone(m)
+	case s.initiator:
+		s.onInitiatorMessage(m)
+	default:
+		s.onResponderMessage(m)
+	}
+}
+
+// onDone takes the peer's last word.
+func (s *session) onDone(m *message) {
+	switch {
+	case s.chosen:
+		// The connection and the handshake on it decide.
+	case m.status != StatusOK:
+		s.fail(s.op(), m.refusal())
+	case !s.initiator:
+		s.doneOK = true
+		s.do.setTimer(choiceTimer, choiceDelay)
+	case s.state == punching && s.elsewhere != elsewhereAsked:
+		s.fail("open", ErrElsewhere) // as the peer says
+	}
+}
+
+// refusal returns what a message with a status other than OK says.
+func (m *message) refusal() *RemoteError {
+	return &RemoteError{Status: m.status, Detail: m.detail, Behaviour: m.behaviour}
+}
+
+// onSignalLost takes the end of the signalling, and the message that was malformed or nil. During a
+// punch that is no reason to stop: with the relayed connection gone, the punch is all that is left.
+func (s *session) onSignalLost(m *message, err error) {
+	s.lost = true
+	if s.state == receiving && m != nil {
+		s.attempt = m.attempt
+	}
+	switch s.state {
+	case receiving, preparing, waiting:
+		s.fail(s.op(), err)
+	}
+}
+
+// send writes a message. After one that could not be written there are no more.
+func (s *session) send(m *message) error {
+	if s.unheard {
+		return errUnheard
+	}
+	m.attempt = s.attempt
+	err := s.do.send(m)
+	s.unheard = err != nil
+	return err
+}
+
+var errUnheard = errors.New("an earlier message could not be sent")
+
+// sendOrFail writes a message without which there is no punch.
+func (s *session) sendOrFail(m *message) bool {
+	err := s.send(m)
+	if err != nil {
+		s.fail(opOf[m.typ], fmt.Errorf("%w: %w", ErrSignalLost, err))
+	}
+	return err == nil
+}
+
+var opOf = map[pb.Message_Type]string{
+	pb.Message_OFFER:  "offer",
+	pb.Message_ANSWER: "answer",
+	pb.Message_RETRY:  "retry",
+}

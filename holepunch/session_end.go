@@ -1,0 +1,76 @@
+package holepunch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/simopen/go-libp2p-simopen/internal/pb"
+)
+
+// onContextEnded takes the end of the caller's patience.
+func (s *session) onContextEnded(err error) {
+	if !s.delivered {
+		s.fail(s.op(), err)
+	}
+}
+
+// onClosed takes the end of the agent.
+func (s *session) onClosed() { s.fail(s.op(), ErrClosed) }
+
+// fail ends the session with an error, of which the peer is told.
+func (s *session) fail(op string, err error) {
+	if s.state == over {
+		return
+	}
+	s.tellFailure(err)
+	e := &PunchError{Op: op, Err: s.explain(err)}
+	switch op {
+	case "admit":
+		e.Local, e.Remote = s.port, addrsOf(s.theirs.candidates)
+	case "open", "handshake":
+		e.Local, e.Remote = s.port, addrsOf(s.remote)
+	default:
+		if s.cause != nil && !errors.Is(err, ErrClosed) {
+			e.Err = fmt.Errorf("%w (and %w)", s.cause, e.Err)
+		}
+	}
+	s.state = over
+	s.do.finish(e)
+}
+
+// tellSuccess tells the responder of the choice.
+func (s *session) tellSuccess() {
+	s.told = true
+	s.send(&message{typ: pb.Message_DONE})
+}
+
+// tellFailure tells the peer how the attempt has ended, so that its user learns the reason at once.
+// The peer is a stranger: it gets the status and the sentence that the table of reasons has, not the
+// error's text. When SYNs were sent it is told that there is no connection, and nothing more: the
+// addresses were of the peer's choice, and whether somebody else was there is what a scan finds out.
+func (s *session) tellFailure(err error) {
+	var remote *RemoteError
+	if s.told || errors.As(err, &remote) || s.initiator && s.state == preparing && s.round == 0 {
+		return // it knows, or has not heard of the attempt
+	}
+	s.told = true
+	row := ReasonOf(err).row()
+	switch {
+	case errors.Is(err, context.Canceled):
+		row = reasonRow{status: StatusCancelled}
+	case s.state == punching && row.status != StatusOK && row.status != StatusCancelled:
+		row = ErrNoConnection.row()
+	}
+	m := &message{typ: pb.Message_DONE, status: row.status}
+	if row.told {
+		m.detail = row.sentence
+	}
+	if !s.initiator && s.state <= preparing && m.status != StatusOK {
+		m.typ = pb.Message_ANSWER
+		if m.status == StatusImpossible {
+			m.behaviour, m.detail = s.own.behaviour, "" // from which the peer sees the reason
+		}
+	}
+	s.send(m)
+}

@@ -1,0 +1,156 @@
+package holepunch
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/simopen/go-libp2p-simopen/internal/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/punch"
+)
+
+// From the ANSWER on: rounds, and the stream that they are for.
+
+// punch begins the round.
+func (s *session) punch() {
+	if s.initiator {
+		s.sendCandidates()
+	}
+	s.state, s.windowOver, s.result = punching, false, nil
+	spec := s.roundSpec()
+	s.do.trace(Event{Kind: Offered, Local: s.port, Own: addrsOf(s.own.candidates), Theirs: addrsOf(s.remote)})
+	s.do.startRound(spec)
+	s.do.setTimer(roundTimer, spec.window)
+	if s.initiator {
+		s.do.setTimer(crossTimer, punch.CrossDelay(s.rtt))
+	}
+	if s.elsewhere == elsewhereUnasked {
+		s.elsewhere = elsewhereAsked
+		s.do.elsewhere(listenersOf(s.remote), Compatibility(s.own.behaviour, s.theirs.behaviour).Possible())
+	}
+}
+
+// onTimer takes the end of a timer.
+func (s *session) onTimer(t timer) {
+	switch {
+	case s.state == over:
+	case t == attemptTimer:
+		s.onContextEnded(context.DeadlineExceeded)
+	case t == answerTimer:
+		if s.state == receiving || s.state == waiting {
+			s.fail(s.op(), fmt.Errorf("%w within %v", ErrNoAnswer, answerTimeout))
+		}
+	case t == trailerTimer:
+		s.send(&message{typ: pb.Message_TRAILER})
+	case t == retryTimer:
+		s.lastRound = true
+	case t == choiceTimer:
+		if !s.chosen {
+			s.fail("open", fmt.Errorf("%w here, and the initiator has one", ErrNoConnection))
+		}
+	case s.state != punching || s.chosen:
+	case t == crossTimer:
+		s.send(&message{typ: pb.Message_CROSS})
+		s.do.cross()
+	case t == roundTimer:
+		s.windowOver = true
+		s.do.endRound()
+		s.conclude()
+	}
+}
+
+// onRoundEnded takes what came of a round's connects. Before the window is over, the peer's may still
+// come in.
+func (s *session) onRoundEnded(number int, r punch.Result) {
+	if s.state == punching && number == s.round {
+		s.result = &r
+		s.conclude()
+	}
+}
+
+// conclude ends a round that has come to nothing.
+func (s *session) conclude() {
+	if !s.windowOver || s.result == nil || s.usable {
+		return // a usable stream ends by itself if no connection is chosen
+	}
+	err := roundError(*s.result)
+	if s.mayRetry() {
+		s.nextRound(s.round+1, err)
+		s.prepare()
+	} else {
+		s.fail("open", err)
+	}
+}
+
+// nextRound ends a round that another follows.
+func (s *session) nextRound(number int, err error) {
+	s.do.endRound()
+	s.do.setTimer(roundTimer, 0)
+	s.do.setTimer(crossTimer, 0)
+	s.do.trace(Event{Kind: RoundFailed, Local: s.port, Err: err})
+	s.round, s.cause = number, err
+}
+
+// onUsable takes that the peer's bytes can arrive.
+func (s *session) onUsable() {
+	s.usable = true
+	s.succeed()
+}
+
+// onChosen takes that the initiator has chosen a connection.
+func (s *session) onChosen() {
+	if s.state == over {
+		return
+	}
+	s.usable, s.chosen = true, true
+	s.do.endRound()
+	if s.initiator {
+		s.tellSuccess()
+	}
+	s.succeed()
+}
+
+// onSecured takes the end of the handshake.
+func (s *session) onSecured(err error) {
+	switch {
+	case s.state == over:
+	case err != nil:
+		if ReasonOf(err) == "" {
+			err = fmt.Errorf("%w: %w", ErrHandshake, err)
+		}
+		s.fail("handshake", err)
+	default:
+		s.secured = true
+		s.succeed()
+	}
+}
+
+// succeed gives the caller the connection when it is there: at the responder before the choice, if
+// there was a handshake.
+func (s *session) succeed() {
+	handshake := len(s.protocols) > 0
+	switch {
+	case s.state == over, handshake && !s.secured:
+	case s.chosen:
+		s.state = over
+		s.do.finish(nil)
+	case handshake && s.usable && !s.initiator && !s.delivered:
+		s.delivered = true
+		s.do.deliver()
+	}
+}
+
+// onStreamEnded takes the end of the stream: a connection was not admitted, or not chosen in time.
+func (s *session) onStreamEnded(err error) {
+	if ReasonOf(err) == "" {
+		err = fmt.Errorf("%w: %w", ErrHandshake, err)
+	}
+	s.fail("open", err)
+}
+
+// onElsewhere takes whether the application has a connection by other means.
+func (s *session) onElsewhere(err error) {
+	s.elsewhere = noElsewhere
+	if err == nil && !s.chosen && !s.delivered {
+		s.fail("open", ErrElsewhere)
+	}
+}

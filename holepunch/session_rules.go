@@ -1,0 +1,129 @@
+package holepunch
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/simopen/go-libp2p-simopen/internal/punch"
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+// admit finds out which of the peer's candidates the round may connect to, or why there is no way.
+func (s *session) admit() error {
+	remote, err := admissible(s.own.candidates, s.theirs.candidates, s.do.links())
+	if err != nil {
+		return err
+	}
+	if remote, err = s.do.filterRemote(remote); err != nil {
+		return err
+	}
+	theirs := s.theirs
+	theirs.candidates = remote // no others are a way
+	if err := impossible(s.own, theirs); err != nil {
+		return err
+	}
+	// The responder's candidates within its site are here; the initiator's may come.
+	if s.initiator && s.sameSite() && s.own.behaviour.Hairpin == stun.No && !slices.ContainsFunc(remote, needsNoHairpin) {
+		return ErrNoHairpin
+	}
+	if s.round == 0 && s.guess == punch.NoGuess {
+		if s.guess = guesses(s.own, theirs); s.guess != punch.NoGuess {
+			err = s.do.beginGuess()
+		}
+	}
+	s.remote = remote
+	return err
+}
+
+// roundSpec returns this side's part in the round.
+func (s *session) roundSpec() roundSpec {
+	spec := roundSpec{
+		number:  s.round,
+		remote:  slices.DeleteFunc(slices.Clone(s.remote), isListener),
+		passive: passive(s.own.behaviour, s.theirs.behaviour),
+		late:    !s.initiator && noInbound(s.own.behaviour),
+		guess:   s.guess,
+		window:  window,
+	}
+	if s.theirs.following {
+		spec.remote = slices.DeleteFunc(spec.remote, isPlaceholder)
+	}
+	if s.initiator && s.predicted() {
+		spec.window = predictedWindow
+	}
+	return spec
+}
+
+// predicted reports whether a side has named predicted ports.
+func (s *session) predicted() bool {
+	return predictsPort(s.own.behaviour) || predictsPort(s.theirs.behaviour)
+}
+
+func (s *session) sameSite() bool { return sameSite(s.own.candidates, s.theirs.candidates) }
+
+// room returns as many of the candidates as a description has room for.
+func room(d description, cs []punch.Candidate) []punch.Candidate {
+	return cs[:min(max(punch.MaxCandidates-len(d.candidates), 0), len(cs))]
+}
+
+// maxListeners is how many of a peer's listeners the application is told of: one for each family.
+const maxListeners = 2
+
+func listenersOf(cs []punch.Candidate) []netip.AddrPort {
+	var as []netip.AddrPort
+	for _, c := range cs {
+		if isListener(c) && len(as) < maxListeners {
+			as = append(as, c.Addr)
+		}
+	}
+	return as
+}
+
+// isPlaceholder reports whether a candidate of a peer whose predicted ones follow says no more than
+// where the peer is.
+func isPlaceholder(c punch.Candidate) bool { return c.Kind == punch.Reflexive && !isIPv6(c) }
+
+func isNotPredicted(c punch.Candidate) bool { return !isPredicted(c) }
+
+func needsNoHairpin(c punch.Candidate) bool { return c.Kind == punch.LAN || isListener(c) || isIPv6(c) }
+
+// roundError returns why a round has brought no connection.
+func roundError(r punch.Result) error {
+	told := r.Err
+	if op := (*net.OpError)(nil); errors.As(told, &op) {
+		told = op.Err // the addresses are in the PunchError
+	}
+	switch {
+	case r.Dropped != nil:
+		return fmt.Errorf("%w: %w", ErrHandshake, r.Dropped)
+	case errors.Is(r.Err, ErrBusy) && r.Connects == 0: // at the end of a window there is no SYN to spare, either
+		return r.Err
+	case errors.Is(r.Err, tcpport.ErrShort):
+		return fmt.Errorf("%w: %w", ErrNoSocket, told)
+	case r.Err != nil:
+		return fmt.Errorf("%w: %w", ErrNoConnection, told)
+	default:
+		return fmt.Errorf("%w: no answer to our SYNs", ErrNoConnection)
+	}
+}
+
+// explain adds what is known of the two sides to a failure.
+func (s *session) explain(err error) error {
+	var remote *RemoteError
+	if errors.As(err, &remote) && remote.Status == StatusImpossible {
+		if reason := incompatible(s.own.behaviour, remote.Behaviour); reason != nil {
+			return reason
+		}
+		if reason := impossible(s.own, s.theirs); reason != nil {
+			return reason
+		}
+	}
+	if errors.Is(err, ErrNoConnection) && !s.doneOK && s.sameSite() && s.own.behaviour.Hairpin != stun.Yes {
+		return fmt.Errorf("%w: %w", ErrNoHairpin, err)
+	}
+	return err
+}

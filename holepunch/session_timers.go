@@ -1,0 +1,48 @@
+package holepunch
+
+import "time"
+
+// A timer is one of the timers of a session.
+type timer uint8
+
+const (
+	attemptTimer timer = iota // the whole attempt
+	answerTimer               // until the OFFER, or an ANSWER, is overdue
+	trailerTimer              // until the TRAILER
+	crossTimer                // until CROSS, see punch.CrossDelay
+	roundTimer                // until the round's connects end
+	retryTimer                // until it is too late for another round
+	choiceTimer               // until a choice is overdue that the peer has told of
+	numTimers
+)
+
+const (
+	// answerTimeout is for answerTimer. The peer may have to ask a STUN server first, which takes two
+	// RTTs to it when its port is not warm, and a SYN's retransmission (1 s, 3 s) when the path is
+	// lossy.
+	answerTimeout = 5 * time.Second
+
+	// trailerPause keeps OFFER and ANSWER apart from the TRAILER that follows, which travels in a
+	// packet of its own: so TCP learns of the loss of either a round trip later (RACK, RFC 8985), and
+	// not by its timer, after 200 ms and more. go-yamux writes together what comes within 0.1 ms.
+	trailerPause = time.Millisecond
+
+	// window is how long a round goes on, and how long after the ANSWER another may begin. A SYN lost
+	// twice is back after 3 s (older kernels retransmit at 1, 3 and 7 s), NATs hold an unsolicited SYN
+	// for 6 s (RFC 5382, REQ-4), and libp2p gives a dial 15 s in all, of which signalling and
+	// handshake need a part.
+	window = 10 * time.Second
+
+	// predictedWindow is how long a round goes on in which a port was predicted. A port that was
+	// predicted right is met within a round trip or two, or after one lost SYN (1 s); one that was
+	// predicted wrong, never. A further round predicts it anew.
+	predictedWindow = 1500 * time.Millisecond
+
+	// choiceDelay is how long a responder that was told of success goes on until it knows of the
+	// choice, too: the packet that says so may be lost twice. A responder has as much more time than
+	// an initiator for the whole attempt.
+	choiceDelay = 3 * time.Second
+
+	// doneTimeout bounds the writing of a message that nobody waits for.
+	doneTimeout = time.Second
+)
