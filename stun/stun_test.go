@@ -1,7 +1,6 @@
 package stun_test
 
 import (
-	"flag"
 	"net"
 	"net/netip"
 	"testing"
@@ -13,14 +12,8 @@ import (
 // roles are what a child process in the lab can be.
 var roles = make(map[string]labtest.Role)
 
-// atOnce is how many parallel tests run at a time, unless -parallel says otherwise. They wait for
-// packets and for silence, and use less than a tenth of a core.
-const atOnce = "16"
-
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", atOnce); err != nil {
-		panic(err)
-	}
+	labtest.Parallel(16) // they use less than a tenth of a core each
 	labtest.Main(m, roles)
 }
 

@@ -102,7 +102,7 @@ func mountTUN(dir string, mode os.FileMode) error {
 	if err := unix.Mknod(tun, unix.S_IFCHR, int(unix.Mkdev(10, 200))); err != nil {
 		return fmt.Errorf("mknod: %w", err)
 	}
-	if err := os.Chmod(tun, mode); err != nil { // Mknod obeys the umask
+	if err := os.Chmod(tun, mode); err != nil { // Mknod is subject to the umask
 		return err
 	}
 	return unix.Mount(tun, "/dev/net/tun", "", unix.MS_BIND, "")

@@ -12,6 +12,7 @@ import (
 // TestHairpinOpen has two hosts with one outer address open a connection at once, each towards the
 // other's outer endpoint, past a filter that lets in nobody else.
 func TestHairpinOpen(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		outer  string // the NAT that must hairpin

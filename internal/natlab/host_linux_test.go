@@ -14,6 +14,7 @@ import (
 )
 
 func TestAddAddr(t *testing.T) {
+	t.Parallel()
 	lab := labtest.New(t, natlab.Config{})
 	server := addHost(t, lab, natlab.SiteConfig{Name: "server"})
 	second, err := server.AddAddr()
@@ -43,6 +44,7 @@ func TestAddAddr(t *testing.T) {
 
 // TestMove: a host that has moved sends from its new address, and is reached there.
 func TestMove(t *testing.T) {
+	t.Parallel()
 	lab := labtest.New(t, natlab.Config{})
 	server := addHost(t, lab, natlab.SiteConfig{Name: "server"})
 	client := addHost(t, lab, natlab.SiteConfig{Name: "client"})

@@ -18,6 +18,7 @@ func connect6(from, to *natlab.Host, timeout time.Duration) (net.Conn, error) {
 }
 
 func TestIPv6(t *testing.T) {
+	t.Parallel()
 	lab := labtest.New(t, natlab.Config{})
 	server := addHost(t, lab, natlab.SiteConfig{Name: "server", IPv6: true})
 	home := addHost(t, lab, natlab.SiteConfig{Name: "home", NAT: behaviour(t, "apdm-apdf-random"), IPv6: true})
@@ -32,6 +33,7 @@ func TestIPv6(t *testing.T) {
 }
 
 func TestIPv6Unsolicited(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		nat     string
 		timeout time.Duration
@@ -58,6 +60,7 @@ func TestIPv6Unsolicited(t *testing.T) {
 }
 
 func TestIPv6SimultaneousOpen(t *testing.T) {
+	t.Parallel()
 	lab := labtest.New(t, natlab.Config{})
 	var hosts [2]*natlab.Host
 	var local, remote [2]netip.AddrPort

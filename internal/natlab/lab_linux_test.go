@@ -149,6 +149,7 @@ func dialAndRead(t *testing.T, h *natlab.Host, from, to netip.AddrPort) netip.Ad
 }
 
 func TestConnect(t *testing.T) {
+	t.Parallel()
 	lab := labtest.New(t, natlab.Config{})
 	server := addHost(t, lab, natlab.SiteConfig{Name: "server"})
 	go serveRemote(listen(t, server, 80))
@@ -187,6 +188,7 @@ func TestConnect(t *testing.T) {
 }
 
 func TestSameSite(t *testing.T) {
+	t.Parallel()
 	lab := labtest.New(t, natlab.Config{})
 	a := addHost(t, lab, natlab.SiteConfig{Name: "home", NAT: behaviour(t, "eim-apdf")})
 	b, err := a.Site().AddHost("b")
@@ -231,6 +233,7 @@ func TestRoundTripTime(t *testing.T) {
 }
 
 func TestUnsolicitedSYN(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		nat     string
 		timeout time.Duration
@@ -242,6 +245,7 @@ func TestUnsolicitedSYN(t *testing.T) {
 	} {
 		for _, from := range []string{"public", "eim-apdf"} {
 			t.Run(tt.nat+" from "+from, func(t *testing.T) {
+				t.Parallel()
 				lab := labtest.New(t, natlab.Config{})
 				home := addHost(t, lab, natlab.SiteConfig{Name: "home", NAT: behaviour(t, tt.nat)})
 				client := addHost(t, lab, natlab.SiteConfig{Name: "client", NAT: behaviour(t, from)})
@@ -262,6 +266,7 @@ func TestUnsolicitedSYN(t *testing.T) {
 }
 
 func TestSimultaneousOpen(t *testing.T) {
+	t.Parallel()
 	lab := labtest.New(t, natlab.Config{})
 	var hosts [2]*natlab.Host
 	for i, name := range []string{"alice", "bob"} {
@@ -320,6 +325,7 @@ func dial(c *labtest.Child) error {
 }
 
 func TestStart(t *testing.T) {
+	t.Parallel()
 	lab := labtest.New(t, natlab.Config{})
 	server := addHost(t, lab, natlab.SiteConfig{Name: "server"})
 	client := addHost(t, lab, natlab.SiteConfig{Name: "client", NAT: behaviour(t, "eim-apdf")})
@@ -344,6 +350,7 @@ func TestDoThatDoesNotReturn(t *testing.T) {
 }
 
 func TestForwardedPort(t *testing.T) {
+	t.Parallel()
 	lab := labtest.New(t, natlab.Config{})
 	server := addHost(t, lab, natlab.SiteConfig{Name: "server", NAT: behaviour(t, "apdm-apdf-rst-random-nosyn")})
 	go serveRemote(listen(t, server, 4001))

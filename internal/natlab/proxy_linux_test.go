@@ -15,6 +15,7 @@ import (
 
 // TestProxyInLab has the kernel talk to a proxy in place of a peer that is not there.
 func TestProxyInLab(t *testing.T) {
+	t.Parallel()
 	lab := labtest.New(t, natlab.Config{})
 	server := addHost(t, lab, natlab.SiteConfig{Name: "server"})
 	at := netip.AddrPortFrom(server.Addr(), 4001)

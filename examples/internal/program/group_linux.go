@@ -14,8 +14,8 @@ func StartGroup(t *testing.T, cmd *exec.Cmd) *Process {
 	return Start(t, cmd)
 }
 
-// InterruptGroup sends what Ctrl-C in a terminal sends, and waits for the program's end. The test fails if
-// a process of the group is left.
+// InterruptGroup sends what Ctrl-C in a terminal sends, and waits for the program's end. The test
+// fails if a process of the group is left.
 func (p *Process) InterruptGroup() Result {
 	p.t.Helper()
 	group := -p.cmd.Process.Pid

@@ -5,7 +5,6 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"flag"
 	"io"
 	"os"
 	"os/exec"
@@ -19,33 +18,27 @@ import (
 )
 
 const (
-	// patience bounds how long a test waits for a program's output, or for its end. It is far more than
-	// any needs, and less than the ten minutes of go test.
+	// patience bounds how long a test waits for a program's output, or for its end. It is far more
+	// than any needs, and less than the ten minutes of go test.
 	patience = 2 * time.Minute
-
-	// atOnce is how many parallel tests run at a time, unless -parallel says otherwise. They mostly wait
-	// for the programs, which mostly wait for packets.
-	atOnce = "8"
 
 	// selfEnv makes the test binary run the program instead of the tests.
 	selfEnv = "EXAMPLE_RUN_PROGRAM"
 )
 
-// Main is the body of TestMain in a program's package. It runs the tests, or the program's main function
-// in a process of [Self]. It does not return.
+// Main is the body of TestMain in a program's package. It runs the tests, or the program's main
+// function in a process of [Self]. It does not return.
 func Main(m *testing.M, main func()) {
 	if os.Getenv(selfEnv) != "" {
 		main()
 		os.Exit(0)
 	}
-	if err := flag.Set("test.parallel", atOnce); err != nil {
-		panic(err)
-	}
+	labtest.Parallel(8) // they wait for the programs, which wait for packets
 	labtest.Main(m, nil)
 }
 
-// Self returns the path of the program whose package is tested. It is the test binary, which saves the
-// time to compile the program. [Main] must be in use.
+// Self returns the path of the program whose package is tested. It is the test binary, which saves
+// the time to compile the program. [Main] must be in use.
 func Self(t *testing.T) string {
 	t.Helper()
 	exe, err := os.Executable()
@@ -55,8 +48,8 @@ func Self(t *testing.T) string {
 	return exe
 }
 
-// Build compiles the package in a directory, with the race detector if the test has it, and returns the
-// program's path.
+// Build compiles the package in a directory, with the race detector if the test has it, and returns
+// the program's path.
 func Build(t *testing.T, dir string) string {
 	t.Helper()
 	abs, err := filepath.Abs(dir)
@@ -183,8 +176,8 @@ func Run(t *testing.T, cmd *exec.Cmd) Result {
 	return Start(t, cmd).Wait()
 }
 
-// Find returns the path of a program that the test needs, from a Debian package. Without the program the
-// test is skipped, or fails under CI=true.
+// Find returns the path of a program that the test needs, from a Debian package. Without the
+// program the test is skipped, or fails under CI=true.
 func Find(t *testing.T, name, pkg string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)

@@ -8,12 +8,11 @@ import (
 	"os"
 )
 
-// Role is what a child process does. An error is written to its standard error, and makes its
-// exit status 1.
+// Role is what a child process does. An error is written to its standard error, and makes its exit
+// status 1.
 type Role func(c *Child) error
 
-// Child is a child process, seen from inside. Its methods may be called by one goroutine
-// each.
+// Child is a child process, seen from inside. Its methods may be called by one goroutine each.
 type Child struct {
 	config json.RawMessage
 	in     *json.Decoder
@@ -26,8 +25,8 @@ func (c *Child) Config(v any) error { return json.Unmarshal(c.config, v) }
 // Emit sends an event to the parent, which reads it with [Proc.Next].
 func (c *Child) Emit(v any) error { return c.out.Encode(v) }
 
-// Receive reads what the parent has sent by [Proc.Send]. It returns [io.EOF] when no more
-// will come.
+// Receive reads what the parent has sent by [Proc.Send]. It returns [io.EOF] when no more will
+// come.
 func (c *Child) Receive(v any) error { return c.in.Decode(v) }
 
 // UntilEnd returns when the parent has no more to say. It must not say anything before.

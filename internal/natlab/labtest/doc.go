@@ -1,5 +1,5 @@
-// Package labtest runs whole processes in the hosts of a natlab lab, for tests. The
-// program of such a process is the test binary itself, in a role:
+// Package labtest runs whole processes in the hosts of a natlab lab, for tests. The program of such
+// a process is the test binary itself, in a role:
 //
 //	func TestMain(m *testing.M) {
 //		labtest.Main(m, map[string]labtest.Role{"ping": ping})
@@ -21,7 +21,7 @@
 //		p.Next(t, &result)
 //	}
 //
-// Parent and child talk in JSON, a value a line: events on the child's standard output,
-// the configuration and whatever else the parent sends on its standard input. What the
-// child writes to its standard error is in the test's log.
+// Parent and child talk in JSON, a value a line: events on the child's standard output, the
+// configuration and whatever else the parent sends on its standard input. What the child writes to
+// its standard error is in the test's log.
 package labtest

@@ -1,7 +1,9 @@
 package labtest
 
 import (
+	"flag"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,8 +18,8 @@ const roleEnv = "NATLAB_ROLE"
 // unavailable is why [Require] cannot be met. Main sets it before the tests run.
 var unavailable error
 
-// Main is the body of TestMain: it runs a role if the process was started for one, or else
-// the tests, which must leave no goroutine behind. It does not return.
+// Main is the body of TestMain: it runs a role if the process was started for one, or else the
+// tests, which must leave no goroutine behind. It does not return.
 func Main(m *testing.M, roles map[string]Role) {
 	if name, ok := os.LookupEnv(roleEnv); ok {
 		os.Exit(runRole(name, roles[name]))
@@ -28,8 +30,16 @@ func Main(m *testing.M, roles map[string]Role) {
 	goleak.VerifyTestMain(m)
 }
 
-// fuzzWorker reports whether this process was started by "go test -fuzz" to do its work. It is
-// in the lab's user namespace already, and talks over files that Enter would not pass on.
+// Parallel sets how many parallel tests run at a time, unless -parallel does. Tests in a lab mostly
+// wait for packets, so more of them than there are CPUs fit. It must be called before [Main].
+func Parallel(n int) {
+	if err := flag.Set("test.parallel", strconv.Itoa(n)); err != nil {
+		panic(err) // the flag exists in every test binary
+	}
+}
+
+// fuzzWorker reports whether this process was started by "go test -fuzz" to do its work. It is in
+// the lab's user namespace already, and talks over files that Enter would not pass on.
 func fuzzWorker() bool {
 	for _, arg := range os.Args[1:] {
 		if strings.HasPrefix(arg, "-test.fuzzworker") {
@@ -39,8 +49,8 @@ func fuzzWorker() bool {
 	return false
 }
 
-// Require skips the test if no lab can be had here, and says why. Where the environment
-// has CI=true the test fails instead, so that nobody takes silence for success.
+// Require skips the test if no lab can be had here, and says why. Where the environment has CI=true
+// the test fails instead, so that nobody takes silence for success.
 func Require(t testing.TB) {
 	t.Helper()
 	if unavailable == nil {

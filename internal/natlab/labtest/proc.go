@@ -16,11 +16,11 @@ import (
 )
 
 const (
-	// patience is how long a test waits for a child at most. It is far more than
-	// anything in a lab takes, and less than the ten minutes that go test gives.
+	// patience is how long a test waits for a child at most. It is far more than anything in a lab
+	// takes, and less than the ten minutes that go test gives.
 	patience = time.Minute
-	// reserve is how long before the end of the test waiting gives up, so that the test
-	// can still say what it has waited for.
+	// reserve is how long before the end of the test waiting gives up, so that the test can still
+	// say what it has waited for.
 	reserve = 2 * time.Second
 )
 
@@ -37,15 +37,15 @@ type Proc struct {
 	err    error         // how it ended, once exited is closed
 }
 
-// Start starts the test binary in a host, in a role and with a configuration that
-// [Child.Config] reads. At the end of the test it is killed if it still runs.
+// Start starts the test binary in a host, in a role and with a configuration that [Child.Config]
+// reads. At the end of the test it is killed if it still runs.
 func Start(t testing.TB, host *natlab.Host, role string, cfg any) *Proc {
 	t.Helper()
 	return startRole(t, host.Name()+"/"+role, role, cfg, host.Start)
 }
 
-// StartCommand starts another program in a host, which talks as a child does, and is given
-// no configuration.
+// StartCommand starts another program in a host, which talks as a child does, and is given no
+// configuration.
 func StartCommand(t testing.TB, host *natlab.Host, cmd *exec.Cmd) *Proc {
 	t.Helper()
 	return start(t, host.Name()+"/"+filepath.Base(cmd.Path), cmd, host.Start)
@@ -110,8 +110,8 @@ func start(t testing.TB, name string, cmd *exec.Cmd, begin func(*exec.Cmd) error
 	return p
 }
 
-// Next reads the next event into v. The test fails if the child ends before, or takes longer
-// than the test has left.
+// Next reads the next event into v. The test fails if the child ends before, or takes longer than
+// the test has left.
 func (p *Proc) Next(t testing.TB, v any) {
 	t.Helper()
 	select {
@@ -140,8 +140,8 @@ func (p *Proc) Send(t testing.TB, v any) {
 	}
 }
 
-// Wait tells the child that nothing more will be sent, and waits for its end. The error is the
-// one of [exec.Cmd.Wait]: nil if the role returned none.
+// Wait tells the child that nothing more will be sent, and waits for its end. The error is the one
+// of [exec.Cmd.Wait]: nil if the role returned none.
 func (p *Proc) Wait(t testing.TB) error {
 	t.Helper()
 	p.stdin.Close()
