@@ -18,6 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	labtest.Parallel(8)
 	labtest.Main(m, map[string]labtest.Role{"open": openRole})
 }
 

@@ -21,8 +21,10 @@ func of(journeys []*journey, s side, k kind) (some []*journey) {
 // The pairs of a real capture: every packet begins and ends at the right one of the four stations,
 // and takes the time that the lab's links take.
 func TestPairSimultaneousOpen(t *testing.T) {
+	t.Parallel()
 	for _, nat := range []string{"eim-apdf", "eim-apdf-rst", "eim-apdf-icmp", "public"} {
 		t.Run(nat, func(t *testing.T) {
+			t.Parallel()
 			p := capture(t, punchConfig{a: nat, b: nat})
 			journeys := pair(p.A, p.B, p.Events)
 			const oneWay = 40 * time.Millisecond
@@ -88,6 +90,7 @@ func span(j *journey) int {
 }
 
 func TestPairLoss(t *testing.T) {
+	t.Parallel()
 	p := capture(t, punchConfig{a: "eim-apdf", b: "eim-apdf", losses: 2})
 	journeys := pair(p.A, p.B, p.Events)
 	for _, e := range p.Events {

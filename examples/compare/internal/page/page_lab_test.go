@@ -15,8 +15,9 @@ var pageFile = flag.String("page", "", "write a page of made-up runs and real pu
 
 // Ladders of real punches, of which each has something that others have not.
 func TestWritePunches(t *testing.T) {
+	t.Parallel()
 	p := madeUp()
-	for _, cfg := range []punchConfig{
+	configs := []punchConfig{
 		{a: "eim-apdf", b: "eim-apdf", scenario: result.Matrix, impl: result.Simopen},
 		{a: "eim-apdf", b: "eim-apdf-rst", scenario: result.Matrix, impl: result.Simopen, refusals: 1},
 		{a: "public", b: "eim-apdf-random", scenario: "ports", impl: result.DCUtR, refusals: 1},
@@ -24,8 +25,18 @@ func TestWritePunches(t *testing.T) {
 		{a: "eim-apdf-icmp", b: "eim-apdf-icmp", scenario: "slow-start", impl: result.DCUtR, refusals: 2},
 		{a: "eim-apdf", b: "eim-apdf", scenario: "loss", impl: result.Simopen, losses: 2},
 		{a: "eim-apdf-nosyn", b: "eim-apdf-rst-nosyn", scenario: "hopeless", impl: result.Simopen, window: time.Second},
-	} {
-		p.Punches = append(p.Punches, capture(t, cfg))
+	}
+	p.Punches = make([]Punch, len(configs))
+	t.Run("capture", func(t *testing.T) {
+		for i, cfg := range configs {
+			t.Run(cfg.a+" and "+cfg.b, func(t *testing.T) {
+				t.Parallel()
+				p.Punches[i] = capture(t, cfg)
+			})
+		}
+	})
+	if t.Failed() {
+		return
 	}
 	var out bytes.Buffer
 	if err := Write(&out, p); err != nil {
@@ -66,6 +77,7 @@ func TestWritePunches(t *testing.T) {
 
 // What a ladder says of time is so: further down is later, and labels keep apart.
 func TestLadderOfCapture(t *testing.T) {
+	t.Parallel()
 	p := capture(t, punchConfig{a: "eim-apdf-rst", b: "eim-apdf-rst", refusals: 12})
 	s := tell(pair(p.A, p.B, p.Events))
 	if len(s.hidden) == 0 {
