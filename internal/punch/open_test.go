@@ -1,0 +1,320 @@
+package punch
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+)
+
+func TestOpen(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	a, b := newSide(t).attempt(t, true), newSide(t).attempt(t, false)
+	introduce(a, b)
+	a.open(ctx, b.side.addr)
+	b.open(ctx, a.side.addr)
+	wantSame(t, a, b)
+}
+
+// TestOpenFromTwoPorts: every pair may come up, and both sides have the same one.
+func TestOpenFromTwoPorts(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	a, b := newSide(t).attempt(t, true), newSide(t).attempt(t, false)
+	introduce(a, b)
+	candidates := make(map[*attempt][]Candidate)
+	for _, x := range []*attempt{a, b} {
+		second, err := tcpport.Open(x.side.receiver.Accept)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer second.Close()
+		x.round.Ports = append(x.round.Ports, second)
+		candidates[x] = []Candidate{
+			{Kind: Reflexive, Addr: x.side.addr},
+			{Kind: Reflexive, Addr: netip.AddrPortFrom(localhost, second.Number()), Port: 1},
+		}
+	}
+	for x, peer := range map[*attempt]*attempt{a: b, b: a} {
+		x.open(ctx, peer.side.addr)
+		x.opening.Add(candidates[peer])
+		x.opening.Cross()
+	}
+	wantSame(t, a, b)
+	a.close()
+	b.close()
+}
+
+// TestChosenStopsConnects: when Serve has returned nil, Wait needs no other end.
+func TestChosenStopsConnects(t *testing.T) {
+	t.Parallel()
+	s, peer := newSide(t), newSide(t)
+	token := NewToken()
+	conns := peer.expect(t, token)
+	nobody := netip.AddrPortFrom(localhost, 1) // refuses
+	r := Open(testContext(t), Round{
+		Ports:  []*tcpport.Port{s.port},
+		Remote: reflexive(nobody, peer.addr),
+		Serve: func(c *net.TCPConn) error {
+			t.Cleanup(func() { c.Close() })
+			_, err := c.Write(token.AppendPreamble(nil))
+			return err
+		},
+		times: quick,
+	}).Wait()
+	next(t, conns)
+	if r.Up != 1 || r.Dropped != nil {
+		t.Errorf("got %+v, want one connection", r)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	s, peer := newSide(t), newSide(t)
+	peer.port.Close()
+	ctx, cancel := context.WithCancel(testContext(t))
+	defer cancel()
+	seen, budget := newSteps(), newBudget(1<<20)
+	o := Open(ctx, Round{Ports: []*tcpport.Port{s.port}, Remote: reflexive(peer.addr), Budget: budget, Trace: seen.trace, times: quick})
+	for refused := 0; refused < 5; {
+		if <-seen.seen == ConnectFailed {
+			refused++
+		}
+	}
+	cancel()
+	r := o.Wait()
+	spent, pended := budget.counts()
+	if r.Refused < 5 || r.Connects < 5 || r.Up != 0 || r.Dropped != nil || !errors.Is(r.Err, syscall.ECONNREFUSED) {
+		t.Errorf("got %+v, want refusals", r)
+	}
+	if n := seen.connects(s.port, peer.addr); n != r.Connects || pended != n || spent < n || spent > n+1 {
+		t.Errorf("%d connects were traced, %d counted, %d pended and %d paid for", n, r.Connects, pended, spent)
+	}
+}
+
+func TestBudgetIsSpent(t *testing.T) {
+	t.Parallel()
+	for most, want := range map[int]error{0: errSpent, 2: syscall.ECONNREFUSED} {
+		s, peer := newSide(t), newSide(t)
+		peer.port.Close()
+		ctx, cancel := context.WithCancel(testContext(t))
+		defer cancel()
+		budget := newBudget(most)
+		o := Open(ctx, Round{Ports: []*tcpport.Port{s.port}, Remote: reflexive(peer.addr), Budget: budget, times: quick})
+		<-budget.over
+		cancel()
+		if r := o.Wait(); r.Connects != most || !errors.Is(r.Err, want) {
+			t.Errorf("with a budget of %d: %+v, want %v", most, r, want)
+		}
+	}
+}
+
+// TestUselessConnectionsAreRepeatedLater: a host that accepts and hangs up is no busy loop.
+func TestUselessConnectionsAreRepeatedLater(t *testing.T) {
+	t.Parallel()
+	s := newSide(t)
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var peer sync.WaitGroup
+	defer peer.Wait()
+	defer l.Close()
+	peer.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			tcpport.Reset(c.(*net.TCPConn))
+		}
+	})
+	ctx, cancel := context.WithCancel(testContext(t))
+	defer cancel()
+	const retry, most = 20 * time.Millisecond, 30 * time.Millisecond
+	times, budget := *quick, newBudget(1<<20)
+	times.retry, times.maxRetry = retry, most
+	var served []time.Time
+	useless := errors.New("of no use")
+	r := Open(ctx, Round{
+		Ports:  []*tcpport.Port{s.port},
+		Remote: reflexive(l.Addr().(*net.TCPAddr).AddrPort()),
+		Serve: func(c *net.TCPConn) error {
+			c.Read(make([]byte, 1))
+			tcpport.Reset(c)
+			if served = append(served, time.Now()); len(served) == 5 {
+				cancel()
+			}
+			return useless
+		},
+		Budget: budget,
+		times:  &times,
+	}).Wait()
+	// The first repeat is quick. Of the others, the pauses are twice as long each time.
+	if took := served[4].Sub(served[1]); took < retry+2*most {
+		t.Errorf("connected three times more within %v, want %v at least", took, retry+2*most)
+	}
+	if spent, _ := budget.counts(); spent < 5 {
+		t.Errorf("%d SYNs were paid for, want 5", spent)
+	}
+	if r.Up != 5 || !errors.Is(r.Dropped, useless) {
+		t.Errorf("got %+v, want 5 connections of no use", r)
+	}
+}
+
+// TestTaken: a connect whose 4-tuple is an accepted connection's sends nothing until that is
+// gone, and begins then.
+func TestTaken(t *testing.T) {
+	t.Parallel()
+	s, peer := newSide(t), newSide(t)
+	token := NewToken()
+	useless := make(chan struct{})
+	defer s.receiver.Expect(token, func(c *net.TCPConn) {
+		<-useless
+		tcpport.Reset(c)
+	})()
+	c, err := peer.port.Connect(testContext(t), s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.Write(token.AppendPreamble(nil))
+
+	ctx, cancel := context.WithCancel(testContext(t))
+	defer cancel()
+	times, budget := *quick, newBudget(1<<20)
+	times.retry, times.maxRetry = time.Hour, time.Hour
+	seen := newSteps()
+	up := make(chan struct{})
+	o := Open(ctx, Round{
+		Ports:    []*tcpport.Port{s.port},
+		Remote:   reflexive(peer.addr),
+		Receiver: s.receiver,
+		Serve: func(c *net.TCPConn) error {
+			tcpport.Reset(c)
+			close(up)
+			return nil
+		},
+		Budget: budget,
+		Trace:  seen.trace,
+		times:  &times,
+	})
+	<-seen.seen
+	for taken := false; !taken; time.Sleep(time.Millisecond) {
+		o.mu.Lock()
+		taken = errors.Is(o.result.Err, tcpport.ErrTupleTaken)
+		o.mu.Unlock()
+	}
+	if o.mu.Lock(); o.result.Connects != 0 || !o.met {
+		t.Errorf("%d connects are counted, up is %v; want none, and that the pair is connected", o.result.Connects, o.met)
+	}
+	o.mu.Unlock()
+	close(useless)
+	<-up
+	r := o.Wait()
+	if spent, _ := budget.counts(); r.Connects != spent {
+		t.Errorf("%d SYNs were sent, and %d paid for", r.Connects, spent)
+	}
+}
+
+// TestAdd: candidates that are known, and listeners, are not connected to.
+func TestAdd(t *testing.T) {
+	t.Parallel()
+	s, peer, other, listener := newSide(t), newSide(t), newSide(t), newSide(t)
+	for _, closed := range []*side{peer, other, listener} {
+		closed.port.Close()
+	}
+	ctx, cancel := context.WithCancel(testContext(t))
+	defer cancel()
+	seen := newSteps()
+	o := Open(ctx, Round{Ports: []*tcpport.Port{s.port}, Trace: seen.trace, times: quick})
+	o.Add(append(reflexive(peer.addr, peer.addr), Candidate{Kind: Listener, Addr: listener.addr}))
+	o.Add([]Candidate{{Kind: Predicted, Addr: peer.addr}, {Kind: Predicted, Addr: other.addr}, {Kind: LAN, Addr: other.addr}})
+	if len(o.pairs) != 2 {
+		t.Errorf("%d pairs, want 2: %v", len(o.pairs), o.pairs)
+	}
+	for seen.connects(s.port, peer.addr) == 0 || seen.connects(s.port, other.addr) == 0 {
+		<-seen.seen
+	}
+	cancel()
+	o.Wait()
+	o.Add(reflexive(listener.addr))
+	o.Cross()
+	if n := seen.connects(s.port, listener.addr); n != 0 {
+		t.Errorf("%d connects to the listener", n)
+	}
+}
+
+// TestPortClosed: a port that was closed can still connect; nothing is accepted.
+func TestPortClosed(t *testing.T) {
+	t.Parallel()
+	a, b := newSide(t), newSide(t)
+	a.port.Close()
+	b.port.Close()
+	ctx, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
+	defer cancel()
+	r := Open(ctx, Round{Ports: []*tcpport.Port{a.port}, Remote: reflexive(b.addr), times: quick}).Wait()
+	if r.Up != 0 || r.Connects == 0 {
+		t.Errorf("got %+v, want connects in vain", r)
+	}
+}
+
+// TestOpenEndsWithItsContext: a context that ends at any point ends the connects, and nothing is
+// left.
+func TestOpenEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	for d := time.Duration(0); d < 4*time.Millisecond; d += 200 * time.Microsecond {
+		a, b := newSide(t).attempt(t, true), newSide(t).attempt(t, false)
+		introduce(a, b)
+		ctx, cancel := context.WithTimeout(t.Context(), d)
+		a.open(ctx, b.side.addr)
+		b.open(ctx, a.side.addr)
+		<-ctx.Done()
+		var both sync.WaitGroup
+		for _, x := range []*attempt{a, b} {
+			both.Go(func() { x.close() })
+		}
+		both.Wait()
+		cancel()
+		for _, x := range []*attempt{a, b} {
+			if n := len(x.side.receiver.tuples.wanted); n > 0 {
+				t.Errorf("%d tuples are wanted by nobody", n)
+			}
+		}
+	}
+}
+
+// TestResultError: the most telling error is kept.
+func TestResultError(t *testing.T) {
+	t.Parallel()
+	kernel := func(err error) error { return &net.OpError{Op: "dial", Err: err} }
+	refused, timeout := kernel(syscall.ECONNREFUSED), kernel(syscall.ETIMEDOUT)
+	unreachable := kernel(syscall.ENETUNREACH)
+	taken := errors.Join(tcpport.ErrTupleTaken, kernel(syscall.EADDRNOTAVAIL))
+	for _, tc := range []struct {
+		errs []error
+		want error
+	}{
+		{[]error{timeout}, timeout},
+		{[]error{refused, timeout, taken, errSpent}, refused},
+		{[]error{timeout, errSpent, timeout}, errSpent},
+		{[]error{timeout, taken}, taken},
+		{[]error{taken, refused, unreachable}, unreachable},
+		{[]error{errAttributed, refused, errAttributed}, refused},
+	} {
+		var r Result
+		for _, err := range tc.errs {
+			r.report(err)
+		}
+		if r.Err != tc.want {
+			t.Errorf("of %v: %v, want %v", tc.errs, r.Err, tc.want)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package punch
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+)
+
+// TestPairs: both sides have the same pairs of ports, and each port has one at least.
+func TestPairs(t *testing.T) {
+	t.Parallel()
+	for ours := 1; ours <= 3; ours++ {
+		for theirs := 1; theirs <= 3; theirs++ {
+			t.Run(fmt.Sprint(ours, " and ", theirs), func(t *testing.T) {
+				t.Parallel()
+				here, there := pairsOf(ours, theirs), pairsOf(theirs, ours)
+				for i := range ours {
+					if !slices.ContainsFunc(here, func(p [2]int) bool { return p[0] == i }) {
+						t.Errorf("port %d connects nowhere: %v", i, here)
+					}
+				}
+				for _, p := range here {
+					if !slices.Contains(there, [2]int{p[1], p[0]}) {
+						t.Errorf("%v is not among the other side's %v", p, there)
+					}
+				}
+				if len(here) != len(there) || len(here) != max(ours, theirs) {
+					t.Errorf("%v here, %v there; want %d pairs", here, there, max(ours, theirs))
+				}
+			})
+		}
+	}
+}
+
+// pairsOf returns the pairs of a side's ports with the other's.
+func pairsOf(ours, theirs int) (pairs [][2]int) {
+	o := &Opening{}
+	for range ours {
+		o.round.Ports = append(o.round.Ports, new(tcpport.Port))
+	}
+	for j := range theirs {
+		o.remote = append(o.remote, Candidate{Kind: Reflexive, Port: j})
+	}
+	for i := range o.round.Ports {
+		for _, c := range o.remote {
+			if o.paired(i, c.Port) {
+				pairs = append(pairs, [2]int{i, c.Port})
+			}
+		}
+	}
+	return pairs
+}
+
+// TestWait: what is known of a NAT holds for the addresses that it translates.
+func TestWait(t *testing.T) {
+	t.Parallel()
+	at := func(kind Kind, addr string) Candidate {
+		return Candidate{Kind: kind, Addr: netip.MustParseAddrPort(addr)}
+	}
+	v4, v6 := at(Reflexive, "46.0.0.1:4000"), at(Reflexive, "[2a00::1]:4000")
+	passive, late := Round{Passive: true}, Round{Late: true}
+	times := defaultTimings
+	for name, tc := range map[string]struct {
+		round Round
+		port  int
+		to    Candidate
+		want  time.Duration
+	}{
+		"usual":                         {Round{}, 0, v4, 0},
+		"passive":                       {passive, 0, v4, times.passive},
+		"passive, to a predicted port":  {passive, 0, at(Predicted, "46.0.0.1:4000"), times.passive},
+		"passive, in IPv6":              {passive, 0, v6, 0},
+		"passive, within the site":      {passive, 0, at(LAN, "10.0.0.2:4000"), 0},
+		"late":                          {late, 0, v4, times.lateFirst},
+		"late, within the site":         {late, 0, at(LAN, "10.0.0.2:4000"), 0},
+		"late, from the second port":    {late, 1, v4, times.lateSecond},
+		"late, in IPv6":                 {late, 0, v6, 0},
+		"late, from the second in IPv6": {late, 1, v6, 0},
+		"late and passive":              {Round{Late: true, Passive: true}, 1, v4, times.passive},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := &Opening{round: tc.round, times: times}
+			if got := o.wait(tc.port, tc.to); got != tc.want {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestJitter(t *testing.T) {
+	t.Parallel()
+	reflexive, lan := Candidate{Kind: Reflexive}, Candidate{Kind: LAN}
+	longAgo := time.Now().Add(-2 * defaultTimings.quickPhase)
+	for name, tc := range map[string]struct {
+		pair pair
+		most time.Duration
+	}{
+		"after the first connect": {pair{to: reflexive, connects: 1, begin: time.Now()}, defaultTimings.firstJitter},
+		"after the second":        {pair{to: reflexive, connects: 2, begin: time.Now()}, defaultTimings.quickJitter},
+		"after a while":           {pair{to: reflexive, connects: 2, begin: longAgo}, defaultTimings.slowJitter},
+		"after a while, first":    {pair{to: reflexive, connects: 1, begin: longAgo}, defaultTimings.slowJitter},
+		"within the site":         {pair{to: lan, connects: 1, begin: time.Now()}, defaultTimings.slowJitter},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := &Opening{times: defaultTimings}
+			o.times.quickPhase = time.Minute // on a slow machine, too
+			if tc.pair.begin == longAgo {
+				o.times.quickPhase = defaultTimings.quickPhase
+			}
+			var most time.Duration
+			for range 1000 {
+				most = max(most, o.jitter(&tc.pair))
+			}
+			if most >= tc.most || most < tc.most/2 {
+				t.Errorf("up to %v, want up to %v", most, tc.most)
+			}
+		})
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	b := backoff{100, 500}
+	for _, want := range []time.Duration{100, 200, 400, 500, 500} {
+		if got := b.pause(); got != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+}
+
+func TestCrossDelay(t *testing.T) {
+	t.Parallel()
+	for rtt, want := range map[time.Duration]time.Duration{
+		0:                      200 * time.Millisecond,
+		100 * time.Millisecond: 200 * time.Millisecond,
+		200 * time.Millisecond: 300 * time.Millisecond,
+		time.Second:            time.Second,
+	} {
+		if got := CrossDelay(rtt); got != want {
+			t.Errorf("with a round trip of %v over the relay: %v, want %v", rtt, got, want)
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package punch
+
+import (
+	"net/netip"
+	"testing"
+)
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestClaims(t *testing.T) {
+	t.Parallel()
+	var ts tuples
+	k := tuple{4001, netip.MustParseAddrPort("192.0.2.1:4002")}
+	elsewhere := ts.claim(tuple{4002, k.remote})
+	one := ts.claim(k)
+	if one.contested() {
+		t.Error("contested by nobody")
+	}
+	other := ts.claim(k)
+	if !one.contested() || !other.contested() {
+		t.Error("two claims do not contest each other")
+	}
+	// An attempt whose connection was of no use does not make others wait, but waits for them.
+	other.doubt()
+	other.doubt()
+	if one.contested() || !other.contested() {
+		t.Errorf("contested after doubt: %v, %v, want false, true", one.contested(), other.contested())
+	}
+	third := ts.claim(k)
+	if !one.contested() {
+		t.Error("not contested by the third")
+	}
+	third.release()
+	one.release()
+	if other.contested() {
+		t.Error("contested by claims that were released")
+	}
+	other.release()
+	elsewhere.release()
+	if len(ts.wanted) > 0 {
+		t.Errorf("left is %v", ts.wanted)
+	}
+}
+
+func TestFreed(t *testing.T) {
+	t.Parallel()
+	var ts tuples
+	k := tuple{4001, netip.MustParseAddrPort("192.0.2.1:4002")}
+	ts.free(k) // that nobody wants
+	one, other := ts.claim(k), ts.claim(k)
+	before := one.freed()
+	ts.free(tuple{4002, k.remote})
+	if closed(before) {
+		t.Error("freed by another tuple")
+	}
+	ts.free(k)
+	if !closed(before) || closed(one.freed()) {
+		t.Error("not freed once")
+	}
+	before = one.freed()
+	other.release()
+	if !closed(before) {
+		t.Error("not freed by the end of the other claim")
+	}
+	one.release()
+}
