@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -34,19 +33,19 @@ type closedConn struct{ network.Conn }
 
 func (closedConn) IsClosed() bool { return true }
 
-// TestPeerClosesAtOnce: a peer that closes each direct connection as soon as it is there has us dial some times, and
-// not as long as it likes.
+func (n *closingNetwork) ConnsToPeer(peer.ID) []network.Conn { return nil }
+
+// TestPeerClosesAtOnce: a peer that closes each direct connection as soon as it is there has the host
+// dial some times, and not as long as it likes.
 func TestPeerClosesAtOnce(t *testing.T) {
-	const some = 10
 	h := newHost(t, Enable())
+	find(h).swarm.asked.Store(true)
 	closing := &closingHost{Host: h}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	c, err := find(h).connect(ctx, closing, "peer")
+	c, err := find(h).connect(testContext(t), closing, "peer")
 	if c != nil || holepunch.ReasonOf(err) != holepunch.ErrNoConnection {
 		t.Errorf("got %v, %v, want %v", c, err, holepunch.ErrNoConnection)
 	}
-	if n := closing.net.dials; n > some {
+	if n := closing.net.dials; n > maxDials {
 		t.Errorf("%d dials", n)
 	}
 }

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -10,18 +9,18 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// TestGlareOrders tries every order in which two peers may offer, and hear each other's OFFERs, with the counts
-// that a Transport keeps. Never are both initiators of attempts that punch at the same time, and nobody refuses an OFFER
-// unless its own can still be answered. With another rule than that of the lower peer ID, it finds
-// what goes wrong.
+// TestGlareOrders tries every order in which two peers may offer and receive each other's OFFERs, with
+// the counts of their tables of peers. Never are both initiators of attempts that punch at the same
+// time, and neither refuses an OFFER unless its own can still be answered. With another rule than that
+// of the lower peer ID, it finds what goes wrong.
 func TestGlareOrders(t *testing.T) {
 	for name, tc := range map[string]struct {
 		selves [2]peer.ID // what each takes itself for
 		want   string
 	}{
 		"the lower one is the initiator": {glareIDs, ""},
-		"both give way":                  {[2]peer.ID{"z", "z"}, "both are initiators"},
-		"none gives way":                 {[2]peer.ID{"", ""}, "refused for nothing"},
+		"both yield":                     {[2]peer.ID{"z", "z"}, "both are initiators"},
+		"neither yields":                 {[2]peer.ID{"", ""}, "refused for nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			states, ends, wrong := glareOrders(tc.selves)
@@ -36,7 +35,7 @@ func TestGlareOrders(t *testing.T) {
 // glareOrders visits every state, and returns the shortest way to what must not be.
 func glareOrders(selves [2]peer.ID) (states, ends int, wrong string) {
 	const most = 2 // OFFERs of each peer
-	first := &glareState{selves: selves, sides: [2]*Transport{glareSide(), glareSide()}}
+	first := &glareState{selves: selves, sides: [2]*peerTable{newPeerTable(), newPeerTable()}}
 	todo, seen := []*glareState{first}, map[string]bool{first.key(): true}
 	for n := 0; n < len(todo); n++ {
 		next := todo[n].next(most)
@@ -74,7 +73,7 @@ type glareOffer struct {
 }
 
 type glareState struct {
-	sides  [2]*Transport
+	sides  [2]*peerTable
 	offers []glareOffer
 	done   [2]int // offered so far
 	selves [2]peer.ID
@@ -84,15 +83,18 @@ type glareState struct {
 
 var glareIDs = [2]peer.ID{"a", "b"}
 
-func glareSide() *Transport {
-	return &Transport{offering: make(map[peer.ID]int), answering: make(map[peer.ID]*answering)}
+func glareCounts(t *peerTable, p peer.ID) (offers, answers int) {
+	if s := t.states[p]; s != nil {
+		offers, answers = s.offers, s.answers
+	}
+	return offers, answers
 }
 
 func (s *glareState) key() string {
 	k := fmt.Sprint(s.done)
 	for i, t := range s.sides {
-		p := glareIDs[1-i]
-		k += fmt.Sprint(t.offering[p], t.answering[p] != nil && t.answering[p].n > 0)
+		offers, answers := glareCounts(t, glareIDs[1-i])
+		k += fmt.Sprint(offers, answers > 0)
 	}
 	offers := slices.Clone(s.offers)
 	slices.SortFunc(offers, func(a, b glareOffer) int { return (a.by-b.by)*10 + int(a.is-b.is) })
@@ -102,9 +104,10 @@ func (s *glareState) key() string {
 func (s *glareState) after(what string, do func(c *glareState)) *glareState {
 	c := &glareState{offers: slices.Clone(s.offers), done: s.done, selves: s.selves, way: append(slices.Clip(s.way), what)}
 	for i, t := range s.sides {
-		c.sides[i] = &Transport{offering: maps.Clone(t.offering), answering: make(map[peer.ID]*answering)}
-		for p, a := range t.answering {
-			c.sides[i].answering[p] = &answering{n: a.n, over: make(chan struct{})}
+		c.sides[i] = newPeerTable()
+		for p := range t.states {
+			offers, answers := glareCounts(t, p)
+			c.sides[i].with(p, func(s *peerState) { s.offers, s.answers = offers, answers })
 		}
 	}
 	do(c)
@@ -117,7 +120,7 @@ func (s *glareState) next(most int) (cs []*glareState) {
 		if s.done[i] < most {
 			cs = append(cs, s.after(fmt.Sprintf("%s offers", glareIDs[i]), func(c *glareState) {
 				c.done[i]++
-				if c.sides[i].mayOffer(glareIDs[1-i]) {
+				if c.sides[i].beginOffer(glareIDs[1-i]) {
 					c.offers = append(c.offers, glareOffer{by: i})
 				}
 			}))
@@ -130,8 +133,8 @@ func (s *glareState) next(most int) (cs []*glareState) {
 		}
 		switch o.is {
 		case onTheWay:
-			move(fmt.Sprintf("%s hears an OFFER", other), func(c *glareState, o *glareOffer) {
-				if c.sides[1-o.by].mayAnswer(c.selves[1-o.by], own) {
+			move(fmt.Sprintf("%s receives an OFFER", other), func(c *glareState, o *glareOffer) {
+				if c.sides[1-o.by].beginAnswer(c.selves[1-o.by], own) == nil {
 					o.is = punching
 					return
 				}
@@ -141,22 +144,22 @@ func (s *glareState) next(most int) (cs []*glareState) {
 				}
 			})
 			move(fmt.Sprintf("%s gives up before there is an ANSWER", own), func(c *glareState, o *glareOffer) {
-				c.sides[o.by].offered(other)
+				c.sides[o.by].endOffer(other)
 				o.is = gone // the OFFER is on a stream that is reset
 			})
 		case punching:
 			move(fmt.Sprintf("%s's attempt is over", own), func(c *glareState, o *glareOffer) {
-				c.sides[o.by].offered(other)
+				c.sides[o.by].endOffer(other)
 				o.is = over
 			})
 		case refused:
-			move(fmt.Sprintf("%s hears that it is refused", own), func(c *glareState, o *glareOffer) {
-				c.sides[o.by].offered(other)
+			move(fmt.Sprintf("%s learns that it is refused", own), func(c *glareState, o *glareOffer) {
+				c.sides[o.by].endOffer(other)
 				o.is = gone
 			})
 		case over:
-			move(fmt.Sprintf("%s has heard of the end", other), func(c *glareState, o *glareOffer) {
-				c.sides[1-o.by].answered(own)
+			move(fmt.Sprintf("%s learns of the end", other), func(c *glareState, o *glareOffer) {
+				c.sides[1-o.by].endAnswer(own)
 				o.is = gone
 			})
 		}
@@ -181,8 +184,8 @@ func (s *glareState) check() {
 
 func (s *glareState) checkEnd() {
 	for i, t := range s.sides {
-		if len(t.offering) > 0 || len(t.answering) > 0 {
-			s.wrong = fmt.Sprintf("%s counts %v offered, %v answered in the end", glareIDs[i], t.offering, t.answering)
+		if len(t.states) > 0 {
+			s.wrong = fmt.Sprintf("%s remembers %v in the end", glareIDs[i], t.states)
 		}
 	}
 }

@@ -56,8 +56,9 @@ type peerView struct {
 
 // An upgradeAction is something to do.
 type upgradeAction struct {
-	kind  upgradeActionKind
-	after time.Duration // of setTimer
+	kind   upgradeActionKind
+	after  time.Duration // of setTimer
+	jitter bool          // of setTimer: lengthen it at random
 }
 
 type upgradeActionKind uint8
@@ -69,16 +70,20 @@ const (
 	stopTimer
 )
 
+// wait returns after, lengthened by up to a quarter if that is wanted, so that peers which lost each
+// other at one time, as when a NAT restarts, do not come back at one time.
+func (a upgradeAction) wait() time.Duration {
+	if a.jitter {
+		return a.after + rand.N(a.after/4)
+	}
+	return a.after
+}
+
 // An upgradePolicy is what the host's user wishes.
 type upgradePolicy struct {
 	grace     time.Duration // until a relayed connection is retired; negative: it is not
 	onRequest bool          // relayed connections are not upgraded
-	jitter    func(time.Duration) time.Duration
 }
-
-// jitter lengthens a wait by up to a quarter, so that peers which lost each other at one time, as
-// when a NAT restarts, do not come back at one time.
-func jitter(d time.Duration) time.Duration { return d + rand.N(d/4) }
 
 // An upgrade is the state machine that decides when the relayed connections to a peer are upgraded,
 // and when they are retired. The zero upgrade is that of a peer without relayed connections.
@@ -116,7 +121,7 @@ func (u *upgrade) step(p *upgradePolicy, now time.Time, e upgradeEvent, v peerVi
 			u.wait = 0
 		}
 		u.directSince = time.Time{}
-		return u.repeat(p, redialWait)
+		return u.repeat(redialWait)
 	case attemptEnded:
 		return u.ended(p, e.err, v)
 	case timerFired:
@@ -127,7 +132,7 @@ func (u *upgrade) step(p *upgradePolicy, now time.Time, e upgradeEvent, v peerVi
 			return []upgradeAction{{kind: retireRelayed}}
 		}
 	case streamsOpen:
-		return []upgradeAction{{setTimer, max(p.grace, idleCheck)}}
+		return []upgradeAction{{kind: setTimer, after: max(p.grace, idleCheck)}}
 	}
 	return nil
 }
@@ -141,7 +146,7 @@ func (u *upgrade) haveDirect(p *upgradePolicy, now time.Time) []upgradeAction {
 	if p.grace < 0 {
 		return []upgradeAction{{kind: stopTimer}}
 	}
-	return []upgradeAction{{setTimer, p.grace}}
+	return []upgradeAction{{kind: setTimer, after: p.grace}}
 }
 
 // attempt starts an attempt if this host dialled a relayed connection, or notes that another one is
@@ -169,7 +174,7 @@ func (u *upgrade) ended(p *upgradePolicy, err error, v peerView) []upgradeAction
 	case u.again: // also where a connection was made: it may have died since
 		return u.attempt(p, v)
 	case err != nil && !holepunch.ReasonOf(err).Final():
-		return u.repeat(p, retryWait)
+		return u.repeat(retryWait)
 	}
 	return nil
 }
@@ -188,7 +193,7 @@ func (u *upgrade) forget(v peerView) []upgradeAction {
 }
 
 // repeat has an attempt made after twice the last wait, or least.
-func (u *upgrade) repeat(p *upgradePolicy, least time.Duration) []upgradeAction {
+func (u *upgrade) repeat(least time.Duration) []upgradeAction {
 	u.wait = min(max(2*u.wait, least), maxWait)
-	return []upgradeAction{{setTimer, p.jitter(u.wait)}}
+	return []upgradeAction{{kind: setTimer, after: u.wait, jitter: true}}
 }

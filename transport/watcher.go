@@ -59,7 +59,7 @@ func newWatcher(t *Transport, h host.Host) (*watcher, error) {
 	w := &watcher{
 		t:      t,
 		h:      h,
-		policy: upgradePolicy{grace: t.cfg.grace, onRequest: t.cfg.onRequest, jitter: jitter},
+		policy: upgradePolicy{grace: t.cfg.grace, onRequest: t.cfg.onRequest},
 		sub:    sub,
 		done:   make(chan struct{}),
 		queued: make(chan struct{}, 1),
@@ -205,7 +205,7 @@ func (w *watcher) handle(e watched) {
 			case setTimer:
 				s.stopTimer()
 				fired := watched{peer: e.peer, timer: s.timers, upgradeEvent: upgradeEvent{kind: timerFired}}
-				s.timer = time.AfterFunc(a.after, func() { w.enqueue(fired) })
+				s.timer = time.AfterFunc(a.wait(), func() { w.enqueue(fired) })
 			case retireRelayed:
 				relayed = slices.Collect(maps.Keys(s.relayed))
 			}

@@ -1,0 +1,265 @@
+package transport
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+)
+
+// TestPlantedAddress: a peer's addresses are anybody's word, such as that of a server of the DHT.
+// Whoever names /simopen among them, alone or after another address, keeps nobody from the others.
+func TestPlantedAddress(t *testing.T) {
+	there := newHost(t)
+	nowhere := ma.StringCast("/ip4/127.0.0.1/tcp/1")
+	for name, planted := range map[string][]ma.Multiaddr{
+		"alone":   {simopenAddr},
+		"a mark":  {nowhere, mark(nowhere)},
+		"a lure":  {mark(nowhere)},
+		"nothing": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, Enable())
+			h.Peerstore().AddAddrs(there.ID(), append(there.Addrs(), planted...), time.Hour)
+			if err := h.Connect(testContext(t), peer.AddrInfo{ID: there.ID()}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A silentResolver gets no answer.
+type silentResolver struct{}
+
+func (silentResolver) ResolveDNSAddr(ctx context.Context, _ peer.ID, _ ma.Multiaddr, _, _ int) ([]ma.Multiaddr, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (r silentResolver) ResolveDNSComponent(ctx context.Context, a ma.Multiaddr, limit int) ([]ma.Multiaddr, error) {
+	return r.ResolveDNSAddr(ctx, "", a, 0, limit)
+}
+
+// TestSilentNameServer: a peer has names among its addresses, and no name server answers.
+func TestSilentNameServer(t *testing.T) {
+	servers, own := WithSTUNServers(newSTUNServer(t)), libp2p.MultiaddrResolver(silentResolver{})
+	for name, opts := range map[string][]libp2p.Option{
+		"before Enable": {own, Enable(servers)},
+		"after Enable":  {Enable(servers), own},
+	} {
+		t.Run(name, func(t *testing.T) {
+			relay := newRelay(t)
+			a, b := newPeer(t, Enable(servers)), newPeer(t, opts...)
+			connectRelayed(t, relay, a, b)
+			for _, addr := range []string{"/dns4/alice.example.org/tcp/4001", "/dnsaddr/alice.example.org"} {
+				b.Peerstore().AddAddr(a.ID(), ma.StringCast(addr), time.Hour)
+			}
+			if c := directConn(b, a.ID()); c != nil {
+				c.Close() // the upgrade was quicker than this test
+			}
+			if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// The peer has more addresses that do not answer than the resource manager allows connections to it.
+func TestOtherAddressesDoNotMatter(t *testing.T) {
+	servers := WithSTUNServers(newSTUNServer(t))
+	for name, opts := range map[string][]libp2p.Option{
+		"default":       {Enable(servers)},
+		"swarm options": {Enable(servers), libp2p.SwarmOpts(swarm.WithDialTimeout(time.Minute))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			relay := newRelay(t)
+			a, b := newPeer(t, Enable(servers)), newPeer(t, opts...)
+			for range 12 {
+				silent, err := net.Listen("tcp4", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer silent.Close()
+				b.Peerstore().AddAddr(a.ID(), ma.StringCast("/ip4/127.0.0.1/tcp/"+itoa(uint16(silent.Addr().(*net.TCPAddr).Port))), time.Hour)
+			}
+			connectRelayed(t, relay, a, b)
+			if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// A host's own dial ranker is kept, whatever the order of the options.
+func TestOwnDialRanker(t *testing.T) {
+	servers := WithSTUNServers(newSTUNServer(t))
+	for name, order := range map[string]func(own, enable libp2p.Option) []libp2p.Option{
+		"before Enable": func(own, enable libp2p.Option) []libp2p.Option { return []libp2p.Option{own, enable} },
+		"after Enable":  func(own, enable libp2p.Option) []libp2p.Option { return []libp2p.Option{enable, own} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Bool
+			own := libp2p.SwarmOpts(swarm.WithDialRanker(func(addrs []ma.Multiaddr) []network.AddrDelay {
+				asked.Store(true)
+				return swarm.DefaultDialRanker(addrs)
+			}))
+			relay := newRelay(t)
+			a, b := newPeer(t, Enable(servers)), newPeer(t, order(own, Enable(servers))...)
+			connectRelayed(t, relay, a, b)
+			if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
+				t.Fatal(err)
+			}
+			if !asked.Load() {
+				t.Error("it was not asked")
+			}
+			if find(b).swarm.hasRanker(testContext(t), b) {
+				t.Error("it is not known that ours is not asked")
+			}
+		})
+	}
+}
+
+// The user's own dial of a peer with which a punch is under way goes to the peer's listener.
+func TestUsersDialDuringAnAttempt(t *testing.T) {
+	relay := newRelay(t)
+	a := newHost(t, libp2p.EnableRelay())
+	b := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)), WithOnRequestOnly()))
+	offered := holdOffers(t, a)
+	connectRelayed(t, relay, a, b)
+	direct := make(chan error, 1)
+	go func() {
+		_, err := DirectConnect(testContext(t), b, a.ID())
+		direct <- err
+	}()
+	<-offered
+	for _, addr := range b.Peerstore().Addrs(a.ID()) {
+		if isSimopen(addr) {
+			t.Errorf("the peerstore has %s while the attempt is under way", addr)
+		}
+	}
+	b.Peerstore().AddAddrs(a.ID(), a.Addrs(), time.Hour)
+	c, err := b.Network().DialPeer(network.WithForceDirectDial(testContext(t), "user"), a.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(a.Addrs(), c.RemoteMultiaddr().Equal) {
+		t.Errorf("connected to %s, want one of %s", c.RemoteMultiaddr(), a.Addrs())
+	}
+	if err := <-direct; err != nil {
+		t.Errorf("whoever waited for a direct connection got %v, and one is there", err)
+	}
+}
+
+// holdOffers has h read OFFERs, and answer none until the test ends. The channel gets a value for
+// each.
+func holdOffers(t testing.TB, h interface {
+	SetStreamHandler(pid protocol.ID, f network.StreamHandler)
+}) <-chan struct{} {
+	offered := make(chan struct{}, 1000)
+	over := make(chan struct{})
+	h.SetStreamHandler(holepunch.Protocol, func(s network.Stream) {
+		defer s.Reset()
+		if _, err := io.ReadFull(s, make([]byte, 1)); err != nil {
+			return
+		}
+		offered <- struct{}{}
+		<-over
+	})
+	t.Cleanup(func() { close(over) })
+	return offered
+}
+
+// Only a dial of the transport's own sees its addresses, and none but these.
+func TestResolve(t *testing.T) {
+	listener, other := ma.StringCast("/ip4/192.0.2.1/tcp/4001"), ma.StringCast("/ip4/192.0.2.2/tcp/4001")
+	ours := network.WithForceDirectDial(t.Context(), dialReason)
+	listeners := network.WithForceDirectDial(t.Context(), listenersReason+" "+mark(listener).String())
+	for name, tc := range map[string]struct {
+		ctx  context.Context
+		addr ma.Multiaddr
+		want []ma.Multiaddr
+	}{
+		"dial":                            {ours, simopenAddr, []ma.Multiaddr{simopenAddr}},
+		"mark in a dial":                  {ours, mark(listener), nil},
+		"dial of listeners":               {listeners, mark(listener), []ma.Multiaddr{listener, mark(listener)}},
+		"another one's mark":              {listeners, mark(other), nil},
+		"/simopen in a dial of listeners": {listeners, simopenAddr, nil},
+		"user's dial":                     {t.Context(), simopenAddr, nil},
+		"user's direct dial":              {network.WithForceDirectDial(t.Context(), "user"), simopenAddr, nil},
+		"mark in a user's dial":           {t.Context(), mark(listener), nil},
+	} {
+		got, err := new(Transport).Resolve(tc.ctx, tc.addr)
+		if err != nil || !slices.EqualFunc(got, tc.want, ma.Multiaddr.Equal) {
+			t.Errorf("%s: got %v, %v, want %v", name, got, err, tc.want)
+		}
+	}
+}
+
+func TestRank(t *testing.T) {
+	one, two := ma.StringCast("/ip4/192.0.2.1/tcp/4001"), ma.StringCast("/ip4/192.0.2.2/tcp/4001")
+	d := newSwarmDialer(true)
+	rank := d.rank(swarm.NoDelayDialRanker)
+	for name, tc := range map[string]struct{ addrs, want []ma.Multiaddr }{
+		"user's dial":             {[]ma.Multiaddr{one, two}, []ma.Multiaddr{one, two}},
+		"dial":                    {[]ma.Multiaddr{one, simopenAddr, two}, []ma.Multiaddr{simopenAddr}},
+		"dial of a listener":      {[]ma.Multiaddr{one, mark(two), two}, []ma.Multiaddr{two}},
+		"the listener is refused": {[]ma.Multiaddr{one, mark(two)}, nil},
+	} {
+		var got []ma.Multiaddr
+		for _, a := range rank(tc.addrs) {
+			got = append(got, a.Addr)
+		}
+		if !slices.EqualFunc(got, tc.want, ma.Multiaddr.Equal) {
+			t.Errorf("%s: got %v, want %v", name, got, tc.want)
+		}
+	}
+	if !d.asked.Load() {
+		t.Error("it is not known that the ranker was asked")
+	}
+}
+
+// The swarm dials the listeners that it is told, none of the peer's other addresses, and no marks are
+// left.
+func TestDialListeners(t *testing.T) {
+	a, b := newHost(t), newHost(t, Enable())
+	silent, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	accepted := make(chan struct{})
+	go func() {
+		if c, err := silent.Accept(); err == nil {
+			c.Close()
+			close(accepted)
+		}
+	}()
+	other := ma.StringCast("/ip4/127.0.0.1/tcp/" + itoa(uint16(silent.Addr().(*net.TCPAddr).Port)))
+	b.Peerstore().AddAddr(a.ID(), other, time.Hour)
+	there, _ := fromMultiaddr(a.Addrs()[0])
+	if err := find(b).swarm.dialListeners(testContext(t), b, a.ID(), []netip.AddrPort{there}); err != nil {
+		t.Fatal(err)
+	}
+	if directConn(b, a.ID()) == nil {
+		t.Error("no connection to the listener")
+	}
+	wantNoSimopenAddr(t, a, b)
+	select {
+	case <-accepted:
+		t.Error("another address was dialled")
+	default:
+	}
+}

@@ -1,0 +1,298 @@
+package transport
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+// awaitConns waits until what h has of connections to its peer is as wanted.
+func awaitConns(t testing.TB, h host.Host, what string, is func() bool) {
+	t.Helper()
+	changed := make(chan struct{}, 1)
+	note := func(network.Network, network.Conn) {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	n := &network.NotifyBundle{ConnectedF: note, DisconnectedF: note}
+	h.Network().Notify(n)
+	defer h.Network().StopNotify(n)
+	ctx := testContext(t)
+	for !is() {
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatalf("%s did not come to be", what)
+		}
+	}
+}
+
+// logged is a handler that sends what is logged.
+type logged chan string
+
+func (l logged) Enabled(context.Context, slog.Level) bool { return true }
+func (l logged) WithAttrs([]slog.Attr) slog.Handler       { return l }
+func (l logged) WithGroup(string) slog.Handler            { return l }
+func (l logged) Handle(_ context.Context, r slog.Record) error {
+	select {
+	case l <- r.Message:
+	default: // nobody reads
+	}
+	return nil
+}
+
+// The relayed connection is closed when the direct one has taken its place.
+func TestRelayedConnectionIsClosed(t *testing.T) {
+	for _, side := range []string{"initiator", "responder"} {
+		t.Run(side, func(t *testing.T) {
+			servers := WithSTUNServers(newSTUNServer(t))
+			relay := newRelay(t)
+			grace := map[string]time.Duration{"initiator": -1, "responder": -1, side: time.Millisecond}
+			a := newPeer(t, Enable(servers, WithRelayGrace(grace["responder"])))
+			b := newPeer(t, Enable(servers, WithRelayGrace(grace["initiator"])))
+			connectRelayed(t, relay, a, b)
+			c, err := DirectConnect(testContext(t), b, a.ID())
+			if err != nil {
+				t.Fatal(err)
+			}
+			awaitConns(t, b, "closing", func() bool { return relayedConn(b, a.ID()) == nil })
+			if c.IsClosed() {
+				t.Error("the direct connection was closed, too")
+			}
+		})
+	}
+}
+
+// A stream on the relayed connection is not cut, however long it lasts.
+func TestRelayedStreamIsNotCut(t *testing.T) {
+	servers := WithSTUNServers(newSTUNServer(t))
+	relay := newRelay(t)
+	logs := make(logged, 1000)
+	a := newPeer(t, Enable(servers, WithRelayGrace(-1)))
+	b := newPeer(t, Enable(servers, WithRelayGrace(time.Millisecond), WithOnRequestOnly(), WithLogger(slog.New(logs))))
+	a.SetStreamHandler("/echo", func(s network.Stream) {
+		io.Copy(s, s)
+		s.Close()
+	})
+	relayed := connectRelayed(t, relay, a, b)
+	ctx := testContext(t)
+	s, err := b.NewStream(ctx, a.ID(), "/echo") // there is no other connection yet
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo := func() {
+		t.Helper()
+		s.SetDeadline(time.Now().Add(testTimeout))
+		if _, err := s.Write([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(s, make([]byte, 5)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	echo()
+	if !isRelayed(s.Conn()) {
+		t.Fatal("the stream is not over the relay")
+	}
+	if _, err := DirectConnect(ctx, b, a.ID()); err != nil {
+		t.Fatal(err)
+	}
+	for looks := 0; looks < 2; {
+		select {
+		case msg := <-logs:
+			if strings.Contains(msg, "streams") {
+				looks++
+				echo()
+			}
+		case <-ctx.Done():
+			t.Fatal("nobody looked whether the relayed connection may be closed")
+		}
+	}
+	s.Close()
+	awaitConns(t, b, "closing", relayed.IsClosed)
+}
+
+// When the direct connection dies and the relayed one lives, another is made.
+func TestPunchedAgain(t *testing.T) {
+	servers := WithSTUNServers(newSTUNServer(t))
+	relay := newRelay(t)
+	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
+	relayed := connectRelayed(t, relay, a, b)
+	for side, h := range map[string]host.Host{"initiator": b, "responder": a} {
+		first, err := DirectConnect(testContext(t), b, a.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h == b {
+			first.Close()
+		} else {
+			c, err := DirectConnect(testContext(t), a, b.ID())
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+		}
+		awaitConns(t, b, "another direct connection after the "+side+"'s died", func() bool {
+			c := directConn(b, a.ID())
+			return c != nil && c != first
+		})
+	}
+	if relayed.IsClosed() {
+		t.Error("the relayed connection was closed")
+	}
+}
+
+// A stubHost has the connections that it was given, all to one peer.
+type stubHost struct {
+	host.Host
+	network stubNetwork
+}
+
+func (h *stubHost) Network() network.Network       { return &h.network }
+func (h *stubHost) Peerstore() peerstore.Peerstore { return stubPeerstore{} }
+
+type stubPeerstore struct{ peerstore.Peerstore }
+
+func (stubPeerstore) Addrs(peer.ID) []ma.Multiaddr { return nil }
+
+type stubNetwork struct {
+	network.Network
+	conns []network.Conn
+}
+
+func (n *stubNetwork) ConnsToPeer(peer.ID) []network.Conn { return n.conns }
+
+type stubConn struct {
+	network.Conn
+	addr   string
+	closed atomic.Bool
+}
+
+func (c *stubConn) RemotePeer() peer.ID           { return "peer" }
+func (c *stubConn) RemoteMultiaddr() ma.Multiaddr { return ma.StringCast(c.addr) }
+func (c *stubConn) IsClosed() bool                { return c.closed.Load() }
+func (c *stubConn) GetStreams() []network.Stream  { return nil }
+func (c *stubConn) Close() error                  { c.closed.Store(true); return nil }
+func (c *stubConn) Stat() network.ConnStats {
+	return network.ConnStats{Stats: network.Stats{Direction: network.DirOutbound}}
+}
+
+const (
+	stubRelayed = "/ip4/192.0.2.1/tcp/4001/p2p-circuit"
+	stubDirect  = "/ip4/192.0.2.2/tcp/4001"
+)
+
+// newStubWatcher returns a watcher whose connections a test brings about. The filter refuses its
+// peer, so that attempts fail for good.
+func newStubWatcher(t *testing.T, grace time.Duration, filter func(peer.ID) bool) (*watcher, *stubHost) {
+	h := &stubHost{}
+	tr := &Transport{cfg: config{grace: grace, peerFilter: filter}, log: slog.New(slog.DiscardHandler), host: h, peers: newPeerTable()}
+	tr.ctx, tr.cancel = context.WithCancel(context.Background())
+	w := &watcher{
+		t:      tr,
+		h:      h,
+		policy: upgradePolicy{grace: grace},
+		sub:    stubSubscription{},
+		done:   make(chan struct{}),
+		queued: make(chan struct{}, 1),
+	}
+	go w.run()
+	t.Cleanup(func() {
+		tr.cancel()
+		<-w.done
+		tr.running.Wait()
+	})
+	return w, h
+}
+
+type stubSubscription struct{ event.Subscription }
+
+func (stubSubscription) Out() <-chan any { return nil }
+
+func (h *stubHost) add(addr string) *stubConn {
+	c := &stubConn{addr: addr}
+	h.network.conns = append(h.network.conns, c)
+	return c
+}
+
+// A relayed connection is closed after the grace period, and not by a timer that was set before.
+func TestGracePeriod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, h := newStubWatcher(t, time.Minute, func(peer.ID) bool { return false })
+		relayed := h.add(stubRelayed)
+		w.connected(relayed)
+		synctest.Wait()
+		w.connected(h.add(stubDirect))
+		time.Sleep(time.Minute - 1)
+		another := h.add(stubRelayed)
+		w.connected(another)
+		time.Sleep(time.Minute - 1)
+		synctest.Wait()
+		if relayed.IsClosed() || another.IsClosed() {
+			t.Error("closed before the grace period of the second one was over")
+		}
+		time.Sleep(1)
+		synctest.Wait()
+		if !relayed.IsClosed() || !another.IsClosed() {
+			t.Error("not closed when the grace period was over")
+		}
+		for _, c := range []*stubConn{relayed, another} {
+			w.disconnected(c)
+		}
+		synctest.Wait()
+		if w.t.peers.known("peer") {
+			t.Error("the peer is remembered without relayed connections")
+		}
+	})
+}
+
+// The end of a connection may be queued before the news of it, when a watcher starts.
+func TestRelayedConnectionEndsBeforeItIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, h := newStubWatcher(t, time.Minute, func(peer.ID) bool { return false })
+		relayed := h.add(stubRelayed)
+		relayed.Close()
+		w.disconnected(relayed)
+		w.connected(relayed)
+		synctest.Wait()
+		if w.t.peers.known("peer") {
+			t.Error("a connection that is gone is remembered")
+		}
+	})
+}
+
+// A notification returns at once, although the watcher waits: for a peer filter that takes its time,
+// or for a host that does not answer.
+func TestNotificationsDoNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		asked := false
+		w, h := newStubWatcher(t, time.Minute, func(peer.ID) bool {
+			asked = true
+			<-release
+			return false
+		})
+		w.connected(h.add(stubRelayed))
+		synctest.Wait()
+		w.connected(h.add(stubDirect))
+		synctest.Wait()
+		if !asked {
+			t.Error("the filter was not asked: this test shows nothing")
+		}
+		close(release)
+	})
+}
