@@ -3,28 +3,17 @@ package gather
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
+	"sync"
+	"time"
 
-	"github.com/simopen/go-libp2p-simopen/internal/punch"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
-
-// An Observer reports from which address it sees a local port: a STUN server, or something that
-// the application knows. Observers are comparable.
-type Observer interface {
-	// String names the observer in logs and errors.
-	fmt.Stringer
-	// IPv4 reports whether the observer is asked over IPv4.
-	IPv4() bool
-	// Observe connects to the observer through d, which dials from the port, calls report once with
-	// what it learned, and holds the connection until ctx ends or the connection does. It returns
-	// why it ended, or failed, and has closed the connection then.
-	Observe(ctx context.Context, d stun.Dialer, report func(remote, reflexive netip.AddrPort)) error
-}
 
 // Config is what a [Gatherer] is made from.
 type Config struct {
@@ -36,7 +25,7 @@ type Config struct {
 	// address is asked for by each Gather.
 	Ports  int
 	Accept func(*net.TCPConn) // gets what the ports accept
-	Log    *slog.Logger
+	Log    *slog.Logger       // nil for none
 
 	// The hooks below are called from several goroutines; nil for none.
 	OnBehaviour func(stun.Behaviour, error)                  // a search for the NAT's behaviour has ended
@@ -44,85 +33,237 @@ type Config struct {
 	OnHeld      func(delta int)                              // connections to observers that are held, more or fewer
 }
 
+func (c Config) withDefaults() Config {
+	if c.Observers == nil {
+		c.Observers = func(uint16) []Observer { return nil }
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.OnBehaviour == nil {
+		c.OnBehaviour = func(stun.Behaviour, error) {}
+	}
+	if c.OnAsked == nil {
+		c.OnAsked = func(Observer, bool, error) {}
+	}
+	if c.OnHeld == nil {
+		c.OnHeld = func(int) {}
+	}
+	return c
+}
+
 // These are kinds of failure of [Gatherer.Gather].
 var (
 	// ErrNoAddress: no observer reported an address. What each said is in the chain.
 	ErrNoAddress = errors.New("no observer reported an address")
+	// ErrFiltered: the filter left no address to tell the peer.
+	ErrFiltered = errors.New("the address filter leaves no address")
 	// ErrClosed: the Gatherer is closed.
 	ErrClosed = errors.New("gatherer is closed")
 )
 
-// A Port is a local port and its reflexive addresses, each once, IPv4 before IPv6.
-type Port struct {
-	*tcpport.Port
-	Reflexive []netip.AddrPort
-}
-
-// A Snapshot is what is known at one time. It does not change.
-type Snapshot struct {
-	Ports     []Port         // with at least one reflexive address each; the first one first
-	Behaviour stun.Behaviour // of the NATs in front of the host, as far as it is known
-}
-
 // A Gatherer keeps ports warm and knows their addresses.
-type Gatherer struct{}
+type Gatherer struct {
+	cfg     Config
+	servers []Observer // Config.Servers
+
+	// Tests replace these.
+	openPort   func(accept func(*net.TCPConn)) (*tcpport.Port, error)
+	discover   func(ctx context.Context, servers []string) (*stun.Report, error)
+	sourceAddr func(to netip.AddrPort) netip.Addr
+	publicIPv6 func() (netip.Addr, bool)
+
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	running sync.WaitGroup // run, observers and searches
+	close   func() error
+
+	mu    sync.Mutex
+	queue []func()
+	wake  chan struct{} // has room for one; see enqueue
+
+	// All below is owned by run.
+	warm    bool
+	uses    int // calls of Gather under way and descriptions not released
+	waiters []*waiter
+	ports   []*warmPort // as many as could be opened; see openPorts
+	epoch   *epoch
+	check   time.Time // when to look at the network again
+	next    time.Time // when step has something to do; zero if only events matter
+}
 
 // New returns a Gatherer, which opens its ports when they are first needed. Close must be called.
-func New(Config) *Gatherer { panic("contract") }
+func New(c Config) *Gatherer {
+	g := newGatherer(c)
+	g.running.Go(g.run)
+	return g
+}
 
-// SetWarm says whether ports are to be kept warm.
-func (g *Gatherer) SetWarm(warm bool) { panic("contract") }
+func newGatherer(c Config) *Gatherer {
+	g := &Gatherer{
+		cfg:        c.withDefaults(),
+		openPort:   tcpport.Open,
+		discover:   stun.Discover,
+		sourceAddr: sourceAddr,
+		publicIPv6: stun.PublicIPv6,
+		wake:       make(chan struct{}, 1),
+	}
+	for _, s := range c.Servers {
+		g.servers = append(g.servers, stunServer{s, keepAlive})
+	}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.epoch = newEpoch(g.ctx)
+	g.close = sync.OnceValue(func() error {
+		g.cancel()
+		g.running.Wait()
+		var errs []error
+		for _, p := range g.ports {
+			errs = append(errs, p.Close())
+		}
+		return errors.Join(errs...)
+	})
+	return g
+}
+
+// SetWarm says whether ports are to be kept warm. It does not block.
+func (g *Gatherer) SetWarm(warm bool) {
+	g.enqueue(func() {
+		g.warm = warm && g.cfg.Ports > 0
+		g.askFailed()
+	})
+}
 
 // ObserversChanged says that Config.Observers may return others than before. It does not block.
-func (g *Gatherer) ObserversChanged() { panic("contract") }
+func (g *Gatherer) ObserversChanged() { g.enqueue(func() {}) } // every event has the ports look
 
 // Port returns the number of the first port, which it opens if need be. 0 with an error.
-func (g *Gatherer) Port() (uint16, error) { panic("contract") }
+func (g *Gatherer) Port() (uint16, error) {
+	var number uint16
+	var err error
+	done := make(chan struct{})
+	g.enqueue(func() {
+		defer close(done)
+		if err = g.openPorts(); err == nil {
+			number = g.ports[0].Number()
+		}
+	})
+	select {
+	case <-done:
+		return number, err
+	case <-g.ctx.Done():
+		return 0, ErrClosed
+	}
+}
 
 // Close gives up the ports and the connections to observers. Gathered descriptions must have been
 // released before.
-func (g *Gatherer) Close() error { panic("contract") }
+func (g *Gatherer) Close() error { return g.close() }
 
-// Options are the wishes of one attempt.
-type Options struct {
-	// Filter returns those of the addresses that the peer may be told; nil for all.
-	Filter func([]netip.AddrPort) []netip.AddrPort
-	// Listeners are public addresses at which the application accepts its ordinary connections.
-	Listeners []netip.AddrPort
-	// Spend is called before a SYN is sent to a STUN server for the attempt's sake; nil for none.
-	Spend func(ctx context.Context) error
+// enqueue has the Gatherer's goroutine call f, unless the Gatherer is closed. It does not block.
+func (g *Gatherer) enqueue(f func()) {
+	g.mu.Lock()
+	g.queue = append(g.queue, f)
+	g.mu.Unlock()
+	select {
+	case g.wake <- struct{}{}:
+	default: // the goroutine has not taken the queue since the last time
+	}
 }
 
-// A Description is what one round of an attempt is made from: the ports to punch from, and what
-// the peer is told.
-type Description struct {
-	Ports      []*tcpport.Port
-	Candidates []punch.Candidate
-	Behaviour  stun.Behaviour
-
-	// Following reports that Candidates lacks predicted ones that Predict will return. Until then its
-	// IPv4 reflexive candidate says where the host is, and is not to be connected to.
-	Following bool
+func (g *Gatherer) run() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-g.wake:
+		case <-timer.C:
+		case <-g.ctx.Done():
+			return
+		}
+		g.mu.Lock()
+		queue := g.queue
+		g.queue = nil
+		g.mu.Unlock()
+		for _, f := range queue {
+			f()
+		}
+		if g.step(time.Now()); g.next.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(time.Until(g.next))
+		}
+	}
 }
 
-// Gather describes the host for one round, within 4.5 s: at once if its ports are warm. Release must
-// be called. Errors match [ErrNoAddress], [ErrClosed], [tcpport.ErrShort] or ctx's, and
-// [ErrFiltered] if Options.Filter left no address.
-func (g *Gatherer) Gather(ctx context.Context, o Options) (*Description, error) { panic("contract") }
+// step does what is to be done after an event, or at the time that wakeAt was told.
+func (g *Gatherer) step(now time.Time) {
+	g.next = time.Time{}
+	if !g.warm && g.uses == 0 {
+		for _, p := range g.ports {
+			p.reset()
+		}
+		return
+	}
+	if err := g.openPorts(); err != nil {
+		for _, w := range g.waiters {
+			g.serve(w, err)
+		}
+		g.waiters = nil
+		g.wakeAt(now.Add(networkCheck)) // to try again
+		return
+	}
+	for _, p := range g.ports {
+		p.ask(now)
+	}
+	if g.moved(now) {
+		g.renew()
+	}
+	g.search(now)
+	g.waiters = slices.DeleteFunc(g.waiters, func(w *waiter) bool {
+		if g.waits(w, now) {
+			return false
+		}
+		g.serve(w, nil)
+		return true
+	})
+}
 
-// ErrFiltered: the filter left no address to tell the peer.
-var ErrFiltered = errors.New("the address filter leaves no address")
+// wakeAt has step called again at t, which is in the future, or before.
+func (g *Gatherer) wakeAt(t time.Time) {
+	if g.next.IsZero() || t.Before(g.next) {
+		g.next = t
+	}
+}
 
-// Predict waits for the external ports that a Following description's port may get, by two round
-// trips to a STUN server that have begun with Gather, and returns the description with them in place of
-// the IPv4 reflexive candidates. For others it returns the description as it is.
-func (d *Description) Predict(ctx context.Context) (*Description, error) { panic("contract") }
+// openPorts opens the ports that are not open yet. It fails if none is open afterwards.
+func (g *Gatherer) openPorts() error {
+	for len(g.ports) < max(g.cfg.Ports, 1) {
+		port, err := g.openPort(g.cfg.Accept)
+		if err != nil {
+			if len(g.ports) == 0 {
+				return err
+			}
+			break // one will do
+		}
+		p := &warmPort{Port: port, g: g, servers: g.servers, queries: make(map[Observer]*query)}
+		if len(g.ports) > 0 {
+			// One observer is enough for the second port: the first port shows how the NAT behaves,
+			// and every connection is a burden to the observer. Each server has its share.
+			p.single = true
+			if n := len(g.servers); n > 0 {
+				p.servers = []Observer{g.servers[rand.IntN(n)]}
+			}
+		}
+		g.ports = append(g.ports, p)
+	}
+	return nil
+}
 
-// Release gives the ports back. It may be called more than once.
-func (d *Description) Release() { panic("contract") }
-
-// LANCandidates returns where the port can be reached within the host's own network.
-func LANCandidates(port uint16) []punch.Candidate { panic("contract") }
-
-// Links returns the addresses of the host's interfaces with their prefixes.
-func Links() []netip.Prefix { panic("contract") }
+// askFailed has the observers that failed asked again without delay, where none has answered.
+func (g *Gatherer) askFailed() {
+	for _, p := range g.ports {
+		if p.count(isHeld) == 0 {
+			p.forgetFailed()
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package gather
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+const (
+	// networkCheck is how often the Gatherer looks whether the host has moved to another network.
+	// go-libp2p looks at the host's addresses as often.
+	networkCheck = 5 * time.Second
+
+	// searchStale is how old knowledge of the NAT may become until it is searched for again: a
+	// router is seldom exchanged, and a host that has moved begins another epoch. After a search
+	// that was cut off it is searchRetry, and after one that failed searchFailed, doubling up to
+	// searchRetry: servers restart within seconds, and behind a NAT whose ports have to be predicted
+	// no punch succeeds before.
+	searchStale  = 30 * time.Minute
+	searchRetry  = time.Minute
+	searchFailed = 2 * time.Second
+)
+
+// An epoch is the time that the host spends at one place in the network, and what was learned
+// there about the NATs in front of it.
+type epoch struct {
+	ctx context.Context // of searches
+	end context.CancelFunc
+
+	behaviour stun.Behaviour
+	addrs     []netip.Addr  // external addresses of the host when the behaviour was found
+	searching bool          // for the behaviour
+	search    time.Time     // when to search again
+	wait      time.Duration // until then, after failures
+}
+
+func newEpoch(parent context.Context) *epoch {
+	e := new(epoch)
+	e.ctx, e.end = context.WithCancel(parent)
+	return e
+}
+
+// moved reports whether the host has moved since the epoch began. This is the only place that
+// decides so. Connections do not show it for a long time: they hang.
+func (g *Gatherer) moved(now time.Time) bool {
+	// An observer that is being asked again may yet confirm what is known.
+	first := g.ports[0]
+	complete := first.count(isPending) == 0 || len(g.waiters) > 0 && first.settled(now)
+	moved := complete && g.epoch.isElsewhere(first.view.reflexive)
+	if !now.Before(g.check) {
+		g.check = now.Add(networkCheck)
+		for _, p := range g.ports {
+			for _, q := range p.queries {
+				if q.state == held && q.sourceChanged(g.sourceAddr) {
+					moved = true
+				}
+			}
+		}
+	}
+	g.wakeAt(g.check)
+	return moved
+}
+
+// isElsewhere reports whether none of the reflexive IPv4 addresses is one of those where the
+// behaviour was found.
+func (e *epoch) isElsewhere(reflexive []netip.AddrPort) bool {
+	elsewhere := false
+	for _, a := range reflexive {
+		if isIPv4(a) {
+			if slices.Contains(e.addrs, a.Addr()) {
+				return false
+			}
+			elsewhere = true
+		}
+	}
+	return elsewhere && slices.ContainsFunc(e.addrs, netip.Addr.Is4)
+}
+
+// sourceChanged reports whether the host sends to the observer from another address than before,
+// or from any again after there was no route.
+func (q *query) sourceChanged(sourceAddr func(netip.AddrPort) netip.Addr) bool {
+	before := q.source
+	q.source = sourceAddr(q.remote)
+	return q.source != before && q.source.IsValid()
+}
+
+// renew begins another epoch: all observers are asked anew, and so are STUN servers about the
+// NAT's behaviour.
+func (g *Gatherer) renew() {
+	g.cfg.Log.Info("the host is in another network: reflexive addresses are asked for anew", "before", g.epoch.addrs)
+	g.epoch.end()
+	g.epoch = newEpoch(g.ctx)
+	for _, p := range g.ports {
+		p.reset()
+	}
+}
+
+// search begins to search for the NAT's behaviour, unless that is under way or was done lately.
+// Only STUN servers can help.
+func (g *Gatherer) search(now time.Time) {
+	e := g.epoch
+	switch {
+	case len(g.servers) == 0 || e.searching:
+		return
+	case now.Before(e.search):
+		g.wakeAt(e.search)
+		return
+	}
+	e.searching = true
+	g.running.Go(func() {
+		r, err := g.discover(e.ctx, g.cfg.Servers)
+		if e.ctx.Err() != nil {
+			return // nobody wants to know any more
+		}
+		if err != nil {
+			r = new(stun.Report)
+		}
+		g.cfg.Log.Debug("search for the NAT's behaviour has ended", "behaviour", r.Behaviour, "err", err)
+		g.enqueue(func() { g.found(e, r, err) })
+		g.cfg.OnBehaviour(r.Behaviour, err)
+	})
+}
+
+// found takes the result of a search, of an epoch that may have ended meanwhile.
+func (g *Gatherer) found(e *epoch, r *stun.Report, err error) {
+	e.searching = false
+	now := time.Now()
+	if err != nil {
+		e.wait = min(max(2*e.wait, searchFailed), searchRetry)
+		e.search = now.Add(e.wait)
+		return
+	}
+	e.behaviour, e.addrs, e.wait = r.Behaviour, r.Addrs, 0
+	// A NAT with several addresses may have shown others in the search than the ports have. They
+	// are no reason to believe that the host has moved.
+	for _, a := range g.ports[0].view.reflexive {
+		e.addrs = append(e.addrs, a.Addr())
+	}
+	if e.search = now.Add(searchStale); !r.Complete {
+		e.search = now.Add(searchRetry)
+	}
+}

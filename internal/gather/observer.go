@@ -1,0 +1,97 @@
+package gather
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+// An Observer reports from which address it sees a local port: a STUN server, or something that
+// the application knows. Observers are comparable.
+type Observer interface {
+	// String names the observer in logs and errors.
+	fmt.Stringer
+	// IPv4 reports whether the observer is asked over IPv4.
+	IPv4() bool
+	// Observe connects to the observer through d, which dials from the port, calls report once with
+	// what it learned, and holds the connection until ctx ends or the connection does. It returns
+	// why it ended, or failed, and has closed the connection then.
+	Observe(ctx context.Context, d stun.Dialer, report func(remote, reflexive netip.AddrPort)) error
+}
+
+// keepAlive is how often a STUN server is asked again over the connection that holds the mapping.
+// NATs must keep an established connection for over two hours (RFC 5382, REQ-5), but many forget
+// after a minute or few; and it must be well below the 90 s after which our own STUN server hangs
+// up.
+const keepAlive = 25 * time.Second
+
+// A stunServer is a STUN server as an Observer.
+type stunServer struct {
+	address   string // host:port
+	keepAlive time.Duration
+}
+
+func (s stunServer) String() string { return s.address }
+
+// IPv4 reports false for literal IPv6 addresses only: a port tries IPv4 first.
+func (s stunServer) IPv4() bool {
+	a, err := netip.ParseAddrPort(s.address)
+	return err != nil || a.Addr().Unmap().Is4()
+}
+
+// Observe asks the server again from time to time. A connection keeps its mapping. When the answer
+// changes nevertheless, one of the two is not what it seems, and Observe ends: a new connection
+// will show which.
+func (s stunServer) Observe(ctx context.Context, d stun.Dialer, report func(remote, reflexive netip.AddrPort)) error {
+	c, err := stun.Dial(ctx, d, s.address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	reflexive, err := c.Binding(ctx)
+	if err != nil {
+		return err
+	}
+	if err := stun.CheckMapped(c.RemoteAddr().Addr(), reflexive.Addr()); err != nil {
+		return &stun.Error{Op: "binding", Server: s.address, Err: err}
+	}
+	report(c.RemoteAddr(), reflexive)
+	tick := time.NewTicker(s.keepAlive)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-c.Done():
+			return c.Err()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		question, cancel := context.WithTimeout(ctx, askTimeout)
+		again, err := c.Binding(question)
+		cancel()
+		if err != nil {
+			return err
+		}
+		if again != reflexive {
+			return fmt.Errorf("%s reports %s, and %s for the same connection", s, reflexive, again)
+		}
+	}
+}
+
+// A resettingDialer dials from a port. Its connections close with a RST, for a 4-tuple in
+// TIME-WAIT would keep the port from asking the same observer again.
+type resettingDialer struct{ port *tcpport.Port }
+
+func (d resettingDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := d.port.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	c.(*net.TCPConn).SetLinger(0) // fails for a connection that is gone
+	return c, nil
+}

@@ -1,0 +1,140 @@
+package gather
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+const (
+	// secondPortWait is how long it may take to learn where the second port is, after the first:
+	// nothing if it is warm, and otherwise the attempt does without it.
+	secondPortWait = 20 * time.Millisecond
+
+	// searchWait is how long an attempt waits for a search for the NAT's behaviour where the first
+	// port has shown that the behaviour matters. The peer waits for 5 s.
+	searchWait = 3 * time.Second
+)
+
+// A snapshot is what is known at one time. It does not change.
+type snapshot struct {
+	ports     []observedPort // the first one first
+	behaviour stun.Behaviour // of the NATs in front of the host, as far as it is known
+}
+
+// An observedPort is a local port and its reflexive addresses, one at least, each once, IPv4 before
+// IPv6.
+type observedPort struct {
+	*tcpport.Port
+	reflexive []netip.AddrPort
+}
+
+// A waiter is a call of Gather that waits for a snapshot, or for why there is none.
+type waiter struct {
+	until time.Time     // when it takes what there is
+	known time.Time     // when the first port's address was known
+	done  chan struct{} // closed when the following are set
+	snapshot
+	err error
+}
+
+// acquire returns what is known, at once if the ports are warm and by until at the latest. The
+// connections to observers are held until release is called.
+func (g *Gatherer) acquire(ctx context.Context, until time.Time) (_ snapshot, release func(), err error) {
+	w := &waiter{until: until, done: make(chan struct{})}
+	g.enqueue(func() {
+		g.uses++
+		g.waiters = append(g.waiters, w)
+		g.askFailed()
+	})
+	release = sync.OnceFunc(func() {
+		g.enqueue(func() {
+			g.uses--
+			g.waiters = slices.DeleteFunc(g.waiters, func(o *waiter) bool { return o == w })
+		})
+	})
+	select {
+	case <-w.done:
+		err = w.err
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-g.ctx.Done():
+		err = ErrClosed
+	}
+	if err != nil {
+		release()
+		return snapshot{}, nil, err
+	}
+	return w.snapshot, release, nil
+}
+
+// waits reports whether more will be known soon than now.
+func (g *Gatherer) waits(w *waiter, now time.Time) bool {
+	until := func(t time.Time) bool {
+		if t.After(w.until) {
+			t = w.until
+		}
+		if !now.Before(t) {
+			return false
+		}
+		g.wakeAt(t)
+		return true
+	}
+	first := g.ports[0]
+	if !first.settled(now) {
+		return until(w.until)
+	}
+	if w.known.IsZero() {
+		w.known = now
+	}
+	if isDependent(first.view.mapping) && g.epoch.searching && g.epoch.behaviour == (stun.Behaviour{}) {
+		return until(w.known.Add(searchWait))
+	}
+	if len(g.ports) > 1 && len(first.view.reflexive) > 0 && !g.ports[1].settled(now) {
+		return until(w.known.Add(secondPortWait))
+	}
+	return false
+}
+
+// serve gives a waiter what is known, or an error.
+func (g *Gatherer) serve(w *waiter, err error) {
+	defer close(w.done)
+	if err == nil && len(g.ports[0].view.reflexive) == 0 {
+		err = g.ports[0].failure()
+	}
+	if w.err = err; err != nil {
+		return
+	}
+	for _, p := range g.ports {
+		if len(p.view.reflexive) > 0 {
+			w.ports = append(w.ports, observedPort{p.Port, p.view.reflexive})
+		}
+	}
+	w.behaviour = g.epoch.behaviour
+	// The port itself shows better than the search whether its mapping is endpoint-independent.
+	if m := g.ports[0].view.mapping; m == stun.EIM || w.behaviour.Mapping == stun.MappingUnknown {
+		w.behaviour.Mapping = m
+	}
+}
+
+// failure returns the error for observers of which none has reported an address, by their own.
+func failure(errs []error) error {
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	err := errors.Join(errs...)
+	switch {
+	case err == nil:
+		return fmt.Errorf("%w: there is none to ask", ErrNoAddress)
+	case errors.Is(err, tcpport.ErrShort):
+		return err // nobody was asked
+	default:
+		return fmt.Errorf("%w: %w", ErrNoAddress, err)
+	}
+}

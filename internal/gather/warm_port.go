@@ -1,0 +1,282 @@
+package gather
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+)
+
+const (
+	// askTimeout bounds the wait for an answer: a SYN that is lost twice is answered within it, and
+	// a responder can still refuse before the initiator has waited for 5 s.
+	askTimeout = 4 * time.Second
+
+	// headStart is how long STUN servers are asked alone, before other observers are asked in their
+	// place, which have the rest of askTimeout. A server that has not answered by then has lost a
+	// SYN at least.
+	headStart = 1500 * time.Millisecond
+
+	// quorumWait is how long the first answer waits for the others: two show whether the mapping
+	// depends on the destination, and three outvote one that lies. It is more than the differences
+	// between servers nearby, and little against what a wrong address costs.
+	quorumWait = 100 * time.Millisecond
+
+	// After all observers have failed, they are asked again after retryMin, doubling up to retryMax;
+	// also after observers that hang up within shortLived (coturn --stun-only: 3 s) instead of
+	// holding the connection. Gather has them asked at once.
+	retryMin   = time.Second
+	retryMax   = time.Minute
+	shortLived = 10 * time.Second
+)
+
+// A warmPort is a local port and what observers report of it. The connections to those that have
+// answered are held while the port is in use: closing one may close the NAT's mapping with it.
+//
+// STUN servers are asked side by side. Other observers are asked while no server answers: at once
+// if none is configured, or when all have failed, or have had their head start.
+//
+// All is done by the Gatherer's goroutine, apart from the calls of Observe.
+type warmPort struct {
+	*tcpport.Port
+	g       *Gatherer
+	servers []Observer
+	single  bool // only one of Config.Observers is asked
+
+	queries map[Observer]*query
+	alone   time.Time // until when the servers are asked alone
+	first   time.Time // when the first of the held observers answered
+	retry   time.Time // when all are asked again; zero unless all have failed
+	backoff time.Duration
+	view    view // of the held observers
+	dissent string
+}
+
+// A query is an observer that was asked.
+type query struct {
+	observer Observer
+	server   bool // it is a STUN server
+	cancel   context.CancelCauseFunc
+	state    queryState
+
+	answer            // of a held one
+	source netip.Addr // from which the host sends to a held one; invalid without a route
+	since  time.Time  // when it answered
+	err    error      // of a failed one
+}
+
+type queryState uint8
+
+const (
+	asking  queryState = iota
+	held               // it has answered, and the connection is held
+	failed             // it is not asked again for a while
+	closing            // it cannot be asked again before its connection is closed
+)
+
+// ask asks the observers whose turn it is and that were not asked yet.
+func (p *warmPort) ask(now time.Time) {
+	if !p.retry.IsZero() && !now.Before(p.retry) {
+		p.forgetFailed()
+	}
+	for _, s := range p.servers {
+		if p.queries[s] == nil {
+			p.begin(s, true, askTimeout)
+			p.alone = now.Add(headStart)
+		}
+	}
+	serverIs := func(s queryState) bool {
+		return p.count(func(q *query) bool { return q.server && q.state == s }) > 0
+	}
+	switch {
+	case serverIs(held), serverIs(closing): // which is asked anew
+	case serverIs(asking) && now.Before(p.alone):
+		p.g.wakeAt(p.alone)
+	default:
+		p.askOthers()
+	}
+	if len(p.queries) > 0 && p.count(isHeld) == 0 && p.count(isPending) == 0 && p.retry.IsZero() {
+		p.backoff = min(max(2*p.backoff, retryMin), retryMax)
+		p.retry = now.Add(p.backoff)
+	}
+	if !p.retry.IsZero() {
+		p.g.wakeAt(p.retry)
+	}
+}
+
+func (p *warmPort) askOthers() {
+	others := p.g.cfg.Observers(p.Number())
+	if p.single {
+		others = others[:min(len(others), 1)]
+	}
+	for o, q := range p.queries {
+		// An observer that has left and still holds its connection is better than none.
+		gone := !q.server && !slices.Contains(others, o)
+		if gone && (q.state == failed || q.state == held && p.count(isHeld) > 1) {
+			p.end(q)
+		}
+	}
+	timeout := askTimeout
+	if len(p.servers) > 0 {
+		timeout -= headStart
+	}
+	for _, o := range others {
+		if p.queries[o] == nil {
+			p.begin(o, false, timeout)
+		}
+	}
+}
+
+// begin asks an observer, which has timeout to answer.
+func (p *warmPort) begin(o Observer, server bool, timeout time.Duration) {
+	ctx, cancel := context.WithCancelCause(p.g.ctx)
+	q := &query{observer: o, server: server, cancel: cancel}
+	p.queries[o] = q
+	p.g.running.Go(func() {
+		defer cancel(nil)
+		expire := time.AfterFunc(timeout, func() { cancel(context.DeadlineExceeded) })
+		defer expire.Stop()
+		answered := false
+		err := o.Observe(ctx, resettingDialer{p.Port}, func(remote, reflexive netip.AddrPort) {
+			if !reflexive.IsValid() || !expire.Stop() { // no answer, too late, or the second one
+				return
+			}
+			answered = true
+			p.g.cfg.OnAsked(o, server, nil)
+			p.g.cfg.OnHeld(1)
+			a := answer{o.String(), unmap(remote), unmap(reflexive)}
+			p.g.enqueue(func() { p.answered(q, a) })
+		})
+		late := context.Cause(ctx) == context.DeadlineExceeded
+		if late {
+			err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
+		}
+		if answered {
+			p.g.cfg.OnHeld(-1)
+		} else if late || ctx.Err() == nil { // else nobody wants to know any more
+			p.g.cfg.OnAsked(o, server, err)
+		}
+		p.g.enqueue(func() { p.ended(q, err) })
+	})
+}
+
+// answered takes an answer. The connection is held from now on.
+func (p *warmPort) answered(q *query, a answer) {
+	if q.state != asking {
+		return
+	}
+	now := time.Now()
+	if p.count(isHeld) == 0 {
+		p.first = now
+	}
+	q.state, q.answer, q.source, q.since = held, a, p.g.sourceAddr(a.remote), now
+	p.look()
+}
+
+// ended takes the end of a call of Observe, which has closed its connection.
+func (p *warmPort) ended(q *query, err error) {
+	p.g.cfg.Log.Debug("observer has ended", "observer", q.observer, "port", p.Number(), "err", err)
+	switch {
+	case q.state == closing:
+		delete(p.queries, q.observer)
+	case q.state == held && time.Since(q.since) >= shortLived:
+		delete(p.queries, q.observer)
+		p.backoff = 0
+	default:
+		q.state, q.err = failed, err
+	}
+	p.look()
+}
+
+// end has an observer asked anew, as soon as its connection is closed, if it still is to be asked.
+func (p *warmPort) end(q *query) {
+	if q.state == failed {
+		delete(p.queries, q.observer)
+		return
+	}
+	q.state = closing
+	q.cancel(nil)
+}
+
+// reset ends all queries.
+func (p *warmPort) reset() {
+	for _, q := range p.queries {
+		p.end(q)
+	}
+	p.retry, p.backoff = time.Time{}, 0
+	p.look()
+}
+
+// forgetFailed has the observers that failed asked again.
+func (p *warmPort) forgetFailed() {
+	p.retry = time.Time{}
+	for _, q := range p.queries {
+		if q.state == failed {
+			p.end(q)
+		}
+	}
+}
+
+// look makes the view of what the held observers report.
+func (p *warmPort) look() {
+	var answers []answer
+	for _, q := range p.queries {
+		if q.state == held {
+			answers = append(answers, q.answer)
+		}
+	}
+	var dissent error
+	p.view, dissent = newView(answers)
+	if dissent != nil && dissent.Error() != p.dissent {
+		p.dissent = dissent.Error()
+		p.g.cfg.Log.Warn("observers disagree about reflexive addresses", "port", p.Number(), "err", dissent)
+	}
+}
+
+// settled reports whether no more answers are worth waiting for: all are there, or the first one
+// was there for a while, and one in IPv4 unless none is to come.
+func (p *warmPort) settled(now time.Time) bool {
+	quorum := p.first.Add(quorumWait)
+	switch {
+	case p.count(isPending) == 0:
+		return true
+	case p.count(isHeld) == 0:
+		return false
+	case now.Before(quorum):
+		p.g.wakeAt(quorum)
+		return false
+	default:
+		in4 := func(is func(*query) bool) bool {
+			return p.count(func(q *query) bool { return is(q) && q.observer.IPv4() }) > 0
+		}
+		return in4(isHeld) || !in4(isPending)
+	}
+}
+
+// failure returns why no observer has reported the port's address.
+func (p *warmPort) failure() error {
+	var errs []error
+	for _, q := range p.queries {
+		if isPending(q) {
+			errs = append(errs, fmt.Errorf("%s has not answered yet", q.observer))
+		} else {
+			errs = append(errs, q.err)
+		}
+	}
+	return failure(errs)
+}
+
+func (p *warmPort) count(is func(*query) bool) (n int) {
+	for _, q := range p.queries {
+		if is(q) {
+			n++
+		}
+	}
+	return n
+}
+
+func isHeld(q *query) bool    { return q.state == held }
+func isPending(q *query) bool { return q.state == asking || q.state == closing }
