@@ -78,7 +78,7 @@ func (v listenView) text(e pair.Event) string {
 		return fmt.Sprintf("direct connection up after %s, from %s", console.Millis(e.Took), e.Addr)
 	case pair.Received:
 		return fmt.Sprintf("received %s at %s", console.Size(e.Bytes), console.Rate(e.Bytes, e.Took))
-	case pair.Lost:
+	case pair.Disconnected:
 		return "lost, trying again: " + e.Err
 	}
 	return ""

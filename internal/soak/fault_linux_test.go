@@ -222,7 +222,7 @@ func moved(t *testing.T, _ *stage, on *station, _ *rand.Rand) func() {
 }
 
 // punchable tells whether two of the NATs allow a direct connection, as docs/nat.md has it: a port
-// that nobody can foretell is of no use where the other side lets in none but those sent to.
+// that nobody can predict is of no use where the other side admits only those that it sent to.
 func punchable(a, b natlab.Behaviour) bool {
 	blind := func(a, b natlab.Behaviour) bool {
 		return a.Mapping == natlab.APDM && a.Ports == natlab.PortRandom &&

@@ -95,7 +95,7 @@ func peerRole(c *labtest.Child) error {
 		default:
 			return err
 		}
-		answer := n.obey(cmd)
+		answer := n.execute(cmd)
 		answer.Did = cmd.Do
 		n.emit(answer)
 	}
@@ -115,7 +115,8 @@ func resources() (network.ResourceManager, error) {
 		rcmgr.WithLimitPerSubnet([]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: 1000}}, nil))
 }
 
-func (n *node) obey(cmd command) (answer report) {
+// execute executes a command of the test.
+func (n *node) execute(cmd command) (answer report) {
 	var err error
 	switch cmd.Do {
 	case "work":

@@ -107,7 +107,7 @@ func (n *node) round(over <-chan struct{}) *round {
 		}
 		r.Transfers = append(r.Transfers, send(ctx, relayed, "relayed", relayedBytes))
 		if err := ask(held); err != nil {
-			r.Lost = err.Error()
+			r.RelayedErr = err.Error()
 			return r
 		}
 		if c != nil {

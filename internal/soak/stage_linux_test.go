@@ -18,7 +18,7 @@ import (
 )
 
 // nats are the peers', which are named after them. Between them are all outcomes: at once, in a
-// race of RSTs, by a port foretold, by a passive side, and none at all.
+// race of RSTs, by port prediction, by a passive side, and none at all.
 var nats = []string{
 	"eim-apdf",
 	"eim-apdf-rst",

@@ -45,10 +45,10 @@ type round struct {
 	Began       time.Time `json:"-"` // by the test's clock, as the peer's may jump
 	Ended       time.Time `json:"-"`
 
-	Unrelayed string // why there was no relayed connection, and so no more of the round
-	Tries     []try
-	Transfers []transfer
-	Lost      string // why the stream that was held on the relayed connection is none any more
+	Unrelayed  string // why there was no relayed connection, and so no more of the round
+	Tries      []try
+	Transfers  []transfer
+	RelayedErr string // why the stream on the relayed connection ended early
 }
 
 // A try is a call of transport.DirectConnect.

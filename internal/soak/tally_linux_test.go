@@ -99,9 +99,9 @@ func (c *tally) wrong() (texts []string) {
 				say("%s: the %s connection was cut, and no fault explains it: %s", at, t.Over, t.Cut)
 			}
 		}
-		if r.Lost != "" && !excused {
+		if r.RelayedErr != "" && !excused {
 			last := r.Tries[len(r.Tries)-1]
-			say("%s: the relayed connection was lost by a punch (%s): %s", at, words(last.Direct, last.Reason, last.Err), r.Lost)
+			say("%s: the relayed connection was lost by a punch (%s): %s", at, words(last.Direct, last.Reason, last.Err), r.RelayedErr)
 		}
 		for _, t := range r.Tries {
 			if !t.Direct && t.Reason == "" {
@@ -125,8 +125,8 @@ func (c *tally) wrong() (texts []string) {
 // write, may give the connection up.
 func forgetful(r told) bool { return strings.Contains(r.from+r.to, "rstkills") }
 
-// unexplained are the punches that failed where none should, which happens: a port is foretold
-// wrong where others punch at the same time.
+// unexplained are the punches that failed where none should, which happens: a port is predicted
+// wrongly where others punch at the same time.
 func (c *tally) unexplained(possible func(from, to string) bool) (texts []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

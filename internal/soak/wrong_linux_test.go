@@ -26,7 +26,7 @@ func TestWrong(t *testing.T) {
 		"cut by a fault":                  {round: round{Transfers: []transfer{{Over: "direct", Cut: "reset"}}}, fault: "a link stops"},
 		"cut long after a fault":          {round: round{Transfers: []transfer{{Over: "direct", Cut: "reset"}}}, fault: "a link stops", ago: time.Hour, want: "was cut"},
 		"cut under one that cuts nothing": {round: round{Transfers: []transfer{{Over: "direct", Cut: "reset"}}}, fault: "no file descriptors", want: "was cut"},
-		"lost by a punch":                 {round: round{Tries: []try{failed}, Lost: "reset"}, want: "lost by a punch"},
+		"lost by a punch":                 {round: round{Tries: []try{failed}, RelayedErr: "reset"}, want: "lost by a punch"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -12,17 +12,17 @@ type Kind string
 
 // What happens, in the usual order.
 const (
-	Ready      Kind = "ready"       // at the relay, with a warm port: STUN; Err: why no STUN server answers
-	Relayed    Kind = "relayed"     // the relayed connection is up
-	Offered    Kind = "offered"     // each side knows the other's addresses: Own, Theirs
-	Punched    Kind = "punched"     // the punch is over: Connects, Refused, Silent, Err
-	Direct     Kind = "direct"      // the direct connection is up: Addr, Took since Relayed
-	RelayedRTT Kind = "relayed rtt" // of the relayed connection: Took
-	DirectRTT  Kind = "direct rtt"  // of the direct connection: Took
-	Sending    Kind = "sending"     // so many Bytes are on the way
-	Sent       Kind = "sent"        // Bytes were received by the other side: Took
-	Received   Kind = "received"    // Bytes came from the other side: Took
-	Lost       Kind = "lost"        // the relay is gone: Err; it is tried again
+	Ready        Kind = "ready"        // at the relay, with a warm port: STUN; Err: why no STUN server answers
+	Relayed      Kind = "relayed"      // the relayed connection is up
+	Offered      Kind = "offered"      // each side knows the other's addresses: Own, Theirs
+	Punched      Kind = "punched"      // the punch is over: Connects, Refused, Silent, Err
+	Direct       Kind = "direct"       // the direct connection is up: Addr, Took since Relayed
+	RelayedRTT   Kind = "relayed rtt"  // of the relayed connection: Took
+	DirectRTT    Kind = "direct rtt"   // of the direct connection: Took
+	Sending      Kind = "sending"      // so many Bytes are on the way
+	Sent         Kind = "sent"         // Bytes were received by the other side: Took
+	Received     Kind = "received"     // Bytes came from the other side: Took
+	Disconnected Kind = "disconnected" // from the relay, because of Err; it is tried again
 )
 
 // An Event is a step that one side has taken. It can be sent as JSON.

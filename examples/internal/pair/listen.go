@@ -38,7 +38,7 @@ func Listen(ctx context.Context, cfg Config, report func(Event)) error {
 		return err
 	}
 	n.ready(ctx)
-	for lost := false; ; {
+	for connected := true; ; {
 		select {
 		case <-time.After(renew):
 		case <-gone:
@@ -50,10 +50,10 @@ func Listen(ctx context.Context, cfg Config, report func(Event)) error {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			lost, renew = true, retryAfter
-			n.tell(Event{Kind: Lost, Err: explain(err)})
-		case lost:
-			lost = false
+			connected, renew = false, retryAfter
+			n.tell(Event{Kind: Disconnected, Err: explain(err)})
+		case !connected:
+			connected = true
 			n.ready(ctx)
 		}
 	}
