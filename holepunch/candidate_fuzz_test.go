@@ -9,7 +9,7 @@ import (
 
 	ma "github.com/multiformats/go-multiaddr"
 
-	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/punch"
 )
 
 // FuzzAddr: what is taken for an address is the one that the bytes say.
@@ -21,7 +21,7 @@ func FuzzAddr(f *testing.F) {
 		f.Add(ma.StringCast(s).Bytes())
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		a, ok := fromBytes(b)
+		a, ok := addrFromBytes(b)
 		if !ok {
 			return
 		}
@@ -32,7 +32,7 @@ func FuzzAddr(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := toBytes(a); !bytes.Equal(got, m.Bytes()) {
+		if got := addrToBytes(a); !bytes.Equal(got, m.Bytes()) {
 			t.Errorf("%x, %s, is read as %s", b, m, a)
 		}
 	})
@@ -89,11 +89,11 @@ func (d *drawn) addr() netip.Addr {
 	}
 }
 
-func (d *drawn) candidates() (cs []Candidate) {
-	for range d.byte() % (MaxCandidates + 2) {
+func (d *drawn) candidates() (cs []punch.Candidate) {
+	for range d.byte() % (punch.MaxCandidates + 2) {
 		kind := d.byte()
 		port := uint16(d.byte())<<8 | uint16(d.byte())
-		cs = append(cs, Candidate{pb.Candidate_Kind(kind % 6), netip.AddrPortFrom(d.addr(), port), int(kind>>6) % MaxLocals})
+		cs = append(cs, punch.Candidate{Kind: punch.Kind(kind % 6), Addr: netip.AddrPortFrom(d.addr(), port), Port: int(kind>>6) % punch.MaxPorts})
 	}
 	return cs
 }
@@ -119,7 +119,7 @@ func FuzzAdmissible(f *testing.F) {
 			own[i].Addr = netip.AddrPortFrom(c.Addr.Addr().Unmap(), c.Addr.Port())
 		}
 		had := slices.Clone(peer)
-		got, err := Admissible(own, peer, links)
+		got, err := admissible(own, peer, links)
 		if !slices.Equal(peer, had) {
 			t.Fatal("the peer's candidates were changed")
 		}
@@ -127,8 +127,8 @@ func FuzzAdmissible(f *testing.F) {
 			t.Fatalf("%v admitted, and the error %v", got, err)
 		}
 		seen := func(ps []netip.Prefix) bool { // whether those who see us see such an address
-			return slices.ContainsFunc(own, func(c Candidate) bool {
-				return (c.Kind == pb.Candidate_REFLEXIVE || c.Kind == pb.Candidate_PREDICTED) && within(ps, c.Addr.Addr())
+			return slices.ContainsFunc(own, func(c punch.Candidate) bool {
+				return (c.Kind == punch.Reflexive || c.Kind == punch.Predicted) && within(ps, c.Addr.Addr())
 			})
 		}
 		lan := 0
@@ -138,13 +138,13 @@ func FuzzAdmissible(f *testing.F) {
 			switch {
 			case !slices.Contains(peer, c):
 				bad = "not named"
-			case slices.ContainsFunc(got[:i], func(o Candidate) bool { return o.Addr == c.Addr }):
+			case slices.ContainsFunc(got[:i], func(o punch.Candidate) bool { return o.Addr == c.Addr }):
 				bad = "twice"
 			case c.Addr.Port() < 1024:
 				bad = "a low port"
 			case within(nobodys, a), a.Zone() != "":
 				bad = "nobody's address"
-			case c.Kind == pb.Candidate_LAN:
+			case c.Kind == punch.LAN:
 				lan++
 				switch {
 				case lan > 2:
@@ -153,10 +153,10 @@ func FuzzAdmissible(f *testing.F) {
 					bad = "no private address"
 				case !slices.ContainsFunc(links, func(l netip.Prefix) bool { return l.Addr() != a && l.Masked().Contains(a) }):
 					bad = "on no link of ours, or our own"
-				case !SameSite(own, peer):
+				case !sameSite(own, peer):
 					bad = "of another site"
 				}
-			case slices.ContainsFunc(own, func(o Candidate) bool { return o.Addr == c.Addr }):
+			case slices.ContainsFunc(own, func(o punch.Candidate) bool { return o.Addr == c.Addr }):
 				bad = "our own"
 			case !within(private4, a) && !within(ownHost, a) && slices.ContainsFunc(links, func(l netip.Prefix) bool { return l.Addr() == a }):
 				bad = "our own, at another port"

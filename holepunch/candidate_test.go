@@ -9,7 +9,7 @@ import (
 
 	ma "github.com/multiformats/go-multiaddr"
 
-	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/punch"
 )
 
 func addrs(ss ...string) []netip.AddrPort {
@@ -46,7 +46,7 @@ func TestAdmissible(t *testing.T) {
 		"one good among bad":          {own, []string{"46.0.2.1:22", "46.0.2.1:40001", "10.0.0.1:4001"}, []string{"46.0.2.1:40001"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := Admissible(Reflexive(addrs(tc.own...)...), Reflexive(addrs(tc.peer...)...), nil)
+			got, err := admissible(reflexive(addrs(tc.own...)...), reflexive(addrs(tc.peer...)...), nil)
 			if !slices.Equal(addrsOf(got), addrs(tc.want...)) {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
@@ -62,8 +62,8 @@ func TestAdmissible(t *testing.T) {
 
 // Who foretells its ports names no other address of its own.
 func TestAdmissibleToWhoForetells(t *testing.T) {
-	own := []Candidate{{Kind: pb.Candidate_PREDICTED, Addr: addrs("100.64.0.2:40000")[0]}}
-	if _, err := Admissible(own, Reflexive(addrs("100.64.0.3:40001")...), nil); err != nil {
+	own := []punch.Candidate{{Kind: punch.Predicted, Addr: addrs("100.64.0.2:40000")[0]}}
+	if _, err := admissible(own, reflexive(addrs("100.64.0.3:40001")...), nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -72,7 +72,7 @@ func TestAdmissibleToWhoForetells(t *testing.T) {
 // the host asks, and wait for the answer while a message is read.
 func TestNamesAreNotResolved(t *testing.T) {
 	for _, s := range []string{"/dns/localhost/tcp/40000", "/dns4/localhost/tcp/40000", "/dns6/localhost/tcp/40000", "/dnsaddr/localhost/tcp/40000"} {
-		if a, ok := fromBytes(ma.StringCast(s).Bytes()); ok {
+		if a, ok := addrFromBytes(ma.StringCast(s).Bytes()); ok {
 			t.Errorf("%s is taken for %s", s, a)
 		}
 	}

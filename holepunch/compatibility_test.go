@@ -28,7 +28,7 @@ var (
 var behaviours = []stun.Behaviour{openHost, fullCone, restricted, portFilter, noBareSYN, noBareADF,
 	preserving, sequential, seqADF, random, randomADF, randomEIF, seqEIF, nothing}
 
-func TestPredict(t *testing.T) {
+func TestCompatibility(t *testing.T) {
 	for name, tc := range map[string]struct {
 		a, b stun.Behaviour
 		want Outcome
@@ -54,10 +54,10 @@ func TestPredict(t *testing.T) {
 		"both random, one with ADF":   {random, randomADF, Outcome{Reason: ErrUnpredictable}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := Predict(tc.a, tc.b); got != tc.want {
+			if got := Compatibility(tc.a, tc.b); got != tc.want {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
-			if got := Predict(tc.b, tc.a); got != tc.want {
+			if got := Compatibility(tc.b, tc.a); got != tc.want {
 				t.Errorf("the other way round: got %v, want %v", got, tc.want)
 			}
 		})
@@ -70,39 +70,39 @@ func TestPassive(t *testing.T) {
 		want        bool
 	}{
 		"lets anybody in at another port": {randomEIF, portFilter, true},
-		"towards a foretold port":         {randomEIF, sequential, true},
+		"towards a predicted port":        {randomEIF, sequential, true},
 		"towards one that is not known":   {randomEIF, random, false},
 		"both let anybody in":             {randomEIF, randomEIF, false},
-		"both, at a foretold port":        {seqEIF, seqEIF, false},
-		"both, one at a foretold port":    {randomEIF, seqEIF, false},
+		"both, at a predicted port":       {seqEIF, seqEIF, false},
+		"both, one at a predicted port":   {randomEIF, seqEIF, false},
 		"and the other way round":         {seqEIF, randomEIF, false},
 		"known port":                      {fullCone, portFilter, false},
 		"filter":                          {random, portFilter, false},
 		"nothing known":                   {nothing, nothing, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := Passive(tc.own, tc.theirs); got != tc.want {
+			if got := passive(tc.own, tc.theirs); got != tc.want {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})
 	}
 }
 
-func TestLone(t *testing.T) {
+func TestNoInbound(t *testing.T) {
 	for name, tc := range map[string]struct {
 		own  stun.Behaviour
 		want bool
 	}{
-		"no bare SYN":                {noBareSYN, true},
-		"random ports and a filter":  {random, true},
-		"the same, by address":       {randomADF, true},
-		"random ports, all let in":   {randomEIF, false},
-		"ports that can be foretold": {sequential, false},
-		"one port for all":           {portFilter, false},
-		"nothing known":              {nothing, false},
+		"no bare SYN":                 {noBareSYN, true},
+		"random ports and a filter":   {random, true},
+		"the same, by address":        {randomADF, true},
+		"random ports, all let in":    {randomEIF, false},
+		"ports that can be predicted": {sequential, false},
+		"one port for all":            {portFilter, false},
+		"nothing known":               {nothing, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := Lone(tc.own); got != tc.want {
+			if got := noInbound(tc.own); got != tc.want {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})
@@ -113,7 +113,7 @@ func TestLone(t *testing.T) {
 func TestOneConnects(t *testing.T) {
 	for _, a := range behaviours {
 		for _, b := range behaviours {
-			if Passive(a, b) && Passive(b, a) {
+			if passive(a, b) && passive(b, a) {
 				t.Errorf("%v and %v wait for each other", a, b)
 			}
 		}
@@ -122,7 +122,7 @@ func TestOneConnects(t *testing.T) {
 
 // To learn more never makes a way out of none: what is unknown is taken for the
 // better.
-func TestPredictKnowingLessIsNeverWorse(t *testing.T) {
+func TestCompatibilityKnowingLessIsNeverWorse(t *testing.T) {
 	forget := map[string]func(*stun.Behaviour){
 		"mapping":   func(b *stun.Behaviour) { b.Mapping = stun.MappingUnknown },
 		"filtering": func(b *stun.Behaviour) { b.Filtering = stun.FilteringUnknown },
@@ -134,7 +134,7 @@ func TestPredictKnowingLessIsNeverWorse(t *testing.T) {
 			for what, f := range forget {
 				less := a
 				f(&less)
-				if Predict(a, b).Possible() && !Predict(less, b).Possible() {
+				if Compatibility(a, b).Possible() && !Compatibility(less, b).Possible() {
 					t.Errorf("%v with %v is possible, but not without knowing the %s", a, b, what)
 				}
 			}

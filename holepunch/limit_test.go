@@ -10,18 +10,14 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"golang.org/x/time/rate"
-
-	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
 // TestLimiter: attempts, by peer and in all.
 func TestLimiter(t *testing.T) {
-	l := NewLimiter(Limits{PeerAttempts: 2, HostAttempts: 3})
-	begin := func(peer string) *Budget {
+	l := newLimiter(Limits{PeerAttempts: 2, HostAttempts: 3})
+	begin := func(peer string) *budget {
 		t.Helper()
-		b, err := l.Begin(peer)
+		b, err := l.begin(peer)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -29,18 +25,18 @@ func TestLimiter(t *testing.T) {
 	}
 	wantBusy := func(peer string) {
 		t.Helper()
-		if _, err := l.Begin(peer); !errors.Is(err, ErrBusy) {
+		if _, err := l.begin(peer); !errors.Is(err, ErrBusy) {
 			t.Errorf("one more attempt of %s: %v, want ErrBusy", peer, err)
 		}
 	}
-	budgets := []*Budget{begin("a"), begin("a")}
+	budgets := []*budget{begin("a"), begin("a")}
 	wantBusy("a")
 	budgets = append(budgets, begin("b"))
 	wantBusy("c")
 	for _, b := range budgets {
-		b.End()
+		b.end()
 	}
-	begin("a").End()
+	begin("a").end()
 	if l.attempts != 0 || len(l.of) != 0 {
 		t.Errorf("%d attempts are left, of %v", l.attempts, l.of)
 	}
@@ -67,17 +63,17 @@ func TestSYNLimits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := NewLimiter(tc.limits)
+				l := newLimiter(tc.limits)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				spent := 0
 				for i := 0; ctx.Err() == nil; i++ {
-					b, err := l.Begin(tc.peers[i%len(tc.peers)]) // all attempts of a peer share its SYNs
+					b, err := l.begin(tc.peers[i%len(tc.peers)]) // all attempts of a peer share its SYNs
 					if err != nil {
 						t.Fatal(err)
 					}
 					err = b.Spend(ctx, tc.to[i%len(tc.to)])
-					b.End()
+					b.end()
 					if err == nil {
 						spent++
 					} else if !errors.Is(err, ErrBusy) && ctx.Err() == nil {
@@ -113,8 +109,8 @@ func manyAddrs(n int) (as []netip.Addr) {
 // TestPended: what the kernel repeats is paid for, afterwards.
 func TestPended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := NewLimiter(Limits{PeerSYNs: Rate{2, 1}})
-		b, err := l.Begin("a")
+		l := newLimiter(Limits{PeerSYNs: Rate{2, 1}})
+		b, err := l.begin("a")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,10 +154,10 @@ func TestForgetting(t *testing.T) {
 // TestOffered: a peer that offers all the time is refused most of it, and others are not.
 func TestOffered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := NewLimiter(Limits{PeerOffers: Rate{3, 1}})
+		l := newLimiter(Limits{PeerOffers: Rate{3, 1}})
 		served := 0
 		for range 100 {
-			err := l.Offered("a")
+			err := l.offered("a")
 			if err == nil {
 				served++
 			} else if !errors.Is(err, ErrBusy) {
@@ -172,7 +168,7 @@ func TestOffered(t *testing.T) {
 		if served != 12 { // 3, and one in each of the nearly 10 s
 			t.Errorf("%d OFFERs served, want 12", served)
 		}
-		if err := l.Offered("b"); err != nil {
+		if err := l.offered("b"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -203,113 +199,24 @@ func TestLimitsCheck(t *testing.T) {
 	}
 }
 
-// A peer has few attempts from ports of their own, whatever others have.
-func TestAside(t *testing.T) {
-	l := NewLimiter(Limits{})
-	begin := func(peer string) *Budget {
-		b, err := l.Begin(peer)
+// Ports are guessed for one peer at a time, and seldom.
+func TestBeginGuess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(Limits{})
+		end, err := l.beginGuess()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return b
-	}
-	var all []*Budget
-	for _, peer := range []string{"a", "b"} {
-		for range maxAside {
-			b := begin(peer)
-			if err := b.Aside(); err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, b)
+		if _, err := l.beginGuess(); !errors.Is(err, ErrBusy) {
+			t.Errorf("a second one at the same time: %v, want ErrBusy", err)
 		}
-		one := begin(peer)
-		if err := one.Aside(); !errors.Is(err, ErrBusy) {
-			t.Errorf("one more: %v, want ErrBusy", err)
+		end()
+		if _, err := l.beginGuess(); !errors.Is(err, ErrBusy) {
+			t.Errorf("another at once: %v, want ErrBusy", err)
 		}
-		all = append(all, one)
-	}
-	for _, b := range all {
-		b.End()
-	}
-	if len(l.of) > 0 || len(l.aside) > 0 {
-		t.Errorf("%v and %v are left", l.of, l.aside)
-	}
-}
-
-// Ports are guessed for one peer at a time, and seldom.
-func TestBeginGuess(t *testing.T) {
-	l := NewLimiter(Limits{})
-	end, err := l.BeginGuess()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := l.BeginGuess(); !errors.Is(err, ErrBusy) {
-		t.Errorf("a second one at the same time: %v, want ErrBusy", err)
-	}
-	end()
-	if _, err := l.BeginGuess(); !errors.Is(err, ErrBusy) {
-		t.Errorf("another at once: %v, want ErrBusy", err)
-	}
-	l.GuessPause = 0
-	if _, err := l.BeginGuess(); err != nil {
-		t.Errorf("another after the pause: %v", err)
-	}
-}
-
-// A connect on a 4-tuple that the listener has already sends no SYN, and costs none of
-// the budget however often it is tried.
-func TestBudgetOfATakenTuple(t *testing.T) {
-	a, b := newSide(t), newSide(t)
-	a.expect.From([]netip.AddrPort{b.addr})
-	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
-	defer cancel()
-	c, err := b.port.Connect(ctx, a.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tcpport.Reset(c)
-
-	tries := make(chan struct{}, 3)
-	p := a.punch(b)
-	p.Budget = &Budget{ // of one SYN, for ever
-		limiter: NewLimiter(Limits{}),
-		syns:    rate.NewLimiter(0, 1),
-	}
-	p.Trace = func(e Event) {
-		if e.Kind == Connecting {
-			select {
-			case tries <- struct{}{}:
-			default:
-			}
+		time.Sleep(guessPause)
+		if _, err := l.beginGuess(); err != nil {
+			t.Errorf("another after the pause: %v", err)
 		}
-	}
-	won, err := Open(ctx, p, func(ctx context.Context, c *Conn) (*Conn, error) {
-		for range cap(tries) {
-			select {
-			case <-tries:
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
-		}
-		return c, nil
 	})
-	if err != nil {
-		t.Fatalf("%v, want %d tries with a budget of one SYN", err, cap(tries))
-	}
-	tcpport.Reset(won.TCPConn)
-}
-
-// A punch sends no more SYNs than it may, and one that has sent some has met no connection: at the end of its window
-// nobody has a SYN to spare.
-func TestOutOfSYNs(t *testing.T) {
-	a, b := newSide(t), newSide(t)
-	b.port.Close() // refuses
-	p := a.punch(b)
-	p.Window = time.Second
-	p.Budget = &Budget{limiter: NewLimiter(Limits{}), syns: rate.NewLimiter(0, 3)}
-	_, err := Open(t.Context(), p, func(context.Context, *Conn) (*Conn, error) { return nil, errors.New("there is no connection") })
-	var punch *PunchError
-	if ReasonOf(err) != ErrNoConnection || !errors.As(err, &punch) || punch.Attempts != 3 {
-		t.Errorf("got %v, want ErrNoConnection after 3 connects", err)
-	}
 }

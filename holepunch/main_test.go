@@ -3,10 +3,7 @@ package holepunch
 import (
 	"testing"
 
-	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+	"go.uber.org/goleak"
 )
 
-// roles are what child processes of the tests do; the lab's files fill it in.
-var roles = make(map[string]labtest.Role)
-
-func TestMain(m *testing.M) { labtest.Main(m, roles) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
