@@ -19,7 +19,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
-	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/pb"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
@@ -167,7 +167,7 @@ func TestBadSTUNServer(t *testing.T) {
 		relayed := connectRelayed(t, relay, a, b)
 		_, err := DirectConnect(testContext(t), b, a.ID())
 		var remote *holepunch.RemoteError
-		if !errors.As(err, &remote) || remote.Status != pb.Status_NO_ADDRESS || !errors.Is(err, holepunch.ErrNoAddress) || remote.Detail != ErrNoSTUNServer.Error() {
+		if !errors.As(err, &remote) || remote.Status != holepunch.StatusNoAddress || !errors.Is(err, holepunch.ErrNoAddress) || errors.Is(err, ErrNoSTUNServer) {
 			t.Fatalf("got %v, want the responder's reason", err)
 		}
 		wantUntouched(t, relayed)
@@ -229,18 +229,16 @@ func TestRelayDiesBeforeTheAnswer(t *testing.T) {
 func TestContextEnds(t *testing.T) {
 	servers := WithSTUNServers(newSTUNServer(t))
 	relay := newRelay(t)
-	many := WithLimits(holepunch.Limits{PeerOffers: holepunch.Rate{Burst: 100, PerSecond: 1}})
-	a, b := newPeer(t, Enable(servers, many)), newPeer(t, Enable(servers))
-	find(a).listenAnywhere = true
+	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers, manyAttempts))
 	relayed := connectRelayed(t, relay, a, b)
 	if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
 		t.Fatal(err)
 	}
+	many := newManyPorts(t, a, servers)
 	for d := time.Duration(0); d < 10*time.Millisecond; d += 250 * time.Microsecond {
 		wantNothingLeft(t, func() {
-			// A listener of its own, for the host's has a connection already
-			// between the same two ports.
-			l, err := find(a).Listen(ma.StringCast("/ip4/127.0.0.1/tcp/0/simopen"))
+			// A listener at a port of its own, for there is a connection already between the hosts'.
+			l, err := many.Listen(ma.StringCast(manyPortsAddr))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -258,7 +256,7 @@ func TestContextEnds(t *testing.T) {
 			defer l.Close()
 			ctx, cancel := context.WithTimeout(context.Background(), d)
 			defer cancel()
-			conn, err := find(b).Dial(ctx, l.Multiaddr(), a.ID())
+			conn, err := many.dialler(find(b)).Dial(ctx, l.Multiaddr(), a.ID())
 			if err == nil {
 				conn.Close()
 			} else if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
@@ -287,9 +285,7 @@ func TestFailedPunchLeavesNothing(t *testing.T) {
 			return
 		}
 		port := nobody.Addr().(*net.TCPAddr).Port
-		w.WriteMsg(&pb.Message{Type: pb.Message_ANSWER, Attempt: m.Attempt, Candidates: []*pb.Candidate{
-			{Kind: pb.Candidate_REFLEXIVE, Addr: ma.StringCast("/ip4/127.0.0.1/tcp/" + itoa(uint16(port))).Bytes()},
-		}})
+		w.WriteMsg(newAnswer(&m, newCandidate(pb.Candidate_REFLEXIVE, "127.0.0.1:"+itoa(uint16(port)))))
 		time.Sleep(50 * time.Millisecond) // some refused connects
 		w.WriteMsg(&pb.Message{Type: pb.Message_DONE, Attempt: m.Attempt, Status: pb.Status_FAILED, Detail: "over"})
 	})
@@ -327,14 +323,13 @@ func TestContextEndsInSharedDial(t *testing.T) {
 		_, err := DirectConnect(ctx, dialler, peer.ID())
 		connected <- err
 	}()
-	waiting := func() int {
-		tr := find(dialler)
-		tr.mu.Lock()
-		defer tr.mu.Unlock()
-		if d := tr.dialing[peer.ID()]; d != nil {
-			return d.waiting
-		}
-		return 0
+	waiting := func() (n int) {
+		find(dialler).peers.with(peer.ID(), func(s *peerState) {
+			if s.dial != nil {
+				n = s.dial.callers
+			}
+		})
+		return n
 	}
 	for waiting() < 2 {
 		time.Sleep(time.Millisecond)

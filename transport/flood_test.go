@@ -6,46 +6,43 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"net/netip"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-msgio/pbio"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
-	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/pb"
 )
 
-// offerTargets sends an OFFER that names some of the targets. The stream stays open, so that the attempt goes on.
+// offerTargets sends an OFFER that names some of the targets. The stream stays open, so that the
+// attempt goes on.
 func offerTargets(h host.Host, victim peer.ID, targets []string) (named []string, answer *pb.Message, err error) {
 	answer = new(pb.Message)
-	ctx, cancel := context.WithTimeout(network.WithAllowLimitedConn(context.Background(), "test"), testTimeout/2)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout/2)
 	defer cancel()
-	s, err := h.NewStream(ctx, victim, holepunch.Protocol)
+	s, err := openRaw(ctx, h, victim)
 	if err != nil {
 		return nil, answer, err
 	}
-	m := &pb.Message{Type: pb.Message_OFFER, Attempt: []byte(fmt.Sprintf("%016x", rand.Uint64()))}
-	for _, i := range rand.Perm(len(targets))[:min(len(targets), holepunch.MaxCandidates)] {
+	m := newOffer()
+	for _, i := range rand.Perm(len(targets))[:min(len(targets), maxCandidates)] {
 		named = append(named, targets[i])
-		m.Candidates = append(m.Candidates, &pb.Candidate{
-			Kind: pb.Candidate_REFLEXIVE,
-			Addr: toMultiaddr(netip.MustParseAddrPort(targets[i])).Bytes(),
-		})
+		m.Candidates = append(m.Candidates, newCandidate(pb.Candidate_REFLEXIVE, targets[i]))
 	}
-	s.SetDeadline(time.Now().Add(testTimeout / 2))
 	if err := pbio.NewDelimitedWriter(s).WriteMsg(m); err != nil {
 		return named, answer, err
 	}
 	return named, answer, pbio.NewDelimitedReader(s, 4096).ReadMsg(answer)
 }
+
+// maxCandidates is how many candidates a message may name.
+const maxCandidates = 8
 
 // privateAddrs are those that a message names.
 func privateAddrs(m *pb.Message) (private []string) {
@@ -123,59 +120,47 @@ func TestFilteredIsToldNothing(t *testing.T) {
 	}
 }
 
-// TestNoSYNToSpare: an attempt of ours for which no SYN is left says so.
+// TestNoSYNToSpare: an attempt for which no SYN is left says so.
 func TestNoSYNToSpare(t *testing.T) {
 	t.Parallel() // it waits, for the most part
-	servers := WithSTUNServers(newSTUNServer(t))
+	opts := []Option{
+		WithSTUNServers(newSTUNServer(t)),
+		WithOnRequestOnly(),
+		WithLimits(holepunch.Limits{HostSYNs: holepunch.Rate{Burst: 1, PerSecond: 1e-6}}),
+	}
 	relay := newRelay(t)
-	a := newPeer(t, Enable(servers))
-	b := newPeer(t, Enable(servers, WithOnRequestOnly(), WithLimits(holepunch.Limits{HostSYNs: holepunch.Rate{Burst: 1, PerSecond: 1e-6}})))
+	a, b, other := newPeer(t, Enable(opts...)), newPeer(t, Enable(opts...)), newPeer(t)
 	relayed := connectRelayed(t, relay, a, b)
-	budget, err := find(b).limiter.Begin("another")
-	if err != nil {
-		t.Fatal(err)
+	reserve(t, relay, b)
+	for _, h := range []host.Host{a, b} { // each has one SYN, which the other one draws
+		target, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer target.Close()
+		dialRelayed(t, relay, h, other)
+		if answer := sendTargets(t, other, h, target.Addr().String()); answer.Status != pb.Status_OK {
+			t.Fatalf("answered %v", answer)
+		}
+		c, err := target.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
 	}
-	defer budget.End()
-	if err := budget.Spend(t.Context(), netip.AddrFrom4([4]byte{127, 0, 0, 1})); err != nil {
-		t.Fatal(err)
-	}
-	find(a).limiter = find(b).limiter // neither has one
 	if _, err := DirectConnect(testContext(t), b, a.ID()); !errors.Is(err, holepunch.ErrBusy) {
 		t.Errorf("got %v, want ErrBusy", err)
 	}
 	wantUntouched(t, relayed)
 }
 
-// TestKeeper: of peers that have attempts of their own some are protected, and of those that we
-// have attempts with, all.
-func TestKeeper(t *testing.T) {
-	h := newHost(t)
-	var k keeper
-	ends := make(map[peer.ID]func())
-	id := func(n int) peer.ID { return peer.ID(fmt.Sprint("peer ", n)) }
-	for n := range 2 * maxKept {
-		ends[id(n)] = k.protect(h, id(n), false)
-		if got, want := h.ConnManager().IsProtected(id(n), serviceName), n < maxKept; got != want {
-			t.Errorf("peer %d: protected %v, want %v", n, got, want)
-		}
+func sendTargets(t testing.TB, from, to host.Host, targets ...string) *pb.Message {
+	t.Helper()
+	_, answer, err := offerTargets(from, to.ID(), targets)
+	if err != nil {
+		t.Fatal(err)
 	}
-	own := id(2*maxKept - 1)
-	end := k.protect(h, own, true)
-	if !h.ConnManager().IsProtected(own, serviceName) {
-		t.Error("a peer of our own attempt is not protected")
-	}
-	ends[own]() // which had no place
-	if !h.ConnManager().IsProtected(own, serviceName) {
-		t.Error("a peer's attempt ended the protection of ours")
-	}
-	end()
-	delete(ends, own)
-	for _, end := range ends {
-		end()
-	}
-	if len(k.attempts) > 0 || h.ConnManager().IsProtected(own, serviceName) || h.ConnManager().IsProtected(id(0), serviceName) {
-		t.Errorf("protected for ever: %v", k.attempts)
-	}
+	return answer
 }
 
 // TestBusyAsksNothing: a peer that has as many attempts under way as it may is told so, and the user's filter is asked

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -15,7 +14,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
-	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/pb"
 )
 
 // hostile connects a host that answers OFFERs with f to an enabled dialler.
@@ -36,14 +35,12 @@ func TestHostileResponder(t *testing.T) {
 			if err := pbio.NewDelimitedReader(s, 4096).ReadMsg(&m); err != nil {
 				return
 			}
-			m.Type, m.Target = pb.Message_ANSWER, nil
-			change(&m)
-			pbio.NewDelimitedWriter(s).WriteMsg(&m)
+			answer := newAnswer(&m, m.Candidates...)
+			change(answer)
+			pbio.NewDelimitedWriter(s).WriteMsg(answer)
 		}
 	}
-	candidate := func(addr string) *pb.Candidate {
-		return &pb.Candidate{Kind: pb.Candidate_REFLEXIVE, Addr: ma.StringCast(addr).Bytes()}
-	}
+	candidate := func(addr string) *pb.Candidate { return newCandidate(pb.Candidate_REFLEXIVE, addr) }
 	for name, tc := range map[string]struct {
 		f    func(network.Stream)
 		want error
@@ -54,9 +51,11 @@ func TestHostileResponder(t *testing.T) {
 		"too long":          {func(s network.Stream) { s.Write(append([]byte{0xff, 0xff, 3}, make([]byte, 65535)...)); s.Close() }, holepunch.ErrMalformed},
 		"half":              {func(s network.Stream) { s.Write([]byte{100, 8, 2}); s.Close() }, holepunch.ErrMalformed},
 		"no candidates":     {answer(func(m *pb.Message) { m.Candidates = nil }), holepunch.ErrNoCandidate},
-		"private candidate": {answer(func(m *pb.Message) { m.Candidates = []*pb.Candidate{candidate("/ip4/10.0.0.1/tcp/4001")} }), holepunch.ErrNoCandidate},
-		"low port":          {answer(func(m *pb.Message) { m.Candidates = []*pb.Candidate{candidate("/ip4/127.0.0.1/tcp/22")} }), holepunch.ErrNoCandidate},
+		"private candidate": {answer(func(m *pb.Message) { m.Candidates = []*pb.Candidate{candidate("10.0.0.1:4001")} }), holepunch.ErrNoCandidate},
+		"low port":          {answer(func(m *pb.Message) { m.Candidates = []*pb.Candidate{candidate("127.0.0.1:22")} }), holepunch.ErrNoCandidate},
 		"another attempt":   {answer(func(m *pb.Message) { m.Attempt[0]++ }), holepunch.ErrMalformed},
+		"no token":          {answer(func(m *pb.Message) { m.Token = nil }), holepunch.ErrMalformed},
+		"another protocol":  {answer(func(m *pb.Message) { m.Protocols[0] = "/nobody's/1.0.0" }), holepunch.ErrMalformed},
 		"our own address":   {answer(func(*pb.Message) {}), holepunch.ErrNoCandidate},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -76,24 +75,9 @@ func TestHostileInitiator(t *testing.T) {
 	victim := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
 	attacker := newPeer(t)
 	relayed := connectRelayed(t, relay, victim, attacker)
-	send := func(t *testing.T, m *pb.Message) *pb.Message {
-		t.Helper()
-		s, err := attacker.NewStream(network.WithAllowLimitedConn(testContext(t), "test"), victim.ID(), holepunch.Protocol)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Reset()
-		s.SetDeadline(time.Now().Add(testTimeout))
-		pbio.NewDelimitedWriter(s).WriteMsg(m) // beyond the bounds, the victim may stop reading
-		var answer pb.Message
-		if err := pbio.NewDelimitedReader(s, 4096).ReadMsg(&answer); err != nil {
-			t.Fatal(err)
-		}
-		return &answer
-	}
 	many := func(n int, addr string) (cs []*pb.Candidate) {
 		for range n {
-			cs = append(cs, &pb.Candidate{Kind: pb.Candidate_REFLEXIVE, Addr: ma.StringCast(addr).Bytes()})
+			cs = append(cs, newCandidate(pb.Candidate_REFLEXIVE, addr))
 		}
 		return cs
 	}
@@ -102,15 +86,14 @@ func TestHostileInitiator(t *testing.T) {
 		want       pb.Status
 	}{
 		"no candidates":     {nil, pb.Status_NO_CANDIDATE},
-		"10,000 candidates": {many(10000, "/ip4/46.0.2.1/tcp/4001"), pb.Status_MALFORMED},
-		"nine candidates":   {many(9, "/ip4/46.0.2.1/tcp/4001"), pb.Status_MALFORMED},
-		"private":           {many(1, "/ip4/192.168.1.1/tcp/4001"), pb.Status_NO_CANDIDATE},
-		"low port":          {many(1, "/ip4/46.0.2.1/tcp/443"), pb.Status_NO_CANDIDATE},
-		"multicast":         {many(1, "/ip4/224.0.0.1/tcp/4001"), pb.Status_NO_CANDIDATE},
+		"10,000 candidates": {many(10000, "46.0.2.1:4001"), pb.Status_MALFORMED},
+		"nine candidates":   {many(9, "46.0.2.1:4001"), pb.Status_MALFORMED},
+		"private":           {many(1, "192.168.1.1:4001"), pb.Status_NO_CANDIDATE},
+		"low port":          {many(1, "46.0.2.1:443"), pb.Status_NO_CANDIDATE},
+		"multicast":         {many(1, "224.0.0.1:4001"), pb.Status_NO_CANDIDATE},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := &pb.Message{Type: pb.Message_OFFER, Attempt: make([]byte, 16), Candidates: tc.candidates}
-			if got := send(t, m); got.Status != tc.want {
+			if _, got := sendRaw(t, attacker, victim.ID(), newOffer(tc.candidates...)); got.Status != tc.want {
 				t.Errorf("answered %v, want %s", got, tc.want)
 			}
 		})
@@ -121,12 +104,11 @@ func TestHostileInitiator(t *testing.T) {
 		"nonsense":  []byte("\x05hello"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := attacker.NewStream(network.WithAllowLimitedConn(testContext(t), "test"), victim.ID(), holepunch.Protocol)
+			s, err := openRaw(testContext(t), attacker, victim.ID())
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer s.Reset()
-			s.SetDeadline(time.Now().Add(testTimeout))
 			s.Write(b)
 			s.CloseWrite()
 			var answer pb.Message
@@ -138,9 +120,8 @@ func TestHostileInitiator(t *testing.T) {
 	wantUntouched(t, relayed)
 }
 
-// Strangers connect to the punching port when the punch begins: more of them
-// than the resource manager allows connections of one peer, with bytes or
-// without. None of it is to the peer's harm.
+// Strangers connect to the punching port when the punch begins, with bytes or without. None of it is
+// to the peer's harm, also where resource limits have room for the peer's connection alone.
 func TestStrangersAtThePunchingPort(t *testing.T) {
 	servers := WithSTUNServers(newSTUNServer(t))
 	for _, victim := range []string{"responder", "initiator"} {
@@ -152,75 +133,47 @@ func TestStrangersAtThePunchingPort(t *testing.T) {
 					c.Close()
 				}
 			}()
-			seen := 0
 			trace := WithTracer(func(e Event) {
+				if e.Kind != Offered {
+					return
+				}
 				mu.Lock()
 				defer mu.Unlock()
-				switch e.Kind {
-				case Offered:
-					for i := range 12 {
-						c, err := net.Dial("tcp4", net.JoinHostPort("127.0.0.1", itoa(e.Port)))
-						if err != nil {
-							t.Error(err)
-							continue
-						}
-						if i%2 == 0 {
-							io.WriteString(c, "\x13/multistream/1.0.0\n\x07/noise\n")
-						}
-						strangers = append(strangers, c)
+				for i := range 12 {
+					c, err := net.Dial("tcp4", net.JoinHostPort("127.0.0.1", itoa(e.Port)))
+					if err != nil {
+						t.Error(err)
+						continue
 					}
-				case holepunch.Accepted:
-					seen++
+					switch i % 3 {
+					case 0:
+						io.WriteString(c, "\x13/multistream/1.0.0\n\x07/noise\n")
+					case 1:
+						io.WriteString(c, "simopen AAAAAAAAAAAAAAAAAAAAAA\n")
+					}
+					strangers = append(strangers, c)
 				}
 			})
 			opts := map[string]Option{"responder": WithTracer(nil), "initiator": WithTracer(nil)}
 			opts[victim] = trace
 			relay := newRelay(t)
-			a, b := newPeer(t, Enable(servers, opts["responder"])), newPeer(t, Enable(servers, opts["initiator"]))
+			const room = 2 // the relayed connection, and ours
+			a, b := newLimited(t, room, Enable(servers, opts["responder"])), newLimited(t, room, Enable(servers, opts["initiator"]))
 			connectRelayed(t, relay, a, b)
 			if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
 				t.Fatal(err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if seen == 0 {
-				t.Error("no stranger got in: this test shows nothing")
+			if len(strangers) == 0 {
+				t.Error("there was no stranger: this test shows nothing")
 			}
 		})
 	}
 }
 
-// A peer that is asked for a connection and has none to give.
-func TestRequestIsBounded(t *testing.T) {
-	for name, f := range map[string]func(network.Stream){
-		"silent": func(network.Stream) {},
-		"says OK": func(s network.Stream) {
-			defer s.Close()
-			var m pb.Message
-			if err := pbio.NewDelimitedReader(s, 4096).ReadMsg(&m); err != nil {
-				return
-			}
-			m.Type = pb.Message_DONE
-			pbio.NewDelimitedWriter(s).WriteMsg(&m)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			relay := newRelay(t)
-			a, b := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)))), newPeer(t)
-			b.SetStreamHandler(holepunch.Protocol, f)
-			relayed := connectRelayed(t, relay, a, b)
-			if _, err := DirectConnect(context.Background(), a, b.ID()); err == nil {
-				t.Error("connected to nobody")
-			}
-			wantUntouched(t, relayed)
-		})
-	}
-}
-
-// A REQUEST makes a host dial nothing that the requester has put into its
-// peerstore.
-func TestRequestDoesNotScan(t *testing.T) {
+// A peer has a host dial nothing that it has put into its peerstore.
+func TestUpgradeDoesNotScan(t *testing.T) {
 	target, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -246,26 +199,12 @@ func TestRequestDoesNotScan(t *testing.T) {
 	// The attacker refuses OFFERs, so that the dial fails.
 	attacker.SetStreamHandler(holepunch.Protocol, func(s network.Stream) { s.Reset() })
 	victim := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
-	request := func() *pb.Message {
-		s, err := attacker.NewStream(network.WithAllowLimitedConn(testContext(t), "test"), victim.ID(), holepunch.Protocol)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Reset()
-		s.SetDeadline(time.Now().Add(testTimeout))
-		pbio.NewDelimitedWriter(s).WriteMsg(&pb.Message{Type: pb.Message_REQUEST, Attempt: make([]byte, 16)})
-		var m pb.Message
-		if err := pbio.NewDelimitedReader(s, 4096).ReadMsg(&m); err != nil {
-			t.Fatal(err)
-		}
-		return &m
-	}
 	reserve(t, relay, attacker)
 	dialRelayed(t, relay, attacker, victim)
 	victim.Peerstore().AddAddr(attacker.ID(), ma.StringCast("/ip4/127.0.0.1/tcp/"+itoa(uint16(target.Addr().(*net.TCPAddr).Port))), time.Hour)
 	for range 5 {
-		if m := request(); m.Type != pb.Message_DONE || m.Status == pb.Status_OK {
-			t.Fatalf("got %v, want a failure", m)
+		if _, err := DirectConnect(testContext(t), victim, attacker.ID()); !errors.Is(err, holepunch.ErrSignalLost) {
+			t.Fatalf("got %v, want ErrSignalLost", err)
 		}
 	}
 	select {

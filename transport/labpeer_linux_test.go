@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +22,7 @@ import (
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 func init() { roles["peer"] = peerRole }
@@ -115,9 +119,6 @@ func peerRole(c *labtest.Child) error {
 	}
 	defer h.Close()
 	h.countDirect()
-	if t := find(h); t != nil {
-		t.limiter.GuessPause = 0
-	}
 	if err := c.Emit(h.ID()); err != nil {
 		return err
 	}
@@ -203,26 +204,18 @@ func (h *labHost) reserve(ctx context.Context, _ command) any {
 	return failed(err)
 }
 
-// learn waits until the host knows its NAT, as it does some seconds after it came to a
-// relay.
+// learn waits until the host knows its NAT, as it does some seconds after it came to a relay.
 func (h *labHost) learn(ctx context.Context, _ command) any {
-	t := find(h)
-	for {
-		t.nat.mu.Lock()
-		known, next, seeking := t.nat.known, t.nat.next, t.nat.seeking
-		t.nat.mu.Unlock()
-		switch {
-		case !next.IsZero() && seeking == nil:
-			return known
-		case seeking == nil:
-			select { // nobody tells of the beginning
-			case <-time.After(10 * time.Millisecond):
-			case <-ctx.Done():
-				return known
-			}
-		default:
-			<-seeking
-		}
+	learnt, err := h.EventBus().Subscribe(new(EvtNATLearnt))
+	if err != nil {
+		return failed(err)
+	}
+	defer learnt.Close()
+	select {
+	case e := <-learnt.Out():
+		return e.(EvtNATLearnt).Behaviour
+	case <-ctx.Done():
+		return stun.Behaviour{}
 	}
 }
 
@@ -240,7 +233,7 @@ func (h *labHost) dial(ctx context.Context, cmd command) any {
 		return failed(err)
 	}
 	if h.cfg.Stock {
-		_, err := awaitDirect(ctx, h, cmd.Peer)
+		_, err := h.awaitDirect(ctx, cmd.Peer)
 		return h.outcome(cmd.Peer, err)
 	}
 	// Without a deadline: DirectConnect has one of its own.
@@ -253,7 +246,7 @@ func (h *labHost) dial(ctx context.Context, cmd command) any {
 func (h *labHost) look(ctx context.Context, cmd command) any {
 	var err error
 	if cmd.Direct {
-		_, err = awaitDirect(ctx, h, cmd.Peer)
+		_, err = h.awaitDirect(ctx, cmd.Peer)
 	} else {
 		err = h.awaitFinished(ctx, cmd.Peer)
 	}
@@ -308,14 +301,68 @@ func (h *labHost) takeSteps(context.Context, command) any {
 func (h *labHost) stats(context.Context, command) any {
 	s := peerStats{Goroutines: runtime.NumGoroutine()}
 	if t := find(h); t != nil {
-		s.Port = t.port.Number()
-		s.Ports = []string{itoa(s.Port), itoa(t.port.spare.Number())}
+		s.Port, _ = t.agent.Port()
+		s.Ports = h.punchingPorts()
 	}
 	h.Network().ResourceManager().ViewSystem(func(scope network.ResourceScope) error {
 		s.System = scope.Stat()
 		return nil
 	})
 	return s
+}
+
+// punchingPorts returns the ports that listen in the host's network namespace and are not those of
+// its listeners.
+func (h *labHost) punchingPorts() (ports []string) {
+	for _, file := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(text)) {
+			const address, state, listening = 1, 3, "0A"
+			fields := strings.Fields(line)
+			if len(fields) <= state || fields[state] != listening {
+				continue
+			}
+			_, hex, _ := strings.Cut(fields[address], ":")
+			n, err := strconv.ParseUint(hex, 16, 16)
+			if port := itoa(uint16(n)); err == nil && !slices.Contains(ports, port) && !h.listensAt(port) {
+				ports = append(ports, port)
+			}
+		}
+	}
+	return ports
+}
+
+func (h *labHost) listensAt(port string) bool {
+	return slices.ContainsFunc(h.Network().ListenAddresses(), func(a ma.Multiaddr) bool {
+		p, _ := a.ValueForProtocol(ma.P_TCP)
+		return p == port
+	})
+}
+
+// awaitDirect waits for a direct connection, also of a host without simopen.
+func (h *labHost) awaitDirect(ctx context.Context, p peer.ID) (network.Conn, error) {
+	connected := make(chan struct{}, 1)
+	n := &network.NotifyBundle{ConnectedF: func(network.Network, network.Conn) {
+		select {
+		case connected <- struct{}{}:
+		default:
+		}
+	}}
+	h.Network().Notify(n)
+	defer h.Network().StopNotify(n)
+	for {
+		if c := directConn(h, p); c != nil {
+			return c, nil
+		}
+		select {
+		case <-connected:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 func failed(err error) outcome {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/simopen/go-libp2p-simopen/internal/pb"
 )
 
 // What a peer in the lab does with others that need not have simopen.
@@ -96,12 +98,11 @@ func (p *labPeer) ping(t testing.TB, other peer.ID, over string) {
 // reflexive returns the reflexive addresses of the host's port, and moved as soon as they are
 // others than those that it returned before.
 func (h *labHost) reflexive(ctx context.Context, _ command) any {
-	v, release, err := find(h).port.acquire(ctx)
+	offer, err := ownOffer(ctx, find(h))
 	if err != nil {
 		return err.Error()
 	}
-	release()
-	return fmt.Sprint(v.addrs)
+	return fmt.Sprint(namedAt(offer, pb.Candidate_REFLEXIVE))
 }
 
 func (h *labHost) moved(ctx context.Context, cmd command) any {

@@ -207,7 +207,7 @@ type matrixResult struct {
 }
 
 func tryPair(t *testing.T, d, l *matrixSide) matrixResult {
-	r := matrixResult{predicted: holepunch.Predict(d.knows, l.knows)}
+	r := matrixResult{predicted: holepunch.Compatibility(d.knows, l.knows)}
 	var listener outcome
 	r.dialler, listener = punch(t, d.labPeer, l.labPeer)
 	defer l.forget(t, d.labPeer)

@@ -76,6 +76,9 @@ var (
 // that succeeded, and of errors without a reason.
 var otherLabels = []string{"direct", "cancelled", "timeout", "other"}
 
+// reasons are those that are labels.
+var reasons = holepunch.Reasons()
+
 // refusals are the reasons for which an OFFER is refused before it is an attempt.
 var refusals = []holepunch.Reason{holepunch.ErrBusy, ErrPeerFiltered}
 
@@ -89,7 +92,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, side := range []string{side(network.DirOutbound), side(network.DirInbound)} {
 		attemptsTotal.WithLabelValues(side)
 		directSeconds.WithLabelValues(side)
-		for _, reason := range holepunch.Reasons() {
+		for _, reason := range reasons {
 			resultsTotal.WithLabelValues(side, string(reason))
 		}
 		for _, label := range otherLabels {
@@ -134,7 +137,7 @@ func resultLabel(err error, reason holepunch.Reason) string {
 	switch {
 	case err == nil:
 		return "direct"
-	case slices.Contains(holepunch.Reasons(), reason):
+	case slices.Contains(reasons, reason):
 		return string(reason)
 	case errors.Is(err, context.Canceled):
 		return "cancelled"

@@ -22,6 +22,7 @@ import (
 
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+	"github.com/simopen/go-libp2p-simopen/internal/pb"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
@@ -113,21 +114,17 @@ func viewRole(c *labtest.Child) error {
 			return err
 		}
 	}
-	port, err := find(h).dialPort()
-	if err != nil {
-		return err
-	}
 	for {
-		v, release, err := port.acquire(ctx)
+		offer, err := ownOffer(ctx, find(h))
 		if err != nil {
 			return err
 		}
-		release()
-		if v.mapping == stun.MappingUnknown {
+		mapping := stun.Mapping(offer.GetBehaviour().GetMapping())
+		if mapping == stun.MappingUnknown {
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
-		if err := c.Emit(viewed{v.addrs, v.mapping.String()}); err != nil {
+		if err := c.Emit(viewed{namedAt(offer, pb.Candidate_REFLEXIVE), mapping.String()}); err != nil {
 			return err
 		}
 		var again bool

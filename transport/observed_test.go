@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"testing"
+	"time"
 
+	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	idpb "github.com/libp2p/go-libp2p/p2p/protocol/identify/pb"
@@ -55,4 +57,20 @@ func FuzzObserved(f *testing.F) {
 			t.Errorf("%v, %v", a, err)
 		}
 	})
+}
+
+// A peer that has connected to us claims to be a relay, and names a port of somebody's: that
+// is not asked.
+func TestStrangerIsNoObserver(t *testing.T) {
+	victim := newHost(t, Enable())
+	stranger := newHost(t, libp2p.NoListenAddrs)
+	if err := stranger.Connect(testContext(t), info(victim)); err != nil {
+		t.Fatal(err)
+	}
+	named := ma.StringCast("/ip4/127.0.0.1/tcp/6379")
+	victim.Peerstore().AddAddr(stranger.ID(), named, time.Hour)
+	victim.Peerstore().AddProtocols(stranger.ID(), proto.ProtoIDv2Hop)
+	if got := find(victim).observers(0); len(got) > 0 {
+		t.Errorf("%v would be asked", got)
+	}
 }

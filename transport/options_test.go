@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
@@ -30,12 +31,19 @@ func TestBadOptions(t *testing.T) {
 		"WithAddrFilter": WithAddrFilter(nil),
 		"PeerAttempts":   WithLimits(holepunch.Limits{PeerAttempts: -1}),
 	} {
-		if _, err := New(nil, nil, nil, o); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := New(nil, nil, nil, nil, nil, o); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
-	if _, err := New(nil, nil, nil, nil, WithOnRequestOnly()); err != nil {
-		t.Errorf("an option that is nil, as libp2p leaves it out: %v", err)
+	h := newHost(t)
+	newByHand(t, h, nil, WithOnRequestOnly()) // an option that is nil libp2p leaves out, too
+	for what, parts := range map[string]hostParts{
+		"security": {Muxers: find(newHost(t, Enable())).parts.Muxers},
+		"muxer":    {Security: find(newHost(t, Enable())).parts.Security},
+	} {
+		if _, err := New(parts.Security, parts.Muxers, nil, nil, nil); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("without %s: got %v", what, err)
+		}
 	}
 }
 
@@ -139,10 +147,10 @@ func TestAddrFilter(t *testing.T) {
 
 // The observers that are named are asked, and not the relay.
 func TestObservers(t *testing.T) {
-	relay, observer := newRelay(t), newHost(t)
+	relay, named := newRelay(t), newHost(t)
 	asked := make(chan network.Conn, 100)
-	observer.Network().Notify(&network.NotifyBundle{ConnectedF: func(_ network.Network, c network.Conn) { asked <- c }})
-	a, b := newPeer(t, Enable(WithObservers(info(observer)))), newPeer(t, Enable(WithObservers(info(observer))))
+	named.Network().Notify(&network.NotifyBundle{ConnectedF: func(_ network.Network, c network.Conn) { asked <- c }})
+	a, b := newPeer(t, Enable(WithObservers(info(named)))), newPeer(t, Enable(WithObservers(info(named))))
 	connectRelayed(t, relay, a, b)
 	if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
 		t.Fatal(err)
@@ -154,7 +162,7 @@ func TestObservers(t *testing.T) {
 	}
 	for _, h := range []host.Host{a, b} {
 		for _, s := range find(h).observers(0) {
-			if p := s.(libp2pPeer); p.id != observer.ID() {
+			if p := s.(observer); p.id != named.ID() {
 				t.Errorf("%s is to be asked", p)
 			}
 		}
@@ -172,16 +180,30 @@ func TestObservers(t *testing.T) {
 func TestWarmPorts(t *testing.T) {
 	for n := range defaultPorts + 1 {
 		t.Run(itoa(uint16(n)), func(t *testing.T) {
-			opts := []Option{WithSTUNServers(newSTUNServer(t)), WithWarmPorts(n)}
+			own := make(chan []ma.Multiaddr, 10)
+			held := counted(t)["observer_sockets"]
+			opts := []Option{WithSTUNServers(newSTUNServer(t)), WithWarmPorts(n), WithRegisterer(prometheus.NewRegistry())}
+			traced := append(opts, WithOnRequestOnly(), WithTracer(func(e Event) {
+				if e.Kind == Offered {
+					own <- e.Own
+				}
+			}))
 			relay := newRelay(t)
-			a, b := newPeer(t, Enable(opts...)), newPeer(t, Enable(opts...))
+			a, b := newPeer(t, Enable(opts...)), newPeer(t, Enable(traced...))
 			connectRelayed(t, relay, a, b)
+			eventually(t, "the ports are warm", func() bool {
+				return counted(t)["observer_sockets"] >= held+float64(2*n) // of two hosts
+			})
 			if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
 				t.Fatal(err)
 			}
-			tr := find(b)
-			if (tr.port.spare != nil) != (n == 2) {
-				t.Errorf("%d ports, and spare %v", n, tr.port.spare)
+			ports := make(map[string]bool)
+			for _, a := range <-own {
+				port, _ := a.ValueForProtocol(ma.P_TCP)
+				ports[port] = true
+			}
+			if want := max(n, 1); len(ports) != want {
+				t.Errorf("punched from the ports %v, want %d", ports, want)
 			}
 		})
 	}
@@ -203,7 +225,7 @@ func TestTimeout(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want that the time is over", err)
 	}
-	if want := "asking who sees our address"; err == nil || !strings.Contains(err.Error(), want) {
+	if want := "gather"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %q in it", err, want)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/p2p/net/upgrader"
 	pbv2 "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/pb"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
@@ -21,7 +22,7 @@ import (
 	"github.com/libp2p/go-msgio/pbio"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
-	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/pb"
 )
 
 // A carried pair is two peers with a relay between them that meddles.
@@ -220,7 +221,11 @@ func TestRelayReplays(t *testing.T) {
 // TestRelayInTheMiddle: a relay that ends the connections itself, with a key of its own, is neither of the peers.
 func TestRelayInTheMiddle(t *testing.T) {
 	m := newMeddler(t)
-	us, own := upgradeSide(t, []string{noise.ID, libp2ptls.ID}, nil)
+	us, parts := newParts(t, nil, true, noise.ID, libp2ptls.ID)
+	own, err := upgrader.New(parts.Security, parts.Muxers, nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx := testContext(t)
 	var impostor sync.WaitGroup
 	defer impostor.Wait()
@@ -232,7 +237,7 @@ func TestRelayInTheMiddle(t *testing.T) {
 				t.Error(err)
 			}
 			pbio.NewDelimitedWriter(c).WriteMsg(&pbv2.StopMessage{Type: pbv2.StopMessage_STATUS.Enum(), Status: pbv2.Status_OK.Enum()})
-			conn, err := own.upgrader.Upgrade(ctx, nil, plain{c}, network.DirInbound, "", &network.NullScope{})
+			conn, err := own.Upgrade(ctx, nil, plain{c}, network.DirInbound, "", &network.NullScope{})
 			if err == nil {
 				conn.Close()
 				t.Error("the relay is taken for the listener")
@@ -245,7 +250,7 @@ func TestRelayInTheMiddle(t *testing.T) {
 	}
 	t.Log(err)
 
-	conn, err := own.upgrader.Upgrade(ctx, nil, plain{streamConn{m.playDialler(t, p)}}, network.DirOutbound, p.listener.ID(), &network.NullScope{})
+	conn, err := own.Upgrade(ctx, nil, plain{streamConn{m.playDialler(t, p)}}, network.DirOutbound, p.listener.ID(), &network.NullScope{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,21 +306,12 @@ func TestOldOffer(t *testing.T) {
 			came <- struct{}{}
 		}
 	}()
-	offer := &pb.Message{Type: pb.Message_OFFER, Attempt: make([]byte, 16), Candidates: []*pb.Candidate{
-		{Kind: pb.Candidate_REFLEXIVE, Addr: toMultiaddr(l.Addr().(*net.TCPAddr).AddrPort()).Bytes()},
-	}}
+	offer := newOffer(newCandidate(pb.Candidate_REFLEXIVE, l.Addr().String()))
 	var streams []network.Stream
 	for range 3 { // the later ones while the first is under way
-		s, err := attacker.NewStream(network.WithAllowLimitedConn(testContext(t), "test"), victim.ID(), holepunch.Protocol)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Reset()
-		s.SetDeadline(time.Now().Add(testTimeout / 2))
-		pbio.NewDelimitedWriter(s).WriteMsg(offer)
-		var answer pb.Message
-		if err := pbio.NewDelimitedReader(s, 4096).ReadMsg(&answer); err != nil || answer.Status != pb.Status_OK {
-			t.Fatalf("answered %v, %v", &answer, err)
+		s, answer := sendRaw(t, attacker, victim.ID(), offer)
+		if answer.Status != pb.Status_OK {
+			t.Fatalf("answered %v", answer)
 		}
 		streams = append(streams, s)
 		<-came

@@ -76,7 +76,7 @@ func (s *securing) secure(ctx context.Context, c net.Conn, id string, initiator 
 
 // assemble makes a connection of what the agent returned after the handshake. It owns c and the
 // scope.
-func (s *securing) assemble(ctx context.Context, c *holepunch.Conn, scope network.ConnManagementScope) (*conn, error) {
+func (s *securing) assemble(ctx context.Context, c net.Conn, scope network.ConnManagementScope) (*conn, error) {
 	id, muxed, err := s.t.multiplex(ctx, s.secured, s.dir == network.DirInbound, scope.PeerScope())
 	if err != nil {
 		s.secured.Close()
@@ -156,7 +156,7 @@ type conn struct {
 	network.MuxedConn
 	network.ConnSecurity
 	transport *Transport
-	tcp       *holepunch.Conn
+	tcp       net.Conn // below security, for its addresses
 	scope     network.ConnManagementScope
 	state     network.ConnectionState
 

@@ -74,10 +74,10 @@ func newStranger() (*stranger, error) {
 		return nil, err
 	}
 	s := &stranger{}
-	if s.noise, err = noise.New(noise.ID, key, defaultParts.Muxers); err != nil {
+	if s.noise, err = noise.New(noise.ID, key, testMuxers); err != nil {
 		return nil, err
 	}
-	s.tls, err = libp2ptls.New(libp2ptls.ID, key, defaultParts.Muxers)
+	s.tls, err = libp2ptls.New(libp2ptls.ID, key, testMuxers)
 	return s, err
 }
 
@@ -222,7 +222,7 @@ func (s *stranger) drip(c net.Conn) {
 
 // upgrade does all that a libp2p host does, with the stranger's own identity.
 func (s *stranger) upgrade(c net.Conn, security sec.SecureTransport) {
-	u, err := upgrader.New([]sec.SecureTransport{security}, defaultParts.Muxers, nil, nil, nil)
+	u, err := upgrader.New([]sec.SecureTransport{security}, testMuxers, nil, nil, nil)
 	if err != nil {
 		panic(err)
 	}

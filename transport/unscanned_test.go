@@ -10,7 +10,7 @@ import (
 	"github.com/libp2p/go-msgio/pbio"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
-	"github.com/simopen/go-libp2p-simopen/holepunch/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/pb"
 )
 
 // TestNobodyIsScanned: a peer that names somebody else's address hears that it is not connected, in the words that it
@@ -40,7 +40,7 @@ func TestNobodyIsScanned(t *testing.T) {
 			}()
 		}
 	}()
-	named := []*pb.Candidate{{Kind: pb.Candidate_REFLEXIVE, Addr: toMultiaddr(service.Addr().(*net.TCPAddr).AddrPort()).Bytes()}}
+	named := newCandidate(pb.Candidate_REFLEXIVE, service.Addr().String())
 	// outcome reads what the victim says until it says how the attempt ended.
 	outcome := func(s network.Stream) *pb.Message {
 		r := pbio.NewDelimitedReader(s, 4096)
@@ -60,13 +60,7 @@ func TestNobodyIsScanned(t *testing.T) {
 	relay := newRelay(t)
 	victim, attacker := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)))), newPeer(t)
 	connectRelayed(t, relay, victim, attacker)
-	s, err := attacker.NewStream(network.WithAllowLimitedConn(testContext(t), "test"), victim.ID(), holepunch.Protocol)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Reset()
-	s.SetDeadline(time.Now().Add(testTimeout / 2))
-	pbio.NewDelimitedWriter(s).WriteMsg(&pb.Message{Type: pb.Message_OFFER, Attempt: make([]byte, 16), Candidates: named})
+	s, _ := sendRaw(t, attacker, victim.ID(), newOffer(named))
 	told["as responder"] = outcome(s)
 	<-came
 
@@ -78,7 +72,7 @@ func TestNobodyIsScanned(t *testing.T) {
 		if err := pbio.NewDelimitedReader(s, 4096).ReadMsg(&m); err != nil {
 			return
 		}
-		pbio.NewDelimitedWriter(s).WriteMsg(&pb.Message{Type: pb.Message_ANSWER, Attempt: m.Attempt, Candidates: named})
+		pbio.NewDelimitedWriter(s).WriteMsg(newAnswer(&m, named))
 		end := outcome(s)
 		select {
 		case answered <- end:
