@@ -9,8 +9,16 @@ var (
 	// ErrToken is a connection that opens with the token of no attempt, or of another one.
 	ErrToken = errors.New("opens with an unknown token")
 
+	// ErrFrame is a connection that opens with the right token and continues in a way that no peer
+	// does.
+	ErrFrame = errors.New("malformed data after the token")
+
 	// ErrSilent is a connection whose other end did not say in time what it had to.
 	ErrSilent = errors.New("other end is silent")
+
+	// ErrHungUp is a connection that the other end closed, or reset, before it sent anything: its
+	// host may have had no use for one more connection. Connects are then repeated later.
+	ErrHungUp = errors.New("closed without a word")
 
 	// ErrNotChosen is a connection that was dropped because another one was chosen.
 	ErrNotChosen = errors.New("another connection was chosen")

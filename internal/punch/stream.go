@@ -2,7 +2,25 @@ package punch
 
 import (
 	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+)
+
+const (
+	// defaultCopyTimeout bounds the time to the peer's token and marker, which come within a round
+	// trip, or a second more for each packet that is lost. It is there because a NAT may drop the
+	// mapping of a connection that is just up, when a late RST passes it: both ends have the
+	// connection then, and neither hears of the other. Another one is made in the attempt's time.
+	defaultCopyTimeout = 5 * time.Second
+
+	// defaultChoiceTimeout bounds the time in which a responder's application may already use a
+	// stream that the initiator does not have. The initiator takes defaultCopyTimeout to give up a
+	// connection on which it hears nothing; 3 s more are enough to make another and choose it.
+	defaultChoiceTimeout = defaultCopyTimeout + 3*time.Second
 )
 
 // StreamConfig is what a [Stream] is made from.
@@ -20,8 +38,9 @@ type StreamConfig struct {
 	Trace Trace
 
 	// ChoiceTimeout is how long a responder waits for the choice after it has confirmed the first
-	// connection; 0 means the default. CopyTimeout bounds the time from a connection's coming up
-	// to its peer's token and 0x01; 0 means the default, 5 s.
+	// connection; 0 means the default, 8 s. CopyTimeout bounds the time from a connection's coming up
+	// to its peer's token and 0x01; 0 means the default, 5 s. While the peer's token is not known it
+	// does not run.
 	ChoiceTimeout, CopyTimeout time.Duration
 }
 
@@ -29,43 +48,176 @@ type StreamConfig struct {
 // connection, every one that is up carries a copy of the same bytes; see the package comment.
 // After the choice Read and Write go straight to the chosen [net.TCPConn].
 //
-// Before there is any connection, Write keeps up to 64 KiB and then blocks, and Read blocks.
-// Before the first confirmed connection LocalAddr and RemoteAddr are unspecified TCP addresses;
-// before the choice they are those of the first connection that showed the right token.
-type Stream struct{ net.Conn }
+// Before the choice Write keeps up to 64 KiB; a Write that does not fit waits for the choice as a
+// whole. Read blocks until a connection delivers something. Before the first confirmed connection
+// LocalAddr and RemoteAddr are unspecified TCP addresses; before the choice they are those of the
+// first connection that showed the right token.
+type Stream struct {
+	cfg StreamConfig
+
+	// Where Read and Write go to when nothing that was kept is left to be read and sent.
+	readFrom, writeTo atomic.Pointer[net.TCPConn]
+
+	chosen, usable, done chan struct{} // usable is the responder's
+
+	mu            sync.Mutex
+	choice        choice
+	conns         map[*streamCopy]*net.TCPConn
+	conn          *net.TCPConn  // the chosen one
+	first         *net.TCPConn  // that was admitted
+	choiceTimer   *time.Timer   // of a responder that has confirmed a connection
+	changed       chan struct{} // closed and replaced by each change
+	readDeadline  time.Time
+	writeDeadline time.Time
+}
 
 var _ net.Conn = (*Stream)(nil)
 
 // NewStream returns a stream without connections. It must be closed, or ended by [Stream.Fail].
-func NewStream(StreamConfig) *Stream { panic("contract") }
+func NewStream(cfg StreamConfig) *Stream {
+	if cfg.ChoiceTimeout == 0 {
+		cfg.ChoiceTimeout = defaultChoiceTimeout
+	}
+	if cfg.CopyTimeout == 0 {
+		cfg.CopyTimeout = defaultCopyTimeout
+	}
+	if cfg.Admit == nil {
+		cfg.Admit = func(*net.TCPConn, bool) error { return nil }
+	}
+	if cfg.Trace == nil {
+		cfg.Trace = func(Step, uint16, netip.AddrPort, error) {}
+	}
+	return &Stream{
+		cfg:     cfg,
+		choice:  choice{initiator: cfg.Initiator, token: cfg.Token},
+		conns:   make(map[*streamCopy]*net.TCPConn),
+		chosen:  make(chan struct{}),
+		usable:  make(chan struct{}),
+		done:    make(chan struct{}),
+		changed: make(chan struct{}),
+	}
+}
 
 // SetPeerToken sets the token with which connections to the peer open. Connections that come up
 // before, which an initiator's may before it has read the ANSWER, wait for it.
-func (s *Stream) SetPeerToken(t Token) { panic("contract") }
-
-// Serve makes a TCP connection a copy of the stream. It owns c and returns when c was chosen, with
-// nil, or is of no use, with the reason why: c is reset then. Of an accepted connection the
-// [Receiver] has read the preamble.
-func (s *Stream) Serve(c *net.TCPConn, accepted bool) error { panic("contract") }
+func (s *Stream) SetPeerToken(t Token) {
+	s.update(func(k *choice) { k.preamble = t.AppendPreamble(nil) })
+}
 
 // Usable is closed when the peer's bytes can arrive: at the initiator with the choice, at the
 // responder when the first connection has shown the right token and was admitted.
-func (s *Stream) Usable() <-chan struct{} { panic("contract") }
+func (s *Stream) Usable() <-chan struct{} {
+	if s.cfg.Initiator {
+		return s.chosen
+	}
+	return s.usable
+}
 
 // Chosen is closed when a connection was chosen.
-func (s *Stream) Chosen() <-chan struct{} { panic("contract") }
+func (s *Stream) Chosen() <-chan struct{} { return s.chosen }
 
 // Done is closed when the stream has ended: by Close, Fail, an Admit that refused, a responder's
 // ChoiceTimeout, or copies that differ. After the choice an error of the connection is the
 // caller's to see, and does not close it.
-func (s *Stream) Done() <-chan struct{} { panic("contract") }
+func (s *Stream) Done() <-chan struct{} { return s.done }
 
 // Err returns why the stream has ended, or nil.
-func (s *Stream) Err() error { panic("contract") }
+func (s *Stream) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.choice.err
+}
 
 // Fail ends the stream with an error unless a connection was chosen, and resets its connections.
 // Calls of Serve return, with that error.
-func (s *Stream) Fail(err error) { panic("contract") }
+func (s *Stream) Fail(err error) { s.update(func(k *choice) { k.fail(err) }) }
 
 // TCPConn returns the chosen connection, or nil before the choice.
-func (s *Stream) TCPConn() *net.TCPConn { panic("contract") }
+func (s *Stream) TCPConn() *net.TCPConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn
+}
+
+// LocalAddr returns the local address of the connection that is in use.
+func (s *Stream) LocalAddr() net.Addr {
+	if c := s.current(); c != nil {
+		return c.LocalAddr()
+	}
+	return &net.TCPAddr{IP: net.IPv4zero}
+}
+
+// RemoteAddr returns the remote address of the connection that is in use.
+func (s *Stream) RemoteAddr() net.Addr {
+	if c := s.current(); c != nil {
+		return c.RemoteAddr()
+	}
+	return &net.TCPAddr{IP: net.IPv4zero}
+}
+
+func (s *Stream) current() *net.TCPConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != nil {
+		return s.conn
+	}
+	return s.first
+}
+
+// update changes the choice and does what follows from it.
+func (s *Stream) update(change func(*choice)) {
+	s.mu.Lock()
+	k := &s.choice
+	change(k)
+	if k.chosen != nil && s.conn == nil {
+		s.conn = s.conns[k.chosen]
+		s.conn.SetLinger(-1) // it ends as any connection does
+		s.conn.SetReadDeadline(s.readDeadline)
+		close(s.chosen)
+	}
+	if k.err != nil {
+		select {
+		case <-s.done:
+		default:
+			close(s.done)
+		}
+	}
+	if s.choiceTimer != nil && (k.chosen != nil || k.err != nil) {
+		s.choiceTimer.Stop()
+	}
+	var dropped []*net.TCPConn
+	for _, c := range k.dropped {
+		dropped = append(dropped, s.conns[c])
+		delete(s.conns, c)
+	}
+	k.dropped = nil
+	s.broadcast()
+	s.mu.Unlock()
+	for _, c := range dropped {
+		tcpport.Reset(c)
+	}
+}
+
+// broadcast wakes all that wait for a change. The caller holds s.mu.
+func (s *Stream) broadcast() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// wait waits until something changes or the deadline passes. The caller holds s.mu, which is free
+// meanwhile.
+func (s *Stream) wait(deadline time.Time) {
+	changed := s.changed
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	if deadline.IsZero() {
+		<-changed
+		return
+	}
+	t := time.NewTimer(time.Until(deadline))
+	defer t.Stop()
+	select {
+	case <-changed:
+	case <-t.C:
+	}
+}
