@@ -1,7 +1,6 @@
 package stun
 
 import (
-	"encoding"
 	"fmt"
 	"slices"
 	"strings"
@@ -139,13 +138,6 @@ func (f Fact) MarshalJSON() ([]byte, error) { return []byte(name(factJSON, f)), 
 
 // UnmarshalJSON decodes true, false or null.
 func (f *Fact) UnmarshalJSON(b []byte) error { return unmarshal(f, factJSON, b) }
-
-var (
-	_ encoding.TextMarshaler = Mapping(0)
-	_ encoding.TextMarshaler = Filtering(0)
-	_ encoding.TextMarshaler = Ports(0)
-	_ encoding.TextMarshaler = Unsolicited(0)
-)
 
 func name[T ~uint8](names []string, v T) string {
 	if int(v) < len(names) {

@@ -104,45 +104,33 @@ func (t *connTable) evict(network netip.Prefix, now time.Time) *serverConn {
 	if len(t.conns) == 0 {
 		return nil
 	}
-	var slowest, owing, crowded evictee
-	var owe int
-	crowd := t.networks[network] + 2 // with fewer, the newcomer would be in its place
+	var slowest, owing, crowded *serverConn
+	slower := func(c, than *serverConn) bool { return than == nil || c.used(now) > than.used(now) }
+	owe, crowd := 0, t.networks[network]+2 // with fewer, the newcomer would be in its place
 	for range evictSample {
 		c := t.conns[rand.IntN(len(t.conns))]
-		used := c.used(now)
-		slowest.consider(c, used)
+		if slower(c, slowest) {
+			slowest = c
+		}
 		if c.owes() {
 			owe++
-			owing.consider(c, used)
+			if slower(c, owing) {
+				owing = c
+			}
 		}
-		if n := t.networks[ipaddr.Network(c.client.Addr())]; n > crowd {
-			crowded, crowd = evictee{c, used}, n
-		} else if n == crowd {
-			crowded.consider(c, used)
+		if n := t.networks[ipaddr.Network(c.client.Addr())]; n > crowd || n == crowd && slower(c, crowded) {
+			crowded, crowd = c, n
 		}
 	}
-	evicted := crowded.conn
+	evicted := crowded
 	switch {
-	case slowest.used > overstayed:
-		evicted = slowest.conn
+	case slowest.used(now) > overstayed:
+		evicted = slowest
 	case owe >= manyOwing:
-		evicted = owing.conn
+		evicted = owing
 	}
 	if evicted != nil {
 		t.remove(evicted)
 	}
 	return evicted
-}
-
-// An evictee is a connection that may be evicted, and the part of its time that it has used.
-type evictee struct {
-	conn *serverConn
-	used float64
-}
-
-// consider replaces e's connection by c, if c has used more.
-func (e *evictee) consider(c *serverConn, used float64) {
-	if e.conn == nil || used > e.used {
-		*e = evictee{c, used}
-	}
 }

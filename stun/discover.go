@@ -145,19 +145,17 @@ func filterContacts(reports []ServerReport, contacts []*contact) (kept []*contac
 
 // choose returns the first contact that supports the most tests, or nil if there are no contacts.
 func choose(contacts []*contact) *contact {
-	var best *contact
-	score := -1
-	for _, c := range contacts {
-		n := 0
+	if len(contacts) == 0 {
+		return nil
+	}
+	score := func(c *contact) (n int) {
 		if c.response.back != nil {
 			n += 2
 		}
 		if c.response.other.IsValid() {
 			n++
 		}
-		if n > score {
-			best, score = c, n
-		}
+		return n
 	}
-	return best
+	return slices.MaxFunc(contacts, func(a, b *contact) int { return score(a) - score(b) })
 }

@@ -32,8 +32,8 @@
 //
 // # Client
 //
-// [Dial] connects to one server and [Conn.Binding] asks it. [Ask] does both with several servers
-// concurrently. The dialer chooses the local port; anything with a DialContext method is a dialer.
+// [Dial] connects to a server and [Conn.Binding] asks it. The dialer chooses the local port;
+// anything with a DialContext method is a dialer.
 //
 // A mapping may end with the connection that made it. A [Conn] therefore stays open until its owner
 // closes it, as section 6.2.2 asks, and reports through [Conn.Done] that the server has closed it.

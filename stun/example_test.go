@@ -11,24 +11,28 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// Two servers that see the same address from the same local port tell that the NAT maps
-// independently of the endpoint. Here the net.Dialer takes a new port for each, and there is no
-// NAT.
-func ExampleAsk() {
+// If two servers see the same address of one local port, the NAT's mapping is endpoint-independent.
+// Here the net.Dialer takes a new port for each, and there is no NAT.
+func ExampleDial() {
 	first, second := exampleServer(), exampleServer()
 	defer first.Close()
 	defer second.Close()
 
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	servers := []string{"stun:" + first.addr + "?transport=tcp", second.addr}
-	for answer := range stun.Ask(ctx, &net.Dialer{}, servers) {
-		if answer.Err != nil {
-			log.Print(answer.Err)
+	for _, server := range []string{"stun:" + first.addr + "?transport=tcp", second.addr} {
+		conn, err := stun.Dial(ctx, &net.Dialer{}, server)
+		if err != nil {
+			log.Print(err)
 			continue
 		}
-		fmt.Println("reflexive address:", answer.Mapped.Addr())
-		answer.Conn.Close() // Or keep it as long as the mapping is used.
+		defer conn.Close() // The mapping may end with the connection.
+		mapped, err := conn.Binding(ctx)
+		if err != nil {
+			log.Print(err)
+			continue
+		}
+		fmt.Println("reflexive address:", mapped.Addr())
 	}
 	// Output:
 	// reflexive address: 127.0.0.1

@@ -28,14 +28,21 @@ const (
 // be read from r. Otherwise it returns the error of the connection: io.EOF between messages,
 // io.ErrUnexpectedEOF inside one.
 func readMessage(r *bufio.Reader, m *pion.Message) error {
-	b, err := peek(r, 1)
+	peek := func(n int) ([]byte, error) {
+		b, err := r.Peek(n)
+		if errors.Is(err, io.EOF) && len(b) > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		return b, err
+	}
+	b, err := peek(1)
 	if err != nil {
 		return err
 	}
 	if b[0]&0xc0 != 0 {
 		return fmt.Errorf("%w: first byte is 0x%02x", ErrMalformed, b[0])
 	}
-	if b, err = peek(r, 4); err != nil {
+	if b, err = peek(4); err != nil {
 		return err
 	}
 	length := int(binary.BigEndian.Uint16(b[2:]))
@@ -45,13 +52,13 @@ func readMessage(r *bufio.Reader, m *pion.Message) error {
 	if headerSize+length > maxMessage {
 		return fmt.Errorf("%w: %d bytes", ErrTooLong, headerSize+length)
 	}
-	if b, err = peek(r, 8); err != nil {
+	if b, err = peek(8); err != nil {
 		return err
 	}
 	if cookie := binary.BigEndian.Uint32(b[4:]); cookie != magicCookie {
 		return fmt.Errorf("%w: magic cookie is 0x%08x", ErrMalformed, cookie)
 	}
-	if b, err = peek(r, headerSize+length); err != nil {
+	if b, err = peek(headerSize + length); err != nil {
 		return err
 	}
 	if err := pion.Decode(b, m); err != nil {
@@ -59,15 +66,6 @@ func readMessage(r *bufio.Reader, m *pion.Message) error {
 	}
 	_, err = r.Discard(len(b))
 	return err
-}
-
-// peek is r.Peek with io.ErrUnexpectedEOF for an end inside a message.
-func peek(r *bufio.Reader, n int) ([]byte, error) {
-	b, err := r.Peek(n)
-	if errors.Is(err, io.EOF) && len(b) > 0 {
-		err = io.ErrUnexpectedEOF
-	}
-	return b, err
 }
 
 // comprehended reports whether an agent of RFC 8489 must accept t: it is comprehension-optional, or

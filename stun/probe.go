@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
@@ -174,21 +175,21 @@ func meet(ctx context.Context, a, b *probe) Fact {
 	}
 	both, cancel := context.WithTimeout(ctx, hairpinTime)
 	defer cancel()
-	var met [2]bool
+	var met atomic.Bool
 	var wg sync.WaitGroup
-	for i, from := range []*probe{a, b} {
-		to := []*probe{b, a}[i]
-		wg.Go(func() {
-			if met[i] = from.reach(both, to.mapped); met[i] {
-				cancel()
-			}
-		})
+	connect := func(from, to *probe) {
+		if from.reach(both, to.mapped) {
+			met.Store(true)
+			cancel()
+		}
 	}
+	wg.Go(func() { connect(a, b) })
+	wg.Go(func() { connect(b, a) })
 	wg.Wait()
-	if ctx.Err() != nil && !met[0] && !met[1] {
+	if ctx.Err() != nil && !met.Load() {
 		return Unknown
 	}
-	return Known(met[0] || met[1])
+	return Known(met.Load())
 }
 
 // reach reports whether one of a few connects to remote succeeds before ctx ends.

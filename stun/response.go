@@ -48,20 +48,14 @@ func decodeResponse(m *pion.Message) (response, error) {
 	}
 	r := response{mapped: mapped}
 	// An optional attribute with a bad value is as good as none.
-	r.other, _ = otherAddress(m)
+	var other pion.MappedAddress
+	if other.GetFromAs(m, pion.AttrOtherAddress) == nil { // RFC 5780 section 7.4.
+		r.other, _ = attributeAddress(m, pion.AttrOtherAddress, other.IP, other.Port)
+	}
 	if back := new(connectBack); back.GetFrom(m) == nil {
 		r.back = back
 	}
 	return r, nil
-}
-
-// otherAddress returns the OTHER-ADDRESS of m (RFC 5780 section 7.4).
-func otherAddress(m *pion.Message) (netip.AddrPort, error) {
-	var other pion.MappedAddress
-	if err := other.GetFromAs(m, pion.AttrOtherAddress); err != nil {
-		return netip.AddrPort{}, err
-	}
-	return attributeAddress(m, pion.AttrOtherAddress, other.IP, other.Port)
 }
 
 // legacy reports whether t is a comprehension-required attribute that servers of RFC 3489 put into

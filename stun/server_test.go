@@ -254,12 +254,15 @@ func TestServerFiles(t *testing.T) {
 		served := make(chan error, 1)
 		go func() { served <- s.Serve(l) }()
 		var conns []*stun.Conn
-		for a := range stun.Ask(t.Context(), &net.Dialer{}, []string{l.Addr().String(), l.Addr().String()}) {
-			if a.Err != nil {
-				t.Error(a.Err)
-				continue
+		for range 2 {
+			c, err := stun.Dial(t.Context(), &net.Dialer{}, l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
 			}
-			conns = append(conns, a.Conn)
+			conns = append(conns, c)
+			if _, err := c.Binding(t.Context()); err != nil {
+				t.Error(err)
+			}
 		}
 		garbage, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {

@@ -237,18 +237,9 @@ func resolve(ctx context.Context, server string) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	host, service, err := net.SplitHostPort(address)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	port, err := strconv.ParseUint(service, 10, 16)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
+	host, service, _ := net.SplitHostPort(address) // ParseServer has checked both
+	port, _ := strconv.ParseUint(service, 10, 16)
 	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return netip.AddrPort{}, &Error{Op: "dial", Server: address, Err: err}
-	}
 	for i := range ips {
 		ips[i] = ips[i].Unmap()
 	}

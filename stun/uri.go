@@ -31,14 +31,13 @@ func ParseServer(s string) (string, error) {
 	return server, nil
 }
 
-func parseServer(s string) (string, error) {
+func parseServer(s string) (server string, err error) {
 	hostport := s
 	// A host can be named stun, and is then followed by a port. No host is named like a port.
 	if scheme, rest, ok := strings.Cut(s, ":"); ok && !isPort(rest) {
 		switch strings.ToLower(scheme) {
 		case "stun":
-			var err error
-			if hostport, err = parseOpaque(rest); err != nil {
+			if hostport, err = cutQuery(rest); err != nil {
 				return "", err
 			}
 		case "stuns":
@@ -62,14 +61,12 @@ func isPort(s string) bool {
 	return err == nil && n > 0
 }
 
-// parseOpaque removes the query from what follows "stun:", and checks it.
-func parseOpaque(s string) (string, error) {
+// cutQuery removes the query from what follows "stun:", and checks it.
+func cutQuery(s string) (hostport string, err error) {
 	hostport, query, ok := strings.Cut(s, "?")
-	if !ok {
+	switch name, value, _ := strings.Cut(query, "="); {
+	case !ok:
 		return hostport, nil
-	}
-	name, value, _ := strings.Cut(query, "=")
-	switch {
 	case name != "transport":
 		return "", fmt.Errorf("bad query %q", query)
 	case !strings.EqualFold(value, "tcp"):
@@ -83,26 +80,21 @@ const forbidden = "/?#@[]% \t\r\n"
 
 // splitHostPort splits s and checks the host.
 func splitHostPort(s string) (host, port string, err error) {
-	port = defaultPort
+	host, port = s, defaultPort
 	bracketed := strings.HasPrefix(s, "[")
-	switch {
-	case bracketed && strings.HasSuffix(s, "]"):
+	if bracketed && strings.HasSuffix(s, "]") {
 		host = s[1 : len(s)-1]
-	case strings.Contains(s, ":"):
+	} else if strings.Contains(s, ":") {
 		if host, port, err = net.SplitHostPort(s); err != nil {
 			return "", "", err
 		}
-	default:
-		host = s
 	}
 	if bracketed {
 		if ip, err := netip.ParseAddr(host); err != nil || !ip.Is6() || strings.ContainsAny(ip.Zone(), forbidden) {
 			return "", "", fmt.Errorf("bad IPv6 address %q", host)
 		}
-		return host, port, nil
-	}
-	// The name is looked up later. It only has to be told from a URL here.
-	if host == "" || strings.ContainsAny(host, forbidden) {
+	} else if host == "" || strings.ContainsAny(host, forbidden) {
+		// The name is looked up later. It only has to be told from a URL here.
 		return "", "", fmt.Errorf("bad host %q", host)
 	}
 	return host, port, nil

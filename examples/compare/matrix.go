@@ -19,8 +19,8 @@ var kinds = []string{
 	"eim-apdf-nosyn",
 }
 
-// quickPairs have each kind once on each side, and pairs of every sort: that work, that need a port
-// foretold, that work from one side, and that cannot.
+// quickPairs have each kind once on each side, and pairs of every sort: that work, that need port
+// prediction, that work from one side, and that cannot.
 var quickPairs = []result.Pair{
 	{A: "apdm-apdf-random", B: "apdm-apdf-random"}, // the slow ones first
 	{A: "apdm-apdf-sequential", B: "eim-apdf"},

@@ -4,14 +4,14 @@ import (
 	"context"
 	"errors"
 	"net"
-	"slices"
 	"strings"
+	"sync"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// ready tells that peers may come, or be called, unless ctx has ended.
+// ready reports that peers may come, or be called, unless ctx has ended.
 func (n *node) ready(ctx context.Context) {
 	answering, failed := awaitWarm(ctx, n.cfg.STUN)
 	if ctx.Err() != nil {
@@ -24,29 +24,42 @@ func (n *node) ready(ctx context.Context) {
 	n.tell(e)
 }
 
-// awaitWarm returns when the host's port may be expected to be warm, that is, when
-// the transport knows the port's reflexive addresses, and with the STUN servers that
-// answer. If none does the relay will have to. The transport does not tell. But it asks the servers
-// as soon as the host is connected to a relay, and so whoever asks the same servers
-// from then on, and once more, has waited for long enough: three round trips
-// to the transport's two, and longer where they take longer.
+// awaitWarm returns when the host's port is probably warm, that is, when the transport knows the
+// port's reflexive addresses, with the STUN servers that answer. If none does, the relay has to.
+//
+// The transport does not report that. But it asks the servers as soon as the host is connected to a
+// relay. Asking the same servers twice from then on takes long enough: three round trips to the
+// transport's two, and longer where they take longer.
 func awaitWarm(ctx context.Context, servers []string) (answering []string, failed []error) {
-	for a := range stun.Ask(ctx, new(net.Dialer), servers) {
-		if a.Err == nil {
-			_, a.Err = a.Conn.Binding(ctx)
-			a.Conn.Close()
-		}
-		if a.Err != nil {
-			failed = append(failed, a.Err)
+	errs := make([]error, len(servers))
+	var asking sync.WaitGroup
+	for i, server := range servers {
+		asking.Go(func() { errs[i] = askTwice(ctx, server) })
+	}
+	asking.Wait()
+	for i, err := range errs {
+		if err != nil {
+			failed = append(failed, err)
 		} else {
-			answering = append(answering, a.Server)
+			answering = append(answering, servers[i])
 		}
 	}
-	slices.SortFunc(answering, func(a, b string) int { return slices.Index(servers, a) - slices.Index(servers, b) })
 	return answering, failed
 }
 
-// explainSTUN says in one line why STUN servers told nothing.
+func askTwice(ctx context.Context, server string) error {
+	conn, err := stun.Dial(ctx, new(net.Dialer), server)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err = conn.Binding(ctx); err == nil {
+		_, err = conn.Binding(ctx)
+	}
+	return err
+}
+
+// explainSTUN returns in one line why the STUN servers did not answer.
 func explainSTUN(failed []error) string {
 	texts := make([]string, len(failed))
 	for i, err := range failed {
