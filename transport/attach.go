@@ -27,7 +27,7 @@ func Enable(opts ...Option) libp2p.Option {
 				return errors.New("simopen: enabled twice in one host")
 			}
 		}
-		d := newSwarmDialer(true)
+		d := &swarmDialer{}
 		// Invocations of a module come before the others. The swarm is made by one of these, and by then
 		// all options were applied.
 		configure := fx.Module(serviceName, fx.Invoke(func() { d.configure(c) }))

@@ -40,7 +40,10 @@ func TestEnableBesideDecorator(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t, opts...)
-			if !find(h).swarm.hasRanker(testContext(t), h) {
+			if err := h.Connect(testContext(t), info(newHost(t))); err != nil {
+				t.Fatal(err)
+			}
+			if !find(h).swarm.ranks.Load() {
 				t.Error("the swarm does not ask our ranker")
 			}
 		})

@@ -39,7 +39,6 @@ func (n *closingNetwork) ConnsToPeer(peer.ID) []network.Conn { return nil }
 // dial some times, and not as long as it likes.
 func TestPeerClosesAtOnce(t *testing.T) {
 	h := newHost(t, Enable())
-	find(h).swarm.asked.Store(true)
 	closing := &closingHost{Host: h}
 	c, err := find(h).connect(testContext(t), closing, "peer")
 	if c != nil || holepunch.ReasonOf(err) != holepunch.ErrNoConnection {

@@ -118,10 +118,9 @@ func directConn(h host.Host, p peer.ID) network.Conn {
 // A sharedDial is the swarm's dial of a peer by this transport, and all who wait for it. Its fields
 // belong to the table of peers, and conn and err to whoever sees done closed.
 type sharedDial struct {
-	callers   int
-	abandoned bool // by the last caller: it is ending, and others wait for another one
-	cancel    context.CancelFunc
-	step      string // for callers that give up
+	callers int
+	step    string // for callers that give up
+	cancel  context.CancelFunc
 
 	done chan struct{}
 	conn network.Conn
@@ -131,68 +130,65 @@ type sharedDial struct {
 // connect has the swarm dial p by this transport, and returns the connection, or any direct one that
 // comes up meanwhile. Concurrent calls share the dial, which ends when the last of them gives up.
 func (t *Transport) connect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
-	for {
-		d, usable := t.joinDial(h, p)
-		c := t.awaitDirectOr(ctx, h, p, d.done)
-		step := t.leaveDial(p, d, usable)
-		switch {
-		case c != nil:
-			return c, nil
-		case ctx.Err() != nil:
-			return nil, fmt.Errorf("%w while %s", ctx.Err(), step)
-		case usable:
-			return d.conn, d.err
-		}
+	d := t.joinDial(h, p)
+	c := t.awaitDirectOr(ctx, h, p, d.done)
+	step := t.leaveDial(p, d)
+	switch {
+	case c != nil:
+		return c, nil
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%w while %s", ctx.Err(), step)
 	}
+	return d.conn, d.err
 }
 
-// joinDial returns the dial of p that is under way, or begins one, and whether its result is the
-// caller's, too: one that the others have given up has to end before the next can begin, for they
-// would share an address in the peerstore.
-func (t *Transport) joinDial(h host.Host, p peer.ID) (d *sharedDial, usable bool) {
+// joinDial returns the dial of p that is under way, or begins one. One that all have given up has to
+// end before, for they would share an address in the peerstore.
+func (t *Transport) joinDial(h host.Host, p peer.ID) *sharedDial {
 	ctx, cancel := context.WithCancel(t.ctx)
-	begun := &sharedDial{cancel: cancel, step: "waiting for the swarm to dial", done: make(chan struct{})}
+	begun := &sharedDial{step: "waiting for the swarm to dial", cancel: cancel, done: make(chan struct{})}
+	var d, before *sharedDial
 	t.peers.with(p, func(s *peerState) {
-		if s.dial == nil {
+		if before = s.dial; before == nil || before.callers == 0 {
 			s.dial = begun
 		}
-		if d, usable = s.dial, !s.dial.abandoned; usable {
-			d.callers++
-		}
+		d = s.dial
+		d.callers++
 	})
 	if d != begun {
 		cancel()
-		return d, usable
+		return d
 	}
-	ctx, _, end, err := t.begin(ctx)
+	end := func(c network.Conn, err error) {
+		cancel()
+		d.conn, d.err = c, err
+		t.peers.with(p, func(s *peerState) {
+			if s.dial == d {
+				s.dial = nil
+			}
+		})
+		close(d.done)
+	}
+	ctx, _, endWork, err := t.begin(ctx)
 	if err != nil {
-		t.endDial(p, d, nil, err)
-		return d, usable
+		end(nil, err)
+		return d
 	}
 	go func() {
-		defer end()
-		c, err := t.dialSwarm(ctx, h, p)
-		t.endDial(p, d, c, err)
+		defer endWork()
+		if before != nil {
+			<-before.done
+		}
+		end(t.dialSwarm(ctx, h, p))
 	}()
-	return d, usable
-}
-
-func (t *Transport) endDial(p peer.ID, d *sharedDial, c network.Conn, err error) {
-	d.cancel()
-	d.conn, d.err = c, err
-	t.peers.with(p, func(s *peerState) { s.dial = nil })
-	close(d.done)
+	return d
 }
 
 // leaveDial ends a caller's part in a dial, and returns what it was at.
-func (t *Transport) leaveDial(p peer.ID, d *sharedDial, joined bool) (step string) {
+func (t *Transport) leaveDial(p peer.ID, d *sharedDial) (step string) {
 	t.peers.with(p, func(*peerState) {
 		step = d.step
-		if !joined {
-			return
-		}
 		if d.callers--; d.callers == 0 {
-			d.abandoned = true
 			d.cancel()
 		}
 	})

@@ -71,7 +71,7 @@ func (m *manyPorts) Listen(ma.Multiaddr) (tpt.Listener, error) {
 		return nil, err
 	}
 	own := find(m.host)
-	t, err := newTransport(own.parts, own.rcmgr, own.gater, newSwarmDialer(false), cfg)
+	t, err := newTransport(own.parts, own.rcmgr, own.gater, &swarmDialer{}, cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -17,17 +17,17 @@ type peerTable struct {
 	mu        sync.Mutex
 	states    map[peer.ID]*peerState
 	protected int // peers with protections
-	tags      int // protections so far
+	numbers   int // of timers and protections so far
 }
 
 // A peerState is what the transport knows of a peer.
 type peerState struct {
 	// Of the watcher: the relayed connections, true for those that this host dialled, and what to do
-	// about them. A timer's event counts if it has the number that timers has.
+	// about them. The number is that of the timer whose event counts.
 	relayed map[network.Conn]bool
 	upgrade upgrade
 	timer   *time.Timer
-	timers  int
+	number  int
 
 	dial *sharedDial // nil without
 
@@ -73,13 +73,6 @@ func (pt *peerTable) with(p peer.ID, f func(*peerState)) {
 	}
 }
 
-// known reports whether there is anything to remember of a peer.
-func (pt *peerTable) known(p peer.ID) bool {
-	pt.mu.Lock()
-	defer pt.mu.Unlock()
-	return pt.states[p] != nil
-}
-
 // Two peers that offer at the same time would punch between the same ports, and get in each other's
 // way. So there is one attempt at a time between two peers: a peer that is answering does not offer,
 // and when two OFFERs cross, the lower peer ID initiates.
@@ -120,11 +113,6 @@ func (pt *peerTable) endAnswer(p peer.ID) {
 			s.wake()
 		}
 	})
-}
-
-// directUp wakes those who wait for a direct connection to p.
-func (pt *peerTable) directUp(p peer.ID) {
-	pt.with(p, (*peerState).wake)
 }
 
 // wait registers a waiter, until done is called.
@@ -177,8 +165,8 @@ func (pt *peerTable) beginProtection(p peer.ID, own bool) (tag string) {
 			pt.protected++
 		}
 		s.protections++
-		pt.tags++
-		tag = fmt.Sprintf("%s-%d", serviceName, pt.tags)
+		pt.numbers++
+		tag = fmt.Sprintf("%s-%d", serviceName, pt.numbers)
 	})
 	return tag
 }

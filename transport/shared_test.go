@@ -248,10 +248,16 @@ func TestCloseDuringNotification(t *testing.T) {
 			ended <- err
 		}
 	}})
-	connectRelayed(t, relay, a, b)
+	reserve(t, relay, a)
+	connected := make(chan struct{})
+	go func() {
+		defer close(connected)
+		b.Connect(testContext(t), circuitInfo(relay, a)) // waits for identify, which waits for the notification
+	}()
 	<-offered
 	a.Close()
 	if err := <-ended; !errors.Is(err, ErrClosed) {
 		t.Errorf("got %v, want ErrClosed", err)
 	}
+	<-connected
 }

@@ -38,11 +38,8 @@ import (
 // cannot. A ranker or resolver among the user's own swarm options is kept. Without our ranker the
 // swarm is asked to dial all addresses at once, for /simopen would come last.
 type swarmDialer struct {
-	enabled bool        // Enable has brought the ranker in
-	asked   atomic.Bool // and the swarm asks it
+	ranks atomic.Bool // the swarm has asked our ranker, in a dial of a relay if not before
 }
-
-func newSwarmDialer(enabled bool) *swarmDialer { return &swarmDialer{enabled: enabled} }
 
 // Reasons for a direct dial. That of a dial of listeners goes on with their marks.
 const (
@@ -64,7 +61,7 @@ const addrTTL = time.Minute
 // dial has the swarm dial p by this transport.
 func (d *swarmDialer) dial(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
 	ctx = network.WithForceDirectDial(ctx, dialReason)
-	if !d.hasRanker(ctx, h) {
+	if !d.ranks.Load() {
 		ctx = network.WithSimultaneousConnect(ctx, true, serviceName)
 	}
 	return dialAt(ctx, h, p, simopenAddr)
@@ -80,7 +77,7 @@ func (d *swarmDialer) dialled(h host.Host, p peer.ID) {
 // dialListeners has the swarm dial p at these addresses, by the host's other transports. Without our
 // ranker it fails, for the swarm would dial other addresses as well.
 func (d *swarmDialer) dialListeners(ctx context.Context, h host.Host, p peer.ID, listeners []netip.AddrPort) error {
-	if !d.hasRanker(ctx, h) {
+	if !d.ranks.Load() {
 		return errors.New("the host has a dial ranker of its own")
 	}
 	reason := listenersReason
@@ -99,19 +96,6 @@ func dialAt(ctx context.Context, h host.Host, p peer.ID, addrs ...ma.Multiaddr) 
 	h.Peerstore().SetAddrs(p, addrs, addrTTL)
 	defer h.Peerstore().SetAddrs(p, addrs, 0)
 	return h.Network().DialPeer(ctx, p)
-}
-
-// nobody is a peer ID that no peer has: it holds a text instead of a key.
-const nobody = peer.ID("\x00\x07simopen")
-
-// hasRanker reports whether the swarm asks our ranker. Nearly always it has done so before, in a
-// dial of a relay. Otherwise a dial of nobody, which fails at once, finds out.
-func (d *swarmDialer) hasRanker(ctx context.Context, h host.Host) bool {
-	if d.enabled && !d.asked.Load() {
-		dialAt(network.WithForceDirectDial(ctx, dialReason), h, nobody, simopenAddr)
-		h.Peerstore().ClearAddrs(nobody)
-	}
-	return d.asked.Load()
 }
 
 // A mark is an address with /simopen after it. In a dial of listeners it stands beside each address
@@ -146,7 +130,7 @@ func (t *Transport) Resolve(ctx context.Context, a ma.Multiaddr) ([]ma.Multiaddr
 // and asks next about others.
 func (d *swarmDialer) rank(next network.DialRanker) network.DialRanker {
 	return func(addrs []ma.Multiaddr) []network.AddrDelay {
-		d.asked.Store(true)
+		d.ranks.Store(true)
 		if slices.ContainsFunc(addrs, isSimopen) {
 			return []network.AddrDelay{{Addr: simopenAddr}}
 		}

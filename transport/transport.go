@@ -75,7 +75,7 @@ func New(security []sec.SecureTransport, muxers []upgrader.StreamMuxer, psk pnet
 		return nil, err
 	}
 	parts := hostParts{Security: security, Muxers: muxers, PSK: psk}
-	return newTransport(parts, rcmgr, gater, newSwarmDialer(false), cfg)
+	return newTransport(parts, rcmgr, gater, &swarmDialer{}, cfg)
 }
 
 func newTransport(parts hostParts, rcmgr network.ResourceManager, gater connmgr.ConnectionGater, swarm *swarmDialer, cfg config) (*Transport, error) {

@@ -65,10 +65,7 @@ func newWatcher(t *Transport, h host.Host) (*watcher, error) {
 		queued: make(chan struct{}, 1),
 		relays: make(map[peer.ID]struct{}),
 	}
-	w.notify = &network.NotifyBundle{
-		ConnectedF:    func(_ network.Network, c network.Conn) { w.connected(c) },
-		DisconnectedF: func(_ network.Network, c network.Conn) { w.disconnected(c) },
-	}
+	w.notify = w.notifiee()
 	for _, p := range h.Network().Peers() {
 		if isRelay(h, p) {
 			w.relays[p] = struct{}{}
@@ -77,7 +74,7 @@ func newWatcher(t *Transport, h host.Host) (*watcher, error) {
 	go w.run()
 	h.Network().Notify(w.notify)
 	for _, c := range h.Network().Conns() {
-		w.connected(c)
+		w.notify.Connected(nil, c)
 	}
 	return w, nil
 }
@@ -89,21 +86,23 @@ func (w *watcher) stop() {
 	w.sub.Close()
 }
 
-func (w *watcher) connected(c network.Conn) {
-	kind := relayedUp
-	if !isRelayed(c) {
-		kind = directUp
-		w.t.peers.directUp(c.RemotePeer())
+// notifiee returns what the swarm is to notify.
+func (w *watcher) notifiee() *network.NotifyBundle {
+	return &network.NotifyBundle{
+		ConnectedF:    func(_ network.Network, c network.Conn) { w.notice(c, relayedUp, directUp) },
+		DisconnectedF: func(_ network.Network, c network.Conn) { w.notice(c, relayedDown, directDown) },
 	}
-	w.enqueue(watched{peer: c.RemotePeer(), conn: c, upgradeEvent: upgradeEvent{kind: kind}})
 }
 
-func (w *watcher) disconnected(c network.Conn) {
-	kind := relayedDown
+func (w *watcher) notice(c network.Conn, ifRelayed, ifDirect upgradeEventKind) {
+	e := watched{peer: c.RemotePeer(), conn: c, upgradeEvent: upgradeEvent{kind: ifRelayed}}
 	if !isRelayed(c) {
-		kind = directDown
+		e.kind = ifDirect
 	}
-	w.enqueue(watched{peer: c.RemotePeer(), conn: c, upgradeEvent: upgradeEvent{kind: kind}})
+	if e.kind == directUp {
+		w.t.peers.with(e.peer, (*peerState).wake)
+	}
+	w.enqueue(e)
 }
 
 func (w *watcher) enqueue(e watched) {
@@ -167,12 +166,8 @@ func (w *watcher) keepWarm() {
 
 // handle has the peer's state machine look at an event, and does what it decides.
 func (w *watcher) handle(e watched) {
-	if e.kind != relayedUp && !w.t.peers.known(e.peer) {
-		return // nearly all connections are of such peers
-	}
 	view := peerView{direct: directConn(w.h, e.peer) != nil}
-	switch e.kind {
-	case relayedUp:
+	if e.kind == relayedUp {
 		if e.conn.IsClosed() {
 			return // its end may have been queued before
 		}
@@ -188,7 +183,7 @@ func (w *watcher) handle(e watched) {
 		case relayedDown:
 			delete(s.relayed, e.conn)
 		case timerFired:
-			if e.timer != s.timers {
+			if e.timer != s.number {
 				return // it was stopped or set anew meanwhile
 			}
 		}
@@ -204,7 +199,9 @@ func (w *watcher) handle(e watched) {
 				s.stopTimer()
 			case setTimer:
 				s.stopTimer()
-				fired := watched{peer: e.peer, timer: s.timers, upgradeEvent: upgradeEvent{kind: timerFired}}
+				w.t.peers.numbers++
+				s.number = w.t.peers.numbers
+				fired := watched{peer: e.peer, timer: s.number, upgradeEvent: upgradeEvent{kind: timerFired}}
 				s.timer = time.AfterFunc(a.wait(), func() { w.enqueue(fired) })
 			case retireRelayed:
 				relayed = slices.Collect(maps.Keys(s.relayed))
@@ -223,7 +220,7 @@ func (w *watcher) handle(e watched) {
 
 // stopTimer stops the timer. If it has fired already its event does not count.
 func (s *peerState) stopTimer() {
-	s.timers++
+	s.number = 0
 	if s.timer != nil {
 		s.timer.Stop()
 	}

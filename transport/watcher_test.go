@@ -210,6 +210,7 @@ func newStubWatcher(t *testing.T, grace time.Duration, filter func(peer.ID) bool
 		done:   make(chan struct{}),
 		queued: make(chan struct{}, 1),
 	}
+	w.notify = w.notifiee()
 	go w.run()
 	t.Cleanup(func() {
 		tr.cancel()
@@ -234,12 +235,12 @@ func TestGracePeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, h := newStubWatcher(t, time.Minute, func(peer.ID) bool { return false })
 		relayed := h.add(stubRelayed)
-		w.connected(relayed)
+		w.notify.Connected(nil, relayed)
 		synctest.Wait()
-		w.connected(h.add(stubDirect))
+		w.notify.Connected(nil, h.add(stubDirect))
 		time.Sleep(time.Minute - 1)
 		another := h.add(stubRelayed)
-		w.connected(another)
+		w.notify.Connected(nil, another)
 		time.Sleep(time.Minute - 1)
 		synctest.Wait()
 		if relayed.IsClosed() || another.IsClosed() {
@@ -251,10 +252,10 @@ func TestGracePeriod(t *testing.T) {
 			t.Error("not closed when the grace period was over")
 		}
 		for _, c := range []*stubConn{relayed, another} {
-			w.disconnected(c)
+			w.notify.Disconnected(nil, c)
 		}
 		synctest.Wait()
-		if w.t.peers.known("peer") {
+		if len(w.t.peers.states) > 0 {
 			t.Error("the peer is remembered without relayed connections")
 		}
 	})
@@ -266,10 +267,10 @@ func TestRelayedConnectionEndsBeforeItIsKnown(t *testing.T) {
 		w, h := newStubWatcher(t, time.Minute, func(peer.ID) bool { return false })
 		relayed := h.add(stubRelayed)
 		relayed.Close()
-		w.disconnected(relayed)
-		w.connected(relayed)
+		w.notify.Disconnected(nil, relayed)
+		w.notify.Connected(nil, relayed)
 		synctest.Wait()
-		if w.t.peers.known("peer") {
+		if len(w.t.peers.states) > 0 {
 			t.Error("a connection that is gone is remembered")
 		}
 	})
@@ -286,9 +287,9 @@ func TestNotificationsDoNotWait(t *testing.T) {
 			<-release
 			return false
 		})
-		w.connected(h.add(stubRelayed))
+		w.notify.Connected(nil, h.add(stubRelayed))
 		synctest.Wait()
-		w.connected(h.add(stubDirect))
+		w.notify.Connected(nil, h.add(stubDirect))
 		synctest.Wait()
 		if !asked {
 			t.Error("the filter was not asked: this test shows nothing")
