@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -22,9 +23,12 @@ type Agent struct {
 	receiver *punch.Receiver
 	gatherer *gather.Gatherer
 
-	// What sessions need of the host; tests have other ones.
+	// What attempts need of the host; tests have other ones.
 	gather        func(context.Context, gather.Options) (*gather.Description, error)
+	predict       func(*gather.Description, context.Context) (*gather.Description, error)
+	release       func(*gather.Description)
 	open          func(context.Context, punch.Round) opening
+	expect        func(punch.Token, func(*net.TCPConn)) (cancel func())
 	lanCandidates func(port uint16) []punch.Candidate
 	links         func() []netip.Prefix
 
@@ -51,13 +55,15 @@ func NewAgent(c Config) (*Agent, error) {
 		timeout:       cmp.Or(c.Timeout, defaultTimeout),
 		limiter:       newLimiter(c.Limits),
 		receiver:      punch.NewReceiver(),
+		predict:       (*gather.Description).Predict,
+		release:       (*gather.Description).Release,
 		open:          func(ctx context.Context, r punch.Round) opening { return punch.Open(ctx, r) },
 		lanCandidates: gather.LANCandidates,
 		links:         gather.Links,
 	}
 	g.Accept = a.receiver.Accept
 	a.gatherer = gather.New(g)
-	a.gather = a.gatherer.Gather
+	a.gather, a.expect = a.gatherer.Gather, a.receiver.Expect
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	return a, nil
 }

@@ -307,7 +307,7 @@ func (at *attempt) end() {
 	at.signal.SetReadDeadline(time.Time{})
 	at.timer.Stop()
 	if at.description != nil {
-		at.description.Release()
+		at.agent.release(at.description)
 	}
 	if at.endGuess != nil {
 		at.endGuess()

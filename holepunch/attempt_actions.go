@@ -23,7 +23,7 @@ func (at *attempt) gather() {
 	at.helpers.Go(func() {
 		d, err := at.agent.gather(at.ctx, o)
 		if !at.post(func() { at.gathered(d, err) }) && err == nil {
-			d.Release()
+			at.agent.release(d)
 		}
 	})
 }
@@ -55,7 +55,7 @@ func gatherReason(err error) error {
 func (at *attempt) predict() {
 	d := at.description
 	at.helpers.Go(func() {
-		predicted, err := d.Predict(at.ctx)
+		predicted, err := at.agent.predict(d, at.ctx)
 		at.post(func() {
 			if err != nil {
 				at.session.onPredicted(nil, gatherReason(err))
@@ -68,7 +68,7 @@ func (at *attempt) predict() {
 }
 
 func (at *attempt) expect(own punch.Token) {
-	at.stopExpect = at.agent.receiver.Expect(own, func(c *net.TCPConn) { at.stream.Serve(c, true) })
+	at.stopExpect = at.agent.expect(own, func(c *net.TCPConn) { at.stream.Serve(c, true) })
 }
 
 func (at *attempt) connectWith(peer punch.Token) { at.stream.SetPeerToken(peer) }
@@ -94,7 +94,7 @@ func (at *attempt) startRound(spec roundSpec) {
 	at.helpers.Go(func() {
 		r := o.Wait()
 		cancel()
-		d.Release()
+		at.agent.release(d)
 		at.connects.Add(int64(r.Connects))
 		at.result.Store(&r)
 		at.post(func() { at.session.onRoundEnded(spec.number, r) })
