@@ -2,7 +2,7 @@ package natlab
 
 import "time"
 
-// Mapping says when a NAT uses a mapping again for another destination (RFC 4787, section 4.1).
+// A Mapping says when a NAT uses a mapping again for another destination (RFC 4787, section 4.1).
 type Mapping uint8
 
 const (
@@ -12,7 +12,7 @@ const (
 	APDM                  // address and port-dependent: one per remote endpoint
 )
 
-// Filtering says whom a mapping lets in (RFC 4787, section 5).
+// A Filtering says which endpoints may send to a mapping (RFC 4787, section 5).
 type Filtering uint8
 
 const (
@@ -21,7 +21,7 @@ const (
 	APDF                  // address and port-dependent: remote endpoints that it has sent to
 )
 
-// Unsolicited is the answer to a TCP SYN that the NAT does not let in (RFC 5382, REQ-4).
+// An Unsolicited is the answer to a TCP SYN that the NAT does not admit (RFC 5382, REQ-4).
 type Unsolicited uint8
 
 const (
@@ -30,15 +30,15 @@ const (
 	UnsolicitedICMP                    // port unreachable, the one that RFC 5382 asks for
 )
 
-// Ports is how a new mapping gets its external port (RFC 4787, section 4.2).
+// Ports says how a NAT chooses the external port of a new mapping (RFC 4787, section 4.2).
 type Ports uint8
 
 const (
-	// PortPreserve keeps the internal port while no other mapping has it.
+	// PortPreserve keeps the internal port unless another mapping has it.
 	PortPreserve Ports = iota
-	// PortOverload keeps the internal port while no other mapping uses it towards the same
-	// remote endpoint, as Linux masquerading does. It needs APDM: a mapping with more
-	// than one remote endpoint could not be told from its neighbour.
+	// PortOverload keeps the internal port while no other mapping uses it towards the same remote
+	// endpoint, as Linux masquerading does. It needs APDM: a mapping with more than one remote
+	// endpoint could not be told from its neighbour.
 	PortOverload
 	// PortSequential counts up by one.
 	PortSequential
@@ -48,7 +48,7 @@ const (
 	PortRandom
 )
 
-// Behaviour is what a NAT does. The zero Behaviour is none: a site with public addresses.
+// A Behaviour describes a NAT. The zero Behaviour is no NAT: a site with public addresses.
 type Behaviour struct {
 	Mapping     Mapping
 	Filtering   Filtering
@@ -57,24 +57,24 @@ type Behaviour struct {
 
 	// RSTKills removes the whole mapping when a RST passes in either direction.
 	RSTKills bool
-	// NoSYN never lets a bare SYN in, even from an endpoint that was sent one. Such a NAT
-	// has no simultaneous open, against RFC 5382 REQ-2.
+	// NoSYN admits no bare SYN, even from an endpoint that was sent one. Such a NAT allows no
+	// simultaneous open, against RFC 5382 REQ-2.
 	NoSYN bool
-	// Hairpin lets inside hosts reach each other by their external endpoints (RFC 4787, REQ-9).
-	// The filter holds for them too; what it refuses is dropped, whatever Unsolicited says.
+	// Hairpin lets inside hosts reach each other at their external endpoints (RFC 4787, REQ-9). The
+	// filter applies to them too. What it refuses is dropped, whatever Unsolicited says.
 	Hairpin bool
-	// HairpinInside is Hairpin, but the receiver of a packet sees it come from an inside address of
-	// the router's, as masquerading on Linux has it, against RFC 4787 REQ-9 and RFC 5382 REQ-8:
-	// from an address that the sender does not know.
+	// HairpinInside is Hairpin, but the receiver of a packet sees an inside address of the router
+	// as its source, which the sender does not know. Masquerading on Linux does so, against RFC
+	// 4787 REQ-9 and RFC 5382 REQ-8.
 	HairpinInside bool
-	// Pool4 gives the NAT four external addresses, and each new mapping one of them at random
-	// (RFC 4787, section 4.1: IP address pooling "arbitrary"). With EIM that is one for each
-	// local port, with APDM one for each connection. Nothing is kept for a later mapping.
+	// Pool4 gives the NAT four external addresses, and each new mapping one of them at random (RFC
+	// 4787, section 4.1: IP address pooling "arbitrary"). With EIM each local port has one, with
+	// APDM each connection. A later mapping of the same host may have another.
 	Pool4 bool
-	// NoUDP drops UDP both ways, as many a company's firewall does.
+	// NoUDP drops UDP both ways, as the firewalls of many companies do.
 	NoUDP bool
-	// Forgets is the idle time after which an established TCP connection is over. 0 stands for
-	// what RFC 5382 asks for (REQ-5), 2 h 4 min; many NATs forget after minutes.
+	// Forgets is the idle time after which an established TCP connection ends. 0 means what RFC
+	// 5382 REQ-5 requires, 2 h 4 min. Many NATs forget after minutes.
 	Forgets time.Duration
 	// Proxy is a transparent proxy between the hosts and the NAT, in IPv4 and IPv6.
 	Proxy Proxy

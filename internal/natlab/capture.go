@@ -9,10 +9,10 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 )
 
-// Capture writes the packets at the site's NAT to w as pcapng, from now on, each at once. The
-// file has two interfaces, the site's name with "-lan" and with "-wan". A packet that goes
-// no further says in a comment why. An error of w while the lab runs ends the
-// capture, and is returned by [Lab.Close].
+// Capture writes the packets at the site's NAT to w as pcapng, from now on, each at once. The file
+// has two interfaces, the site's name with "-lan" and with "-wan". A packet that goes no further
+// says in a comment why. An error of w while the lab runs ends the capture, and is returned by
+// [Lab.Close].
 func (s *Site) Capture(w io.Writer) error {
 	// "Raw IPv4", which tcpdump and Wireshark read as IPv6 where the packet says so: libpcap
 	// refuses a file with two interfaces of plain "raw", having two numbers for that.

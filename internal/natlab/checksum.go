@@ -21,8 +21,8 @@ func fold(acc uint32) uint16 {
 	return uint16(acc)
 }
 
-// amend corrects the checksum in field for data that changes from old to new, which
-// are of the same even length (RFC 1624, equation 3).
+// amend corrects the checksum in field for data that changes from old to new, which are of the same
+// even length (RFC 1624, equation 3).
 func amend(field, old, new []byte) {
 	acc := uint32(^binary.BigEndian.Uint16(field))
 	for i := 0; i < len(old); i += 2 {

@@ -1,8 +1,8 @@
 // Package natlab is a laboratory of hosts behind emulated NATs, in one process.
 //
-// A host is a Linux network namespace with a TUN device for its only link, so the
-// sockets in it are the kernel's own. The process that owns the lab reads every TUN
-// device and is all of the network between them:
+// A host is a Linux network namespace with a TUN device for its only link, so the sockets in it are
+// the kernel's own. The process that owns the lab reads every TUN device and is all of the network
+// between them:
 //
 //	 host      site A                    core                    site B      host
 //	+-----+   +-----+   delay(A)+delay(B)+extra(A,B)+jitter     +-----+   +-----+
@@ -10,10 +10,10 @@
 //	+-----+   +-----+   lost with loss(A), then with loss(B)    +-----+   +-----+
 //	       LAN       WAN                                       WAN     LAN
 //
-// The NAT stands next to its hosts: a packet that leaves is translated at once, one
-// that arrives is translated when it arrives, so that two crossing packets meet the
-// NAT's state as it is at that instant. Packets between two sites stay in order.
-// A site may be placed behind another one, as with carrier-grade NAT.
+// The NAT stands next to its hosts: a packet that leaves is translated at once, one that arrives is
+// translated when it arrives, so that two crossing packets meet the NAT's state as it is at that
+// instant. Packets between two sites stay in order. A site may be placed behind another one, as
+// with carrier-grade NAT.
 //
 // # Use
 //
@@ -28,35 +28,35 @@
 //
 // # NAT behaviour
 //
-// A [Behaviour] is written in the words of RFC 4787 and RFC 5382; see [ParseBehaviour].
-// [NAT] is deterministic code on packets. It reads no clock and needs no privileges.
-// [Site.Forward] forwards a port, as a user's rule or UPnP does.
+// A [Behaviour] is written in the words of RFC 4787 and RFC 5382; see [ParseBehaviour]. [NAT] is
+// deterministic code on packets. It reads no clock and needs no privileges. [Site.Forward] forwards
+// a port, as a user's rule or UPnP does.
 //
-// A NAT has one session for an inside and a remote endpoint, and what belongs to it leaves by
-// the mapping that the session is of. If the filter lets a SYN in by one mapping while the SYN
-// that went the other way by another has no answer yet, the session is that of the former.
+// A NAT has one session for an inside and a remote endpoint, and what belongs to it leaves by the
+// mapping that the session is of. If the filter lets a SYN in by one mapping while the SYN that
+// went the other way by another has no answer yet, the session is that of the former.
 //
-// Other traffic, in the way of a prediction of ports, comes from a further host at the site.
-// Whatever it sends takes ports, also to an address that nobody has.
+// Traffic that disturbs port prediction comes from a further host at the site. Whatever the host
+// sends takes ports, even to an address that nobody has.
 //
 // # Addresses
 //
-// Addresses are given out in the order of creation: the n-th site is 46.0.n.1 outside
-// (or 100.64.n.1 behind another site), or 46.0.n.1 to 46.0.n.4 with a pool of addresses, and
-// 10.n.0.0/24 inside, where 10.n.0.254 is the router; hosts at a public site are
-// 46.0.n.1, 46.0.n.2 and so on. A host with [Host.AddAddr] has more than one of them. With
-// [SiteConfig].IPv6 the k-th address has 2a00:46:0:n::k at its side, which is not translated
-// but filtered where there is a NAT. The documentation ranges cannot be used, as go-libp2p
-// does not take them for public. Nothing of it leaves the namespaces.
+// Addresses are assigned in the order of creation: the n-th site is 46.0.n.1 outside (or 100.64.n.1
+// behind another site), or 46.0.n.1 to 46.0.n.4 with a pool of addresses, and 10.n.0.0/24 inside,
+// where 10.n.0.254 is the router; hosts at a public site are 46.0.n.1, 46.0.n.2 and so on. A host
+// with [Host.AddAddr] has more than one of them. With [SiteConfig].IPv6 the k-th address has
+// 2a00:46:0:n::k at its side, which is not translated but filtered where there is a NAT. The
+// documentation ranges cannot be used, as go-libp2p does not take them for public. Nothing of it
+// leaves the namespaces.
 //
 // # Privileges
 //
-// Namespaces need root, or a user namespace that an ordinary user may make; [Enter]
-// finds out which. Nothing in the lab has a name in the file system, so all of it is gone
-// with the process, however the process ends.
+// Namespaces need root, or a user namespace that an ordinary user may make; [Enter] finds out
+// which. Nothing in the lab has a name in the file system, so all of it is gone with the process,
+// however the process ends.
 //
 // # Debugging
 //
-// [Site.Capture] writes what a NAT sees on both of its sides as pcapng, for Wireshark;
-// [Lab.Tap] calls a function for each packet, with what became of it and why.
+// [Site.Capture] writes what a NAT sees on both of its sides as pcapng, for Wireshark; [Lab.Tap]
+// calls a function for each packet, with what became of it and why.
 package natlab

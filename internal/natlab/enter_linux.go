@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// insideEnv tells the child of Enter that it is one.
+// insideEnv marks the child process of Enter.
 const insideEnv = "NATLAB_USER_NAMESPACE"
 
 func enter() error {
@@ -34,7 +34,7 @@ func enter() error {
 	return reexec()
 }
 
-// probe finds out whether this process can have a lab.
+// probe checks whether this process can have a lab.
 func probe() error {
 	if err := probeTUN(); err != nil {
 		return err
@@ -49,7 +49,7 @@ func probe() error {
 	return nil
 }
 
-// probeTUN opens the device, which a user namespace gives no more right to.
+// probeTUN opens the device. A user namespace gives no further right to it.
 func probeTUN() error {
 	fd, err := unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	switch {
@@ -82,8 +82,8 @@ func probeNamespace() error {
 	return <-result
 }
 
-// reexec runs the program again as root of a new user namespace, and ends with it. It returns
-// only if that cannot be done.
+// reexec runs the program again as root of a new user namespace, and ends with it. It returns only
+// if that cannot be done.
 func reexec() error {
 	// The death signal is for the end of this thread.
 	runtime.LockOSThread()
@@ -126,8 +126,8 @@ func reexec() error {
 	return nil
 }
 
-// fromTerminal reports whether a signal has come from the keyboard, in which case the
-// child has got it as well.
+// fromTerminal reports whether a signal has come from the keyboard, in which case the child has got
+// it as well.
 func fromTerminal(s os.Signal) bool {
 	if s != syscall.SIGINT && s != syscall.SIGQUIT {
 		return false

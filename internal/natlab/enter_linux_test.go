@@ -65,8 +65,7 @@ func startHelper(t *testing.T, tunMode os.FileMode) (*exec.Cmd, *bufio.Reader) {
 	dev := t.TempDir()
 	result := make(chan error)
 	go func() {
-		// The child inherits the mount namespace of this thread, which ends with the
-		// goroutine.
+		// The child inherits the mount namespace of this thread, which ends with the goroutine.
 		runtime.LockOSThread()
 		err := mountTUN(dev, tunMode)
 		if err == nil {

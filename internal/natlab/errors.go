@@ -2,15 +2,15 @@ package natlab
 
 import "errors"
 
-// ErrUnavailable is matched by the error of [Enter] and [New] when no lab can be had on
-// this machine by this user.
+// ErrUnavailable is matched by the error of [Enter] and [New] if this user can have no lab on this
+// machine.
 var ErrUnavailable = errors.New("no lab")
 
-// UnavailableError says in one line why no lab can be had, and what to do about it.
-// It matches [ErrUnavailable].
+// An UnavailableError says in one line why no lab can be had, and what to do about it. It matches
+// [ErrUnavailable].
 type UnavailableError struct {
-	// Reason is what is missing, Remedy what its user can do, as in "run it with sudo".
-	// Remedy is empty if nothing helps.
+	// Reason is what is missing. Remedy is what the user can do, as in "run it with sudo". It is
+	// empty if nothing helps.
 	Reason, Remedy string
 	// Err is the underlying error, nil if there is none.
 	Err error

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Place is a side of a site's NAT.
+// A Place is a side of a site's NAT.
 type Place uint8
 
 const (
@@ -20,7 +20,7 @@ func (p Place) String() string {
 	return "outside"
 }
 
-// Direction is where a packet goes, seen from a site.
+// A Direction is where a packet goes, seen from a site.
 type Direction uint8
 
 const (
@@ -35,7 +35,7 @@ func (d Direction) String() string {
 	return "inbound"
 }
 
-// Fate is what becomes of a packet.
+// A Fate is what happens to a packet.
 type Fate uint8
 
 const (
@@ -49,8 +49,8 @@ func (f Fate) String() string {
 	return [...]string{"forwarded", "dropped", "answered", "lost"}[f]
 }
 
-// Event is one packet seen on one side of a site's NAT. A packet that passes makes two
-// events: as it came, and as it went.
+// An Event is one packet on one side of a site's NAT. A packet that passes makes two events: before
+// and after translation.
 type Event struct {
 	Time      time.Time
 	Site      *Site

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// device is what has an address on a site's LAN: a host, or a site behind this one.
+// A device has an address on a site's LAN. It is a host, or a site behind this one.
 type device interface {
 	// fromLAN takes a packet for the device, which it may keep. The lab is locked.
 	fromLAN(now time.Time, pkt []byte)
@@ -20,12 +20,12 @@ var (
 
 func (h *Host) fromLAN(_ time.Time, pkt []byte) { h.site.lab.wire.deliver(h, pkt) }
 
-// fromLAN carries a packet down the link of a site that is behind another.
+// fromLAN carries a packet from the LAN of the parent site down the link.
 func (s *Site) fromLAN(now time.Time, pkt []byte) {
 	s.lab.wire.send(path{s.parent, s}, now, s.linkDelay(), func(now time.Time) { s.fromOutside(now, pkt) })
 }
 
-// nextAddr is one more address for a host.
+// nextAddr returns a further address for a host.
 func (s *Site) nextAddr() (netip.Addr, error) {
 	s.lab.mu.Lock()
 	defer s.lab.mu.Unlock()
@@ -39,7 +39,8 @@ func (s *Site) nextAddr() (netip.Addr, error) {
 	return netip.AddrFrom4([4]byte{10, s.number, 0, s.hosts}), nil
 }
 
-// addr6 is the IPv6 address that goes with an IPv4 address of a host, invalid at a site without.
+// addr6 returns the IPv6 address that corresponds to a host's IPv4 address. It is invalid at a site
+// without IPv6.
 func (s *Site) addr6(addr netip.Addr) netip.Addr {
 	if !s.ipv6 {
 		return netip.Addr{}
@@ -48,8 +49,8 @@ func (s *Site) addr6(addr netip.Addr) netip.Addr {
 	return netip.AddrFrom16(a)
 }
 
-// attach makes a device be found by an address, from the core as well if there is no NAT on
-// the way.
+// attach makes a device be found by an address, from the core as well if there is no NAT on the
+// way.
 func (s *Site) attach(addr netip.Addr, d device) {
 	s.inside[addr] = d
 	if addr.Is4() && !s.public() {
@@ -61,7 +62,7 @@ func (s *Site) attach(addr netip.Addr, d device) {
 	s.lab.public[addr] = s
 }
 
-// gate is what a packet passes between the two sides of a site that is not public.
+// gate returns the NAT or the firewall that a packet passes at a site that is not public.
 func (s *Site) gate(pkt []byte) *NAT {
 	if p, err := Parse(pkt); err == nil && !p.ipv4() && s.firewall != nil {
 		return s.firewall
@@ -69,7 +70,7 @@ func (s *Site) gate(pkt []byte) *NAT {
 	return s.nat
 }
 
-// fromHost takes what a host at the site sends. It copies the packet.
+// fromHost accepts a packet from a host at the site. It copies the packet.
 func (s *Site) fromHost(pkt []byte) {
 	p, err := Parse(pkt)
 	if err == nil && linkScoped(p) {
@@ -87,7 +88,7 @@ func linkScoped(p Packet) bool {
 	return src.IsUnspecified() || src.IsLinkLocalUnicast() || dst.IsLinkLocalUnicast() || dst.IsMulticast()
 }
 
-// fromInside takes a packet on the LAN.
+// fromInside accepts a packet on the LAN.
 func (s *Site) fromInside(now time.Time, pkt []byte) {
 	p, err := Parse(pkt)
 	if err != nil {
@@ -148,7 +149,7 @@ func (s *Site) transmit(now time.Time, pkt []byte) {
 	s.lab.wire.send(p, now, delay, func(now time.Time) { to.fromOutside(now, pkt) })
 }
 
-// fromOutside takes a packet that comes down the link.
+// fromOutside accepts a packet that comes down the link.
 func (s *Site) fromOutside(now time.Time, pkt []byte) {
 	if reason := s.lose(); reason != "" {
 		s.emit(now, Outside, Inbound, Verdict{Fate: Lost, Reason: reason}, pkt)
@@ -170,7 +171,7 @@ func (s *Site) fromOutside(now time.Time, pkt []byte) {
 	}
 }
 
-// toInside brings a packet from the NAT to its device.
+// toInside carries a packet from the NAT to its device.
 func (s *Site) toInside(now time.Time, pkt []byte) {
 	var d device
 	if p, err := Parse(pkt); err == nil {
@@ -184,7 +185,7 @@ func (s *Site) toInside(now time.Time, pkt []byte) {
 	d.fromLAN(now, pkt)
 }
 
-// lose decides whether the link loses a packet, and says why.
+// lose decides whether the link loses a packet, and returns why, or "".
 func (s *Site) lose() (reason string) {
 	switch {
 	case s.down:

@@ -8,8 +8,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
-// TestHairpinInsideInLab: a host that listens behind the NAT is reached at its external endpoint by a
-// neighbour, and takes that for somebody at the router's inside address.
+// TestHairpinInsideInLab: a host that listens behind the NAT is reached at its external endpoint by
+// a neighbour, and takes that for somebody at the router's inside address.
 func TestHairpinInsideInLab(t *testing.T) {
 	lab := labtest.New(t, natlab.Config{})
 	server := addHost(t, lab, natlab.SiteConfig{Name: "server"})

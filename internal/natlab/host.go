@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// mtu of every link. A packet that was cut into fragments does not pass a NAT.
+// mtu is the MTU of every link. A fragment does not pass a NAT.
 const mtu = 1500
 
 const (
@@ -19,7 +19,7 @@ const (
 	maxHosts = 253
 )
 
-// Host is a network namespace at a site.
+// A Host is a network namespace at a site.
 type Host struct {
 	name  string
 	site  *Site
@@ -31,8 +31,8 @@ type Host struct {
 	done chan struct{} // closed when nothing reads the TUN device any more
 }
 
-// AddHost adds a host to the site. Hosts of one site reach each other by their own
-// addresses without the NAT.
+// AddHost adds a host to the site. Hosts of one site reach each other by their own addresses
+// without the NAT.
 func (s *Site) AddHost(name string) (*Host, error) {
 	addr, err := s.nextAddr()
 	if err != nil {
@@ -67,20 +67,20 @@ func (s *Site) AddHost(name string) (*Host, error) {
 	return h, nil
 }
 
-// Name is the name given to AddHost.
+// Name returns the name given to AddHost.
 func (h *Host) Name() string { return h.name }
 
-// Site is the host's site.
+// Site returns the host's site.
 func (h *Host) Site() *Site { return h.site }
 
-// Addr is the IPv4 address of the host's only interface, private unless the site is public.
+// Addr returns the IPv4 address of the host's only interface, private unless the site is public.
 func (h *Host) Addr() netip.Addr { return h.addr }
 
-// Addr6 is the host's global IPv6 address. It is not valid at a site without IPv6.
+// Addr6 returns the host's global IPv6 address. It is not valid at a site without IPv6.
 func (h *Host) Addr6() netip.Addr { return h.addr6 }
 
-// AddAddr gives the host one more IPv4 address, the next of its site. The host keeps the
-// first one as what it sends from where a socket says nothing else.
+// AddAddr adds an IPv4 address, the next of its site, to the host. By default sockets still send
+// from the first one.
 func (h *Host) AddAddr() (netip.Addr, error) {
 	addr, err := h.site.nextAddr()
 	if err == nil {
@@ -95,9 +95,9 @@ func (h *Host) AddAddr() (netip.Addr, error) {
 	return addr, nil
 }
 
-// Move gives the host another IPv4 address, the next of its site, in place of the first one, as
-// a router does or another network. Connections from the old one hang. It is not to be called
-// together with Addr.
+// Move replaces the host's first IPv4 address by the next of its site, as a router or another
+// network does. Connections from the old address hang. Move must not be called concurrently with
+// Addr.
 func (h *Host) Move() error {
 	addr, err := h.site.nextAddr()
 	if err == nil {
@@ -115,22 +115,21 @@ func (h *Host) Move() error {
 	return nil
 }
 
-// Do calls f on an OS thread that is inside the host: a socket that f makes belongs to
-// the host, and stays with it. Goroutines that f starts are outside; so for a program that
-// makes sockets of its own accord there is [Host.Start]. Calls of Do may overlap. A listener
-// needs Do for itself, but not for Accept.
+// Do calls f on an OS thread inside the host. A socket that f makes belongs to the host, and stays
+// with it. Goroutines that f starts are outside; a program that makes sockets by itself needs
+// [Host.Start]. Calls of Do may overlap. A listener needs Do for itself, but not for Accept.
 func (h *Host) Do(f func() error) error {
 	return h.ns.do(f)
 }
 
-// Start starts a child process inside the host. The child is killed when the lab is closed
-// or its process ends, in whatever way. The caller waits for it.
+// Start starts a child process inside the host. The child is killed when the lab is closed, or the
+// lab's process ends in any way. The caller waits for the child.
 func (h *Host) Start(cmd *exec.Cmd) error {
 	return h.ns.start(cmd)
 }
 
-// Hold makes a child process stand still for a time, as on a machine that is busy: its
-// sockets are the kernel's, and go on. It returns when the process does, too.
+// Hold suspends a child process for d, as on a busy machine. Its sockets belong to the kernel, and
+// continue. Hold returns when the process continues.
 func Hold(p *os.Process, d time.Duration) error {
 	if err := stop(p); err != nil {
 		return fmt.Errorf("natlab: hold process %d: %w", p.Pid, err)
@@ -145,7 +144,7 @@ func Hold(p *os.Process, d time.Duration) error {
 // deliver writes a packet to the host. An error means that the host is closing.
 func (h *Host) deliver(pkt []byte) { _, _ = h.tun.Write(pkt) }
 
-// read hands on what the host sends, until the TUN device is closed.
+// read forwards what the host sends, until the TUN device is closed.
 func (h *Host) read() {
 	defer close(h.done)
 	buf := make([]byte, mtu)

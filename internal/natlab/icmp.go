@@ -5,8 +5,8 @@ import (
 	"net/netip"
 )
 
-// quoted is the packet that an ICMP error is about, a view into the same bytes. ok is
-// false if p is no ICMP error, or quotes nothing that makes sense.
+// quoted returns the packet that an ICMP error is about, a view into the same bytes. ok is false if
+// p is no ICMP error, or quotes no valid packet.
 func (p Packet) quoted() (q Packet, ok bool) {
 	if p.fragment || !p.icmpError() {
 		return Packet{}, false
@@ -25,7 +25,7 @@ func (p Packet) icmpError() bool {
 	return p.proto == protoICMPv6 && !p.ipv4() && p.b[p.transport] < 128
 }
 
-// setICMPChecksum computes the checksum anew, after the quoted packet has changed.
+// setICMPChecksum recomputes the checksum after the quoted packet has changed.
 func (p Packet) setICMPChecksum() {
 	msg := p.b[p.transport:]
 	field := msg[2:4]
@@ -37,8 +37,8 @@ func (p Packet) setICMPChecksum() {
 	binary.BigEndian.PutUint16(field, ^uint16(sum(acc, msg)))
 }
 
-// pseudoHeader is the ones' complement sum of the pseudo header (RFC 9293 section 3.1,
-// RFC 8200 section 8.1).
+// pseudoHeader returns the ones' complement sum of the pseudo header (RFC 9293 section 3.1, RFC
+// 8200 section 8.1).
 func (p Packet) pseudoHeader() uint32 {
 	acc := sum(0, p.addrField(0))
 	acc = sum(acc, p.addrField(1))
@@ -46,8 +46,8 @@ func (p Packet) pseudoHeader() uint32 {
 	return acc + uint32(p.proto) + n>>16 + n&0xffff
 }
 
-// unreachableFor is the ICMP error "port unreachable" about p, from whom p was for. It is
-// what RFC 5382 REQ-4 asks for, and Linux fails a connect with ECONNREFUSED for it.
+// unreachableFor returns the ICMP error "port unreachable" about p, from p's destination. RFC 5382
+// REQ-4 asks for it, and Linux fails a connect with ECONNREFUSED on it.
 func unreachableFor(p Packet) []byte {
 	proto, typ, code, room := uint8(protoICMP), byte(3), byte(3), 576-28 // RFC 1812, section 4.3.2.3
 	if !p.ipv4() {

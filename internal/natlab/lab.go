@@ -10,18 +10,17 @@ import (
 	"time"
 )
 
-// maxSites is how many sites the address plan has room for: the n in 10.n.0.0/24.
+// maxSites is the number of sites in the address plan: the n in 10.n.0.0/24.
 const maxSites = 255
 
-// Config is a lab's configuration.
+// A Config configures a lab.
 type Config struct {
-	// Seed makes ports, jitter and losses come out the same again, as far as packets
-	// come in the same order.
+	// Seed makes ports, jitter and losses repeatable, as far as packets arrive in the same order.
 	Seed uint64
 }
 
-// Lab is a network of sites. Its methods may be called at any time, from any goroutine,
-// but not from a tap.
+// A Lab is a network of sites. Its methods may be called at any time, from any goroutine, but not
+// from a tap.
 type Lab struct {
 	wire *wire
 
@@ -36,8 +35,8 @@ type Lab struct {
 	closed bool
 }
 
-// New makes an empty lab. The error matches [ErrUnavailable] if no lab can be had;
-// [Enter] is to be called before.
+// New makes an empty lab. [Enter] must be called first. The error matches [ErrUnavailable] if no
+// lab can be had.
 func New(cfg Config) (*Lab, error) {
 	if err := probe(); err != nil {
 		return nil, err
@@ -76,24 +75,24 @@ func (l *Lab) AddSite(cfg SiteConfig) (*Site, error) {
 	return s, nil
 }
 
-// SetExtraDelay makes the way from one site to another longer by d, and the way back not.
-// A site behind another one takes part with the outermost site, which is the one on the core.
+// SetExtraDelay makes the path from one site to another longer by d, and not the way back. For a
+// site behind another one it applies to the outermost site, which is the one on the core.
 func (l *Lab) SetExtraDelay(from, to *Site, d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.extra[path{from.outermost(), to.outermost()}] = d
 }
 
-// Tap calls f for each packet at each site's NAT, in order, one at a time. The network
-// stands still meanwhile: f must not block, and must not call the lab's methods.
+// Tap calls f for each packet at each site's NAT, in order, one at a time. The network waits
+// meanwhile: f must not block, and must not call the lab's methods.
 func (l *Lab) Tap(f func(Event)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.taps = append(l.taps, f)
 }
 
-// Close ends the lab: processes in its hosts are killed, hosts and sockets are gone.
-// The error tells of captures that could not be written.
+// Close ends the lab, and kills the processes in its hosts. The error is for captures that could
+// not be written.
 func (l *Lab) Close() error {
 	l.mu.Lock()
 	if l.closed {

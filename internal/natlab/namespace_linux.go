@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// namespace is a network namespace without a name. A thread of its own keeps it, and starts
-// its child processes, as a child's death signal comes when the thread that forked it ends.
+// A namespace is a network namespace without a name. A thread of its own keeps it alive and starts
+// its child processes, because a child is killed when the thread that forked it ends.
 type namespace struct {
 	file  *os.File // for other threads to enter by
 	calls chan func()
@@ -74,8 +74,7 @@ func (ns *namespace) serve() {
 	}
 }
 
-// do runs f on a thread of its own, rather than on the keeping one, so that an f that takes
-// long is in nobody's way.
+// do runs f on a thread of its own, not on the keeping one, so that a slow f blocks nobody.
 func (ns *namespace) do(f func() error) error {
 	err := errors.New("natlab: the function called runtime.Goexit")
 	done := make(chan struct{})
@@ -118,7 +117,7 @@ func (ns *namespace) start(cmd *exec.Cmd) error {
 	}
 }
 
-// stop makes a process stand still, and resume go on.
+// stop suspends a process, and resume continues it.
 func stop(p *os.Process) error   { return p.Signal(unix.SIGSTOP) }
 func resume(p *os.Process) error { return p.Signal(unix.SIGCONT) }
 
@@ -161,7 +160,7 @@ func configure(addrs []netip.Prefix) error {
 	return nil
 }
 
-// addRoute has everything of an address's family go through the TUN device.
+// addRoute routes everything of an address's family through the TUN device.
 func addRoute(tun netlink.Link, addr netip.Prefix) error {
 	everywhere := &net.IPNet{
 		IP:   make(net.IP, addr.Addr().BitLen()/8),
@@ -173,8 +172,8 @@ func addRoute(tun netlink.Link, addr netip.Prefix) error {
 	return nil
 }
 
-// replaceAddr gives the TUN device of the calling thread's namespace one IPv4 address in place of
-// another one. With the old address the kernel takes the routes away.
+// replaceAddr replaces an IPv4 address of the TUN device in the calling thread's namespace. The
+// kernel removes the routes with the old address.
 func replaceAddr(old, addr netip.Prefix) error {
 	tun, err := netlink.LinkByName(tunName)
 	if err != nil {
@@ -193,7 +192,7 @@ func replaceAddr(old, addr netip.Prefix) error {
 	return addRoute(tun, addr)
 }
 
-// addAddr gives the TUN device of the calling thread's namespace an address, for use at once.
+// addAddr adds an address to the TUN device of the calling thread's namespace, for use at once.
 func addAddr(addr netip.Prefix) error {
 	tun, err := netlink.LinkByName(tunName)
 	if err != nil {
@@ -213,8 +212,8 @@ func addAddr(addr netip.Prefix) error {
 	return awaitLocal(addr.Addr())
 }
 
-// awaitLocal waits until packets for an IPv6 address of the calling thread's namespace are
-// taken in. The kernel sees to that from a work queue, and drops them before.
+// awaitLocal waits until the kernel accepts packets for an IPv6 address of the calling thread's
+// namespace. It arranges that from a work queue, and drops packets before.
 func awaitLocal(addr netip.Addr) error {
 	// It takes about a millisecond; the limit is for a machine that is busy.
 	const interval, limit = time.Millisecond, 20 * time.Second

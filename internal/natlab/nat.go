@@ -6,15 +6,14 @@ import (
 	"time"
 )
 
-// maxSessions bounds a NAT's memory. It is what Linux gives a machine with 1 GB
+// maxSessions bounds a NAT's memory. It is the limit of Linux on a machine with 1 GB
 // (nf_conntrack_max), far above what a lab makes.
 const maxSessions = 65536
 
-// sweepInterval is how often expired sessions are cleared away; until then they are
-// there, but count for nothing.
+// sweepInterval is how often expired sessions are removed. Until then they have no effect.
 const sweepInterval = time.Minute
 
-// NAT translates between inside hosts and one external address, or several, by the rules of its
+// A NAT translates between inside hosts and one external address, or several, by the rules of its
 // [Behaviour]. It reads no clock, and is not safe for concurrent use.
 type NAT struct {
 	behaviour Behaviour
@@ -30,8 +29,8 @@ type NAT struct {
 	sweepAt  time.Time
 }
 
-// NewNAT makes a NAT without mappings. Its ports come from rng, where it draws any. With
-// [Behaviour.Pool4] it has the three addresses after external as well.
+// NewNAT makes a NAT without mappings. Random ports come from rng. With [Behaviour.Pool4] the NAT
+// also has the three addresses after external.
 func NewNAT(b Behaviour, external netip.Addr, rng *rand.Rand) *NAT {
 	n := &NAT{behaviour: b, pool: poolFrom(external, b), rng: rng}
 	n.nextPort = minPort + uint16(rng.IntN(numPorts))
@@ -39,7 +38,7 @@ func NewNAT(b Behaviour, external netip.Addr, rng *rand.Rand) *NAT {
 	return n
 }
 
-// Reset makes the NAT forget all mappings but static ones. Sequential ports go on from where they were.
+// Reset removes all mappings but static ones. Sequential ports continue where they were.
 func (n *NAT) Reset() {
 	n.byFlow = make(map[flow]*mapping)
 	n.byPort = make(map[port][]*mapping)
@@ -50,16 +49,16 @@ func (n *NAT) Reset() {
 	}
 }
 
-// Verdict is what a NAT does with a packet.
+// A Verdict is the decision of a NAT about a packet.
 type Verdict struct {
 	// Fate is Forwarded, Dropped or Answered.
 	Fate Fate
 	// Reason is why a packet is not forwarded.
 	Reason string
-	// Packet is the packet translated, if it is forwarded; if it is answered, the
-	// answer, which goes to where the packet came from.
+	// Packet is the translated packet if it is forwarded. If it is answered, Packet is the answer,
+	// which goes to the packet's source.
 	Packet []byte
-	// Hairpin says that the packet came from inside, and goes back there.
+	// Hairpin means that the packet came from inside, and goes back there.
 	Hairpin bool
 }
 
@@ -138,8 +137,8 @@ func (n *NAT) deliver(now time.Time, m *mapping, p Packet) Verdict {
 	return Verdict{Fate: Forwarded, Packet: p.b}
 }
 
-// parse sorts out what no NAT of this kind forwards. Without a reason, the packet is TCP, UDP
-// or ICMP.
+// parse refuses what no NAT of this kind forwards. If reason is empty, the packet is TCP, UDP or
+// ICMP.
 func (n *NAT) parse(pkt []byte) (p Packet, reason string) {
 	p, err := Parse(pkt)
 	switch {
@@ -157,8 +156,7 @@ func (n *NAT) parse(pkt []byte) (p Packet, reason string) {
 	return p, ""
 }
 
-// admit finds the mapping through which a packet from outside comes in, or says why there
-// is none.
+// admit returns the mapping that admits a packet from outside, or the reason why there is none.
 func (n *NAT) admit(now time.Time, p Packet) (m *mapping, reason string) {
 	candidates := n.mappings(now, port{p.proto, p.Dst()})
 	if n.behaviour.NoSYN && p.bareSYN() {
@@ -202,7 +200,7 @@ func (n *NAT) unsolicited(p Packet, reason string) Verdict {
 	}
 }
 
-// afterRST removes the mapping of a RST that has passed, in a NAT that does that.
+// afterRST removes the mapping of a RST that has passed, in a NAT with RSTKills.
 func (n *NAT) afterRST(m *mapping, p Packet) {
 	if n.behaviour.RSTKills && p.Flags()&RST != 0 {
 		n.remove(m)

@@ -1,9 +1,8 @@
 package natlab
 
-// newFirewall makes the stateful IPv6 firewall that goes with a NAT of a behaviour. It is a NAT
-// that gives every flow a mapping of its own, to the endpoint that it has already; a mapping
-// is then a session, and RSTKills ends no more than that. What the behaviour says of
-// mapping, filtering and ports is about IPv4.
+// newFirewall makes the stateful IPv6 firewall of a NAT with behaviour b. It is a NAT in which
+// every flow has a mapping of its own, to the endpoint that it has already. A mapping is then a
+// session, and RSTKills ends no more than that. Mapping, Filtering and Ports of b are about IPv4.
 func newFirewall(b Behaviour) *NAT {
 	n := &NAT{behaviour: Behaviour{
 		Mapping:     APDM,

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// hairpins reports whether a packet from inside goes back inside, and why it must not.
+// hairpins reports whether a packet from inside goes back inside, and the reason if it is dropped.
 func (n *NAT) hairpins(p Packet) (back bool, reason string) {
 	switch {
 	case n.toRouter(p):
@@ -19,7 +19,7 @@ func (n *NAT) hairpins(p Packet) (back bool, reason string) {
 }
 
 // toRouter reports whether a packet goes to the inside address that a host has seen in place of
-// another one's external address. It is an answer, as nobody is there to begin with.
+// another host's external address. Only an answer can, as nobody listens there.
 func (n *NAT) toRouter(p Packet) bool {
 	return n.behaviour.HairpinInside && p.Dst().Addr() == n.router
 }

@@ -23,11 +23,11 @@ func (t *natTest) loop(pkt []byte) (from, to netip.AddrPort, reason string) {
 	return p.Src(), p.Dst(), ""
 }
 
-// The responder of a connection sees the router's inside address, and the initiator the external one
-// that it has connected to. A connection each way between the same two hosts has nothing to do with
-// the other.
+// The responder of a connection sees the router's inside address, and the initiator the external
+// one that it has connected to. A connection each way between the same two hosts has nothing to do
+// with the other.
 func TestHairpinInside(t *testing.T) {
-	for _, filtering := range filteringWords {
+	for _, filtering := range filteringNames {
 		n := newNATTest(t, "eim-"+filtering+"-hairpininside")
 		external1, external2 := n.open(protoTCP, inside1, remote1), n.open(protoTCP, inside2, remote1)
 		router := func(external netip.AddrPort) netip.AddrPort {

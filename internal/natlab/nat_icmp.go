@@ -2,8 +2,8 @@ package natlab
 
 import "time"
 
-// inboundICMP translates an ICMP error about a packet that went out, and that packet in it
-// (RFC 5508, REQ-4). Sessions live on (RFC 5382, REQ-9).
+// inboundICMP translates an ICMP error about a packet that went out, and the quoted packet in it
+// (RFC 5508, REQ-4). The session continues (RFC 5382, REQ-9).
 func (n *NAT) inboundICMP(now time.Time, p Packet) Verdict {
 	q, ok := p.quoted()
 	if !ok {
@@ -20,7 +20,7 @@ func (n *NAT) inboundICMP(now time.Time, p Packet) Verdict {
 	return drop("no session")
 }
 
-// outboundICMP is the same for an error from inside, about a packet that came in (RFC 5508, REQ-5).
+// outboundICMP translates an ICMP error from inside about a packet that came in (RFC 5508, REQ-5).
 func (n *NAT) outboundICMP(now time.Time, p Packet) Verdict {
 	q, ok := p.quoted()
 	if !ok {

@@ -6,28 +6,28 @@ import (
 	"time"
 )
 
-// flow is what a mapping is for: an internal endpoint, and as much of the remote one as
-// the mapping behaviour looks at.
+// A flow is what a mapping is for: an internal endpoint, and the part of the remote one that the
+// mapping behaviour distinguishes.
 type flow struct {
 	proto    uint8
 	internal netip.AddrPort
 	remote   netip.AddrPort
 }
 
-// port is an external port, with its address: a firewall has those of all hosts.
+// A port is an external port with its address. A firewall has the addresses of all hosts.
 type port struct {
 	proto    uint8
 	endpoint netip.AddrPort
 }
 
-// tuple is what is known of a session on the inside.
+// A tuple identifies a session on the inside.
 type tuple struct {
 	proto            uint8
 	internal, remote netip.AddrPort
 }
 
-// mapping ties an external port to a flow. It lasts as long as one of its sessions, or for
-// good if it is static.
+// A mapping binds an external port to a flow. It lasts as long as one of its sessions, or for good
+// if it is static.
 type mapping struct {
 	flow     flow
 	port     port
@@ -46,9 +46,9 @@ func (n *NAT) flowOf(proto uint8, internal, remote netip.AddrPort) flow {
 	return f
 }
 
-// lookup finds the mapping for a packet from inside, nil if there is none: that of its
-// session, which may be a mapping for another flow whose filter has let the remote endpoint
-// in, or else that of its flow.
+// lookup returns the mapping for a packet from inside, or nil. It is the mapping of the packet's
+// session, or else that of its flow. The session may belong to a mapping for another flow, whose
+// filter has admitted the remote endpoint.
 func (n *NAT) lookup(now time.Time, t tuple) *mapping {
 	if m := n.byTuple[t]; m.session(now, t.remote) != nil {
 		return m
@@ -61,7 +61,7 @@ func (n *NAT) lookup(now time.Time, t tuple) *mapping {
 	return m
 }
 
-// mappings finds those that have an external port, the oldest first.
+// mappings returns the mappings with an external port, the oldest first.
 func (n *NAT) mappings(now time.Time, p port) []*mapping {
 	for _, m := range slices.Clone(n.byPort[p]) {
 		if !m.live(now) {
@@ -82,7 +82,7 @@ func (n *NAT) index(m *mapping) {
 	n.byPort[m.port] = append(n.byPort[m.port], m)
 }
 
-// remove removes a mapping, or no more than the sessions of a static one.
+// remove removes a mapping. Of a static one it removes only the sessions.
 func (n *NAT) remove(m *mapping) {
 	if n.byFlow[m.flow] != m {
 		return // already
@@ -100,8 +100,8 @@ func (n *NAT) remove(m *mapping) {
 	}
 }
 
-// addSession makes a session. One that another mapping has with the same two endpoints is no
-// more: what they send has one way out.
+// addSession adds a session. It ends a session of another mapping between the same two endpoints,
+// since their packets leave by one mapping.
 func (n *NAT) addSession(m *mapping, remote netip.AddrPort) *session {
 	t := tuple{m.flow.proto, m.flow.internal, remote}
 	if other := n.byTuple[t]; other != nil {
@@ -118,8 +118,8 @@ func (n *NAT) removeSession(m *mapping, remote netip.AddrPort) {
 	delete(n.byTuple, tuple{m.flow.proto, m.flow.internal, remote})
 }
 
-// reserveSession reports whether there is room for one more session, and clears away
-// expired ones now and then.
+// reserveSession reports whether there is room for one more session. From time to time it removes
+// expired ones.
 func (n *NAT) reserveSession(now time.Time) bool {
 	if full := len(n.byTuple) >= maxSessions; full || now.After(n.sweepAt) {
 		n.sweep(now)
@@ -141,7 +141,8 @@ func (n *NAT) sweep(now time.Time) {
 	}
 }
 
-// session finds the live session with a remote endpoint, nil if there is none or no mapping.
+// session returns the live session with a remote endpoint. It returns nil if there is none, or m is
+// nil.
 func (m *mapping) session(now time.Time, remote netip.AddrPort) *session {
 	if m == nil {
 		return nil
@@ -165,7 +166,7 @@ func (m *mapping) live(now time.Time) bool {
 	return false
 }
 
-// lets reports whether the filter lets in a remote address from an endpoint that has no session.
+// lets reports whether the filter admits a remote address from an endpoint without a session.
 func (m *mapping) lets(now time.Time, remote netip.Addr, f Filtering) bool {
 	switch {
 	case m.static || f == EIF:

@@ -17,8 +17,8 @@ func TestMapping(t *testing.T) {
 		{"adm", true, false},
 		{"apdm", false, false},
 	} {
-		for _, filtering := range filteringWords {
-			for _, ports := range portsWords {
+		for _, filtering := range filteringNames {
+			for _, ports := range portNames {
 				if ports == "overload" {
 					continue // there, mappings of one internal endpoint share a port: see TestPortOverload
 				}
@@ -59,7 +59,7 @@ func TestFiltering(t *testing.T) {
 		{"adf", "", "filtered"},
 		{"apdf", "filtered", "filtered"},
 	} {
-		for _, mapping := range mappingWords[EIM:] {
+		for _, mapping := range mappingNames[EIM:] {
 			for _, p := range protocols {
 				t.Run(mapping+"-"+tt.filtering+" "+p.name, func(t *testing.T) {
 					n := newNATTest(t, mapping+"-"+tt.filtering)

@@ -2,8 +2,8 @@ package natlab
 
 import "net/netip"
 
-// poolSize is how many external addresses a NAT with [Behaviour.Pool4] has: so many that a mapping's
-// address says little of the next one's, and few enough for the lab's address plan.
+// poolSize is how many external addresses a NAT with [Behaviour.Pool4] has: so many that a
+// mapping's address says little of the next one's, and few enough for the lab's address plan.
 const poolSize = 4
 
 // poolFrom returns the external addresses of a NAT, the first of which is given.

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// External ports are not taken from the well-known ones (RFC 4787, REQ-3), unless an internal
-// one is preserved.
+// External ports are not taken from the well-known ones (RFC 4787, REQ-3), unless an internal one
+// is preserved.
 const (
 	minPort  = 1024
 	numPorts = 65536 - minPort
 )
 
-// allocate makes a mapping for a flow, whose first packet goes to remote. It returns nil
-// if the ports are used up.
+// allocate makes a mapping for a flow, whose first packet goes to remote. It returns nil if the
+// ports are used up.
 func (n *NAT) allocate(now time.Time, f flow, remote netip.AddrPort) *mapping {
 	addr := n.chooseAddr(f)
 	number, ok := n.choosePort(now, f, addr, remote)

@@ -92,7 +92,7 @@ func TestPortRandom(t *testing.T) {
 }
 
 func TestPortsUsedUp(t *testing.T) {
-	for _, ports := range portsWords {
+	for _, ports := range portNames {
 		n := newNATTest(t, "apdm-apdf-"+ports)
 		for number := range 65536 {
 			m := n.nat.addMapping(flow{proto: protoTCP, internal: netip.AddrPortFrom(inside2.Addr(), uint16(number)), remote: remote1}, netip.AddrPortFrom(natAddr, uint16(number)))

@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// FuzzNATProgram sends what a fuzzer wants through a NAT, in any order and over hours: packets of several hosts, some of
-// them bent, and the ICMP errors about them. What it forwards has right checksums and leads back,
-// what it remembers hangs together, and nothing of that is left when all is idle.
+// FuzzNATProgram sends what a fuzzer wants through a NAT, in any order and over hours: packets of
+// several hosts, some of them bent, and the ICMP errors about them. What it forwards has right
+// checksums and leads back, what it remembers hangs together, and nothing of that is left when all
+// is idle.
 func FuzzNATProgram(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, SYN, 1, 0, 0, SYN | ACK, 0, 0, 0, RST, 0, 0, 0, SYN})
 	f.Add([]byte{3, 0, 0, 0, SYN, 0, 1, 0, SYN, 1, 1, 0, SYN, 4, 0, 0, 0, 5, 0, 0, 0, 6, 255, 1, 0, 0, 0, 0, SYN})

@@ -11,13 +11,13 @@ const (
 	tcpTransitoryIdle  = 4 * time.Minute             // RFC 5382, REQ-5: opening, or half closed
 	tcpEstablishedIdle = 2*time.Hour + 4*time.Minute // RFC 5382, REQ-5
 	// tcpClosedIdle is as long as Linux keeps a session after a RST
-	// (nf_conntrack_tcp_timeout_close), here also after both FINs: time for
-	// their acknowledgements, and for a connect that is tried again.
+	// (nf_conntrack_tcp_timeout_close), here also after both FINs: time for their acknowledgements,
+	// and for a connect that is tried again.
 	tcpClosedIdle = 10 * time.Second
 )
 
-// session is what a mapping has with one remote endpoint. As it is made by a packet
-// that went out, or by one that the filter let in, it is a permission too.
+// A session is the state of a mapping for one remote endpoint. A packet that went out, or one that
+// the filter admitted, makes it. It therefore also admits the endpoint.
 type session struct {
 	expires  time.Time
 	answered bool    // something has come in
@@ -27,7 +27,7 @@ type session struct {
 
 func (s *session) live(now time.Time) bool { return now.Before(s.expires) }
 
-// pass takes note of a packet of the session.
+// pass records a packet of the session.
 func (s *session) pass(now time.Time, p Packet, d Direction, b Behaviour) {
 	s.expires = now.Add(s.idle(p, d, b))
 	s.answered = s.answered || d == Inbound

@@ -181,8 +181,8 @@ func TestSessionKeepsItsMapping(t *testing.T) {
 	}
 }
 
-// A SYN that comes in by another mapping than the one that a SYN to its sender has left by
-// opens the connection there; but it does not take an open connection away.
+// A SYN that comes in by another mapping than the one that a SYN to its sender has left by opens
+// the connection there; but it does not take an open connection away.
 func TestSessionsOfTwoMappings(t *testing.T) {
 	other := ap("46.0.9.1:9000")
 	for _, answered := range []bool{false, true} {

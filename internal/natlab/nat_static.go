@@ -6,9 +6,9 @@ import (
 )
 
 // Forward makes a mapping that stays, as a user's rule or UPnP does: TCP for the external port
-// comes to the inside endpoint from anybody, whatever the [Behaviour] says of filtering and
-// SYNs, and is answered from there. With EIM all that the endpoint sends leaves by it; with
-// ADM and APDM, connections that the endpoint opens have mappings of their own.
+// comes to the inside endpoint from anybody, whatever the [Behaviour] says of filtering and SYNs,
+// and is answered from there. With EIM all that the endpoint sends leaves by it; with ADM and APDM,
+// connections that the endpoint opens have mappings of their own.
 //
 // It is an error if the port is taken, or the endpoint has another port.
 func (n *NAT) Forward(external uint16, to netip.AddrPort) error {

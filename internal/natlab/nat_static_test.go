@@ -6,7 +6,7 @@ import (
 )
 
 func TestForward(t *testing.T) {
-	for _, mapping := range mappingWords[EIM:] {
+	for _, mapping := range mappingNames[EIM:] {
 		for _, rest := range []string{"eif", "adf-rst", "apdf", "apdf-icmp-sequential-nosyn", "apdf-rstkills", "apdf-random-hairpin"} {
 			words := mapping + "-" + rest
 			n := newNATTest(t, words)

@@ -30,8 +30,7 @@ var (
 	errMalformed = errors.New("natlab: malformed packet")
 )
 
-// Packet is a view of an IPv4 or IPv6 packet that [Parse] has found sound: its headers
-// are all there.
+// A Packet is a view of an IPv4 or IPv6 packet with complete headers, as [Parse] has checked.
 type Packet struct {
 	b         []byte // the packet, without what came after it
 	proto     uint8
@@ -42,8 +41,8 @@ type Packet struct {
 // Parse reads the headers of b, which the Packet keeps.
 func Parse(b []byte) (Packet, error) { return parse(b, false) }
 
-// parse reads a packet; quoted says that it is one inside an ICMP error, where the
-// transport header may end after its first eight bytes (RFC 792).
+// parse reads a packet; quoted says that it is one inside an ICMP error, where the transport header
+// may end after its first eight bytes (RFC 792).
 func parse(b []byte, quoted bool) (Packet, error) {
 	if len(b) == 0 {
 		return Packet{}, errTruncated
@@ -114,7 +113,7 @@ func (p *Packet) parseIPv6(quoted bool) error {
 	}
 }
 
-// trim cuts off what comes after the packet's end.
+// trim removes what follows the packet's end.
 func (p *Packet) trim(total int, quoted bool) error {
 	switch {
 	case total < p.transport:
@@ -157,10 +156,10 @@ func (p Packet) hasPorts() bool {
 	return !p.fragment && (p.proto == protoTCP || p.proto == protoUDP)
 }
 
-// Src is the sender. The port is 0 if the packet is neither TCP nor UDP, or a fragment.
+// Src returns the source. The port is 0 if the packet is neither TCP nor UDP, or a fragment.
 func (p Packet) Src() netip.AddrPort { return p.endpoint(0) }
 
-// Dst is the receiver, as in [Packet.Src].
+// Dst returns the destination, as [Packet.Src] does the source.
 func (p Packet) Dst() netip.AddrPort { return p.endpoint(1) }
 
 // endpoint reads the source, which is number 0, or the destination, 1.
@@ -188,7 +187,7 @@ func (p Packet) TCP() bool { return p.proto == protoTCP && !p.fragment }
 // UDP reports whether the packet has a UDP header.
 func (p Packet) UDP() bool { return p.proto == protoUDP && !p.fragment }
 
-// Flags are the TCP control bits, 0 if there are none.
+// Flags returns the TCP control bits, or 0.
 func (p Packet) Flags() uint8 {
 	if !p.TCP() || len(p.b) < p.transport+14 {
 		return 0
@@ -199,7 +198,7 @@ func (p Packet) Flags() uint8 {
 // bareSYN reports whether the packet asks for a connection, and answers none.
 func (p Packet) bareSYN() bool { return p.Flags()&(SYN|ACK|RST) == SYN }
 
-// String is the packet on one line, as in "TCP 46.0.1.1:4001 > 46.0.2.1:4001 SYN+ACK".
+// String formats the packet on one line, as in "TCP 46.0.1.1:4001 > 46.0.2.1:4001 SYN+ACK".
 func (p Packet) String() string {
 	proto := map[uint8]string{
 		protoTCP: "TCP", protoUDP: "UDP", protoICMP: "ICMP", protoICMPv6: "ICMPv6",

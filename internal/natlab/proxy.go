@@ -2,8 +2,8 @@ package natlab
 
 import "net/netip"
 
-// Proxy is a transparent TCP proxy between a site's hosts and its NAT, as companies and hotels have
-// them. It answers itself what the hosts connect to, in place of whoever is there.
+// A Proxy is a transparent TCP proxy between a site's hosts and its NAT, as companies and hotels
+// have them. It accepts the hosts' connections itself, in place of their destinations.
 type Proxy uint8
 
 const (
@@ -13,27 +13,28 @@ const (
 	ProxyNoise        // accepts and says what nobody asked for
 )
 
-// proxyMinPort is the lowest destination port that a proxy answers for. In a lab, servers listen
-// below, while the kernel's ephemeral ports, from which hosts punch, begin at 32768.
+// proxyMinPort is the lowest destination port that a proxy accepts. In a lab, servers listen below
+// it. The kernel's ephemeral ports, from which hosts punch, begin at 32768.
 const proxyMinPort = 10000
 
-// proxySequence is the sequence number at which the proxy's side of every connection begins. It may
-// be the same one each time as no packet is late within a site.
+// proxySequence is the first sequence number of the proxy's side of every connection. It may be
+// constant because no packet is late within a site.
 const proxySequence = 1 << 30
 
-// proxyNoise is what a proxy for HTTP has to say of other protocols.
+// proxyNoise is the answer of an HTTP proxy to other protocols.
 const proxyNoise = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
-// proxy is a Proxy at work.
+// A proxy is the state of a Proxy.
 type proxy struct {
 	kind  Proxy
 	conns map[proxyTuple]*proxyConn
 }
 
-// proxyTuple is what a connection to the proxy is between: a host and what that takes for its peer.
+// A proxyTuple identifies a connection to the proxy: by the host, and the peer that it meant to
+// reach.
 type proxyTuple struct{ host, peer netip.AddrPort }
 
-// proxyConn is the proxy's side of a connection.
+// A proxyConn is the proxy's side of a connection.
 type proxyConn struct {
 	next  uint32 // the sequence number after all that was sent
 	spoke bool   // the connection is up, and all was sent that is sent unasked
@@ -47,8 +48,8 @@ func newProxy(kind Proxy) *proxy {
 	return &proxy{kind: kind, conns: make(map[proxyTuple]*proxyConn)}
 }
 
-// take takes a packet of a host, if it is of a connection of the proxy's, and returns the answers to it. A
-// nil proxy takes none.
+// take handles a packet of a host if it belongs to a connection of the proxy, and returns the
+// answers to it. A nil proxy handles none.
 func (x *proxy) take(p Packet) (answers [][]byte, taken bool) {
 	if x == nil || !p.TCP() {
 		return nil, false

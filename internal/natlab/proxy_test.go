@@ -76,22 +76,22 @@ func TestProxy(t *testing.T) {
 		for i, s := range steps {
 			answers, taken := x.take(mustParse(tcpPacket(inside1, peer, s.flags, s.payload)))
 			if !taken || len(answers) != len(s.want) {
-				t.Fatalf("%s, step %d: taken %v, %d answers; want %d", proxyWords[kind], i, taken, len(answers), len(s.want))
+				t.Fatalf("%s, step %d: taken %v, %d answers; want %d", proxyNames[kind], i, taken, len(answers), len(s.want))
 			}
 			for j, a := range answers {
 				p := mustParse(a)
 				header := p.b[p.transport:]
 				got := answer{p.Flags(), binary.BigEndian.Uint32(header[4:]), binary.BigEndian.Uint32(header[8:]), string(p.payload())}
 				if got != s.want[j] || p.Src() != peer || p.Dst() != inside1 {
-					t.Errorf("%s, step %d: %v: %+v, want %+v", proxyWords[kind], i, p, got, s.want[j])
+					t.Errorf("%s, step %d: %v: %+v, want %+v", proxyNames[kind], i, p, got, s.want[j])
 				}
 				if want := reserialized(t, a); !bytes.Equal(a, want) {
-					t.Errorf("%s, step %d: checksum:\ngot  %x\nwant %x", proxyWords[kind], i, a, want)
+					t.Errorf("%s, step %d: checksum:\ngot  %x\nwant %x", proxyNames[kind], i, a, want)
 				}
 			}
 		}
 		if len(x.conns) > 0 {
-			t.Errorf("%s: %d connections after a reset", proxyWords[kind], len(x.conns))
+			t.Errorf("%s: %d connections after a reset", proxyNames[kind], len(x.conns))
 		}
 	}
 }

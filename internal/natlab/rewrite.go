@@ -5,11 +5,11 @@ import (
 	"net/netip"
 )
 
-// setSrc rewrites the sender in place, checksums included. The port is not written if the
-// packet has none.
+// setSrc rewrites the source in place, checksums included. The port is not written if the packet
+// has none.
 func (p Packet) setSrc(to netip.AddrPort) { p.setEndpoint(0, to) }
 
-// setDst rewrites the receiver, as setSrc.
+// setDst rewrites the destination, as setSrc does the source.
 func (p Packet) setDst(to netip.AddrPort) { p.setEndpoint(1, to) }
 
 func (p Packet) setEndpoint(n int, to netip.AddrPort) {
@@ -28,8 +28,8 @@ func (p Packet) setEndpoint(n int, to netip.AddrPort) {
 	}
 }
 
-// amendTransport corrects the transport checksum, if there is one: a quoted packet may end
-// before it, a fragment is not looked into.
+// amendTransport corrects the transport checksum, if there is one. A quoted packet may end before
+// it. A fragment is left alone.
 func (p Packet) amendTransport(old, new []byte) {
 	var at int
 	switch {

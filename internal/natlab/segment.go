@@ -5,18 +5,20 @@ import (
 	"net/netip"
 )
 
-// resetFor is the RST that refuses the SYN p, from whom it was for (RFC 9293, section 3.10.7.1).
+// resetFor returns the RST that refuses the SYN p, from p's destination (RFC 9293, section
+// 3.10.7.1).
 func resetFor(p Packet) []byte {
 	return segment(p.Dst(), p.Src(), RST|ACK, 0, p.nextSequence(), "")
 }
 
-// payload is what a TCP segment carries.
+// payload returns the payload of a TCP segment.
 func (p Packet) payload() []byte {
 	header := p.b[p.transport:]
 	return header[int(header[12]>>4)*4:]
 }
 
-// nextSequence is the number after a TCP segment's last one (RFC 9293, section 3.4: SYN and FIN count).
+// nextSequence returns the sequence number after a TCP segment (RFC 9293, section 3.4: SYN and FIN
+// count).
 func (p Packet) nextSequence() uint32 {
 	next := binary.BigEndian.Uint32(p.b[p.transport+4:]) + uint32(len(p.payload()))
 	for _, flag := range []uint8{SYN, FIN} {

@@ -8,25 +8,25 @@ import (
 	"time"
 )
 
-// SiteConfig is a site's configuration.
+// A SiteConfig configures a site.
 type SiteConfig struct {
-	// Name is for taps and captures.
+	// Name appears in taps and captures.
 	Name string
-	// NAT is the behaviour of the site's NAT. The zero value is none: public addresses.
+	// NAT is the behaviour of the site's NAT. The zero value is no NAT: public addresses.
 	NAT Behaviour
-	// Delay is the time over the site's link to the core, one way, in each direction:
-	// between sites with 20 ms each the round trip takes 80 ms.
+	// Delay is the one-way time over the site's link to the core, in each direction. Between sites
+	// with 20 ms each the round trip takes 80 ms.
 	Delay time.Duration
 	// Jitter is the upper bound of a random time added to Delay. It never reorders packets.
 	Jitter time.Duration
 	// Loss is the probability that a packet is lost on the link, 0 to 1.
 	Loss float64
-	// IPv6 gives the hosts global IPv6 addresses as well. IPv6 is not translated. At a public
-	// site all comes in; at one with a NAT a stateful firewall lets in what belongs to a
-	// session that has begun inside, and NAT says how: Unsolicited, RSTKills, NoSYN and NoUDP.
+	// IPv6 gives the hosts global IPv6 addresses as well, which are not translated. A public site
+	// admits everything. At a site with a NAT, a stateful firewall admits what belongs to a session
+	// that began inside, and NAT configures it with Unsolicited, RSTKills, NoSYN and NoUDP.
 	IPv6 bool
-	// Behind is the site that this one is in: this site's outside is that one's inside.
-	// Both must have a NAT. IPv6 passes both sites' firewalls, and must be had by both. If nil,
+	// Behind is the site that this one is behind: this site's outside is the other's inside. Both
+	// must have a NAT. IPv6 passes both sites' firewalls, and needs both sites to have it. If nil,
 	// the site is on the core.
 	Behind *Site
 }
@@ -45,7 +45,8 @@ func (c *SiteConfig) check() error {
 	return c.NAT.check()
 }
 
-// Site is a link to the core with hosts at its end, and a NAT in between unless it is public.
+// A Site is a link to the core with hosts at its end, and a NAT in between unless the site is
+// public.
 type Site struct {
 	lab    *Lab
 	name   string
@@ -92,22 +93,22 @@ func newSite(l *Lab, number byte, cfg SiteConfig) *Site {
 	return s
 }
 
-// Name is the name from the configuration.
+// Name returns the name from the configuration.
 func (s *Site) Name() string { return s.name }
 
-// External is the external address of the site's NAT, the first one if there are several. It is not
-// valid for a public site.
+// External returns the external address of the site's NAT, the first one if there are several. It
+// is not valid for a public site.
 func (s *Site) External() netip.Addr { return s.external }
 
-// NAT is the behaviour of the site's NAT.
+// NAT returns the behaviour of the site's NAT.
 func (s *Site) NAT() Behaviour {
 	s.lab.mu.Lock()
 	defer s.lab.mu.Unlock()
 	return s.behaviour
 }
 
-// SetNAT puts another NAT, without mappings, in the place of the site's, and another firewall. A site cannot
-// become public that way, or cease to be: its hosts keep their addresses.
+// SetNAT replaces the site's NAT and firewall by new ones without mappings. It cannot change a site
+// between public and NAT, because the hosts keep their addresses.
 func (s *Site) SetNAT(b Behaviour) error {
 	if err := b.check(); err != nil {
 		return fmt.Errorf("natlab: site %q: %w", s.name, err)
@@ -141,8 +142,8 @@ func (s *Site) setNAT(b Behaviour) {
 	}
 }
 
-// Forward has the site's NAT forward a TCP port to an endpoint at the site; see
-// [NAT.Forward]. The rule is the router's: it outlives ResetNAT, and goes with SetNAT.
+// Forward makes the site's NAT forward a TCP port to an endpoint at the site; see [NAT.Forward].
+// The rule outlives ResetNAT, but not SetNAT.
 func (s *Site) Forward(external uint16, to netip.AddrPort) error {
 	s.lab.mu.Lock()
 	defer s.lab.mu.Unlock()
@@ -161,8 +162,8 @@ func (s *Site) Forward(external uint16, to netip.AddrPort) error {
 	return nil
 }
 
-// ResetNAT makes the NAT forget all mappings, and the IPv6 firewall all sessions, as when the
-// router loses power.
+// ResetNAT removes all mappings of the NAT and all sessions of the IPv6 firewall, as a power
+// failure of the router does.
 func (s *Site) ResetNAT() {
 	s.lab.mu.Lock()
 	defer s.lab.mu.Unlock()
@@ -181,7 +182,7 @@ func (s *Site) SetLoss(p float64) {
 	s.loss = p
 }
 
-// SetDown cuts the site's link, or mends it. What is on the way to the site is lost.
+// SetDown cuts the site's link, or restores it. Packets on the way to the site are lost.
 func (s *Site) SetDown(down bool) {
 	s.lab.mu.Lock()
 	defer s.lab.mu.Unlock()

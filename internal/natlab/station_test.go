@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// station is a host without a namespace: it keeps what it gets. It is read when the bubble of
-// the test is at rest.
+// station is a host without a namespace: it keeps what it gets. It is read when the bubble of the
+// test is at rest.
 type station struct {
 	site  *Site
 	addr  netip.Addr

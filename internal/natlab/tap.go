@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// emit tells the taps of a packet.
+// emit passes a packet to the taps.
 func (s *Site) emit(now time.Time, place Place, d Direction, v Verdict, pkt []byte) {
 	if !s.tapped() {
 		return
@@ -29,7 +29,7 @@ func (s *Site) emit(now time.Time, place Place, d Direction, v Verdict, pkt []by
 
 func (s *Site) tapped() bool { return len(s.taps) > 0 || len(s.lab.taps) > 0 }
 
-// observed keeps a packet as it is before translation, if anybody wants to see it.
+// observed returns a copy of a packet before translation, or nil if there are no taps.
 func (s *Site) observed(pkt []byte) []byte {
 	if !s.tapped() {
 		return nil

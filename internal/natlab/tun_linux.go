@@ -9,8 +9,8 @@ import (
 const (
 	tunPath = "/dev/net/tun"
 	tunName = "tun0"
-	// tunQueue is how many packets a host may send while the lab's process waits for a
-	// CPU. What overflows is lost, which nobody asked for.
+	// tunQueue is how many packets a host may send while the lab's process waits for a CPU. What
+	// overflows is lost, which nobody asked for.
 	tunQueue = 10000
 )
 

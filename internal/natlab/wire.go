@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// path is a direction between two sites that are joined by a wire.
+// A path is a direction between two sites that are joined by a wire.
 type path struct{ from, to *Site }
 
-// wire holds the packets that are on the way, and hands them over when they are due, from one
-// goroutine. That goroutine is also the only one that writes to hosts, without the lab's
-// mutex, so that a host's packets stay in order and nobody waits for a host.
+// A wire holds the packets on the way, and delivers them when they are due, from one goroutine.
+// Only that goroutine writes to hosts. It does so without the lab's mutex, so that a host's packets
+// stay in order and nobody waits for a host.
 type wire struct {
 	mu *sync.Mutex // the lab's; it guards the fields down to out
 
@@ -25,7 +25,7 @@ type wire struct {
 	done chan struct{} // closed when the goroutine has ended
 }
 
-// delivery is a packet that a host gets now.
+// A delivery is a packet that is written to a host now.
 type delivery struct {
 	to  *Host
 	pkt []byte
@@ -42,8 +42,8 @@ func newWire(mu *sync.Mutex) *wire {
 	return w
 }
 
-// send has arrive called after the delay, with the mutex held. It is never called before an
-// earlier one of the same path.
+// send arranges for arrive to be called after the delay, with the mutex held, and not before
+// earlier calls for the same path.
 func (w *wire) send(p path, now time.Time, delay time.Duration, arrive func(now time.Time)) {
 	due := now.Add(delay)
 	if last := w.last[p]; due.Before(last) {
@@ -94,8 +94,8 @@ func (w *wire) run() {
 	}
 }
 
-// step handles what is due, and returns what to write and when to come again, which is zero
-// if the wire is empty.
+// step handles what is due. It returns what to write, and when to call step again; zero if the wire
+// is empty.
 func (w *wire) step() (out []delivery, next time.Time, open bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -119,7 +119,7 @@ func (w *wire) close() {
 	<-w.done
 }
 
-// transit is a packet on the way.
+// A transit is a packet on the way.
 type transit struct {
 	due      time.Time
 	sequence uint64 // keeps the order of those due at the same time

@@ -8,11 +8,11 @@ import (
 	"os"
 )
 
-// Role is what a child process does. An error is written to its standard error, and makes its exit
-// status 1.
+// A Role is the function of a child process. An error is written to the child's standard error, and
+// makes its exit status 1.
 type Role func(c *Child) error
 
-// Child is a child process, seen from inside. Its methods may be called by one goroutine each.
+// A Child is a child process, seen from inside. Each method may be called by one goroutine.
 type Child struct {
 	config json.RawMessage
 	in     *json.Decoder

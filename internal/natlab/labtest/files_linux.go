@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NoFiles leaves the test's own process no file descriptor until the test ends.
+// NoFiles makes the test's own process unable to open files until the test ends.
 func NoFiles(t testing.TB) {
 	t.Helper()
 	var limit unix.Rlimit

@@ -12,14 +12,14 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
-// roleEnv tells a child process which role it has.
+// roleEnv holds the role of a child process.
 const roleEnv = "NATLAB_ROLE"
 
-// unavailable is why [Require] cannot be met. Main sets it before the tests run.
+// unavailable is why no lab can be had. Main sets it before the tests run.
 var unavailable error
 
-// Main is the body of TestMain: it runs a role if the process was started for one, or else the
-// tests, which must leave no goroutine behind. It does not return.
+// Main is the body of TestMain. It runs a role if the process was started for one, and otherwise
+// the tests, which must leave no goroutine behind. It does not return.
 func Main(m *testing.M, roles map[string]Role) {
 	if name, ok := os.LookupEnv(roleEnv); ok {
 		os.Exit(runRole(name, roles[name]))
@@ -49,8 +49,8 @@ func fuzzWorker() bool {
 	return false
 }
 
-// Require skips the test if no lab can be had here, and says why. Where the environment has CI=true
-// the test fails instead, so that nobody takes silence for success.
+// Require skips the test with the reason if no lab can be had. Under CI=true the test fails
+// instead, so that nobody takes silence for success.
 func Require(t testing.TB) {
 	t.Helper()
 	if unavailable == nil {

@@ -24,7 +24,7 @@ const (
 	reserve = 2 * time.Second
 )
 
-// Proc is a child process, seen from its parent.
+// A Proc is a child process, seen from its parent.
 type Proc struct {
 	name   string
 	cmd    *exec.Cmd
@@ -38,14 +38,14 @@ type Proc struct {
 }
 
 // Start starts the test binary in a host, in a role and with a configuration that [Child.Config]
-// reads. At the end of the test it is killed if it still runs.
+// reads. It is killed at the end of the test.
 func Start(t testing.TB, host *natlab.Host, role string, cfg any) *Proc {
 	t.Helper()
 	return startRole(t, host.Name()+"/"+role, role, cfg, host.Start)
 }
 
-// StartCommand starts another program in a host, which talks as a child does, and is given no
-// configuration.
+// StartCommand starts another program in a host. The program writes events as a child does, and
+// gets no configuration.
 func StartCommand(t testing.TB, host *natlab.Host, cmd *exec.Cmd) *Proc {
 	t.Helper()
 	return start(t, host.Name()+"/"+filepath.Base(cmd.Path), cmd, host.Start)
@@ -110,8 +110,8 @@ func start(t testing.TB, name string, cmd *exec.Cmd, begin func(*exec.Cmd) error
 	return p
 }
 
-// Next reads the next event into v. The test fails if the child ends before, or takes longer than
-// the test has left.
+// Next reads the next event into v. The test fails if the child ends first, or the test's time is
+// over.
 func (p *Proc) Next(t testing.TB, v any) {
 	t.Helper()
 	select {
@@ -128,8 +128,8 @@ func (p *Proc) Next(t testing.TB, v any) {
 	}
 }
 
-// Events is what [Proc.Next] reads from, for who listens to several children. It is closed at the
-// end of the child's output.
+// Events returns the channel that [Proc.Next] reads from, for tests that wait for several children.
+// It is closed at the end of the child's output.
 func (p *Proc) Events() <-chan json.RawMessage { return p.events }
 
 // Send sends a value to the child, which reads it with [Child.Receive].
@@ -140,8 +140,8 @@ func (p *Proc) Send(t testing.TB, v any) {
 	}
 }
 
-// Wait tells the child that nothing more will be sent, and waits for its end. The error is the one
-// of [exec.Cmd.Wait]: nil if the role returned none.
+// Wait closes the child's input and waits for its end. The error is that of [exec.Cmd.Wait]: nil if
+// the role returned none.
 func (p *Proc) Wait(t testing.TB) error {
 	t.Helper()
 	p.stdin.Close()
@@ -160,10 +160,10 @@ func (p *Proc) Kill() {
 	<-p.exited
 }
 
-// Hold makes the child stand still for a time; see [natlab.Hold].
+// Hold suspends the child for d; see [natlab.Hold].
 func (p *Proc) Hold(d time.Duration) error { return natlab.Hold(p.cmd.Process, d) }
 
-// Abort has the child write what all its goroutines do to the test's log, and end.
+// Abort makes the child write the stacks of all its goroutines to the test's log, and end.
 func (p *Proc) Abort() {
 	_ = p.cmd.Process.Signal(syscall.SIGQUIT) // it may have ended
 	<-p.exited
@@ -171,7 +171,7 @@ func (p *Proc) Abort() {
 
 func (p *Proc) state() string { return p.cmd.ProcessState.String() }
 
-// readEvents passes lines of JSON on, and logs others: somebody's print is no event.
+// readEvents delivers lines of JSON as events, and logs other lines.
 func (p *Proc) readEvents(t testing.TB, r io.Reader) {
 	defer close(p.events)
 	lines := bufio.NewReader(r)
@@ -205,7 +205,7 @@ func (p *Proc) log(t testing.TB, r io.Reader) {
 	}
 }
 
-// timeLeft is how long the test may wait.
+// timeLeft returns how long the test may wait.
 func timeLeft(t testing.TB) time.Duration {
 	left := patience
 	if t, ok := t.(interface{ Deadline() (time.Time, bool) }); ok {

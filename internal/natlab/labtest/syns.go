@@ -8,13 +8,13 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
-// SYNs counts those that ask for a connection and leave a site's hosts, by whom they are for.
+// SYNs counts the SYNs, without ACK, that leave a site's hosts, by destination.
 type SYNs struct {
 	mu sync.Mutex
 	to map[netip.AddrPort]int
 }
 
-// CountSYNs counts from now on.
+// CountSYNs counts the SYNs of a site from now on.
 func CountSYNs(s *natlab.Site) *SYNs {
 	c := &SYNs{to: make(map[netip.AddrPort]int)}
 	s.Tap(func(e natlab.Event) {
@@ -29,7 +29,7 @@ func CountSYNs(s *natlab.Site) *SYNs {
 	return c
 }
 
-// Sum is how many went to those for which is holds.
+// Sum returns the number of SYNs to the destinations that satisfy is.
 func (c *SYNs) Sum(is func(netip.AddrPort) bool) (n int) {
 	for a, k := range c.To() {
 		if is(a) {
@@ -39,7 +39,7 @@ func (c *SYNs) Sum(is func(netip.AddrPort) bool) (n int) {
 	return n
 }
 
-// To is how many went to each.
+// To returns the number of SYNs to each destination.
 func (c *SYNs) To() map[netip.AddrPort]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// The words of a Behaviour, each at the index of the constant it stands for.
+// The names of the constants, each at its index.
 var (
-	mappingWords     = []string{Public: "public", EIM: "eim", ADM: "adm", APDM: "apdm"}
-	filteringWords   = []string{EIF: "eif", ADF: "adf", APDF: "apdf"}
-	unsolicitedWords = []string{UnsolicitedDrop: "drop", UnsolicitedRST: "rst", UnsolicitedICMP: "icmp"}
-	portsWords       = []string{
+	mappingNames     = []string{Public: "public", EIM: "eim", ADM: "adm", APDM: "apdm"}
+	filteringNames   = []string{EIF: "eif", ADF: "adf", APDF: "apdf"}
+	unsolicitedNames = []string{UnsolicitedDrop: "drop", UnsolicitedRST: "rst", UnsolicitedICMP: "icmp"}
+	portNames        = []string{
 		PortPreserve: "preserve", PortOverload: "overload",
 		PortSequential: "sequential", PortSequential2: "sequential2", PortRandom: "random",
 	}
-	extraWords = []string{"rstkills", "nosyn", "hairpin", "hairpininside", "pool4", "noudp"}
-	proxyWords = []string{NoProxy: "", ProxySilent: "proxysilent", ProxyClose: "proxyclose", ProxyNoise: "proxynoise"}
+	extraNames = []string{"rstkills", "nosyn", "hairpin", "hairpininside", "pool4", "noudp"}
+	proxyNames = []string{NoProxy: "", ProxySilent: "proxysilent", ProxyClose: "proxyclose", ProxyNoise: "proxynoise"}
 )
 
-// extras points at the switches that extraWords name, in that order.
+// extras returns pointers to the fields that extraNames names, in that order.
 func (b *Behaviour) extras() []*bool {
 	return []*bool{&b.RSTKills, &b.NoSYN, &b.Hairpin, &b.HairpinInside, &b.Pool4, &b.NoUDP}
 }
@@ -36,8 +36,7 @@ func (b *Behaviour) extras() []*bool {
 //	EXTRA        rstkills, nosyn, hairpin, hairpininside, pool4, noudp,
 //	             proxysilent, proxyclose, proxynoise
 //
-// as in "eim-apdf-rst" or "apdm-apdf-random-noudp". What the words mean is said at the
-// fields of [Behaviour].
+// as in "eim-apdf-rst" or "apdm-apdf-random-noudp". The fields of [Behaviour] explain the words.
 func ParseBehaviour(s string) (Behaviour, error) {
 	var b Behaviour
 	if err := b.parse(s); err != nil {
@@ -47,33 +46,33 @@ func ParseBehaviour(s string) (Behaviour, error) {
 }
 
 func (b *Behaviour) parse(s string) error {
-	if s == mappingWords[Public] {
+	if s == mappingNames[Public] {
 		return nil
 	}
 	words := strings.Split(s, "-")
-	m := slices.Index(mappingWords[EIM:], words[0])
+	m := slices.Index(mappingNames[EIM:], words[0])
 	if m < 0 {
-		return fmt.Errorf("%q is no mapping: want one of %s", words[0], list(mappingWords))
+		return fmt.Errorf("%q is no mapping: want one of %s", words[0], list(mappingNames))
 	}
 	b.Mapping = EIM + Mapping(m)
 	if len(words) == 1 {
-		return fmt.Errorf("a filtering is missing after %q: one of %s", words[0], list(filteringWords))
+		return fmt.Errorf("a filtering is missing after %q: one of %s", words[0], list(filteringNames))
 	}
-	f := slices.Index(filteringWords, words[1])
+	f := slices.Index(filteringNames, words[1])
 	if f < 0 {
-		return fmt.Errorf("%q is no filtering: want one of %s", words[1], list(filteringWords))
+		return fmt.Errorf("%q is no filtering: want one of %s", words[1], list(filteringNames))
 	}
 	b.Filtering = Filtering(f)
 
 	rest := words[2:]
 	if len(rest) > 0 {
-		if i := slices.Index(unsolicitedWords, rest[0]); i >= 0 {
+		if i := slices.Index(unsolicitedNames, rest[0]); i >= 0 {
 			b.Unsolicited = Unsolicited(i)
 			rest = rest[1:]
 		}
 	}
 	if len(rest) > 0 {
-		if i := slices.Index(portsWords, rest[0]); i >= 0 {
+		if i := slices.Index(portNames, rest[0]); i >= 0 {
 			b.Ports = Ports(i)
 			rest = rest[1:]
 		}
@@ -87,16 +86,16 @@ func (b *Behaviour) parse(s string) error {
 }
 
 func (b *Behaviour) parseExtra(w string) error {
-	if i := slices.Index(extraWords, w); i >= 0 {
+	if i := slices.Index(extraNames, w); i >= 0 {
 		*b.extras()[i] = true
 		return nil
 	}
-	i := slices.Index(proxyWords[ProxySilent:], w)
+	i := slices.Index(proxyNames[ProxySilent:], w)
 	switch {
 	case i < 0:
-		extras := slices.Concat(extraWords, proxyWords[ProxySilent:])
+		extras := slices.Concat(extraNames, proxyNames[ProxySilent:])
 		return fmt.Errorf("%q is no known word, or not in its place: want [%s][-%s][-%s...]", w,
-			strings.Join(unsolicitedWords, "|"), strings.Join(portsWords, "|"), strings.Join(extras, "|"))
+			strings.Join(unsolicitedNames, "|"), strings.Join(portNames, "|"), strings.Join(extras, "|"))
 	case b.Proxy != NoProxy:
 		return fmt.Errorf("%q is a second proxy", w)
 	}
@@ -104,7 +103,7 @@ func (b *Behaviour) parseExtra(w string) error {
 	return nil
 }
 
-// check tells of what no site can be.
+// check returns an error if no site can have the behaviour.
 func (b Behaviour) check() error {
 	switch {
 	case b.Mapping == Public && b != Behaviour{}:
@@ -113,40 +112,40 @@ func (b Behaviour) check() error {
 		return errors.New("hairpininside needs a single external address")
 	case b.Ports == PortOverload && b.Mapping != APDM:
 		return errors.New("overload needs the mapping apdm")
-	case int(b.Mapping) >= len(mappingWords) || int(b.Filtering) >= len(filteringWords) ||
-		int(b.Unsolicited) >= len(unsolicitedWords) || int(b.Ports) >= len(portsWords) || int(b.Proxy) >= len(proxyWords):
+	case int(b.Mapping) >= len(mappingNames) || int(b.Filtering) >= len(filteringNames) ||
+		int(b.Unsolicited) >= len(unsolicitedNames) || int(b.Ports) >= len(portNames) || int(b.Proxy) >= len(proxyNames):
 		return errors.New("a value is out of range")
 	}
 	return nil
 }
 
-// String gives the words for [ParseBehaviour], without the defaults.
+// String returns b in the form of [ParseBehaviour], without the defaults.
 func (b Behaviour) String() string {
 	if b.check() != nil {
 		return fmt.Sprintf("invalid(%d-%d-%d-%d)", b.Mapping, b.Filtering, b.Unsolicited, b.Ports)
 	}
 	if b.Mapping == Public {
-		return mappingWords[Public]
+		return mappingNames[Public]
 	}
-	words := []string{mappingWords[b.Mapping], filteringWords[b.Filtering]}
+	words := []string{mappingNames[b.Mapping], filteringNames[b.Filtering]}
 	if b.Unsolicited != UnsolicitedDrop {
-		words = append(words, unsolicitedWords[b.Unsolicited])
+		words = append(words, unsolicitedNames[b.Unsolicited])
 	}
 	if b.Ports != PortPreserve {
-		words = append(words, portsWords[b.Ports])
+		words = append(words, portNames[b.Ports])
 	}
 	for i, on := range b.extras() {
 		if *on {
-			words = append(words, extraWords[i])
+			words = append(words, extraNames[i])
 		}
 	}
 	if b.Proxy != NoProxy {
-		words = append(words, proxyWords[b.Proxy])
+		words = append(words, proxyNames[b.Proxy])
 	}
 	return strings.Join(words, "-")
 }
 
-// MarshalText makes a Behaviour fit for [flag.TextVar] and JSON.
+// MarshalText encodes b as String does, for [flag.TextVar] and JSON.
 func (b Behaviour) MarshalText() ([]byte, error) {
 	if err := b.check(); err != nil {
 		return nil, fmt.Errorf("natlab: NAT: %w", err)
@@ -154,7 +153,7 @@ func (b Behaviour) MarshalText() ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-// UnmarshalText is [ParseBehaviour].
+// UnmarshalText decodes text as [ParseBehaviour] does.
 func (b *Behaviour) UnmarshalText(text []byte) (err error) {
 	*b, err = ParseBehaviour(string(text))
 	return err

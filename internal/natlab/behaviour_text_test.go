@@ -70,7 +70,7 @@ func TestBehaviourRoundTrip(t *testing.T) {
 		for f := EIF; f <= APDF; f++ {
 			for u := UnsolicitedDrop; u <= UnsolicitedICMP; u++ {
 				for p := PortPreserve; p <= PortRandom; p++ {
-					for extras := range 1 << len(extraWords) {
+					for extras := range 1 << len(extraNames) {
 						for x := NoProxy; x <= ProxyNoise; x++ {
 							b := Behaviour{Mapping: m, Filtering: f, Unsolicited: u, Ports: p, Proxy: x}
 							for i, on := range b.extras() {
