@@ -131,8 +131,7 @@ func TestAwaitToken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSide(t)
-			s.receiver.timeout = 300 * time.Millisecond
+			s := newSideWith(t, 300*time.Millisecond)
 			conns := s.expect(t, token)
 			c, peer := pipe(t)
 			wrote := make(chan struct{})

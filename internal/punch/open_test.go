@@ -237,7 +237,7 @@ func TestAdd(t *testing.T) {
 	o := Open(ctx, Round{Ports: []*tcpport.Port{s.port}, Trace: seen.trace, times: quick})
 	o.Add(append(reflexive(peer.addr, peer.addr), Candidate{Kind: Listener, Addr: listener.addr}))
 	o.Add([]Candidate{{Kind: Predicted, Addr: peer.addr}, {Kind: Predicted, Addr: other.addr}, {Kind: LAN, Addr: other.addr}})
-	if len(o.pairs) != 2 {
+	if len(o.pairs) != 2 { // nothing changes them any more
 		t.Errorf("%d pairs, want 2: %v", len(o.pairs), o.pairs)
 	}
 	for seen.connects(s.port, peer.addr) == 0 || seen.connects(s.port, other.addr) == 0 {
@@ -316,5 +316,27 @@ func TestResultError(t *testing.T) {
 		if r.Err != tc.want {
 			t.Errorf("of %v: %v, want %v", tc.errs, r.Err, tc.want)
 		}
+	}
+}
+
+// TestConnectedAgain: after connections of no use, as those whose mapping a NAT has forgotten, the
+// next one between the same ports is the one.
+func TestConnectedAgain(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	a, b := newSide(t).attempt(t, true), newSide(t).attempt(t, false)
+	introduce(a, b)
+	serve, calls := a.round.Serve, 0
+	a.round.Serve = func(c *net.TCPConn) error {
+		if calls++; calls <= 3 {
+			tcpport.Reset(c)
+			return ErrSilent
+		}
+		return serve(c)
+	}
+	a.open(ctx, b.side.addr) // b accepts
+	wantSame(t, a, b)
+	if r := a.close(); r.Up != 4 || !errors.Is(r.Dropped, ErrSilent) {
+		t.Errorf("got %+v, want 4 connections", r)
 	}
 }

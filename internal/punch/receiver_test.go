@@ -111,8 +111,7 @@ func TestReceiverResets(t *testing.T) {
 		for _, end := range []string{"waits", "hangs up", "half-closes"} {
 			t.Run(name+"/"+end, func(t *testing.T) {
 				t.Parallel()
-				s := newSide(t)
-				s.receiver.timeout = 100 * time.Millisecond
+				s := newSideWith(t, 100*time.Millisecond)
 				conns := s.expect(t, token)
 				c := dial(t, "127.0.0.2", s.addr)
 				c.SetWriteDeadline(time.Now().Add(testTimeout))
@@ -155,8 +154,10 @@ func TestReceiverForgetsTokens(t *testing.T) {
 	replayed := dial(t, "127.0.0.2", s.addr)
 	replayed.Write(token.AppendPreamble(nil))
 	wantReset(t, replayed)
+	s.port.Close()
+	s.receiver.Close()
 	if len(conns) > 0 || len(s.receiver.attempts) > 0 {
-		t.Errorf("%d connections were handed over to an attempt that has ended, %d attempts", len(conns), len(s.receiver.attempts))
+		t.Errorf("%d connections were handed over, and %d attempts are left", len(conns), len(s.receiver.attempts))
 	}
 }
 
@@ -167,8 +168,7 @@ func TestReceiverIsBounded(t *testing.T) {
 	for name, peerFirst := range map[string]bool{"peer before strangers": true, "peer after strangers": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSide(t)
-			s.receiver.timeout = testTimeout
+			s := newSideWith(t, testTimeout)
 			token := NewToken()
 			conns := s.expect(t, token)
 			var peer *net.TCPConn
@@ -194,8 +194,7 @@ func TestReceiverIsBounded(t *testing.T) {
 func TestReceiverWithManyAttempts(t *testing.T) {
 	t.Parallel()
 	const attempts = 2 * maxWaiting
-	s := newSide(t)
-	s.receiver.timeout = testTimeout
+	s := newSideWith(t, testTimeout)
 	var tokens []Token
 	var expected []<-chan *net.TCPConn
 	for range attempts {
@@ -250,8 +249,7 @@ func TestReceiverUnderFlood(t *testing.T) {
 
 func TestReceiverClose(t *testing.T) {
 	t.Parallel()
-	s := newSide(t)
-	s.receiver.timeout = time.Hour
+	s := newSideWith(t, time.Hour)
 	waits, half := dial(t, "127.0.0.2", s.addr), dial(t, "127.0.0.2", s.addr)
 	half.Write([]byte("simopen "))
 	s.port.Close()

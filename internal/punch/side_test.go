@@ -24,6 +24,7 @@ var quick = func() *timings {
 	t := defaultTimings
 	t.retry, t.maxRetry = 10*time.Millisecond, 50*time.Millisecond
 	t.slowJitter = t.quickJitter
+	t.minTokenWait = 20 * time.Millisecond
 	return &t
 }()
 
@@ -40,9 +41,13 @@ type side struct {
 	receiver *Receiver
 }
 
-func newSide(t *testing.T) *side {
+func newSide(t *testing.T) *side { return newSideWith(t, tokenTimeout) }
+
+// newSideWith makes a side that waits for a token for some time.
+func newSideWith(t *testing.T, timeout time.Duration) *side {
 	t.Helper()
 	r := NewReceiver()
+	r.timeout = timeout
 	p, err := tcpport.Open(r.Accept)
 	if err != nil {
 		t.Fatal(err)
