@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"time"
 
-	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
@@ -65,17 +65,18 @@ func newAgreement(text string) *agreement {
 
 // A partner is the peer at the other end of the connection that both agreed on.
 type partner struct {
-	conn  *holepunch.Conn
-	hello hello
-	rtt   time.Duration
-	up    time.Time // when it was, by the corrected clock; set by who delivers it
-	led   bool      // this side chose
+	conn     *net.TCPConn
+	accepted bool // by the listener, not by a connect
+	hello    hello
+	rtt      time.Duration
+	up       time.Time // when both had agreed, by the corrected clock
+	led      bool      // this side chose
 }
 
 // Close hangs up without TIME-WAIT, so that the same two ports can meet again at
 // once.
 func (p *partner) Close() error {
-	tcpport.Reset(p.conn.TCPConn)
+	tcpport.Reset(p.conn)
 	return nil
 }
 
@@ -90,9 +91,9 @@ func (p *partner) part(ctx context.Context) {
 	p.Close()
 }
 
-// shake is the handshake of package holepunch: it succeeds on one connection. Ctx is the
-// program's, and slot ends with the slot.
-func (a *agreement) shake(ctx, slot context.Context, c *holepunch.Conn) (*partner, error) {
+// settle finds out whether both peers want a connection. It succeeds on one of all, and does not
+// close the others. Ctx is the program's, and slot ends with the slot.
+func (a *agreement) settle(ctx, slot context.Context, c *net.TCPConn) (*partner, error) {
 	p := &partner{conn: c}
 	err := during(slot, c, func() (err error) {
 		if _, err = c.Write(a.own.append(nil)); err == nil {
@@ -166,7 +167,7 @@ func follow(ctx, slot context.Context, p *partner) error {
 }
 
 // during talks on c until ctx ends.
-func during(ctx context.Context, c *holepunch.Conn, talk func() error) error {
+func during(ctx context.Context, c *net.TCPConn, talk func() error) error {
 	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
 	err := talk()
 	if !stop() {

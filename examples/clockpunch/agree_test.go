@@ -9,12 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
 // connection makes the two ends of a TCP connection.
-func connection(t *testing.T) (a, b *holepunch.Conn) {
+func connection(t *testing.T) (a, b *net.TCPConn) {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -33,7 +32,7 @@ func connection(t *testing.T) (a, b *holepunch.Conn) {
 		dialled.Close()
 		accepted.Close()
 	})
-	return &holepunch.Conn{TCPConn: dialled.(*net.TCPConn)}, &holepunch.Conn{TCPConn: accepted.(*net.TCPConn)}
+	return dialled.(*net.TCPConn), accepted.(*net.TCPConn)
 }
 
 // agreements makes two, the first of which leads.
@@ -63,11 +62,11 @@ func TestAgreeOnOne(t *testing.T) {
 		if i%2 == 1 {
 			a, b = b, a
 		}
-		for end, side := range map[*holepunch.Conn]*agreement{a: leader, b: other} {
+		for end, side := range map[*net.TCPConn]*agreement{a: leader, b: other} {
 			wg.Go(func() {
-				p, err := side.shake(ctx, ctx, end)
+				p, err := side.settle(ctx, ctx, end)
 				if err != nil {
-					tcpport.Reset(end.TCPConn) // as package holepunch does
+					tcpport.Reset(end)
 					return
 				}
 				agreed <- outcome{i, p}
@@ -109,7 +108,7 @@ func TestAgreeOnTheOneThatLives(t *testing.T) {
 
 	dead := make(chan error, 1)
 	go func() {
-		_, err := leader.shake(t.Context(), t.Context(), a1)
+		_, err := leader.settle(t.Context(), t.Context(), a1)
 		dead <- err
 	}()
 	if _, err := b1.Write(other.own.append(nil)); err != nil {
@@ -123,15 +122,15 @@ func TestAgreeOnTheOneThatLives(t *testing.T) {
 	}
 	led := make(chan error, 1)
 	go func() {
-		_, err := leader.shake(t.Context(), t.Context(), a2)
+		_, err := leader.settle(t.Context(), t.Context(), a2)
 		led <- err
 	}()
 	followed := make(chan error, 1)
 	go func() {
-		_, err := other.shake(t.Context(), t.Context(), b2)
+		_, err := other.settle(t.Context(), t.Context(), b2)
 		followed <- err
 	}()
-	tcpport.Reset(b1.TCPConn)
+	tcpport.Reset(b1)
 	if err := <-dead; err == nil {
 		t.Error("agreed on a connection that is dead")
 	}
@@ -158,7 +157,7 @@ func TestAgreeBeyondTheSlot(t *testing.T) {
 			slot, end := context.WithCancel(t.Context())
 			result := make(chan error, 1)
 			go func() {
-				_, err := test.side.shake(t.Context(), slot, a)
+				_, err := test.side.settle(t.Context(), slot, a)
 				result <- err
 			}()
 			exchange := func(say, want string) {
@@ -181,7 +180,7 @@ func TestAgreeBeyondTheSlot(t *testing.T) {
 	}
 }
 
-func TestShakeRefuses(t *testing.T) {
+func TestSettleRefuses(t *testing.T) {
 	leader, other := agreements()
 	for name, test := range map[string]struct {
 		side *agreement
@@ -201,7 +200,7 @@ func TestShakeRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.CloseWrite()
-			if p, err := test.side.shake(t.Context(), t.Context(), a); !errors.Is(err, test.want) {
+			if p, err := test.side.settle(t.Context(), t.Context(), a); !errors.Is(err, test.want) {
 				t.Errorf("got %+v, %v, want %v", p, err, test.want)
 			}
 		})
@@ -210,7 +209,7 @@ func TestShakeRefuses(t *testing.T) {
 		a, _ := connection(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
-		if p, err := leader.shake(t.Context(), ctx, a); !errors.Is(err, context.DeadlineExceeded) {
+		if p, err := leader.settle(t.Context(), ctx, a); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %+v, %v", p, err)
 		}
 	})

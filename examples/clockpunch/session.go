@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
-	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
 // result is what -json prints.
@@ -47,26 +46,20 @@ func (s *session) run(ctx context.Context) result {
 
 // meet tries slot after slot.
 func (s *session) meet(ctx context.Context) error {
-	port, err := tcpport.OpenNumber(s.opts.port)
+	p, err := newPuncher(s.opts.port, s.opts.peer)
 	if err != nil {
 		return fmt.Errorf("%s", console.ExplainPort(s.opts.port, err))
 	}
-	defer port.Close()
-	if isSelf(s.opts.peer, port.Number()) {
+	defer p.close()
+	if isSelf(s.opts.peer, p.port.Number()) {
 		return errors.New(selfWords(s.opts.peer))
 	}
-	// A peer whose clock is fast connects before our slot. From now on its
-	// connection waits instead of being reset.
-	expect := port.Expect()
-	defer expect.Close()
-	expect.From([]netip.AddrPort{s.opts.peer})
-
-	s.out.Line("port", "%d", port.Number())
+	s.out.Line("port", "%d", p.port.Number())
 	s.out.Line("peer", "%s", s.opts.peer)
 	if err := s.setClock(ctx); err != nil {
 		return err
 	}
-	p := &puncher{clock: s.clock, port: port, peer: s.opts.peer, expect: expect}
+	p.clock = s.clock
 	for s.result.Slots < s.opts.slots {
 		if over, err := s.slot(ctx, p); over {
 			return err
@@ -120,18 +113,18 @@ func (s *session) slot(ctx context.Context, p *puncher) (over bool, err error) {
 		met, t, err = p.run(ctx, a, window(s.opts.every))
 	}
 	s.out.Clear()
-	r.Connects, r.Refused = t.connects, t.refused
-	if t.connects > 0 {
+	r.Connects, r.Refused = t.punch.Connects, t.punch.Refused
+	if !t.start.IsZero() {
 		r.Late = float64(t.start.Sub(at)) / float64(time.Microsecond)
 		s.out.Line("start", "first SYN %.0f µs after it", r.Late)
-		s.out.Line("punch", "%s", connects(t))
+		s.out.Line("punch", "%s", connects(t.punch))
 	}
 	if met != nil {
 		s.connected(at, met)
 		return true, nil
 	}
 	r.Reason = explain(err, t, s.opts.peer)
-	if ctx.Err() != nil || errors.Is(t.unsecured, errSelf) {
+	if ctx.Err() != nil || errors.Is(t.dropped, errSelf) {
 		return true, err
 	}
 	if r.Slots < s.opts.slots {
@@ -143,7 +136,7 @@ func (s *session) slot(ctx context.Context, p *puncher) (over bool, err error) {
 func (s *session) connected(at time.Time, met *partner) {
 	r := &s.result
 	r.Connected, r.Reason = true, ""
-	r.Hello, r.Remote, r.Accepted = met.hello.text, met.conn.Remote(), met.conn.Accepted
+	r.Hello, r.Remote, r.Accepted = met.hello.text, remote(met.conn), met.accepted
 	r.RTT, r.Took = millis(met.rtt), millis(met.up.Sub(at))
 	how := "this side connected"
 	if r.Accepted {

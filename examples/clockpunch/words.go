@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
+	"github.com/simopen/go-libp2p-simopen/internal/punch"
 )
 
 // advice is what a person can check when a punch has failed.
@@ -20,24 +21,23 @@ var advice = []string{
 	"the same for every server, the NAT cannot be predicted.",
 }
 
-// explain says in one line why no slot's punch came to anything; t is the last
-// one's.
+// explain says in one line why no slot's punch came to anything; t is the last one's.
 func explain(err error, t tally, peer netip.AddrPort) string {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
-	case errors.Is(t.unsecured, errSelf):
+	case errors.Is(t.dropped, errSelf):
 		return selfWords(peer)
-	case errors.Is(t.unsecured, errStranger):
+	case errors.Is(t.dropped, errStranger):
 		return fmt.Sprintf("something else than clockpunch answers at %s", peer)
-	case errors.Is(t.unsecured, context.DeadlineExceeded):
+	case errors.Is(t.dropped, context.DeadlineExceeded):
 		return fmt.Sprintf("a connection to %s came up, but nothing came over it before the time was up", peer)
-	case t.unsecured != nil:
-		return fmt.Sprintf("a connection to %s came up, and broke before both sides had agreed on it: %s", peer, console.OneLine(cause(t.unsecured)))
-	case t.lastErr != nil:
-		return fmt.Sprintf("cannot connect to %s: %s", peer, console.OneLine(cause(t.lastErr)))
-	case t.refused > 0:
+	case t.dropped != nil:
+		return fmt.Sprintf("a connection to %s came up, and broke before both sides had agreed on it: %s", peer, console.OneLine(cause(t.dropped)))
+	case t.punch.Refused > 0:
 		return fmt.Sprintf("%s refuses: no connect of the other side's came to meet one of this side's", peer)
+	case t.punch.Err != nil && !isTimeout(t.punch.Err):
+		return fmt.Sprintf("cannot connect to %s: %s", peer, console.OneLine(cause(t.punch.Err)))
 	default:
 		return fmt.Sprintf("nothing comes from %s: nobody is there, or its NAT drops what this side sends", peer)
 	}
@@ -47,7 +47,13 @@ func selfWords(peer netip.AddrPort) string {
 	return fmt.Sprintf("%s leads back to this program: name the other side's address", peer)
 }
 
-// cause is the kernel's part of an error of package net.
+// isTimeout tells silence from an answer.
+func isTimeout(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
+}
+
+// cause returns the kernel's part of an error of package net.
 func cause(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
@@ -56,13 +62,13 @@ func cause(err error) error {
 	return err
 }
 
-func connects(t tally) string {
-	text := fmt.Sprintf("%d connects", t.connects)
-	if t.connects == 1 {
+func connects(r punch.Result) string {
+	text := fmt.Sprintf("%d connects", r.Connects)
+	if r.Connects == 1 {
 		text = "1 connect"
 	}
-	if t.refused > 0 {
-		text += fmt.Sprintf(", %d refused", t.refused)
+	if r.Refused > 0 {
+		text += fmt.Sprintf(", %d refused", r.Refused)
 	}
 	return text
 }

@@ -44,8 +44,8 @@ func (d *dcutr) Trace(e *holepunch.Event) {
 	}
 }
 
-// lastLine is what is left of an error of the swarm, which has a line for each address that was
-// dialled, without the address.
+// lastLine returns the last line of an error of the swarm, without the address that it begins with.
+// The text has a line for each address that was dialled.
 func lastLine(text string) string {
 	text = text[strings.LastIndexByte(text, '\n')+1:]
 	if _, cause, ok := strings.Cut(text, "] "); ok {
@@ -64,5 +64,5 @@ func (d *dcutr) ready(ctx context.Context, h host.Host) error {
 	})
 }
 
-// connect has nothing to do.
+// connect does nothing: the listener punches.
 func (d *dcutr) connect(context.Context, host.Host, peer.ID) error { return nil }

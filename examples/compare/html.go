@@ -14,8 +14,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
 )
 
-// A pageFile is where the page goes. It is made beside the file of that name before the first run,
-// so that what is wrong with the name is not found out after the last.
+// A pageFile is where the page goes. It is made before the first run, so that an error in its name
+// shows then.
 type pageFile struct {
 	*os.File
 	name string
@@ -36,7 +36,7 @@ func createPage(name string) (*pageFile, error) {
 	return &pageFile{f, name}, nil
 }
 
-// discard removes what has not become the page.
+// discard removes the file if it has not become the page.
 func (f *pageFile) discard() {
 	if f != nil {
 		f.Close()
@@ -67,7 +67,7 @@ func (f *pageFile) write(runs []result.Run, s result.Summary, punches []page.Pun
 	return os.Rename(f.Name(), f.name)
 }
 
-// about says when and with what the comparison was made.
+// about returns when and with what the comparison was made.
 func about() string {
 	words := []string{time.Now().Format("2 January 2006"), fmt.Sprintf("%d cores", runtime.NumCPU()), runtime.Version()}
 	if build, ok := debug.ReadBuildInfo(); ok {

@@ -34,7 +34,7 @@ var quickPairs = []result.Pair{
 	{A: "eim-apdf-nosyn", B: "eim-eif"},
 }
 
-// allPairs are the whole matrix, row by row.
+// allPairs returns the whole matrix, row by row.
 func allPairs() (pairs []result.Pair) {
 	for _, a := range kinds {
 		for _, b := range kinds {
@@ -44,7 +44,7 @@ func allPairs() (pairs []result.Pair) {
 	return pairs
 }
 
-// cell is the scenario of a pair: a clean network.
+// cell returns the scenario of a pair in the matrix: a clean network.
 func cell(p result.Pair) *scenario {
 	return &scenario{
 		name: result.Matrix,
@@ -62,9 +62,9 @@ func mustParse(words string) natlab.Behaviour {
 	return b
 }
 
-// punchable tells whether two NATs can be got through at all, short of guessing ports. It is the
-// comparison's own rule, no implementation's: each side's external port can be told beforehand; or
-// one side's can, and its filter lets the other in from any port. And one SYN must be let in.
+// punchable reports whether a punch can pass two NATs at all, short of guessing ports. It is the
+// comparison's own rule, and no implementation's: each side's external port is predictable; or one
+// side's is, and its filter admits the other from any port. And one SYN must be admitted.
 func punchable(dialler, listener string) bool {
 	a, b := mustParse(dialler), mustParse(listener)
 	known := func(n natlab.Behaviour) bool {
@@ -81,5 +81,6 @@ func punchable(dialler, listener string) bool {
 	}
 }
 
-// whole tells whether all pairs of the matrix were run: a few are no sample of what is met.
+// whole reports whether all pairs of the matrix were run. A few are no sample of the NATs that
+// peers meet.
 func whole(runs []result.Run) bool { return len(result.Cells(runs, result.Simopen)) == len(allPairs()) }

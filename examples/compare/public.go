@@ -66,7 +66,7 @@ func (r *publicRole) play(ctx context.Context, self *actor.Self) error {
 	}
 }
 
-// host is a go-libp2p host at an address, with the one transport that is needed.
+// host returns a go-libp2p host at an address, with the one transport that is needed.
 func (r *publicRole) host(a netip.Addr) (host.Host, error) {
 	listen, transport := fmt.Sprintf("/ip4/%s/tcp/%d", a, libp2pPort), libp2p.Transport(tcp.NewTCPTransport)
 	if r.QUIC {

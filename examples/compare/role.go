@@ -19,8 +19,8 @@ type role struct {
 	Peer   *peerRole   `json:",omitempty"`
 }
 
-// A publicRole is the world that the two peers find: a relay with a STUN server at two addresses,
-// and other libp2p hosts.
+// A publicRole is the role of the public hosts: a relay with a STUN server at two addresses, and
+// other libp2p hosts.
 type publicRole struct {
 	Relay     [2]netip.Addr // the relay is at the first
 	Observers []netip.Addr  // a host at each

@@ -11,7 +11,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
 )
 
-// A view shows a comparison to a person.
+// A view prints a comparison.
 type view struct {
 	out, progress *console.Console
 	left          time.Duration // at the beginning, as estimated
@@ -19,12 +19,12 @@ type view struct {
 	begun         time.Time
 }
 
-// newView shows on out, and progress where it is not in the way.
+// newView returns a view that prints to out, and its progress to progress.
 func newView(out, progress io.Writer, runs int, estimate time.Duration) *view {
 	return &view{out: console.New(out), progress: console.New(progress), total: runs, left: estimate, begun: time.Now()}
 }
 
-// begin says what is to come.
+// begin prints what will be run.
 func (v *view) begin() {
 	v.out.Line("runs", "%d, for about %s", v.total, roughly(v.left))
 	v.out.Paragraph(" ", "Each in a lab of its own, with new processes. Before the clock starts both implementations know all that "+
@@ -32,14 +32,14 @@ func (v *view) begin() {
 		"The clock runs at the dialler, from the relayed connection to the direct one, or until it is given up.")
 }
 
-// ran notes a run.
+// ran records a run.
 func (v *view) ran(r result.Run) {
 	v.done++
 	left := max(v.left-time.Since(v.begun), time.Second)
 	v.progress.Passing("progress", "%d of %d, about %s left: %s, %s to %s, %s", v.done, v.total, roughly(left), r.Scenario, r.A, r.B, r.Impl)
 }
 
-// end shows what came of it.
+// end prints the results.
 func (v *view) end(runs []result.Run, s result.Summary, leftOut int) {
 	v.progress.Clear()
 	if t := scenarioTable(runs); t != nil {
@@ -66,7 +66,7 @@ func (v *view) end(runs []result.Run, s result.Summary, leftOut int) {
 	v.out.Line("took", "%s", took)
 }
 
-// scenarioTable has a line for each scenario but the matrix.
+// scenarioTable returns a line for each scenario but the matrix.
 func scenarioTable(runs []result.Run) (lines []string) {
 	for _, s := range rough {
 		if len(result.Select(runs, s.name, result.Simopen)) == 0 {
@@ -94,7 +94,7 @@ func figures(f result.Figures) string {
 	return fmt.Sprintf("%6s %6s %6s", fmt.Sprintf("%d/%d", f.OK, f.Runs), millis(f.Median), millis(f.P90))
 }
 
-// millis is a number of milliseconds in six characters.
+// millis formats a number of milliseconds in six characters.
 func millis(ms float64) string {
 	switch {
 	case math.IsInf(ms, 0) || math.IsNaN(ms):
@@ -112,7 +112,7 @@ func ratio(a, b float64) string {
 	return fmt.Sprintf("%4s", "-")
 }
 
-// matrixTable has two lines for each dialler's NAT, and a column for each listener's.
+// matrixTable returns two lines for each dialler's NAT, and a column for each listener's.
 func matrixTable(runs []result.Run) []string {
 	simopen, dcutr := result.Cells(runs, result.Simopen), result.Cells(runs, result.DCUtR)
 	if len(simopen) == 0 {
@@ -151,7 +151,7 @@ func cellText(p result.Pair, runs []result.Run) string {
 	return millis(f.Median)
 }
 
-// roughly is a duration for a person.
+// roughly formats a duration with the precision that a person needs.
 func roughly(d time.Duration) string {
 	if d < 2*time.Minute {
 		return fmt.Sprintf("%.0f s", d.Seconds())

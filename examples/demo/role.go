@@ -44,7 +44,7 @@ type message struct {
 	Report  *pair.Report `json:"report,omitempty"` // alice: the end
 }
 
-// play is what an actor does.
+// play runs the actor.
 func play(ctx context.Context, self *actor.Self) error {
 	var r role
 	if err := self.Spec(&r); err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
-// TestInterrupt: a Ctrl-C, whenever it comes, ends the check in a lab, and nothing is
-// left of its process group.
+// TestInterrupt: a Ctrl-C, whenever it comes, ends the check in a lab, and nothing is left of its
+// process group.
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	labtest.Require(t)

@@ -19,8 +19,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// serverEnv makes this program the server of a lab, at the two addresses that are
-// its value.
+// serverEnv makes this program the server of a lab, at the two addresses that are its value.
 const serverEnv = "SIMOPEN_NATCHECK_SERVER"
 
 // checkEnv makes this program the check in a lab.
@@ -28,8 +27,7 @@ const checkEnv = "SIMOPEN_NATCHECK_IN_LAB"
 
 var errInterrupted = errors.New("interrupted")
 
-// oneWay is the delay between each of the two sites and the core: a round trip of
-// 40 ms.
+// oneWay is the delay between each of the two sites and the core: a round trip of 40 ms.
 const oneWay = 10 * time.Millisecond
 
 // The server's two ports.
@@ -126,8 +124,8 @@ func build(lab *natlab.Lab, nat natlab.Behaviour) (server, home *natlab.Host, er
 	return server, home, err
 }
 
-// startServer starts a process that serves STUN in a host, at two addresses, and waits
-// until it does.
+// startServer starts a process that serves STUN in a host, at two addresses, and waits until it
+// does.
 func startServer(host *natlab.Host, exe string) (stop func(), err error) {
 	other, err := host.AddAddr()
 	if err != nil {
@@ -159,8 +157,8 @@ func startServer(host *natlab.Host, exe string) (stop func(), err error) {
 	return stop, nil
 }
 
-// runServer is main of the server. It ends when its standard input does, which is
-// also when the program that started it dies.
+// runServer is the main function of the server. It ends when its standard input ends, which it also
+// does when the program that started it dies.
 func runServer(at string) (status int) {
 	signal.Ignore(os.Interrupt) // it is for the check
 	var addresses [2]netip.AddrPort

@@ -1,14 +1,14 @@
-// Natcheck finds out what the NATs in front of this host do with TCP, and with whom
-// a direct connection can be had.
+// Natcheck finds out what the NATs in front of this host do with TCP, and with whom a direct
+// connection can be had.
 //
 //	go run ./examples/natcheck stun.example.org:3478
 //	go run ./examples/natcheck -lab apdm-apdf-rst-sequential
 //	go run ./examples/natcheck -json stun.example.org stun.example.net:443
 //
-// Any STUN server over TCP tells something; examples/stunserver, on a host with two
-// addresses, tells all. With -lab the check runs behind an emulated NAT, with a server
-// of its own: that needs Linux, and root or the right to make user namespaces. The
-// exit status is 0 if a server was reached over TCP.
+// Any STUN server over TCP tells something; examples/stunserver, on a host with two addresses,
+// tells all. With -lab the check runs behind an emulated NAT, with a server of its own: that needs
+// Linux, and root or the right to make user namespaces. The exit status is 0 if a server was
+// reached over TCP.
 package main
 
 import (

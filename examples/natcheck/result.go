@@ -60,15 +60,15 @@ func newResult(r *stun.Report) result {
 	return res
 }
 
-// failure is what -json prints of a check that came to nothing.
+// failure returns what -json prints if a check fails.
 func failure(err error) result {
 	res := newResult(new(stun.Report))
 	res.Reason = console.OneLine(err)
 	return res
 }
 
-// within reports whether the servers are in this host's own network: they saw none but
-// private addresses of it. The NAT to the Internet has not been passed then.
+// within reports whether the servers are in this host's own network: they saw none but private
+// addresses of it. The NAT to the Internet has not been passed then.
 func within(r *stun.Report) bool {
 	for _, a := range r.Addrs {
 		m, err := manet.FromIP(a.AsSlice())

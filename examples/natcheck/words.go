@@ -217,7 +217,7 @@ func problems(out *console.Console, r *stun.Report) {
 	}
 }
 
-// plain is an error for a person.
+// plain returns the text of an error for a person.
 func plain(err error) string {
 	var failed *stun.Error
 	if e := (*net.OpError)(nil); errors.Is(err, stun.ErrNoTCP) && errors.As(err, &e) {

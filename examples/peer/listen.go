@@ -84,7 +84,7 @@ func (v listenView) text(e pair.Event) string {
 	return ""
 }
 
-// dialCommand is the command line for the other machine. It names the STUN servers that
+// dialCommand returns the command line for the other machine. It names the STUN servers that
 // answer.
 func dialCommand(relay peer.AddrInfo, servers []string, self peer.ID) string {
 	words := []string{programName(), "dial", "-relay", fmt.Sprintf("%s/p2p/%s", relay.Addrs[0], relay.ID)}
@@ -94,8 +94,8 @@ func dialCommand(relay peer.AddrInfo, servers []string, self peer.ID) string {
 	return strings.Join(append(words, self.String()), " ")
 }
 
-// programName is how the other machine calls this program: by the same name, but
-// what "go run" has built is at a place that nobody wants to know.
+// programName returns the name by which the other machine runs this program. For what "go run" has
+// built it is the "go run" command.
 func programName() string {
 	if strings.Contains(os.Args[0], "go-build") {
 		return "go run ./examples/peer"

@@ -1,11 +1,11 @@
-// Peer makes a direct connection between two machines behind NATs. It needs a
-// relay with a public address: examples/relay.
+// Peer makes a direct connection between two machines behind NATs. It needs a relay with a public
+// address: examples/relay.
 //
 //	go run ./examples/peer listen -relay /ip4/A/tcp/4001/p2p/RELAY
 //	go run ./examples/peer dial   -relay /ip4/A/tcp/4001/p2p/RELAY PEER
 //
-// The first prints the command for the other machine. That one exits with 0 only
-// if the connection became direct.
+// The first prints the command for the other machine. That one exits with 0 only if the connection
+// became direct.
 package main
 
 import (

@@ -21,8 +21,8 @@ const (
 	anySTUN   = "127.0.0.1:0"
 )
 
-// startRelay starts examples/relay and returns it with the flags that it tells peers
-// to use: -relay MULTIADDR -stun HOST:PORT.
+// startRelay starts examples/relay and returns it with the flags that it tells peers to use: -relay
+// MULTIADDR -stun HOST:PORT.
 func startRelay(t *testing.T, exe, listen, stun string, args ...string) (*program.Process, []string) {
 	t.Helper()
 	args = append(args, "-listen", listen, "-stun", stun)
@@ -137,8 +137,8 @@ func wantFailure(t *testing.T, r program.Result, want string) {
 	}
 }
 
-// TestListenerFollowsRelay: the relay is started again, with the same key and at the
-// same address, and the listener comes back to it.
+// TestListenerFollowsRelay: the relay is started again, with the same key and at the same address,
+// and the listener comes back to it.
 func TestListenerFollowsRelay(t *testing.T) {
 	t.Parallel()
 	relayExe, exe := program.Build(t, "../relay"), program.Self(t)

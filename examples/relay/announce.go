@@ -32,8 +32,7 @@ func announce(out *console.Console, server *rendezvous.Server) {
 	out.Print("")
 }
 
-// peerFlags are the flags with which a peer uses the relay at one of its
-// addresses.
+// peerFlags returns the flags with which a peer uses the relay at one of its addresses.
 func peerFlags(id peer.ID, addr ma.Multiaddr, stun *net.TCPAddr) string {
 	flags := fmt.Sprintf("-relay %s/p2p/%s", addr, id)
 	ip := stun.IP

@@ -1,5 +1,5 @@
-// Relay is a meeting point for peers behind NATs, in one process: a libp2p
-// circuit relay and a STUN server over TCP. It needs a public address.
+// Relay is a meeting point for peers behind NATs, in one process: a libp2p circuit relay and a STUN
+// server over TCP. It needs a public address.
 //
 //	go run ./examples/relay -key relay.key
 //

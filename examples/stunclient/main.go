@@ -1,10 +1,10 @@
-// Stunclient asks a STUN server over TCP from which address it sees a local port:
-// the port's reflexive address, which a peer connects to.
+// Stunclient asks a STUN server over TCP from which address it sees a local port: the port's
+// reflexive address, which a peer connects to.
 //
 //	go run ./examples/stunclient -port 44444 stun.example.org:3478
 //
-// Any server of RFC 5389 or RFC 8489 that answers over TCP will do, such as coturn.
-// The exit status is 0 only if it told an address.
+// Any server of RFC 5389 or RFC 8489 that answers over TCP will do, such as coturn. The exit status
+// is 0 only if it told an address.
 package main
 
 import (
@@ -102,9 +102,8 @@ func ask(ctx context.Context, opts options) (result, error) {
 		return r, err
 	}
 	defer port.Close()
-	// Closed with a FIN, so that the NAT keeps the mapping for some minutes
-	// (RFC 5382, REQ-5) in which a punch may follow from the same port. A RST
-	// would end it sooner.
+	// Closed with a FIN, so that the NAT keeps the mapping for some minutes (RFC 5382, REQ-5) in
+	// which a punch may follow from the same port. A RST would end it sooner.
 	conn, err := stun.Dial(ctx, port, opts.server)
 	if err != nil {
 		return r, err

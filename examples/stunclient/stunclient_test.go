@@ -107,8 +107,8 @@ func TestLab(t *testing.T) {
 				if want := fmt.Sprintf("/ip4/%s/tcp/%d", res.Reflexive.Addr(), res.Reflexive.Port()); res.Multiaddr != want {
 					t.Errorf("multiaddr %s, want %s", res.Multiaddr, want)
 				}
-				// Another one at once: the kernel still knows the first
-				// connection, if it was the client that closed it.
+				// Another one at once: the kernel still knows the first connection, if it was the
+				// client that closed it.
 				again := program.StartIn(t, client, exec.Command(exe, "-port", "44444", server)).Wait()
 				switch {
 				case again.Status == 0 && strings.Contains(again.Stdout, "\naddress   "+res.Reflexive.Addr().String()+":"):

@@ -17,7 +17,7 @@ func show(out *console.Console, r result) {
 	out.Line("NAT", "%s", nat(r.Local, r.Reflexive))
 }
 
-// nat says what one answer tells about the NAT.
+// nat says what one answer shows of the NAT.
 func nat(local, reflexive netip.AddrPort) string {
 	switch {
 	case local == reflexive:
@@ -29,8 +29,7 @@ func nat(local, reflexive netip.AddrPort) string {
 	}
 }
 
-// explain says in one line what an error means to the person who runs the
-// program.
+// explain returns in one line what an error means to the user of the program.
 func explain(err error, port uint16) string {
 	var failed *stun.Error
 	if errors.Is(err, context.Canceled) {

@@ -1,6 +1,6 @@
-// Stunserver tells clients, over TCP and UDP, which address they have on the far
-// side of their NATs. On a host with two public addresses it also lets them find out
-// all that their NATs do: see examples/natcheck.
+// Stunserver tells clients, over TCP and UDP, which address they have on the far side of their
+// NATs. On a host with two public addresses it also lets them find out all that their NATs do: see
+// examples/natcheck.
 //
 //	go run ./examples/stunserver
 //	go run ./examples/stunserver -listen 192.0.2.1:3478 -other 192.0.2.2:3479
@@ -25,8 +25,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// patience is for requests that are just being answered at the end: a connect
-// back takes 2 s.
+// patience is for requests that are just being answered at the end: a connect back takes 2 s.
 const patience = 5 * time.Second
 
 func main() {

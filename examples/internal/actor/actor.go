@@ -1,5 +1,5 @@
-// Package actor runs this program again as child processes that play a role in a lab,
-// or on loopback, and talk to it in JSON.
+// Package actor runs this program again as child processes that play a role in a lab, or on
+// loopback, and talk to it in JSON.
 //
 //	func main() {
 //		actor.Main(play) // does not return in an actor
@@ -7,8 +7,8 @@
 //		a, err := actor.Start[message](ctx, host.Start, actor.Role{Name: "bob", Spec: spec})
 //		m, err := a.Next(ctx)
 //
-// An actor ends when its standard input does, which is also when the program dies that
-// has started it.
+// An actor ends when its standard input does, which is also when the program dies that has started
+// it.
 package actor
 
 import (
@@ -118,7 +118,7 @@ func (a *Actor[M]) listen(ctx context.Context, stdout io.Reader) {
 	}
 }
 
-// Next is the actor's next message.
+// Next returns the actor's next message.
 func (a *Actor[M]) Next(ctx context.Context) (M, error) {
 	select {
 	case m, ok := <-a.messages:
@@ -152,8 +152,8 @@ func (a *Actor[M]) Stop() {
 	<-a.ended
 }
 
-// A complaint is the beginning of what a process writes to its standard error.
-// The rest of a panic is of no use to the person who looks on.
+// A complaint is the beginning of what a process writes to its standard error. The rest of a panic
+// is of no use to the person who looks on.
 type complaint struct{ text []byte }
 
 func (c *complaint) Write(b []byte) (int, error) {

@@ -22,9 +22,9 @@ type Self struct {
 	out   *json.Encoder
 }
 
-// Main plays a role if this process is an actor, and ends it then: with status 1, and
-// the error on its standard error, if play fails. The context ends when the actor is to
-// end. Main must come first in main.
+// Main plays a role if this process is an actor, and ends it then: with status 1, and the error on
+// its standard error, if play fails. The context ends when the actor is to end. Main must come
+// first in main.
 func Main(play func(ctx context.Context, self *Self) error) {
 	spec, ok := os.LookupEnv(roleEnv)
 	if !ok {

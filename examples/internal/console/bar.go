@@ -6,8 +6,8 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// A Bar shows how far a transfer is, while it runs, to a person at a terminal.
-// Elsewhere it shows nothing.
+// A Bar shows how far a transfer is, while it runs, to a person at a terminal. Elsewhere it shows
+// nothing.
 type Bar struct {
 	bar *progressbar.ProgressBar // nil if nobody looks
 }
@@ -40,8 +40,7 @@ func (b *Bar) Set(bytes int64) {
 	}
 }
 
-// Clear takes the bar off the screen; the line that says the result goes in its
-// place.
+// Clear takes the bar off the screen; the line that says the result goes in its place.
 func (b *Bar) Clear() {
 	if b.bar != nil {
 		_ = b.bar.Clear()

@@ -1,5 +1,5 @@
-// Package console is how the example programs talk to the person who runs them:
-// a label and a line of text at a time, a progress bar, and no log unless asked.
+// Package console is how the example programs talk to the person who runs them: a label and a line
+// of text at a time, a progress bar, and no log unless asked.
 package console
 
 import (
@@ -25,15 +25,14 @@ type Console struct {
 // New returns a Console on w.
 func New(w io.Writer) *Console { return &Console{w: w} }
 
-// Line writes a line of text behind a label. An empty label continues the one
-// before.
+// Line writes a line of text behind a label. An empty label continues the one before.
 func (c *Console) Line(label, format string, args ...any) {
 	c.Clear()
 	fmt.Fprintln(c.w, line(label, format, args...))
 }
 
-// Passing writes a line, to a person at a terminal, that the next one replaces.
-// Elsewhere it writes nothing.
+// Passing writes a line, to a person at a terminal, that the next one replaces. Elsewhere it writes
+// nothing.
 func (c *Console) Passing(label, format string, args ...any) {
 	if !c.terminal() {
 		return
@@ -69,14 +68,13 @@ func (c *Console) terminal() bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// Log turns the libraries' logs off unless verbose. It must be called before
-// they write the first line. What they write then is up to GOLOG_LOG_LEVEL, as in
-// "error,simopen=debug".
+// Log turns the libraries' logs off unless verbose. It must be called before they write the first
+// line. What they write then is up to GOLOG_LOG_LEVEL, as in "error,simopen=debug".
 func Log(verbose bool) {
 	if !verbose {
 		gologshim.SetDefaultHandler(slog.DiscardHandler)
 	}
 }
 
-// OneLine is an error's text without line breaks.
+// OneLine returns an error's text without line breaks.
 func OneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -5,9 +5,8 @@ import "strings"
 // columns is how wide a paragraph is: what is at hand in a terminal, and can be quoted.
 const columns = 96
 
-// Paragraph writes a text behind a label, in lines that break between words. The
-// lines after the first are set in by the label's width. Without a label none is, and
-// behind a blank one all are.
+// Paragraph writes a text behind a label, in lines that break between words. The lines after the
+// first are set in by the label's width. Without a label none is, and behind a blank one all are.
 func (c *Console) Paragraph(label, text string) {
 	width := columns
 	if label != "" {
@@ -23,8 +22,7 @@ func (c *Console) Paragraph(label, text string) {
 	}
 }
 
-// wrap breaks a text between words. A word that is longer than width has a line of
-// its own.
+// wrap breaks a text between words. A word that is longer than width has a line of its own.
 func wrap(text string, width int) (lines []string) {
 	for _, word := range strings.Fields(text) {
 		last := len(lines) - 1

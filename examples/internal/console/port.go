@@ -18,8 +18,8 @@ func ParsePort(s string) (uint16, error) {
 	return uint16(n), nil
 }
 
-// ExplainListen says in one line why a server could not listen, and what to do;
-// flags are those that choose the port.
+// ExplainListen explains in one line why a server could not listen, and what to do; flags are those
+// that choose the port.
 func ExplainListen(err error, flags string) string {
 	text := OneLine(err)
 	if errors.Is(err, syscall.EADDRINUSE) { // never on Windows
@@ -28,7 +28,7 @@ func ExplainListen(err error, flags string) string {
 	return text
 }
 
-// ExplainPort says in one line why a port could not be opened, and what to do.
+// ExplainPort explains in one line why a port could not be opened, and what to do.
 func ExplainPort(number uint16, err error) string {
 	if errors.Is(err, tcpport.ErrPortInUse) {
 		return fmt.Sprintf("another program listens on port %d: end that one, or take another -port", number)

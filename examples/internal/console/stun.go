@@ -11,7 +11,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// ExplainSTUN says in one line why a STUN server told nothing, and what to do.
+// ExplainSTUN explains in one line why a STUN server did not answer, and what to do.
 func ExplainSTUN(failed *stun.Error) string {
 	server := failed.Server
 	var (

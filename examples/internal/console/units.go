@@ -5,16 +5,15 @@ import (
 	"time"
 )
 
-// Millis is a duration in milliseconds, the unit of round trips.
+// Millis formats a duration in milliseconds, the unit of round trips.
 func Millis(d time.Duration) string {
 	return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
 }
 
-// Size is a number of bytes in the largest unit that leaves a whole number
-// before the point.
+// Size formats a number of bytes in the largest unit that leaves a whole number before the point.
 func Size(bytes int64) string { return size(float64(bytes)) }
 
-// Rate is a number of bytes per second.
+// Rate formats a number of bytes per second.
 func Rate(bytes int64, d time.Duration) string {
 	if d <= 0 {
 		return "-"

@@ -8,9 +8,8 @@ import (
 	"os"
 )
 
-// Parse parses a program's arguments, and checks them if they could be parsed. It
-// does not return if they are wrong, or ask for help: it says so and ends the
-// program, with status 2 or 0.
+// Parse parses a program's arguments, and checks them if they could be parsed. It does not return
+// if they are wrong, or ask for help: it says so and ends the program, with status 2 or 0.
 func Parse(flags *flag.FlagSet, args []string, check func() error) {
 	// By itself a FlagSet prints all of its help after any error, which is lost above it.
 	out, usage := flags.Output(), flags.Usage
@@ -35,7 +34,7 @@ func Parse(flags *flag.FlagSet, args []string, check func() error) {
 	}
 }
 
-// NoArgs is what check says of arguments that are no flags.
+// NoArgs returns an error if there are arguments that are no flags.
 func NoArgs(flags *flag.FlagSet) error {
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))

@@ -12,8 +12,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/transport"
 )
 
-// attempts sums up what a transport's tracer reports: between NATs that answer
-// with RST a punch has a hundred steps, of which a person wants to know the number.
+// attempts sums up what a transport's tracer reports: between NATs that answer with RST a punch has
+// a hundred steps, of which a person wants to know the number.
 type attempts struct {
 	tell func(Event)
 
@@ -62,8 +62,8 @@ func (as *attempts) trace(e transport.Event) {
 	}
 }
 
-// connected tells whether the direct connection to p at remote came of our
-// connect, rather than of our listener.
+// connected reports whether the direct connection to p at remote came of our connect, rather than
+// of our listener.
 func (as *attempts) connected(p peer.ID, remote ma.Multiaddr) bool {
 	as.mu.Lock()
 	defer as.mu.Unlock()

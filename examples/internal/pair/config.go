@@ -16,8 +16,7 @@ type Config struct {
 	STUN  []string // stun: URIs or host:port
 }
 
-// ParseRelay reads a relay's address with its peer ID, as examples/relay prints
-// it.
+// ParseRelay reads a relay's address with its peer ID, as examples/relay prints it.
 func ParseRelay(s string) (peer.AddrInfo, error) {
 	if s == "" {
 		return peer.AddrInfo{}, errors.New("no relay is named: copy an address that examples/relay prints")
@@ -32,8 +31,8 @@ func ParseRelay(s string) (peer.AddrInfo, error) {
 	return *info, nil
 }
 
-// STUNBeside returns the STUN server that is on the relay's machine, at STUN's
-// usual port, as examples/relay has it.
+// STUNBeside returns the STUN server that is on the relay's machine, at STUN's usual port, as
+// examples/relay has it.
 func STUNBeside(relay peer.AddrInfo) (string, error) {
 	host := relay.Addrs[0][0]
 	switch host.Code() {

@@ -14,9 +14,9 @@ import (
 	"github.com/simopen/go-libp2p-simopen/transport"
 )
 
-// Dial connects to a listening peer through the relay, waits for the connection to
-// become direct, and sends so many bytes over it. The result is all in the
-// Report: if its Reason is empty, nothing has failed.
+// Dial connects to a listening peer through the relay, waits for the connection to become direct,
+// and sends so many bytes over it. The result is all in the Report: if its Reason is empty, nothing
+// has failed.
 func Dial(ctx context.Context, cfg Config, target peer.ID, bytes int64, report func(Event)) Report {
 	d := dialler{target: target, relayed: make(chan up, 1), direct: make(chan up, 1)}
 	err := d.run(ctx, cfg, bytes, report)
@@ -45,8 +45,8 @@ func (d *dialler) run(ctx context.Context, cfg Config, bytes int64, report func(
 	if err := d.reachRelay(ctx); err != nil {
 		return err
 	}
-	// Without a STUN server the relay is asked. If that fails, so will the punch, and
-	// say so; the peers can meet over the relay.
+	// Without a STUN server the relay is asked. If that fails, so will the punch, and say so; the
+	// peers can meet over the relay.
 	d.ready(ctx)
 
 	relayed, err := d.connectRelayed(ctx)
@@ -78,8 +78,7 @@ func (d *dialler) came(u up) {
 	}
 }
 
-// connectRelayed connects through the relay. Unlike Host.Connect it does not wait
-// for identify.
+// connectRelayed connects through the relay. Unlike Host.Connect it does not wait for identify.
 func (d *dialler) connectRelayed(ctx context.Context) (up, error) {
 	circuit, err := ma.NewMultiaddr(fmt.Sprintf("/p2p/%s/p2p-circuit", d.cfg.Relay.ID))
 	if err != nil {
@@ -94,8 +93,8 @@ func (d *dialler) connectRelayed(ctx context.Context) (up, error) {
 	return await(ctx, d.relayed)
 }
 
-// relayRefused says why there is no relayed connection. The usual reason is a mistyped
-// peer ID or a listener that is gone; go-libp2p has it in the text only.
+// relayRefused explains why there is no relayed connection. The usual reason is a mistyped peer ID
+// or a listener that is gone; go-libp2p has it in the text only.
 func (d *dialler) relayRefused(err error) error {
 	err = cause(err)
 	if strings.Contains(err.Error(), pbv2.Status_NO_RESERVATION.String()) {
@@ -104,8 +103,7 @@ func (d *dialler) relayRefused(err error) error {
 	return fmt.Errorf("cannot reach %s through the relay: %w", d.target, err)
 }
 
-// connectDirect waits for what the transport does by itself, and learns why if it
-// fails.
+// connectDirect waits for what the transport does by itself, and learns why if it fails.
 func (d *dialler) connectDirect(ctx context.Context, relayed up) (up, error) {
 	if _, err := transport.DirectConnect(ctx, d, d.target); err != nil {
 		return up{}, err

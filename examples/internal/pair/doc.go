@@ -1,6 +1,5 @@
-// Package pair is what two peers behind NATs do in the example programs: one
-// waits at a relay, the other connects through it, simopen makes the connection a
-// direct one, and data is sent over that.
+// Package pair is what two peers behind NATs do in the example programs: one waits at a relay, the
+// other connects through it, simopen makes the connection a direct one, and data is sent over that.
 //
 //	listener                    relay, STUN                  dialler
 //	   | connect, reserve -------->|                            |
@@ -14,6 +13,6 @@
 //	   |<-------------------- data -----------------------------|
 //	   | receipt: how much, its SHA-256 ----------------------->|
 //
-// [Listen] and [Dial] are the two sides. What happens is told as an [Event] at a
-// time, and the dialler's result is a [Report].
+// [Listen] and [Dial] are the two sides. What happens is told as an [Event] at a time, and the
+// dialler's result is a [Report].
 package pair

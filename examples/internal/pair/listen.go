@@ -10,18 +10,17 @@ import (
 )
 
 const (
-	// renewBefore is how long before its end a reservation is renewed: of the
-	// usual hour enough is left to find the relay busy or rebooting.
+	// renewBefore is how long before its end a reservation is renewed: of the usual hour enough is
+	// left to find the relay busy or rebooting.
 	renewBefore = 5 * time.Minute
 
-	// retryAfter is how long a relay that is gone is left alone: libp2p's own
-	// back-off after a first failed dial.
+	// retryAfter is how long a relay that is gone is left alone: libp2p's own back-off after a
+	// first failed dial.
 	retryAfter = 5 * time.Second
 )
 
-// Listen keeps a reservation at the relay and serves the peers that come, until
-// ctx ends. It fails only at the start: later, a relay that is gone is told as an
-// event and tried again.
+// Listen keeps a reservation at the relay and serves the peers that come, until ctx ends. It fails
+// only at the start: later, a relay that is gone is told as an event and tried again.
 func Listen(ctx context.Context, cfg Config, report func(Event)) error {
 	n, err := newNode(cfg, report, nil)
 	if err != nil {
@@ -71,8 +70,7 @@ func (n *node) reserve(ctx context.Context) (renew time.Duration, err error) {
 	return max(time.Until(r.Expiration)-renewBefore, retryAfter), nil
 }
 
-// watchRelay tells when the connection to the relay ends, and the reservation
-// with it.
+// watchRelay tells when the connection to the relay ends, and the reservation with it.
 func (n *node) watchRelay() <-chan struct{} {
 	gone := make(chan struct{}, 1)
 	n.Network().Notify(&network.NotifyBundle{DisconnectedF: func(_ network.Network, c network.Conn) {

@@ -41,8 +41,8 @@ func newNode(cfg Config, report func(Event), onUp func(up)) (*node, error) {
 	n := &node{cfg: cfg, onUp: onUp, report: report, relayed: make(map[peer.ID]time.Time)}
 	n.attempts = newAttempts(n.tell)
 	h, err := libp2p.New(
-		// No listener: nobody could reach it behind a NAT, and so a direct
-		// connection can only be simopen's.
+		// No listener: nobody could reach it behind a NAT, and so a direct connection can only be
+		// simopen's.
 		libp2p.NoListenAddrs,
 		libp2p.EnableRelay(),
 		libp2p.DisableMetrics(),
@@ -103,8 +103,8 @@ func (n *node) disconnected(_ network.Network, c network.Conn) {
 	n.attempts.forget(p)
 }
 
-// reachRelay connects to the relay. When it returns, the relay has told what it
-// is, and the transport has begun to warm its port.
+// reachRelay connects to the relay. When it returns, the relay has told what it is, and the
+// transport has begun to warm its port.
 func (n *node) reachRelay(ctx context.Context) error {
 	if err := n.Connect(ctx, n.cfg.Relay); err != nil {
 		return fmt.Errorf("cannot reach the relay at %s: %w", n.cfg.Relay.Addrs[0], cause(err))

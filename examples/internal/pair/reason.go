@@ -15,8 +15,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/transport"
 )
 
-// explain says in one line what an error means to the person who runs the
-// program; "" for nil.
+// explain returns in one line what an error means to the user of the program, or "" for nil.
 func explain(err error) string {
 	var outer *transport.Error
 	if errors.As(err, &outer) {
@@ -61,7 +60,7 @@ var impossible = map[holepunch.Reason]bool{
 	holepunch.ErrNoHairpin:     true,
 }
 
-// explainRefusal says what the other side means by its status.
+// explainRefusal explains what the other side means by its status.
 func explainRefusal(e *holepunch.RemoteError) string {
 	detail := ""
 	if e.Detail != "" {
@@ -79,8 +78,8 @@ func explainRefusal(e *holepunch.RemoteError) string {
 	}
 }
 
-// cause is the part of a failed dial that says most: the swarm's error has a line
-// for each address, and the names of all layers in each.
+// cause returns the part of a failed dial that says most: the swarm's error has a line for each
+// address, and the names of all layers in each.
 func cause(err error) error {
 	var mismatch sec.ErrPeerIDMismatch
 	if errors.As(err, &mismatch) {

@@ -10,12 +10,12 @@ type Report struct {
 	Relayed bool `json:"relayed"` // there was a relayed connection
 	Direct  bool `json:"direct"`  // and then a direct one
 
-	// Simultaneous: the direct connection came of a simultaneous open (RFC 9293,
-	// section 3.5). That is so when both ends have it from their connect.
+	// Simultaneous: the direct connection came of a simultaneous open (RFC 9293, section 3.5). That
+	// is so when both ends have it from their connect.
 	Simultaneous bool `json:"simultaneous"`
 
-	// TimeToDirect is from the relayed connection being up at the dialler to the
-	// direct one being up there, both as libp2p notifies of it.
+	// TimeToDirect is from the relayed connection being up at the dialler to the direct one being
+	// up there, both as libp2p notifies of it.
 	TimeToDirect Millis `json:"time_to_direct_ms"`
 
 	// The round trips are the shortest of five pings, after the punch.
@@ -32,12 +32,12 @@ type Report struct {
 // Millis is a number of milliseconds.
 type Millis float64
 
-// ToMillis is d in milliseconds, to the microsecond.
+// ToMillis converts d to milliseconds, with the precision of a microsecond.
 func ToMillis(d time.Duration) Millis {
 	return Millis(math.Round(float64(d)/float64(time.Microsecond)) / 1000)
 }
 
-// Duration is m as a duration.
+// Duration converts m to a duration.
 func (m Millis) Duration() time.Duration {
 	return time.Duration(math.Round(float64(m) * float64(time.Millisecond)))
 }

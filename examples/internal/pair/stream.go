@@ -15,17 +15,16 @@ import (
 )
 
 const (
-	// pings is how many round trips are measured; the shortest counts, for all that
-	// a busy machine or a queue on the path does is to make one longer.
+	// pings is how many round trips are measured; the shortest counts, for all that a busy machine
+	// or a queue on the path does is to make one longer.
 	pings = 5
 
-	// pingTimeout bounds all of them. On a path that loses packets one may take
-	// some seconds.
+	// pingTimeout bounds all of them. On a path that loses packets one may take some seconds.
 	pingTimeout = 15 * time.Second
 )
 
-// openStream opens a stream on this very connection. Host.NewStream would choose
-// one itself: the direct connection, once there is one.
+// openStream opens a stream on this very connection. Host.NewStream would choose one itself: the
+// direct connection, once there is one.
 func openStream(ctx context.Context, c network.Conn, proto protocol.ID) (network.Stream, error) {
 	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, "simopen example"))
 	if err != nil {

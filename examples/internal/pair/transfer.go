@@ -15,17 +15,17 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
-// transferProtocol: the sender writes and closes its side of the stream, the
-// receiver answers with a receipt in JSON.
+// transferProtocol: the sender writes and closes its side of the stream, the receiver answers with
+// a receipt in JSON.
 const transferProtocol protocol.ID = "/simopen/examples/transfer/1.0.0"
 
 const (
-	// SendingTime is how long data is sent at most. On a slow path, less than was
-	// asked for shows the rate as well.
+	// SendingTime is how long data is sent at most. On a slow path, less than was asked for shows
+	// the rate as well.
 	SendingTime = 30 * time.Second
 
-	// transferTimeout bounds the transfer in all. What is in the buffers of both
-	// hosts and on the path after SendingTime needs a while.
+	// transferTimeout bounds the transfer in all. What is in the buffers of both hosts and on the
+	// path after SendingTime needs a while.
 	transferTimeout = 2 * SendingTime
 
 	chunk      = 64 << 10
@@ -37,13 +37,12 @@ type receipt struct {
 	Bytes  int64  `json:"bytes"`
 	SHA256 []byte `json:"sha256"`
 
-	// Connected: the receiver's end of the connection is from its connect, not
-	// from its listener.
+	// Connected: the receiver's end of the connection is from its connect, not from its listener.
 	Connected bool `json:"connected"`
 }
 
-// send sends so many bytes over the connection, or as many as it can in
-// SendingTime, and returns the other side's receipt when that is right.
+// send sends so many bytes over the connection, or as many as it can in SendingTime, and returns
+// the other side's receipt when that is right.
 func (n *node) send(ctx context.Context, c network.Conn, total int64) (receipt, time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
 	defer cancel()

@@ -10,8 +10,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 )
 
-// Identity reads a private key from a file, or makes one and writes it there if
-// there is no such file.
+// Identity reads a private key from a file, or makes one and writes it there if there is no such
+// file.
 func Identity(file string) (crypto.PrivKey, error) {
 	b, err := os.ReadFile(file)
 	switch {

@@ -1,5 +1,5 @@
-// Package rendezvous is what peers behind NATs need in public: a circuit relay
-// (v2) to meet through, and a STUN server over TCP that tells them their addresses.
+// Package rendezvous is what peers behind NATs need in public: a circuit relay (v2) to meet
+// through, and a STUN server over TCP that tells them their addresses.
 package rendezvous
 
 import (
@@ -64,8 +64,8 @@ func Start(cfg Config) (*Server, error) {
 }
 
 func (s *Server) startRelay(cfg Config) (err error) {
-	// libp2p's TCP transport shares its port with any other process of this user
-	// that does so, and peers would meet one relay or the other.
+	// libp2p's TCP transport shares its port with any other process of this user that does so, and
+	// peers would meet one relay or the other.
 	for _, a := range cfg.Listen {
 		if l, err := manet.Listen(a); err == nil {
 			l.Close()
@@ -84,25 +84,24 @@ func (s *Server) startRelay(cfg Config) (err error) {
 	if cfg.Unlimited {
 		limits = append(limits, relay.WithInfiniteLimits())
 	}
-	// By itself, not by libp2p.EnableRelayService: that one waits until AutoNAT
-	// has found the host to be public.
+	// By itself, not by libp2p.EnableRelayService: that one waits until AutoNAT has found the host
+	// to be public.
 	if s.relay, err = relay.New(s.host, limits...); err != nil {
 		s.host.Close()
 	}
 	return err
 }
 
-// Info is the relay's peer ID and addresses.
+// Info returns the relay's peer ID and addresses.
 func (s *Server) Info() peer.AddrInfo { return peer.AddrInfo{ID: s.host.ID(), Addrs: s.host.Addrs()} }
 
-// STUNAddr is where the STUN server listens, if there is one.
+// STUNAddr returns where the STUN server listens, if there is one.
 func (s *Server) STUNAddr() *net.TCPAddr { return s.listener.Addr().(*net.TCPAddr) }
 
 // Failed delivers the error that the server cannot go on after.
 func (s *Server) Failed() <-chan error { return s.failed }
 
-// Shutdown ends the server. STUN requests that have arrived are answered before,
-// unless ctx ends.
+// Shutdown ends the server. STUN requests that have arrived are answered before, unless ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
 	return errors.Join(s.stun.Shutdown(ctx), s.relay.Close(), s.host.Close())
 }

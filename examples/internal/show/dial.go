@@ -1,5 +1,4 @@
-// Package show puts the events of a pair of peers in words, for the person who
-// looks on.
+// Package show puts the events of a pair of peers in words, for the person who looks on.
 package show
 
 import (
@@ -95,7 +94,7 @@ func Addrs(as []ma.Multiaddr) string {
 	return strings.Join(texts, ", ")
 }
 
-// ShortID is enough of a peer ID to tell it from others.
+// ShortID returns the end of a peer ID, which suffices to recognise the peer.
 func ShortID(p peer.ID) string {
 	s := p.String()
 	return s[max(0, len(s)-8):]

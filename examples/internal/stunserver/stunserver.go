@@ -19,8 +19,8 @@ type Server struct {
 	failed chan error
 }
 
-// Endpoints are the four combinations of the addresses and ports of two endpoints, or
-// fewer if they have them in common.
+// Endpoints returns the four combinations of the addresses and ports of two endpoints, or fewer if
+// they have them in common.
 func Endpoints(a, b netip.AddrPort) []netip.AddrPort {
 	var all []netip.AddrPort
 	seen := make(map[netip.AddrPort]bool)
@@ -65,8 +65,8 @@ func Start(cfg *stun.ServerConfig, endpoints []netip.AddrPort) (*Server, error) 
 }
 
 // Listen listens for a STUN server. It leaves out what takes a fifth of the CPU time of a
-// connection with one request: keep-alives, for clients ask now and then and silent ones
-// are hung up on, and Multipath TCP, for clients ask about the mapping of one path.
+// connection with one request: keep-alives, for clients ask now and then and silent ones are hung
+// up on, and Multipath TCP, for clients ask about the mapping of one path.
 func Listen(address string) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAlive: -1}
 	lc.SetMultipathTCP(false)

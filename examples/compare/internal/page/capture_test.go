@@ -139,7 +139,7 @@ func (c *captured) wait(t testing.TB, n int, at *natlab.Site, fates ...natlab.Fa
 	}
 }
 
-// capture has two peers open a connection from both sides, and keeps what was seen.
+// capture makes two peers open a connection from both sides, and records the packets.
 func capture(t testing.TB, cfg punchConfig) Punch {
 	t.Helper()
 	lab := labtest.New(t, natlab.Config{})

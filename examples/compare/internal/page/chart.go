@@ -53,7 +53,7 @@ var inks = func() *strings.Replacer {
 
 func hex(c color.NRGBA) string { return fmt.Sprintf("#%02X%02X%02X", c.R, c.G, c.B) }
 
-// name is an implementation's for people.
+// name returns the name of an implementation for people.
 func name(impl result.Impl) string {
 	for _, s := range allSeries {
 		if s.Impl == impl {
@@ -118,7 +118,7 @@ func describeRows(rows []distribution) string {
 	return strings.Join(parts, "; ")
 }
 
-// scenarios are those that have runs.
+// scenarios returns the scenarios that have runs.
 func scenarios(p Page) []Scenario {
 	all := slices.Clone(p.Scenarios)
 	has := make(map[string]bool)
@@ -131,7 +131,7 @@ func scenarios(p Page) []Scenario {
 	return slices.DeleteFunc(all, func(s Scenario) bool { return !has[s.Name] })
 }
 
-// timeRange is of all charts, in s, so that they can be compared with each other.
+// timeRange returns the range of times in all charts, in s, so that the charts can be compared.
 func timeRange(runs []result.Run) (low, high float64) {
 	low, high = 0.1, 30
 	for _, t := range direct(times(runs)) {
@@ -228,7 +228,7 @@ func (e ecdf) add(p *plot.Plot, low, high float64) error {
 	return nil
 }
 
-// timeTicks are at 1, 2 and 5 of each decade.
+// timeTicks returns ticks at 1, 2 and 5 of each decade.
 func timeTicks(low, high float64) []plot.Tick {
 	var ticks []plot.Tick
 	for decade := math.Pow(10, math.Floor(math.Log10(low))); decade <= high; decade *= 10 {

@@ -25,7 +25,7 @@ func figures(s result.Summary) []figure {
 	}
 }
 
-// ratio is of times, simopen's over the other's.
+// ratio returns the figure of a ratio of times, simopen's over the other's.
 func ratio(what string, r *float64) figure {
 	if r == nil {
 		return figure{what, "–", notMeasured}
@@ -56,7 +56,7 @@ func share(what string, of *float64) figure {
 	return figure{what, fmt.Sprintf("%.1f %%", 100**of), "of all pairs that meet, also those that cannot work"}
 }
 
-// short is a number of two or three digits.
+// short formats a number with two or three digits.
 func short(f float64) string {
 	if f < 10 {
 		return fmt.Sprintf("%.1f", f)

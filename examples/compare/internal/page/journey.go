@@ -47,7 +47,7 @@ type journey struct {
 	lostLeaving bool           // lost on the sender's link, not on the receiver's
 }
 
-// sender is the side that it comes from.
+// sender returns the side that it comes from.
 func (j *journey) sender() side {
 	if j.from == peerA || j.from == natA {
 		return sideA
@@ -97,7 +97,7 @@ func pair(a, b *natlab.Host, events []natlab.Event) []*journey {
 	return p.journeys
 }
 
-// outerAddr is the address by which the world knows a host.
+// outerAddr returns the address at which a host appears outside its NAT.
 func outerAddr(h *natlab.Host) netip.Addr {
 	if a := h.Site().External(); a.IsValid() {
 		return a

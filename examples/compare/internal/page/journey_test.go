@@ -71,7 +71,7 @@ func TestPairSimultaneousOpen(t *testing.T) {
 	}
 }
 
-// span is how many events a journey is made of.
+// span returns how many events a journey is made of.
 func span(j *journey) int {
 	n := 1 // outside its NAT
 	if j.from == j.sender().peer() {

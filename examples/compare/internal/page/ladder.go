@@ -155,7 +155,7 @@ func (l *ladder) clock(s story) (y map[time.Time]float64, bottom float64) {
 	return y, bottom
 }
 
-// advance is how far down the time from one instant to the next leads.
+// advance returns how far down the time from one instant to the next leads.
 func (l *ladder) advance(s story, from, to instant, scale, top float64) float64 {
 	height := millis(to.at.Sub(from.at)) * scale
 	text := ""
@@ -173,7 +173,7 @@ func (l *ladder) advance(s story, from, to instant, scale, top float64) float64 
 	return top + breakHeight
 }
 
-// scaleOf is how many units a millisecond takes.
+// scaleOf returns how many units a millisecond takes.
 func scaleOf(shown []*journey, instants []instant) float64 {
 	busy := 0.
 	for i := 1; i < len(instants); i++ {
@@ -277,7 +277,7 @@ func kindLabel(j *journey, points []point, nat point) (label, string) {
 	return l, ""
 }
 
-// besideNAT is a word between a NAT and its peer.
+// besideNAT returns a label between a NAT and its peer.
 func besideNAT(s side, text string, y float64) label {
 	l := label{X: px(stationX[s.nat()] + labelGap), Y: px(y + 3), Text: text}
 	if s == sideA {
@@ -303,7 +303,7 @@ func describe(j *journey, begin time.Time) string {
 	return fmt.Sprintf("%s, %s at %s at %.1f ms", text, fateWord(j), j.to, millis(j.arrived.Sub(begin)))
 }
 
-// arrowClass is the name of a kind in the style sheet.
+// arrowClass returns the class of a kind in the style sheet.
 func arrowClass(k kind) string {
 	switch k {
 	case kindSYN:

@@ -38,7 +38,7 @@ type reason struct {
 	Pairs []string
 }
 
-// matrices are those of the implementations that have runs in the matrix.
+// matrices returns the matrices of the implementations that have runs in the matrix.
 func matrices(p Page, drawn []punch) []matrix {
 	links := make(map[cellKey]string)
 	for _, d := range drawn {
@@ -126,7 +126,7 @@ func whyNot(runs []result.Run) string {
 	return ": " + strings.Join(whys, "; ")
 }
 
-// reasons are those of all pairs, in the matrix's order.
+// reasons returns the reasons of all pairs, in the matrix's order.
 func reasons(kinds []string, cells map[[2]string][]result.Run) []reason {
 	var rs []reason
 	at := make(map[string]int)

@@ -101,7 +101,7 @@ func parseQuoted(b []byte) (p ports, ok bool) {
 	return ports{be(ip.Payload), be(ip.Payload[2:])}, true
 }
 
-// String is the packet's kind, and how much it carries.
+// String returns the packet's kind, and how much it carries.
 func (h header) String() string {
 	if h.kind == kindData || h.kind == kindUDP {
 		return fmt.Sprintf("%s, %d B", h.kind, h.payload)

@@ -16,7 +16,7 @@ var kinds = []string{
 	"apdm-apdf-overload", "apdm-apdf-sequential", "apdm-apdf-random", "eim-apdf-nosyn",
 }
 
-// madeUp is a page with runs that were never made.
+// madeUp returns a page with invented runs.
 func madeUp() Page {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var runs []result.Run
@@ -231,8 +231,8 @@ func checkSelfContained(t *testing.T, doc *html.Node) {
 	}
 }
 
-// all are the elements of a name, with an attribute unless key is empty, of that value unless that
-// is empty.
+// all returns the elements of a name, with an attribute unless key is empty, of that value unless
+// that is empty.
 func all(doc *html.Node, name, key, value string) (some []*html.Node) {
 	for n := range doc.Descendants() {
 		if n.Type == html.ElementNode && n.Data == name &&

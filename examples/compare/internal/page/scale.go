@@ -22,7 +22,8 @@ const (
 	shades = 60
 )
 
-// heat is a scale that the colour-blind and copiers can read, for its lightness falls throughout.
+// heat returns a scale that the colour-blind and copiers can read, for its lightness falls
+// throughout.
 func heat() (palette.ColorMap, error) {
 	p, err := brewer.GetPalette(brewer.TypeSequential, "YlGnBu", 9)
 	if err != nil {
@@ -39,7 +40,7 @@ func heat() (palette.ColorMap, error) {
 	return palette.Reverse(m), nil
 }
 
-// shade is the class of a time in s.
+// shade returns the class of a time in s.
 func shade(s float64) string {
 	at := math.Log(s/fastest) / math.Log(slowest/fastest)
 	return shadeName(int(math.Round(max(0, min(at, 1)) * (shades - 1))))
@@ -47,7 +48,7 @@ func shade(s float64) string {
 
 func shadeName(i int) string { return fmt.Sprintf("t%d", i) }
 
-// heatStyle is the style sheet of the shades.
+// heatStyle returns the style sheet of the shades.
 func heatStyle() (template.CSS, error) {
 	m, err := heat()
 	if err != nil {
@@ -69,7 +70,7 @@ func heatStyle() (template.CSS, error) {
 	return template.CSS(b.String()), nil
 }
 
-// luminance is the relative one of WCAG 2, 0 to 1.
+// luminance returns the relative luminance of WCAG 2, 0 to 1.
 func luminance(c color.NRGBA) float64 {
 	linear := func(v uint8) float64 {
 		c := float64(v) / 0xff

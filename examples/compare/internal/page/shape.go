@@ -13,7 +13,7 @@ func between(p, q point, share float64) point {
 	return point{p.x + (q.x-p.x)*share, p.y + (q.y-p.y)*share}
 }
 
-// line is an SVG path through the points.
+// line returns an SVG path through the points.
 func line(points []point) string {
 	var b strings.Builder
 	for i, p := range points {
@@ -26,7 +26,7 @@ func line(points []point) string {
 	return b.String()
 }
 
-// head is an arrow's, at the end of the path through the points.
+// head returns the head of an arrow at the end of the path through the points.
 func head(points []point) string {
 	const length, half = 7, 2.6
 	tip, from := points[len(points)-1], points[len(points)-2]
@@ -38,7 +38,7 @@ func head(points []point) string {
 	return line([]point{tip, corner(1), corner(-1)}) + "Z"
 }
 
-// cross is a cross over a point.
+// cross returns a cross over a point.
 func cross(p point) string {
 	const half = 3.4
 	return line([]point{{p.x - half, p.y - half}, {p.x + half, p.y + half}}) +

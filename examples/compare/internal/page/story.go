@@ -108,9 +108,9 @@ func firstInUse(journeys []*journey) (winner flow, end time.Time) {
 	return winner, end
 }
 
-// simultaneous tells whether both ends of a connection have answered the other's SYN with SYN+ACK.
-// One that had accepted would not have sent a SYN from there; one that was accepted would have sent
-// an ACK.
+// simultaneous reports whether both ends of a connection have answered the other's SYN with
+// SYN+ACK. One that had accepted would not have sent a SYN from there; one that was accepted would
+// have sent an ACK.
 func simultaneous(journeys []*journey, f flow) bool {
 	for _, s := range []side{sideA, sideB} {
 		syn := slices.IndexFunc(journeys, func(j *journey) bool {
@@ -151,7 +151,7 @@ func (s *story) shorten(kept []*journey, winner flow) {
 	}
 }
 
-// tally says what is hidden, as in "31 more: 16 SYN refused, 15 RST".
+// tally sums up what is hidden, as in "31 more: 16 SYN refused, 15 RST".
 func tally(hidden []*journey) string {
 	counts := make(map[string]int)
 	for _, j := range hidden {
@@ -174,7 +174,7 @@ func tally(hidden []*journey) string {
 	return fmt.Sprintf("%d more: %s", len(hidden), strings.Join(names, ", "))
 }
 
-// fateWord says how a packet that did not get there ended.
+// fateWord returns the fate of a packet that did not arrive.
 func fateWord(j *journey) string {
 	switch {
 	case j.flying:

@@ -8,7 +8,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
 )
 
-// times are those of runs, in s and ascending; one that did not become direct never ends.
+// times returns the times of runs, in s and ascending. The time of a run that did not become direct
+// is infinite.
 func times(runs []result.Run) []float64 {
 	ts := make([]float64, len(runs))
 	for i, r := range runs {
@@ -21,7 +22,7 @@ func times(runs []result.Run) []float64 {
 	return ts
 }
 
-// direct are the times that end.
+// direct returns the finite times.
 func direct(ts []float64) []float64 {
 	if i := slices.Index(ts, math.Inf(1)); i >= 0 {
 		return ts[:i]
@@ -29,7 +30,7 @@ func direct(ts []float64) []float64 {
 	return ts
 }
 
-// seconds is a time in s with two digits that count, or that it never ends.
+// seconds formats a time in s with two or three significant digits. An infinite time is "never".
 func seconds(s float64) string {
 	switch {
 	case math.IsInf(s, 1):

@@ -43,7 +43,7 @@ func Quantile(sorted []float64, q float64) float64 {
 	return sorted[i] + rest*(sorted[i+1]-sorted[i])
 }
 
-// Ratio is a over b, or nil if there is none.
+// Ratio returns a over b, or nil if there is none.
 func Ratio(a, b float64) *float64 {
 	r := a / b
 	if math.IsNaN(r) || math.IsInf(a, 0) || math.IsInf(b, 0) {

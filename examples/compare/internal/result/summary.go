@@ -24,7 +24,7 @@ func Select(runs []Run, scenario string, impl Impl) []Run {
 	return some
 }
 
-// Cells are the runs of the matrix by their pair.
+// Cells returns the runs of the matrix by their pair.
 func Cells(runs []Run, impl Impl) map[Pair][]Run {
 	cells := make(map[Pair][]Run)
 	for _, r := range Select(runs, Matrix, impl) {
@@ -74,9 +74,9 @@ func direct(cells map[Pair][]Run) (n int) {
 	return n
 }
 
-// weighted is the share of pairs that become direct where each side's NAT is met as often as shares
-// say, and independently of the other's. It goes by the pairs that were run; nil if none of those
-// is met.
+// weighted returns the share of pairs that become direct where each side's NAT is met as often as
+// shares say, and independently of the other's. It goes by the pairs that were run; nil if none of
+// those is met.
 func weighted(cells map[Pair][]Run, shares map[string]float64) *float64 {
 	var sum, of float64
 	for p, runs := range cells {
