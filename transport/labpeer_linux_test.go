@@ -221,15 +221,7 @@ func (h *labHost) learn(ctx context.Context, _ command) any {
 
 // dial dials a peer through the relay and waits for the direct connection.
 func (h *labHost) dial(ctx context.Context, cmd command) any {
-	circuit := ma.StringCast("/p2p/" + h.cfg.Relay.ID.String() + "/p2p-circuit")
-	ai := peer.AddrInfo{ID: cmd.Peer}
-	for _, a := range h.cfg.Relay.Addrs {
-		ai.Addrs = append(ai.Addrs, a.Encapsulate(circuit))
-	}
-	if cmd.At.ID != "" {
-		ai = cmd.At
-	}
-	if err := h.Connect(ctx, ai); err != nil {
+	if err := h.dialRelayed(ctx, cmd); err != nil {
 		return failed(err)
 	}
 	if h.cfg.Stock {
@@ -239,6 +231,19 @@ func (h *labHost) dial(ctx context.Context, cmd command) any {
 	// Without a deadline: DirectConnect has one of its own.
 	_, err := DirectConnect(context.Background(), h, cmd.Peer)
 	return h.outcome(cmd.Peer, err)
+}
+
+// dialRelayed dials a peer through the relay, or where the command says.
+func (h *labHost) dialRelayed(ctx context.Context, cmd command) error {
+	if cmd.At.ID != "" {
+		return h.Connect(ctx, cmd.At)
+	}
+	circuit := ma.StringCast("/p2p/" + h.cfg.Relay.ID.String() + "/p2p-circuit")
+	ai := peer.AddrInfo{ID: cmd.Peer}
+	for _, a := range h.cfg.Relay.Addrs {
+		ai.Addrs = append(ai.Addrs, a.Encapsulate(circuit))
+	}
+	return h.Connect(ctx, ai)
 }
 
 // look tells how an attempt of another peer ended here. With Direct it waits for the

@@ -1,0 +1,97 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"testing"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+)
+
+func init() { commands["fail"] = (*labHost).fail }
+
+// A failure is the outcome of a dial, and what its error matches.
+type failure struct {
+	outcome
+	Punch     bool // a PunchError
+	Handshake bool // ErrHandshake
+}
+
+// fail is dial for what is to fail.
+func (h *labHost) fail(ctx context.Context, cmd command) any {
+	err := h.dialRelayed(ctx, cmd)
+	if err == nil {
+		_, err = DirectConnect(context.Background(), h, cmd.Peer)
+	}
+	var punch *holepunch.PunchError
+	return failure{h.outcome(cmd.Peer, err), errors.As(err, &punch), errors.Is(err, holepunch.ErrHandshake)}
+}
+
+// mostSYNs bounds the SYNs from one peer to the other in an attempt of 10 s. There are four pairs of
+// ports. A connect that brings up a useless connection is repeated at once, and then after 0.1 s,
+// 0.2 s and so on up to 2 s: ten times. The SYN of a connect without an answer is sent seven times.
+const mostSYNs = 4 * 12
+
+// TestProxy: a transparent proxy answers the connects of one peer in place of the other peer. The
+// attempt fails with a reason and after few SYNs, and the relayed connection remains usable.
+func TestProxy(t *testing.T) {
+	t.Parallel() // it waits, for the most part
+	l := newHostLab(t, relayConfig{})
+	type side struct {
+		*labPeer
+		site *natlab.Site
+		syns *labtest.SYNs
+	}
+	start := func(name, nat string) side {
+		site := l.site(t, name, nat)
+		return side{l.startPeer(t, addHost(t, site, name), peerConfig{}), site, labtest.CountSYNs(site)}
+	}
+	for _, proxy := range []string{"proxysilent", "proxyclose", "proxynoise"} {
+		for _, initiates := range []bool{true, false} {
+			name := proxy + " before the responder"
+			if initiates {
+				name = proxy + " before the initiator"
+			}
+			inside, outside := start(name+", inside", "eim-apdf-"+proxy), start(name+", outside", "eim-apdf")
+			d, r := outside, inside
+			if initiates {
+				d, r = inside, outside
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				ready(t, d.labPeer, r.labPeer)
+				r.reserve(t)
+				d.join(t)
+				var got failure
+				d.do(t, &got, command{Do: "fail", Peer: r.id})
+				other := r.look(t, d.labPeer, false)
+				t.Logf("the initiator has %v; the responder has %v", got.outcome, other)
+				if got.Direct || other.Direct || !got.Punch {
+					t.Errorf("want no connection, and a PunchError: %+v", got)
+				}
+				reason := got.Reason
+				if !initiates {
+					reason = other.Reason
+				}
+				if reason != holepunch.ErrHandshake || got.Handshake != (got.Reason == holepunch.ErrHandshake) {
+					t.Errorf("the side with the proxy gives the reason %q, want %q; at the initiator: %+v", reason, holepunch.ErrHandshake, got)
+				}
+				for _, s := range [][2]side{{d, r}, {r, d}} {
+					n := s[0].syns.Sum(func(a netip.AddrPort) bool { return a.Addr() == s[1].site.External() })
+					t.Logf("%s sent %d SYNs to its peer", s[0].host.Name(), n)
+					if n == 0 || n > mostSYNs {
+						t.Errorf("want some, and %d at most", mostSYNs)
+					}
+				}
+				d.ping(t, r.id, "relayed")
+				r.ping(t, d.id, "relayed")
+				if t.Failed() {
+					logSteps(t, d.labPeer, r.labPeer)
+				}
+			})
+		}
+	}
+}
