@@ -17,17 +17,17 @@ type peerTable struct {
 	mu        sync.Mutex
 	states    map[peer.ID]*peerState
 	protected int // peers with protections
-	numbers   int // of timers and protections so far
+	ids       int // of timers and protections
 }
 
 // A peerState is what the transport knows of a peer.
 type peerState struct {
 	// Of the watcher: the relayed connections, true for those that this host dialled, and what to do
-	// about them. The number is that of the timer whose event counts.
+	// about them. The event of another timer than timerID does not count.
 	relayed map[network.Conn]bool
 	upgrade upgrade
 	timer   *time.Timer
-	number  int
+	timerID int
 
 	dial *sharedDial // nil without
 
@@ -165,8 +165,8 @@ func (pt *peerTable) beginProtection(p peer.ID, own bool) (tag string) {
 			pt.protected++
 		}
 		s.protections++
-		pt.numbers++
-		tag = fmt.Sprintf("%s-%d", serviceName, pt.numbers)
+		pt.ids++
+		tag = fmt.Sprintf("%s-%d", serviceName, pt.ids)
 	})
 	return tag
 }

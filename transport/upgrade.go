@@ -132,6 +132,9 @@ func (u *upgrade) step(p *upgradePolicy, now time.Time, e upgradeEvent, v peerVi
 			return []upgradeAction{{kind: retireRelayed}}
 		}
 	case streamsOpen:
+		if u.directSince.IsZero() || !v.relayed {
+			return nil // another timer may be running
+		}
 		return []upgradeAction{{kind: setTimer, after: max(p.grace, idleCheck)}}
 	}
 	return nil

@@ -88,7 +88,13 @@ func TestUpgrade(t *testing.T) {
 			{event: just(directUp), view: both, want: "stop"},
 			{event: ended(holepunch.ErrNoConnection), view: both}, // it came up by other means
 		}},
-		"no grace": {policy: upgradePolicy{}, steps: []upgradeStep{
+		"direct connection dies while there are streams": {steps: []upgradeStep{
+			{event: outUp, view: both, want: "timer 1m0s"},
+			{event: just(timerFired), view: both, want: "retire"},
+			{event: just(directDown), view: relayedOut, want: "timer 1s"},
+			{event: just(streamsOpen), view: relayedOut},
+		}},
+		"no grace": {steps: []upgradeStep{
 			{event: inUp, view: peerView{relayed: true, direct: true}, want: "timer 0s"},
 			{event: just(streamsOpen), view: peerView{relayed: true, direct: true}, want: "timer 1s"},
 		}},

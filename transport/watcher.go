@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -16,8 +15,8 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// A watcher drives the state machines of package upgrade.go with what happens to the host's
-// connections, and does what they decide. It keeps the agent warm while a punch may come: while there
+// A watcher tells each peer's [upgrade] what happens to its connections, and does what the upgrade
+// decides. It keeps the agent warm while a punch may come: while there
 // is a relayed connection, or a connection to a relay, where a reservation may bring one at any time.
 //
 // The swarm holds a lock while it notifies. So notifications enqueue and return, and one goroutine
@@ -164,7 +163,7 @@ func (w *watcher) keepWarm() {
 	}
 }
 
-// handle has the peer's state machine look at an event, and does what it decides.
+// handle has the peer's upgrade look at an event, and does what it decides.
 func (w *watcher) handle(e watched) {
 	view := peerView{direct: directConn(w.h, e.peer) != nil}
 	if e.kind == relayedUp {
@@ -176,21 +175,20 @@ func (w *watcher) handle(e watched) {
 	var actions []upgradeAction
 	var relayed []network.Conn
 	w.t.peers.with(e.peer, func(s *peerState) {
+		if e.kind == timerFired && e.timer != s.timerID {
+			return // it was stopped or set anew meanwhile
+		}
 		before := len(s.relayed)
 		switch e.kind {
 		case relayedUp:
 			s.relayed[e.conn] = e.outbound
 		case relayedDown:
 			delete(s.relayed, e.conn)
-		case timerFired:
-			if e.timer != s.number {
-				return // it was stopped or set anew meanwhile
-			}
 		}
 		w.relayed += min(len(s.relayed), 1) - min(before, 1)
-		view.relayed = len(s.relayed) > 0
-		for _, outbound := range s.relayed {
-			view.outbound = view.outbound || outbound
+		for c, outbound := range s.relayed {
+			relayed = append(relayed, c)
+			view.relayed, view.outbound = true, view.outbound || outbound
 		}
 		actions = s.upgrade.step(&w.policy, time.Now(), e.upgradeEvent, view)
 		for _, a := range actions {
@@ -199,12 +197,10 @@ func (w *watcher) handle(e watched) {
 				s.stopTimer()
 			case setTimer:
 				s.stopTimer()
-				w.t.peers.numbers++
-				s.number = w.t.peers.numbers
-				fired := watched{peer: e.peer, timer: s.number, upgradeEvent: upgradeEvent{kind: timerFired}}
+				w.t.peers.ids++
+				s.timerID = w.t.peers.ids
+				fired := watched{peer: e.peer, timer: s.timerID, upgradeEvent: upgradeEvent{kind: timerFired}}
 				s.timer = time.AfterFunc(a.wait(), func() { w.enqueue(fired) })
-			case retireRelayed:
-				relayed = slices.Collect(maps.Keys(s.relayed))
 			}
 		}
 	})
@@ -220,7 +216,7 @@ func (w *watcher) handle(e watched) {
 
 // stopTimer stops the timer. If it has fired already its event does not count.
 func (s *peerState) stopTimer() {
-	s.number = 0
+	s.timerID = 0
 	if s.timer != nil {
 		s.timer.Stop()
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -171,10 +173,15 @@ func (stubPeerstore) Addrs(peer.ID) []ma.Multiaddr { return nil }
 
 type stubNetwork struct {
 	network.Network
+	mu    sync.Mutex
 	conns []network.Conn
 }
 
-func (n *stubNetwork) ConnsToPeer(peer.ID) []network.Conn { return n.conns }
+func (n *stubNetwork) ConnsToPeer(peer.ID) []network.Conn {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.conns)
+}
 
 type stubConn struct {
 	network.Conn
@@ -226,6 +233,8 @@ func (stubSubscription) Out() <-chan any { return nil }
 
 func (h *stubHost) add(addr string) *stubConn {
 	c := &stubConn{addr: addr}
+	h.network.mu.Lock()
+	defer h.network.mu.Unlock()
 	h.network.conns = append(h.network.conns, c)
 	return c
 }
