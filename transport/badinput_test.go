@@ -249,7 +249,10 @@ func TestContextEnds(t *testing.T) {
 					if err != nil {
 						return
 					}
-					c.Close()
+					accepting.Go(func() { // until the other side has closed it
+						c.AcceptStream()
+						c.Close()
+					})
 				}
 			})
 			defer accepting.Wait()

@@ -120,7 +120,7 @@ func TestFilteredIsToldNothing(t *testing.T) {
 	}
 }
 
-// TestNoSYNToSpare: an attempt for which no SYN is left says so.
+// TestNoSYNToSpare: an attempt for which no SYN is left says so, where it ends for that.
 func TestNoSYNToSpare(t *testing.T) {
 	t.Parallel() // it waits, for the most part
 	opts := []Option{
@@ -148,8 +148,12 @@ func TestNoSYNToSpare(t *testing.T) {
 		}
 		c.Close()
 	}
-	if _, err := DirectConnect(testContext(t), b, a.ID()); !errors.Is(err, holepunch.ErrBusy) {
-		t.Errorf("got %v, want ErrBusy", err)
+	finished := subscribe(t, a, new(EvtPunchFinished))
+	_, err := DirectConnect(testContext(t), b, a.ID())
+	answered := next[EvtPunchFinished](t, finished)
+	// The side that gives up first knows why, and the other one hears that there is no connection.
+	if !errors.Is(err, holepunch.ErrBusy) && answered.Reason != holepunch.ErrBusy {
+		t.Errorf("got %v, and at the responder %v, want ErrBusy", err, answered.Err)
 	}
 	wantUntouched(t, relayed)
 }

@@ -55,7 +55,7 @@ func TestHostileResponder(t *testing.T) {
 		"low port":          {answer(func(m *pb.Message) { m.Candidates = []*pb.Candidate{candidate("127.0.0.1:22")} }), holepunch.ErrNoCandidate},
 		"another attempt":   {answer(func(m *pb.Message) { m.Attempt[0]++ }), holepunch.ErrMalformed},
 		"no token":          {answer(func(m *pb.Message) { m.Token = nil }), holepunch.ErrMalformed},
-		"another protocol":  {answer(func(m *pb.Message) { m.Protocols[0] = "/nobody's/1.0.0" }), holepunch.ErrMalformed},
+		"another protocol":  {answer(func(m *pb.Message) { m.Protocols = []string{"/nobody's/1.0.0"} }), holepunch.ErrNoProtocol},
 		"our own address":   {answer(func(*pb.Message) {}), holepunch.ErrNoCandidate},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -263,8 +263,8 @@ func TestWhoIsAsked(t *testing.T) {
 		a, b := newPeer(t, Enable()), newPeer(t, Enable())
 		relayed := connectRelayed(t, relay, a, b)
 		_, err := DirectConnect(testContext(t), b, a.ID())
-		if !errors.Is(err, ErrNoSTUNServer) || !errors.Is(err, holepunch.ErrNoAddress) || !strings.Contains(err.Error(), "listens on TCP") {
-			t.Errorf("got %v, want ErrNoSTUNServer, for no relay listens on TCP", err)
+		if !errors.Is(err, ErrNoSTUNServer) || !errors.Is(err, holepunch.ErrNoAddress) || !strings.Contains(err.Error(), "none to ask") {
+			t.Errorf("got %v, want ErrNoSTUNServer, for there is nobody to ask", err)
 		}
 		wantUntouched(t, relayed)
 	})
@@ -323,7 +323,7 @@ func TestLyingRelay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			relay := newRelay(t)
-			a, b := newPeer(t), newPeer(t, Enable())
+			a, b := newPeer(t, Enable(WithObservers())), newPeer(t, Enable())
 			key, err := crypto.MarshalPublicKey(relay.Peerstore().PubKey(relay.ID()))
 			if err != nil {
 				t.Fatal(err)
@@ -382,7 +382,7 @@ func (g *firstAlone) InterceptAddrDial(_ peer.ID, a ma.Multiaddr) bool {
 func TestObserverRefused(t *testing.T) {
 	t.Run("gater", func(t *testing.T) {
 		relay := newRelay(t)
-		a, b := newPeer(t), newPeer(t, Enable(), libp2p.ConnectionGater(new(firstAlone)))
+		a, b := newPeer(t, Enable(WithObservers())), newPeer(t, Enable(), libp2p.ConnectionGater(new(firstAlone)))
 		relayed := connectRelayed(t, relay, a, b)
 		_, err := DirectConnect(testContext(t), b, a.ID())
 		wantObserveError(t, err, relay.ID())
@@ -393,7 +393,7 @@ func TestObserverRefused(t *testing.T) {
 	})
 	t.Run("resource manager", func(t *testing.T) {
 		relay := newRelay(t)
-		a, b := newPeer(t), newLimited(t, 1, Enable())
+		a, b := newPeer(t, Enable(WithObservers())), newLimited(t, 1, Enable())
 		relayed := connectRelayed(t, relay, a, b)
 		_, err := DirectConnect(testContext(t), b, a.ID())
 		wantObserveError(t, err, relay.ID())
