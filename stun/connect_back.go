@@ -46,7 +46,6 @@ type connectBacks struct {
 	total    int
 	underWay int
 	silent   map[netip.Addr]*tcpport.SilentPort // by local address; nil where there cannot be one
-	closed   bool
 }
 
 func newConnectBacks() *connectBacks {
@@ -59,7 +58,6 @@ func (b *connectBacks) close() {
 	b.cancel()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.closed = true
 	for _, s := range b.silent {
 		if s != nil {
 			_ = s.Close()
@@ -77,7 +75,7 @@ func (b *connectBacks) begin(client netip.Addr, now time.Time) bool {
 		b.begun, b.total, b.asked = now, 0, make(map[netip.Prefix]int)
 	}
 	customer, network := ipaddr.Customer(client), ipaddr.Network(client)
-	if b.closed || b.underWay >= maxConnectBacks || b.total >= maxPerWindow ||
+	if b.ctx.Err() != nil || b.underWay >= maxConnectBacks || b.total >= maxPerWindow ||
 		b.asked[customer] >= maxPerClient || b.asked[network] >= maxPerNetwork {
 		return false
 	}
@@ -99,7 +97,7 @@ func (b *connectBacks) silentPort(local netip.Addr) *tcpport.SilentPort {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s, ok := b.silent[local]
-	if !ok && !b.closed {
+	if !ok && b.ctx.Err() == nil {
 		var err error
 		// Any other error may pass, as running out of files and memory does: the next client has
 		// another try.

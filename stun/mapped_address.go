@@ -75,22 +75,19 @@ func agree(seen []Observed) (agreed []netip.AddrPort, dissent []error) {
 		return strings.Compare(a.Observer, b.Observer)
 	})
 	// Each observer has one vote for every address that it reports.
-	votes := make(map[netip.Addr]map[string]bool)
-	total := 0
-	for _, o := range seen {
-		a := o.Mapped.Addr()
-		if votes[a] == nil {
-			votes[a] = make(map[string]bool)
-		}
-		if !votes[a][o.Observer] {
-			votes[a][o.Observer] = true
-			total++
-		}
+	type vote struct {
+		observer string
+		addr     netip.Addr
 	}
+	votes := make(map[vote]bool)
+	for _, o := range seen {
+		votes[vote{o.Observer, o.Mapped.Addr()}] = true
+	}
+	count := make(map[netip.Addr]int)
 	var majority netip.Addr
-	for a, v := range votes {
-		if 2*len(v) > total {
-			majority = a
+	for v := range votes {
+		if count[v.addr]++; 2*count[v.addr] > len(votes) {
+			majority = v.addr
 		}
 	}
 	for _, o := range slices.Compact(seen) {

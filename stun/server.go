@@ -90,7 +90,8 @@ type Server struct {
 	begun time.Time
 	backs *connectBacks
 
-	done  chan struct{}  // closed when Shutdown or Close begins
+	ctx   context.Context // ends when Shutdown or Close begins
+	end   context.CancelFunc
 	conns sync.WaitGroup // one goroutine each
 
 	mu        sync.Mutex
@@ -101,10 +102,12 @@ type Server struct {
 // NewServer returns a server with the bounds of cfg, which may be nil.
 func NewServer(cfg *ServerConfig) *Server {
 	c := cfg.withDefaults()
+	ctx, end := context.WithCancel(context.Background())
 	return &Server{
 		cfg:       c,
 		begun:     time.Now(),
-		done:      make(chan struct{}),
+		ctx:       ctx,
+		end:       end,
 		backs:     newConnectBacks(),
 		listeners: make(map[*io.Closer]struct{}),
 		open:      newConnTable(c.MaxConns, c.MaxConnsPerClient),
@@ -143,7 +146,7 @@ func (s *Server) Serve(l net.Listener) error {
 			if s.makeRoom(err) {
 				pause = 0
 			}
-			pause.wait(s.done)
+			pause.wait(s.ctx.Done())
 		default:
 			return err
 		}
@@ -182,21 +185,16 @@ func (s *Server) start(nc net.Conn) {
 // resets the remaining connections, waits for them, and returns the context's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
-	ended := make(chan struct{})
-	go func() {
-		s.conns.Wait()
-		close(ended)
-	}()
 	defer s.backs.close()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
+	inTime := context.AfterFunc(ctx, func() {
 		s.backs.close()
 		s.resetAll()
-		<-ended
+	})
+	s.conns.Wait()
+	if !inTime() {
 		return ctx.Err()
 	}
+	return nil
 }
 
 // Close closes the listeners and resets all connections. It returns nil when their goroutines have
@@ -216,7 +214,7 @@ func (s *Server) stop() {
 	if s.closing() {
 		return
 	}
-	close(s.done)
+	s.end()
 	for l := range s.listeners {
 		_ = (*l).Close()
 	}
@@ -233,14 +231,7 @@ func (s *Server) resetAll() {
 	}
 }
 
-func (s *Server) closing() bool {
-	select {
-	case <-s.done:
-		return true
-	default:
-		return false
-	}
-}
+func (s *Server) closing() bool { return s.ctx.Err() != nil }
 
 // addListener makes stop close l, until remove is called. It returns false if the server is
 // closing.

@@ -37,7 +37,7 @@ func (s *Server) ServePacket(pc net.PacketConn) error {
 		case errors.Is(err, net.ErrClosed):
 			return err
 		default:
-			pause.wait(s.done) // an ICMP error about a response, or no memory
+			pause.wait(s.ctx.Done()) // an ICMP error about a response, or no memory
 		}
 	}
 }

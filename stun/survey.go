@@ -42,8 +42,7 @@ type survey struct {
 	pending    int           // results to come
 	alternates int           // asked so far
 
-	mu    sync.Mutex
-	asked map[netip.AddrPort]bool
+	asked sync.Map // the set of endpoints
 }
 
 // A contact is an endpoint of a server that was asked.
@@ -73,7 +72,6 @@ func newSurvey(ctx context.Context, servers []string) (*survey, error) {
 		udp:     make([]bool, len(servers)),
 		results: make(chan *contact, len(servers)+maxAlternates),
 		pending: len(servers),
-		asked:   make(map[netip.AddrPort]bool),
 	}
 	for i, server := range servers {
 		s.reports = append(s.reports, ServerReport{Server: server})
@@ -88,22 +86,17 @@ func (s *survey) askServer(i int, server string) *contact {
 	if err != nil {
 		return &contact{server: i, err: err}
 	}
-	if !s.markAsked(addr) {
+	if !s.isNew(addr) {
 		return &contact{server: i, addr: addr, err: ErrSameServer}
 	}
 	s.asking.Go(func() { s.udp[i] = respondsOverUDP(s.ctx, addr) })
 	return s.ask(i, addr)
 }
 
-// markAsked reports whether addr has not been asked yet.
-func (s *survey) markAsked(addr netip.AddrPort) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.asked[addr] {
-		return false
-	}
-	s.asked[addr] = true
-	return true
+// isNew reports whether addr has not been asked, and counts it as asked from now on.
+func (s *survey) isNew(addr netip.AddrPort) bool {
+	_, asked := s.asked.LoadOrStore(addr, true)
+	return !asked
 }
 
 // ask asks an endpoint of a server over TCP.
@@ -185,7 +178,7 @@ func (s *survey) askAlternates(c *contact) {
 		netip.AddrPortFrom(other.Addr(), c.addr.Port()),
 		other,
 	} {
-		if s.alternates < maxAlternates && addr.Port() >= minMapped && s.markAsked(addr) {
+		if s.alternates < maxAlternates && addr.Port() >= minMapped && s.isNew(addr) {
 			s.alternates++
 			s.pending++
 			s.asking.Go(func() {
