@@ -36,10 +36,9 @@ const (
 
 var errNotChosen = errors.New("the peers agreed on another connection")
 
-// An agreement is how two peers without roles settle on one connection, although
-// several may come up, and one may be up at one end only. Each end says hello on
-// all of them. The peer with the higher nonce leads: it chooses the first
-// that it reads a hello from, and if that dies the next.
+// An agreement is how two peers without roles settle on one connection, although several may come
+// up, and one may be up at one end only. Each end says hello on all of them. The peer with the
+// higher nonce leads: it chooses the first on which it reads a hello, and if that dies the next.
 //
 //	leader                    the other
 //	  | hello ------><------ hello |    on each connection
@@ -47,12 +46,11 @@ var errNotChosen = errors.New("the peers agreed on another connection")
 //	  | <------------------ agreed |    on the one that lives
 //	  | sealed ------------------> |
 //
-// What was chosen is brought to its end although the slot may be over: the slots of
-// two clocks end at different times, and one end would be left with half an
-// agreement.
+// After the choice both sides go on although the slot may be over: the slots of two clocks end at
+// different times, and one end would be left with half an agreement.
 type agreement struct {
 	own    hello
-	turn   chan struct{} // a token, for who may choose next
+	turn   chan struct{} // holds one element; the connection that takes it may be chosen
 	sealed chan struct{} // closed when no other connection will be chosen
 }
 
@@ -80,8 +78,8 @@ func (p *partner) Close() error {
 	return nil
 }
 
-// part ends the connection. The leader waits for the other to hang up, for a
-// reset would overtake what it said last.
+// part ends the connection. The leader waits for the other to hang up, since a reset would overtake
+// what the leader said last.
 func (p *partner) part(ctx context.Context) {
 	if p.led {
 		ctx, cancel := context.WithTimeout(ctx, partingTime)
@@ -117,8 +115,7 @@ func (a *agreement) settle(ctx, slot context.Context, c *net.TCPConn) (*partner,
 	return p, nil
 }
 
-// lead chooses p's connection, unless another one is, and waits while another one
-// may be.
+// lead chooses p's connection unless another one was chosen. While another one may be, it waits.
 func (a *agreement) lead(ctx, slot context.Context, p *partner) error {
 	select {
 	case <-a.turn:

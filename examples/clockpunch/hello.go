@@ -31,8 +31,8 @@ var (
 //
 //	"clockpunch/1\n"  nonce, 16 bytes  length, 1 byte  text
 //
-// Nothing in it is proven. Who wants to know whom the connection leads to puts a
-// security handshake on it, as package transport does.
+// Nothing in it is proven. Programs that need to know whom the connection leads to put a security
+// handshake on it, as package transport does.
 type hello struct {
 	nonce [nonceSize]byte // of the process
 	text  string          // at most maxText bytes, of any value

@@ -20,7 +20,8 @@ func Connecting() int { return int(connecting.Load()) }
 // in first, and the listener has the connection.
 var ErrTupleTaken = errors.New("a connection between the same two ports exists already")
 
-// IsRefused reports whether a connect was refused: by a RST, or by an ICMP error.
+// IsRefused reports whether a connect ended with a RST, or with an ICMP error that the system does
+// not tell from one.
 func IsRefused(err error) bool { return isRefused(err) }
 
 // Connect opens a connection from the port to remote. It returns when the connection is

@@ -20,7 +20,11 @@ func share(_, _ string, c syscall.RawConn) error {
 	return errors.Join(err, errAddr, errPort)
 }
 
-func isRefused(err error) bool { return errors.Is(err, unix.ECONNREFUSED) }
+// isRefused reports whether a connect ended with a RST: as the answer to our SYN, or after the
+// peer's SYN has come in as well.
+func isRefused(err error) bool {
+	return errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ECONNRESET)
+}
 
 func isPortInUse(err error) bool { return errors.Is(err, unix.EADDRINUSE) }
 
