@@ -19,13 +19,13 @@ import (
 
 func init() { roles["attacked"] = attackedRole }
 
-// A attackedServer is a server that is attacked.
+// An attackedServer configures a server under attack.
 type attackedServer struct {
 	Server stun.ServerConfig
 	Files  uint64 // how many the process may open; 0 for as many as it may
 }
 
-// usage are what an attack costs a server.
+// A usage is what a server uses under attack.
 type usage struct {
 	Open       int    // connections
 	Goroutines int    // of the process
@@ -33,7 +33,7 @@ type usage struct {
 	Queued     int    // bytes in the kernel that the server has not read, or the client
 }
 
-// attackedRole serves on loopback, and tells its usage when it is asked to.
+// attackedRole serves on loopback, and emits its usage on request.
 func attackedRole(c *labtest.Child) error {
 	var f attackedServer
 	if err := c.Config(&f); err != nil {
@@ -119,7 +119,7 @@ func ask(ctx context.Context, server netip.AddrPort) error {
 	return err
 }
 
-// attackedMaxConns is what a besieged server has room for.
+// attackedMaxConns is the MaxConns of an attacked server.
 const attackedMaxConns = 256
 
 // TestServerUnderAttack attacks a server as fast as the machine can, and asks it meanwhile from
@@ -190,7 +190,7 @@ func TestServerUnderAttack(t *testing.T) {
 	}
 }
 
-// look asks a besieged server for its usage.
+// readUsage asks an attacked server for its usage.
 func readUsage(t *testing.T, p *labtest.Proc) (l usage) {
 	t.Helper()
 	p.Send(t, true)
@@ -198,7 +198,7 @@ func readUsage(t *testing.T, p *labtest.Proc) (l usage) {
 	return l
 }
 
-// max has the larger of each.
+// max returns the larger value of each field.
 func (l usage) max(o usage) usage {
 	return usage{max(l.Open, o.Open), max(l.Goroutines, o.Goroutines), max(l.Heap, o.Heap), max(l.Queued, o.Queued)}
 }

@@ -15,7 +15,7 @@ var (
 	b1   = netip.MustParseAddrPort("46.0.9.1:3478")
 )
 
-// seen are sightings of local port 5000 behind a NAT, at servers and the ports that they see.
+// seen returns connections of local port 5000 behind a NAT, at servers and the ports that they see.
 func seen(pairs ...any) []observedConn {
 	var all []observedConn
 	for pair := range slices.Chunk(pairs, 2) {
@@ -60,7 +60,7 @@ func TestClassifyMapping(t *testing.T) {
 	}
 }
 
-// freshly are sightings from local ports 5000, 5002 and so on, at the ports that the server sees.
+// freshly returns connections from local ports 5000, 5002 and so on, at the ports that the server sees.
 func freshly(ports ...int) []observedConn {
 	var all []observedConn
 	for i, p := range ports {

@@ -51,7 +51,7 @@ func readRequest(t *testing.T, nc net.Conn) *pion.Message {
 	return m
 }
 
-// success is the response to req that tells 192.0.2.1 and port.
+// success returns the response to req with the mapped address 192.0.2.1 and port.
 func success(req *pion.Message, port int) []byte {
 	return pion.MustBuild(req, pion.BindingSuccess,
 		&pion.XORMappedAddress{IP: net.IPv4(192, 0, 2, 1), Port: port}, pion.Fingerprint).Raw

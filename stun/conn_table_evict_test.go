@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestEvict fills a server in several ways, and tells who gets in then.
+// TestEvict fills a server in several ways, and checks which newcomers it accepts.
 func TestEvict(t *testing.T) {
 	const size = 512
 	var (

@@ -32,9 +32,9 @@
 // deterministic code on packets. It reads no clock and needs no privileges. [Site.Forward] forwards
 // a port, as a user's rule or UPnP does.
 //
-// A NAT has one session for an inside and a remote endpoint, and what belongs to it leaves by the
-// mapping that the session is of. If the filter lets a SYN in by one mapping while the SYN that
-// went the other way by another has no answer yet, the session is that of the former.
+// A NAT has one session for an inside and a remote endpoint. Its packets leave by the session's
+// mapping. If the filter admits a SYN at one mapping while a SYN that left by another mapping has no
+// answer yet, the session belongs to the former.
 //
 // Traffic that disturbs port prediction comes from a further host at the site. Whatever the host
 // sends takes ports, even to an address that nobody has.
@@ -58,5 +58,5 @@
 // # Debugging
 //
 // [Site.Capture] writes what a NAT sees on both of its sides as pcapng, for Wireshark; [Lab.Tap]
-// calls a function for each packet, with what became of it and why.
+// calls a function for each packet, with its fate and the reason.
 package natlab
