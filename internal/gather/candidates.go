@@ -32,9 +32,9 @@ func candidates(s snapshot, local uint16, fresh bool, ipv6 netip.Addr, o Options
 	switch {
 	case !fresh:
 		l.add(punch.Reflexive, 0, first...)
-		// A NAT that preserves ports may have had to give another one towards a STUN server, where a
-		// neighbour used it already, and will not towards the peer. Where that is not known of a NAT,
-		// it is one SYN in vain.
+		// A NAT that preserves ports may have had to give another one towards a STUN server, where
+		// a neighbour used it already, and will not towards the peer. Where that is not known of a
+		// NAT, it is one SYN in vain.
 		if ports == stun.Preserved || ports == stun.PortsUnknown {
 			l.add(punch.Predicted, 0, preserved...)
 		}

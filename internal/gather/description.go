@@ -33,7 +33,7 @@ type Description struct {
 	Candidates []punch.Candidate
 	Behaviour  stun.Behaviour
 
-	// Following reports that Candidates lacks predicted ones that Predict will return. Until then its
+	// Following reports that Candidates lacks predicted ones, which Predict returns. Until then its
 	// IPv4 reflexive candidate says where the host is, and is not to be connected to.
 	Following bool
 
@@ -42,8 +42,8 @@ type Description struct {
 	release    func()
 }
 
-// Gather describes the host for one round, within 4.5 s: at once if its ports are warm. Release must
-// be called. Errors match [ErrNoAddress], [ErrClosed], [tcpport.ErrShort] or ctx's, and
+// Gather describes the host for one round, within 4.5 s: at once if its ports are warm. Release
+// must be called. Errors match [ErrNoAddress], [ErrClosed], [tcpport.ErrShort] or ctx's, and
 // [ErrFiltered] if Options.Filter left no address.
 //
 // The host nearly always punches from its first port, at its reflexive addresses, and from the
@@ -83,7 +83,7 @@ func (g *Gatherer) Gather(ctx context.Context, o Options) (*Description, error) 
 	}
 	if fresh && s.behaviour.Ports == stun.Sequential {
 		d.Following = true
-		g.startPrediction(ctx, d, until, first.reflexive, o.Spend)
+		g.startPrediction(ctx, until, d, &prediction{reflexive: first.reflexive, spend: o.Spend})
 	}
 	return d, nil
 }

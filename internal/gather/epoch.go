@@ -43,8 +43,9 @@ func newEpoch(parent context.Context) *epoch {
 	return e
 }
 
-// moved reports whether the host has moved since the epoch began. This is the only place that
-// decides so. Connections do not show it for a long time: they hang.
+// moved reports whether the host has moved since the epoch began: by the address from which it
+// sends, or by those at which observers see it. Only this function decides so, and other signs, such
+// as a gap in the clock, belong here. Connections do not show it for a long time: they hang.
 func (g *Gatherer) moved(now time.Time) bool {
 	// An observer that is being asked again may yet confirm what is known.
 	first := g.ports[0]

@@ -172,7 +172,7 @@ func TestMoves(t *testing.T) {
 		"has no route":       {func(n *fakeNetwork, _, _ *fakeObserver) { n.setSource("") }, false},
 		"has a route again": {func(n *fakeNetwork, _, _ *fakeObserver) {
 			n.setSource("")
-			time.Sleep(networkCheck + time.Second + time.Second)
+			time.Sleep(networkCheck + time.Second)
 			n.setSource("10.0.0.1")
 		}, true},
 		"is seen elsewhere":      {func(_ *fakeNetwork, a, b *fakeObserver) { a.setAnswer("46.0.0.9:4000"); b.setAnswer("46.0.0.9:4000") }, true},

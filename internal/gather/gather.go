@@ -176,18 +176,20 @@ func (g *Gatherer) run() {
 	for {
 		select {
 		case <-g.wake:
+			g.mu.Lock()
+			queue := g.queue
+			g.queue = nil
+			g.mu.Unlock()
+			for _, f := range queue {
+				f()
+				g.step(time.Now()) // an answer is of use even if the observer hangs up next
+			}
 		case <-timer.C:
+			g.step(time.Now())
 		case <-g.ctx.Done():
 			return
 		}
-		g.mu.Lock()
-		queue := g.queue
-		g.queue = nil
-		g.mu.Unlock()
-		for _, f := range queue {
-			f()
-		}
-		if g.step(time.Now()); g.next.IsZero() {
+		if g.next.IsZero() {
 			timer.Stop()
 		} else {
 			timer.Reset(time.Until(g.next))

@@ -589,10 +589,46 @@ func TestStubbornObserver(t *testing.T) {
 	})
 }
 
+// TestObserverWithoutError: an observer may end without a reason.
+func TestObserverWithoutError(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := observerFunc(func(context.Context, func(remote, reflexive netip.AddrPort)) error { return nil })
+		g := newFakeGatherer(t, new(fakeNetwork), nil, Config{Observers: func(uint16) []Observer { return []Observer{&o} }})
+		if _, err := g.Gather(t.Context(), Options{}); !errors.Is(err, ErrNoAddress) {
+			t.Errorf("got %v, want %v", err, ErrNoAddress)
+		}
+	})
+}
+
 type observerFunc func(context.Context, func(remote, reflexive netip.AddrPort)) error
 
 func (f *observerFunc) String() string { return "func" }
 func (f *observerFunc) IPv4() bool     { return true }
 func (f *observerFunc) Observe(ctx context.Context, _ stun.Dialer, report func(remote, reflexive netip.AddrPort)) error {
 	return (*f)(ctx, report)
+}
+
+// TestAnswersAndHangsUp: an answer is of use even if the observer has hung up by the time that the
+// Gatherer gets to it.
+func TestAnswersAndHangsUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hangUp, busy := make(chan struct{}), make(chan struct{})
+		o := observerFunc(func(_ context.Context, report func(remote, reflexive netip.AddrPort)) error {
+			<-hangUp
+			report(netip.MustParseAddrPort("46.0.2.1:4001"), netip.MustParseAddrPort("46.0.0.1:4000"))
+			return errFake
+		})
+		g := newFakeGatherer(t, new(fakeNetwork), nil, Config{Observers: func(uint16) []Observer { return []Observer{&o} }})
+		go func() {
+			synctest.Wait()
+			g.enqueue(func() { <-busy })
+			close(hangUp)
+			synctest.Wait()
+			close(busy)
+		}()
+		d, _ := mustGather(t, g)
+		d.Release()
+	})
 }

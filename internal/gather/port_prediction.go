@@ -20,21 +20,24 @@ const predictions = 5
 
 // A prediction is the search for the last port that the NAT has given.
 type prediction struct {
+	reflexive []netip.AddrPort // of the host
+	spend     func(context.Context) error
+
 	done chan struct{} // closed when the following are set
 	last netip.AddrPort
 	err  error
 }
 
-// startPrediction begins d.prediction, which ends with Release at the latest.
-func (g *Gatherer) startPrediction(ctx context.Context, d *Description, until time.Time, reflexive []netip.AddrPort, spend func(context.Context) error) {
+// startPrediction begins d.prediction, which goes on until a time, or until Release.
+func (g *Gatherer) startPrediction(ctx context.Context, until time.Time, d *Description, p *prediction) {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
-	p := &prediction{done: make(chan struct{})}
+	p.done = make(chan struct{})
 	go func() {
 		defer close(p.done)
-		p.last, p.err = g.lastMapping(ctx, reflexive, spend)
+		p.last, p.err = g.lastMapping(ctx, p)
 	}()
-	release := d.release
 	d.prediction = p
+	release := d.release
 	d.release = sync.OnceFunc(func() {
 		cancel()
 		<-p.done
@@ -85,7 +88,7 @@ func nextPorts(last netip.AddrPort, step int) []netip.AddrPort {
 // lastMapping makes a mapping to a STUN server, from a port of its own, and returns its external
 // address: the next one in sequence is for the peer. A server that sees another IP address than
 // the host has is not believed.
-func (g *Gatherer) lastMapping(ctx context.Context, reflexive []netip.AddrPort, spend func(context.Context) error) (netip.AddrPort, error) {
+func (g *Gatherer) lastMapping(ctx context.Context, p *prediction) (netip.AddrPort, error) {
 	port, err := g.openPort(g.cfg.Accept)
 	if err != nil {
 		return netip.AddrPort{}, err
@@ -93,8 +96,8 @@ func (g *Gatherer) lastMapping(ctx context.Context, reflexive []netip.AddrPort, 
 	defer port.Close()
 	var errs []error
 	for _, server := range g.servers { // one by one: each takes a port of the sequence
-		if spend != nil {
-			if err := spend(ctx); err != nil {
+		if p.spend != nil {
+			if err := p.spend(ctx); err != nil {
 				return netip.AddrPort{}, err
 			}
 		}
@@ -105,7 +108,8 @@ func (g *Gatherer) lastMapping(ctx context.Context, reflexive []netip.AddrPort, 
 			cancel()
 		})
 		cancel()
-		if isIPv4(last) && slices.ContainsFunc(reflexive, func(a netip.AddrPort) bool { return a.Addr() == last.Addr() }) {
+		isOurs := func(a netip.AddrPort) bool { return a.Addr() == last.Addr() }
+		if isIPv4(last) && slices.ContainsFunc(p.reflexive, isOurs) {
 			return last, nil
 		}
 		if last.IsValid() {

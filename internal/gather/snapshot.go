@@ -76,32 +76,30 @@ func (g *Gatherer) acquire(ctx context.Context, until time.Time) (_ snapshot, re
 	return w.snapshot, release, nil
 }
 
-// waits reports whether more will be known soon than now.
+// waits reports whether w is better served later.
 func (g *Gatherer) waits(w *waiter, now time.Time) bool {
-	until := func(t time.Time) bool {
-		if t.After(w.until) {
-			t = w.until
-		}
-		if !now.Before(t) {
-			return false
-		}
-		g.wakeAt(t)
-		return true
-	}
 	first := g.ports[0]
-	if !first.settled(now) {
-		return until(w.until)
-	}
-	if w.known.IsZero() {
+	settled := first.settled(now)
+	if settled && w.known.IsZero() {
 		w.known = now
 	}
-	if isDependent(first.view.mapping) && g.epoch.searching && g.epoch.behaviour == (stun.Behaviour{}) {
-		return until(w.known.Add(searchWait))
+	var until time.Time
+	switch {
+	case !settled:
+		until = w.until
+	case isDependent(first.view.mapping) && g.epoch.searching && g.epoch.behaviour == (stun.Behaviour{}):
+		until = w.known.Add(searchWait)
+	case len(first.view.reflexive) > 0 && len(g.ports) > 1 && !g.ports[1].settled(now):
+		until = w.known.Add(secondPortWait)
 	}
-	if len(g.ports) > 1 && len(first.view.reflexive) > 0 && !g.ports[1].settled(now) {
-		return until(w.known.Add(secondPortWait))
+	if w.until.Before(until) {
+		until = w.until
 	}
-	return false
+	if !now.Before(until) {
+		return false
+	}
+	g.wakeAt(until)
+	return true
 }
 
 // serve gives a waiter what is known, or an error.

@@ -130,7 +130,7 @@ func (p *warmPort) askOthers() {
 	}
 }
 
-// begin asks an observer, which has timeout to answer.
+// begin asks an observer, which has as long as timeout to answer.
 func (p *warmPort) begin(o Observer, server bool, timeout time.Duration) {
 	ctx, cancel := context.WithCancelCause(p.g.ctx)
 	q := &query{observer: o, server: server, cancel: cancel}
@@ -150,6 +150,9 @@ func (p *warmPort) begin(o Observer, server bool, timeout time.Duration) {
 			a := answer{o.String(), unmap(remote), unmap(reflexive)}
 			p.g.enqueue(func() { p.answered(q, a) })
 		})
+		if err == nil {
+			err = fmt.Errorf("%s has hung up", o)
+		}
 		late := context.Cause(ctx) == context.DeadlineExceeded
 		if late {
 			err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err)

@@ -1,0 +1,249 @@
+package gather
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/natlab"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+func init() {
+	roles["serve"] = serveRole
+	roles["gather"] = gatherRole
+}
+
+// serveRole is a STUN server at some addresses.
+func serveRole(c *labtest.Child) error {
+	var at []netip.AddrPort
+	if err := c.Config(&at); err != nil {
+		return err
+	}
+	s := stun.NewServer(nil)
+	for _, a := range at {
+		l, err := net.Listen("tcp4", a.String())
+		if err != nil {
+			return err
+		}
+		go s.Serve(l)
+	}
+	if err := c.Emit("serving"); err != nil {
+		return err
+	}
+	if err := c.UntilEnd(); err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+// A gathered is what a host knows at one time.
+type gathered struct {
+	Addrs []netip.AddrPort // of its candidates
+	Asked int32            // how often it has asked an observer
+	Seen  netip.AddrPort   // of "connect"
+	Err   string
+}
+
+// A command is what the parent of a host asks for.
+type command struct {
+	Do string         // "gather", "gather others" than the last time, or "connect" as to a peer
+	To netip.AddrPort // of "connect"
+}
+
+// gatherRole keeps ports warm. It emits what it knows for each command.
+func gatherRole(c *labtest.Child) error {
+	var servers []string
+	if err := c.Config(&servers); err != nil {
+		return err
+	}
+	var asked atomic.Int32
+	found := make(chan struct{})
+	isFound := sync.OnceFunc(func() { close(found) })
+	g := New(Config{
+		Servers: servers, Ports: 2,
+		OnAsked: func(Observer, bool, error) { asked.Add(1) },
+		OnBehaviour: func(_ stun.Behaviour, err error) {
+			if err == nil {
+				isFound()
+			}
+		},
+	})
+	defer g.Close()
+	g.SetWarm(true)
+	<-found // Gather does not wait for as long as a loaded machine may take
+	var last gathered
+	for {
+		var cmd command
+		if c.Receive(&cmd) != nil {
+			return nil
+		}
+		known := gather(g, cmd.To)
+		for cmd.Do == "gather others" && slices.Equal(known.Addrs, last.Addrs) { // nobody tells
+			time.Sleep(10 * time.Millisecond)
+			known = gather(g, cmd.To)
+		}
+		known.Asked = asked.Load()
+		last = known
+		if err := c.Emit(known); err != nil {
+			return err
+		}
+	}
+}
+
+// gather gathers and, if there is a peer to connect to, does that. The peer is a STUN server.
+func gather(g *Gatherer, peer netip.AddrPort) (known gathered) {
+	ctx := context.Background()
+	d, err := g.Gather(ctx, Options{})
+	if err != nil {
+		return gathered{Err: err.Error()}
+	}
+	defer d.Release()
+	if d, err = d.Predict(ctx); err != nil {
+		return gathered{Err: err.Error()}
+	}
+	for _, c := range d.Candidates {
+		known.Addrs = append(known.Addrs, c.Addr)
+	}
+	if peer.IsValid() {
+		c, err := stun.Dial(ctx, resettingDialer{d.Ports[0]}, peer.String())
+		if err != nil {
+			return gathered{Err: err.Error()}
+		}
+		defer c.Close()
+		if known.Seen, err = c.Binding(ctx); err != nil {
+			return gathered{Err: err.Error()}
+		}
+	}
+	return known
+}
+
+// A gatherLab is a server in public and a host behind a NAT that gathers.
+type gatherLab struct {
+	home    *natlab.Site
+	host    *natlab.Host
+	servers []netip.AddrPort // the host asks at the first two
+	proc    *labtest.Proc
+}
+
+func newGatherLab(t *testing.T, nat string, forgets time.Duration) *gatherLab {
+	t.Helper()
+	lab := labtest.New(t, natlab.Config{Seed: 1})
+	add := func(name, nat string) (*natlab.Site, *natlab.Host) {
+		b, err := natlab.ParseBehaviour(nat)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if forgets > 0 && name == "home" {
+			b.Forgets = forgets
+		}
+		site, err := lab.AddSite(natlab.SiteConfig{Name: name, NAT: b, Delay: 5 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		host, err := site.AddHost(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return site, host
+	}
+	l := new(gatherLab)
+	_, server := add("server", "public")
+	l.home, l.host = add("home", nat)
+	other, err := server.AddAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.servers = []netip.AddrPort{
+		netip.AddrPortFrom(server.Addr(), 3478), netip.AddrPortFrom(other, 3478), netip.AddrPortFrom(other, 3479),
+	}
+	labtest.Start(t, server, "serve", l.servers).Next(t, new(string))
+	l.proc = labtest.Start(t, l.host, "gather", []string{l.servers[0].String(), l.servers[1].String()})
+	return l
+}
+
+func (l *gatherLab) do(t *testing.T, cmd command) (known gathered) {
+	t.Helper()
+	l.proc.Send(t, cmd)
+	if l.proc.Next(t, &known); known.Err != "" {
+		t.Fatal(known.Err)
+	}
+	return known
+}
+
+// TestPeerSeesCandidate: whatever the NAT, the port has a connection to a peer from one of its
+// candidates.
+func TestPeerSeesCandidate(t *testing.T) {
+	t.Parallel()
+	for _, nat := range []string{"eim-apdf", "apdm-apdf", "adm-apdf", "apdm-apdf-sequential", "apdm-adf-sequential2", "apdm-apdf-overload"} {
+		t.Run(nat, func(t *testing.T) {
+			t.Parallel()
+			l := newGatherLab(t, nat, 0)
+			for range 3 {
+				known := l.do(t, command{Do: "connect", To: l.servers[2]})
+				if !slices.Contains(known.Addrs, known.Seen) {
+					t.Errorf("seen at %v, the candidates are %v", known.Seen, known.Addrs)
+				}
+			}
+		})
+	}
+}
+
+// TestHostMoves: a host that gets another address has its ports' new addresses soon. Its
+// connections do not tell: they hang.
+func TestHostMoves(t *testing.T) {
+	t.Parallel() // it waits, for the most part
+	l := newGatherLab(t, "eim-apdf", 0)
+	before := l.do(t, command{Do: "gather"})
+	if err := l.host.Move(); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	after := l.do(t, command{Do: "gather others"})
+	// That the connection to the observer hangs is noticed after keepAlive, in any case.
+	if took := time.Since(begin); took > keepAlive {
+		t.Errorf("it took %v, want some %v", took, networkCheck)
+	}
+	t.Logf("%v, and then %v", before.Addrs, after.Addrs)
+}
+
+// TestKeepAlive: a NAT that forgets an idle connection soon is reminded of it. TCP does so every
+// 15 s, as Go sets it.
+func TestKeepAlive(t *testing.T) {
+	t.Parallel() // it waits, for the most part
+	const forgets = 17 * time.Second
+	l := newGatherLab(t, "eim-apdf", forgets)
+	before := l.do(t, command{Do: "gather"})
+	for before.Asked < 3 { // the first port at both servers, and the second one at one
+		before = l.do(t, command{Do: "gather"})
+	}
+	late := make(chan natlab.Event, 1)
+	since := time.Now().Add(forgets)
+	l.home.Tap(func(e natlab.Event) {
+		p, err := natlab.Parse(e.Packet)
+		if err != nil || e.Place != natlab.Outside || e.Direction != natlab.Inbound || !slices.Contains(l.servers, p.Src()) || e.Time.Before(since) {
+			return
+		}
+		select {
+		case late <- e:
+		default:
+		}
+	})
+	select {
+	case e := <-late:
+		if e.Fate != natlab.Forwarded {
+			t.Errorf("after %v of silence: %v", forgets, e)
+		}
+	case <-testContext(t).Done():
+		t.Fatal("nothing was sent to keep the connection alive")
+	}
+	if after := l.do(t, command{Do: "gather"}); !slices.Equal(after.Addrs, before.Addrs) || after.Asked != before.Asked {
+		t.Errorf("knows %v, and knew %v", after, before)
+	}
+}
