@@ -85,8 +85,16 @@ func attemptBoth(t testing.TB, initiator, responder *Agent, di, da *Options) (di
 	defer a.Close()
 	defer b.Close()
 	var both sync.WaitGroup
-	both.Go(func() { dialled.conn, dialled.err = initiator.Dial(ctx, a, di) })
-	both.Go(func() { accepted.conn, accepted.err = responder.Accept(ctx, b, da) })
+	both.Go(func() {
+		if dialled.conn, dialled.err = initiator.Dial(ctx, a, di); dialled.err != nil {
+			a.Close()
+		}
+	})
+	both.Go(func() {
+		if accepted.conn, accepted.err = responder.Accept(ctx, b, da); accepted.err != nil {
+			b.Close()
+		}
+	})
 	both.Wait()
 	for _, s := range []side{dialled, accepted} {
 		if s.conn != nil {

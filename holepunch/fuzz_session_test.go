@@ -3,6 +3,7 @@ package holepunch
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"net"
 	"net/netip"
@@ -119,6 +120,7 @@ func (h *fakeHost) agent() *Agent {
 		timeout:  defaultTimeout,
 		limiter:  newLimiter(Limits{}),
 		receiver: punch.NewReceiver(),
+		gatherer: gather.New(gather.Config{Log: slog.Default()}), // idle
 		gather:   h.gather,
 		predict:  h.predict,
 		release: func(*gather.Description) {
@@ -163,6 +165,8 @@ func (h *fakeHost) gather(ctx context.Context, _ gather.Options) (*gather.Descri
 		d.Behaviour, d.Following = sequential, true
 	case 5:
 		return nil, gather.ErrNoAddress
+	case 6:
+		return nil, tcpport.ErrShort
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -232,8 +236,7 @@ func (h *fakeHost) check(a *Agent) {
 	if a.limiter.attempts != 0 || len(a.limiter.of) != 0 || a.limiter.guessing {
 		h.Errorf("the limiter counts %d attempts, of %v, guessing %v", a.limiter.attempts, a.limiter.of, a.limiter.guessing)
 	}
-	a.cancel()
-	if err := a.receiver.Close(); err != nil {
+	if err := a.Close(); err != nil {
 		h.Error(err)
 	}
 }
