@@ -227,3 +227,11 @@ func mustGather(t *testing.T, g *Gatherer) (*Description, time.Duration) {
 	}
 	return d, time.Since(begin)
 }
+
+type observerFunc func(context.Context, func(remote, reflexive netip.AddrPort)) error
+
+func (f *observerFunc) String() string { return "func" }
+func (f *observerFunc) IPv4() bool     { return true }
+func (f *observerFunc) Observe(ctx context.Context, _ stun.Dialer, report func(remote, reflexive netip.AddrPort)) error {
+	return (*f)(ctx, report)
+}
