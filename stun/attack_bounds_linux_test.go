@@ -183,7 +183,8 @@ func TestServerUnderAttack(t *testing.T) {
 			if spent := int(worst.Heap - before.Heap); spent > floating+perConn*worst.Open {
 				t.Errorf("%d bytes of memory", spent)
 			}
-			if worst.Open > attackedMaxConns || worst.Goroutines > 2*attackedMaxConns || worst.Queued > inKernel*attackedMaxConns {
+			// On a busy machine the goroutines of evicted connections take a while to end.
+			if worst.Open > attackedMaxConns || worst.Goroutines > 3*attackedMaxConns || worst.Queued > inKernel*attackedMaxConns {
 				t.Errorf("it has spent %+v", worst)
 			}
 		})
