@@ -119,7 +119,7 @@ func (a *Agent) attempt(ctx context.Context, s Stream, o *Options, initiator boo
 		return nil, &PunchError{Op: "admit", Err: err}
 	}
 	defer a.attempts.Done()
-	return newAttempt(ctx, a, s, o, initiator).run(ctx)
+	return newAttempt(ctx, a, s, o, initiator).run()
 }
 
 func newAttemptID() (id attemptID) {

@@ -26,7 +26,7 @@ type attempt struct {
 	writer  pbio.WriteCloser
 	stream  *punch.Stream
 
-	caller context.Context // ends with the caller's patience, or the agent's
+	caller context.Context // ends with the caller's patience
 	ctx    context.Context // of the helpers
 	cancel context.CancelFunc
 
@@ -41,8 +41,7 @@ type attempt struct {
 	endGuess    func()              // nil if no ports are guessed
 	stopExpect  func()              // nil until the Receiver expects the token
 	description *gather.Description // that is not a round's; may be nil
-	round       opening             // nil before the first
-	stopRound   context.CancelFunc  // nil before the first
+	round       *round              // nil between rounds
 	handshake   *handshake          // nil without
 
 	connects  atomic.Int64                 // of all rounds
@@ -62,6 +61,7 @@ type opening interface {
 func newAttempt(ctx context.Context, a *Agent, s Stream, o *Options, initiator bool) *attempt {
 	at := &attempt{
 		agent:  a,
+		caller: ctx,
 		signal: s,
 		writer: pbio.NewDelimitedWriter(s),
 		events: make(chan func()),
@@ -101,12 +101,7 @@ func newAttempt(ctx context.Context, a *Agent, s Stream, o *Options, initiator b
 }
 
 // run returns the connection or the failure. The attempt may go on after that, until the choice.
-func (at *attempt) run(ctx context.Context) (*Conn, error) {
-	caller, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	at.caller = caller
-	defer context.AfterFunc(at.agent.ctx, func() { cancel(ErrClosed) })()
-
+func (at *attempt) run() (*Conn, error) {
 	err := at.begin()
 	for err == nil && !at.delivered && !at.over {
 		at.next()
@@ -173,7 +168,7 @@ func (at *attempt) next() {
 	case <-at.timer.C:
 		event = at.fireTimers
 	case <-caller:
-		event = func() { at.session.onContextEnded(context.Cause(at.caller)) }
+		event = func() { at.session.onContextEnded(at.caller.Err()) }
 	case <-at.agent.ctx.Done():
 		event = at.session.onClosed
 	case <-usable:
@@ -219,20 +214,23 @@ func (at *attempt) send(m *message) error {
 	case m.status != StatusOK:
 	case m.typ == pb.Message_OFFER, m.typ == pb.Message_ANSWER, m.typ == pb.Message_RETRY:
 		timeout = answerTimeout
-		defer at.interruptWrite()()
 	}
-	at.signal.SetWriteDeadline(time.Now().Add(timeout))
 	defer at.signal.SetWriteDeadline(time.Time{})
+	at.signal.SetWriteDeadline(time.Now().Add(timeout))
+	if timeout > doneTimeout {
+		defer at.interruptWrite(at.caller)()
+		defer at.interruptWrite(at.agent.ctx)()
+	}
 	return at.writer.WriteMsg(m.marshal())
 }
 
 // past is a deadline that is over.
 var past = time.Unix(1, 0)
 
-// interruptWrite has a write fail when the caller's patience ends, until stop is called.
-func (at *attempt) interruptWrite() (stop func()) {
+// interruptWrite has a write fail when ctx ends, until stop is called.
+func (at *attempt) interruptWrite(ctx context.Context) (stop func()) {
 	done := make(chan struct{})
-	cancel := context.AfterFunc(at.caller, func() {
+	cancel := context.AfterFunc(ctx, func() {
 		at.signal.SetWriteDeadline(past)
 		close(done)
 	})
@@ -291,6 +289,7 @@ func (at *attempt) conn() *Conn {
 // end stops all that is under way, and waits for it. Without a connection nothing is left.
 func (at *attempt) end() {
 	at.cancel()
+	at.endRound()
 	if at.err != nil {
 		at.stream.Fail(at.err)
 		at.stream.Close() // a connection may have been chosen, and not secured

@@ -75,9 +75,7 @@ func (at *attempt) connectWith(peer punch.Token) { at.stream.SetPeerToken(peer) 
 
 func (at *attempt) startRound(spec roundSpec) {
 	ctx, cancel := context.WithTimeout(at.ctx, spec.window)
-	at.stopRound = cancel
-	d := at.description // the round's from now on
-	at.description = nil
+	d := at.description
 	o := at.agent.open(ctx, punch.Round{
 		Ports:     d.Ports,
 		Remote:    spec.remote,
@@ -90,24 +88,43 @@ func (at *attempt) startRound(spec roundSpec) {
 		Budget:    at.budget,
 		Trace:     at.traceStep,
 	})
-	at.round = o
+	at.description = nil // the round's from now on
+	at.round = &round{number: spec.number, opening: o, cancel: cancel, description: d}
+}
+
+// A round is one that is under way.
+type round struct {
+	opening
+	number      int
+	cancel      context.CancelFunc
+	description *gather.Description
+}
+
+func (at *attempt) endRound() {
+	r := at.round
+	if r == nil {
+		return
+	}
+	at.round = nil
+	r.cancel()
 	at.helpers.Go(func() {
-		r := o.Wait()
-		cancel()
-		at.agent.release(d)
-		at.connects.Add(int64(r.Connects))
-		at.result.Store(&r)
-		at.post(func() { at.session.onRoundEnded(spec.number, r) })
+		result := r.Wait()
+		at.agent.release(r.description)
+		at.connects.Add(int64(result.Connects))
+		at.result.Store(&result)
+		at.post(func() { at.session.onRoundEnded(r.number, result) })
 	})
 }
 
-func (at *attempt) addCandidates(cs []punch.Candidate) { at.round.Add(cs) }
+func (at *attempt) addCandidates(cs []punch.Candidate) {
+	if at.round != nil {
+		at.round.Add(cs)
+	}
+}
 
-func (at *attempt) cross() { at.round.Cross() }
-
-func (at *attempt) endRound() {
-	if at.stopRound != nil {
-		at.stopRound()
+func (at *attempt) cross() {
+	if at.round != nil {
+		at.round.Cross()
 	}
 }
 
