@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net"
@@ -11,9 +12,9 @@ import (
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
-	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+	tcpopen "github.com/simopen/go-libp2p-simopen/internal/punch"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
@@ -26,7 +27,7 @@ func TestMain(m *testing.M) {
 type openConfig struct {
 	Initiator bool
 	Remote    netip.AddrPort
-	Window    time.Duration // how long SYNs are sent
+	Window    time.Duration // how long SYNs are sent; 0 for 10 s
 }
 
 const peerPort = 4001
@@ -37,14 +38,18 @@ func openRole(c *labtest.Child) error {
 	if err := c.Config(&cfg); err != nil {
 		return err
 	}
-	port, err := tcpport.OpenNumber(peerPort)
+	var token tcpopen.Token // each side's own: nobody else is in the lab
+	receiver := tcpopen.NewReceiver()
+	defer receiver.Close()
+	port, err := tcpport.OpenNumber(peerPort, receiver.Accept)
 	if err != nil {
 		return err
 	}
 	defer port.Close()
-	expect := port.Expect()
-	defer expect.Close()
-	expect.From([]netip.AddrPort{cfg.Remote})
+	stream := tcpopen.NewStream(tcpopen.StreamConfig{Initiator: cfg.Initiator, Token: token})
+	defer stream.Close()
+	stream.SetPeerToken(token)
+	defer receiver.Expect(token, func(c *net.TCPConn) { stream.Serve(c, true) })()
 	if err := c.Emit("ready"); err != nil {
 		return err
 	}
@@ -53,14 +58,20 @@ func openRole(c *labtest.Child) error {
 		return err
 	}
 
-	punch := holepunch.Punch{Locals: []holepunch.Local{{Port: port, Expect: expect}}, Remote: holepunch.Reflexive(cfg.Remote), Window: cfg.Window}
-	if cfg.Initiator {
-		_, err = holepunch.Open(context.Background(), punch, talk)
-	} else {
-		err = holepunch.Serve(context.Background(), punch, talk, func(net.Conn) {})
-	}
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(cfg.Window, 10*time.Second))
+	defer cancel()
+	opening := tcpopen.Open(ctx, tcpopen.Round{
+		Ports:     []*tcpport.Port{port},
+		Remote:    []tcpopen.Candidate{{Kind: tcpopen.Reflexive, Addr: cfg.Remote}},
+		Initiator: cfg.Initiator,
+		Receiver:  receiver,
+		Serve:     func(c *net.TCPConn) error { return stream.Serve(c, false) },
+	})
+	defer opening.Wait()
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { stream.Fail(ctx.Err()) })()
 	word = "open"
-	if err != nil {
+	if err := talk(stream); err != nil {
 		word = err.Error()
 	}
 	if err := c.Emit(word); err != nil {
@@ -70,18 +81,17 @@ func openRole(c *labtest.Child) error {
 }
 
 // talk says and hears a word thrice.
-func talk(ctx context.Context, c *holepunch.Conn) (net.Conn, error) {
-	defer context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })()
+func talk(c net.Conn) error {
 	const word = "hello"
 	for range 3 {
 		if _, err := io.WriteString(c, word); err != nil {
-			return nil, err
+			return err
 		}
 		if _, err := io.ReadFull(c, make([]byte, len(word))); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // A punchConfig describes a punch to capture.
