@@ -95,7 +95,7 @@ func newAttempt(ctx context.Context, a *Agent, s Stream, o *Options, initiator b
 		Initiator: initiator,
 		Token:     at.session.token,
 		Admit:     at.opts.Admit,
-		Trace:     at.traceStep,
+		Trace:     stepTrace(at.opts.Trace),
 	})
 	return at
 }
@@ -120,7 +120,7 @@ func (at *attempt) run() (*Conn, error) {
 	}
 	at.end()
 	if at.err != nil {
-		return nil, at.err
+		return nil, at.failure()
 	}
 	return at.conn(), nil
 }
@@ -314,16 +314,15 @@ func (at *attempt) end() {
 	if at.budget != nil {
 		at.budget.end()
 	}
-	if at.err != nil {
-		at.err.complete(int(at.connects.Load()), at.result.Load())
-	}
 }
 
-// complete adds what came of the connects to an attempt's failure.
-func (e *PunchError) complete(connects int, r *punch.Result) {
-	e.Attempts = connects
+// failure returns the error with what came of the connects.
+func (at *attempt) failure() *PunchError {
+	e := *at.err
+	e.Attempts = int(at.connects.Load())
 	interrupted := errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, context.DeadlineExceeded)
-	if interrupted && r != nil && ReasonOf(e.Err) == "" {
+	if r := at.result.Load(); r != nil && interrupted && ReasonOf(e.Err) == "" {
 		e.Err = fmt.Errorf("%w (until then: %v)", e.Err, roundError(*r))
 	}
+	return &e
 }

@@ -86,7 +86,7 @@ func (at *attempt) startRound(spec roundSpec) {
 		Receiver:  at.agent.receiver,
 		Serve:     func(c *net.TCPConn) error { return at.stream.Serve(c, false) },
 		Budget:    at.budget,
-		Trace:     at.traceStep,
+		Trace:     stepTrace(at.opts.Trace),
 	})
 	at.description = nil // the round's from now on
 	at.round = &round{number: spec.number, opening: o, cancel: cancel, description: d}
@@ -153,8 +153,14 @@ func (at *attempt) trace(e Event) {
 	}
 }
 
-func (at *attempt) traceStep(step punch.Step, local uint16, remote netip.AddrPort, err error) {
-	at.trace(Event{Kind: EventKind(step), Local: local, Remote: remote, Err: err})
+// stepTrace returns a trace of a punch's steps that keeps nothing else of the attempt.
+func stepTrace(trace func(Event)) punch.Trace {
+	if trace == nil {
+		return nil
+	}
+	return func(step punch.Step, local uint16, remote netip.AddrPort, err error) {
+		trace(Event{Kind: EventKind(step), Local: local, Remote: remote, Err: err})
+	}
 }
 
 func (at *attempt) admitPeer() error {

@@ -12,7 +12,7 @@ import (
 // [errors.Is] against this package's reasons and the context's errors, or with [errors.As] against
 // [*RemoteError].
 type PunchError struct {
-	Op       string           // the stage: "gather", "offer", "receive", "admit", "answer", "retry" or "open"
+	Op       string           // the stage: "gather", "offer", "receive", "admit", "answer", "retry", "open" or "handshake"
 	Local    uint16           // local port of the punch; 0 during signalling
 	Remote   []netip.AddrPort // candidates of the peer that were tried, or to be tried
 	Attempts int              // connects that were begun, in all; the kernel repeats the SYN of one

@@ -15,17 +15,16 @@ import (
 type flightConn struct {
 	net.Conn // the stream, as Handshake.Wrap wraps it
 
-	// flightReady is called once, when the flight is complete.
-	flightReady func(flight []byte)
-
 	passing atomic.Bool // Read and Write go straight to Conn
 
-	mu    sync.Mutex
-	cond  sync.Cond
-	phase flightPhase
-	in    []byte // of the peer's flight, not read yet
-	out   []byte // the flight
-	err   error
+	mu          sync.Mutex
+	cond        sync.Cond
+	flightReady func(flight []byte) // called once, when the flight is complete
+	phase       flightPhase
+	in          []byte // of the peer's flight, not read yet
+	out         []byte // the flight
+	keep        []byte // a flight that became too long, until it is written to Conn
+	err         error
 }
 
 type flightPhase uint8
@@ -47,7 +46,7 @@ func newFlightConn(c net.Conn, flight []byte, ready func([]byte)) *flightConn {
 func (c *flightConn) open(flight []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.phase, c.in = opened, append(c.in, flight...)
+	c.phase, c.in, c.flightReady = opened, append(c.in, flight...), nil
 	c.cond.Broadcast()
 }
 
@@ -64,15 +63,10 @@ func (c *flightConn) fail(err error) {
 // endFlight completes the flight if it is not complete yet.
 func (c *flightConn) endFlight() {
 	c.mu.Lock()
-	complete := c.phase != collecting
-	var flight []byte
-	if !complete {
-		c.phase, c.out, flight = held, nil, c.out
+	if c.phase == collecting {
+		c.complete()
 	}
 	c.mu.Unlock()
-	if !complete {
-		c.flightReady(flight)
-	}
 }
 
 func (c *flightConn) Read(b []byte) (int, error) {
@@ -95,17 +89,17 @@ func (c *flightConn) readFlight(b []byte) (int, error) {
 			return 0, c.err
 		case len(c.in) > 0:
 			n := copy(b, c.in)
-			c.in = c.in[n:]
+			if c.in = c.in[n:]; len(c.in) == 0 {
+				c.in = nil
+			}
 			return n, nil
 		case c.phase == opened:
-			if len(c.out) == 0 {
+			if len(c.keep) == 0 {
 				c.passing.Store(true)
 			}
 			return 0, nil
 		case c.phase == collecting:
-			c.mu.Unlock()
-			c.endFlight()
-			c.mu.Lock()
+			c.complete()
 		default:
 			c.cond.Wait()
 		}
@@ -141,7 +135,7 @@ func (c *flightConn) writeFlight(b []byte) (rest []byte, written bool, err error
 		case c.err != nil:
 			return nil, false, c.err
 		case c.phase == opened:
-			rest, c.out = c.out, nil
+			rest, c.keep = c.keep, nil
 			return rest, false, nil
 		case c.phase == held:
 			c.cond.Wait()
@@ -149,12 +143,19 @@ func (c *flightConn) writeFlight(b []byte) (rest []byte, written bool, err error
 			c.out = append(c.out, b...)
 			return nil, true, nil
 		default:
-			c.phase = held
-			c.mu.Unlock()
-			c.flightReady(nil)
-			c.mu.Lock()
+			c.keep, c.out = c.out, nil
+			c.complete()
 		}
 	}
+}
+
+// complete ends the flight. It is called with the lock held, and gives it up meanwhile.
+func (c *flightConn) complete() {
+	flight, ready := c.out, c.flightReady
+	c.phase, c.out = held, nil
+	c.mu.Unlock()
+	ready(flight)
+	c.mu.Lock()
 }
 
 // Close closes the connection, which before open is that of the signalling only.

@@ -73,7 +73,7 @@ func (s *session) conclude() {
 		return // a usable stream ends by itself if no connection is chosen
 	}
 	err := roundError(*s.result)
-	if s.mayRetry() {
+	if s.mayRetry(err) {
 		s.nextRound(s.round+1, err)
 		s.prepare()
 	} else {

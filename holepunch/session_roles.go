@@ -1,6 +1,7 @@
 package holepunch
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -109,10 +110,11 @@ func (s *session) sendCandidates() {
 	}
 }
 
-// mayRetry reports whether another round may help: where a port has to be predicted. Otherwise it
-// would but close what is coming up.
-func (s *session) mayRetry() bool {
-	return s.initiator && s.predicted() && s.round < maxRounds && !s.lastRound && !s.lost
+// mayRetry reports whether another round may help after one that failed with err: where a port has to
+// be predicted. Otherwise it would but close what is coming up.
+func (s *session) mayRetry(err error) bool {
+	met := errors.Is(err, ErrNoConnection) || errors.Is(err, ErrHandshake)
+	return s.initiator && met && s.predicted() && s.round < maxRounds && !s.lastRound && !s.lost
 }
 
 // The responder's part.
