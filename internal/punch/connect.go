@@ -109,18 +109,16 @@ func (o *Opening) spend(p *pair) bool {
 // if that was chosen, errAttributed if it is another attempt's, and else why it is of no use.
 func (o *Opening) serve(c *net.TCPConn, k *claim, took time.Duration) error {
 	tcpport.DistrustRTT(c, o.roundTrip(took))
-	o.count(func(r *Result) {
-		r.Up++
-		o.met = true
-	})
+	o.count(func(r *Result) { r.Up++ })
 	err := o.settle(c, k, took)
 	if err == nil {
+		o.count(func(*Result) { o.met = true })
 		err = o.round.Serve(c)
 	}
-	switch {
-	case err == nil:
+	if err == nil || errors.Is(err, ErrNotChosen) {
 		o.stop()
-	case err != errAttributed:
+	}
+	if err != nil && err != errAttributed {
 		k.doubt()
 		o.count(func(r *Result) { r.Dropped = err })
 	}

@@ -35,7 +35,8 @@ type Round struct {
 
 	// Serve is called with each connection that a connect brought up, and returns when it was
 	// chosen (nil) or dropped. It is [Stream.Serve] with accepted false. After an error the
-	// connect is repeated, later each time. After nil no more connects are begun.
+	// connect is repeated, later each time. After nil, or an error that matches ErrNotChosen, no more
+	// connects are begun.
 	Serve func(*net.TCPConn) error
 
 	Budget Budget // nil for none

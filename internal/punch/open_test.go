@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"syscall"
 	"testing"
@@ -338,5 +339,42 @@ func TestConnectedAgain(t *testing.T) {
 	wantSame(t, a, b)
 	if r := a.close(); r.Up != 4 || !errors.Is(r.Dropped, ErrSilent) {
 		t.Errorf("got %+v, want 4 connections", r)
+	}
+}
+
+func TestOpenIPv6(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skipf("no IPv6 here: %v", err)
+	}
+	l.Close()
+	ctx := testContext(t)
+	a, b := newSide(t).attempt(t, true), newSide(t).attempt(t, false)
+	introduce(a, b)
+	a.round.Passive, b.round.Late = true, true // which are for IPv4
+	a.open(ctx, netip.AddrPortFrom(netip.IPv6Loopback(), b.side.addr.Port()))
+	b.open(ctx, netip.AddrPortFrom(netip.IPv6Loopback(), a.side.addr.Port()))
+	wantSame(t, a, b)
+}
+
+// TestNotChosenStopsConnects: another connection was chosen, maybe one that was accepted.
+func TestNotChosenStopsConnects(t *testing.T) {
+	t.Parallel()
+	s, peer := newSide(t), newSide(t)
+	r := Open(testContext(t), Round{
+		Ports:  []*tcpport.Port{s.port},
+		Remote: reflexive(peer.addr),
+		Serve: func(c *net.TCPConn) error {
+			tcpport.Reset(c)
+			return ErrNotChosen
+		},
+		times: quick,
+	}).Wait()
+	if r.Up != 1 || r.Connects != 1 || !errors.Is(r.Dropped, ErrNotChosen) {
+		t.Errorf("got %+v, want one connection", r)
 	}
 }
