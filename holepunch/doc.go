@@ -1,35 +1,48 @@
-// Package holepunch is what two peers behind NATs do together to get a direct
-// TCP connection: they signal over a connection that a relay carries, and then
-// open a TCP connection simultaneously (RFC 9293, section 3.5), each from the
-// local port whose NAT mapping it told the other.
+// Package holepunch gets two programs that are behind NATs a direct TCP connection, if there is any
+// stream between them for a few messages: one that a relay carries, a WebSocket, a chat server. It
+// works by TCP simultaneous open (RFC 9293, section 3.5), without root privileges and without
+// anything on the way but a STUN server that speaks TCP.
 //
-//	initiator            relay            responder
-//	    | OFFER {attempt, candidates,         |
-//	    |        NAT behaviour}               |
-//	    |------------------->---------------->|
-//	    | ANSWER {attempt, candidates,        |
-//	    |         NAT behaviour}              |  starts to punch
-//	    |<-------------------<----------------|
-//	    |  starts to punch                    |
-//	    | SYN ---------> NAT   NAT <----- SYN |
-//	    | SYN+ACK ---------------------> ...  |
-//	    | ... RETRY and ANSWER, with fresh candidates, where ports are foretold
-//	    |<=== direct connection, secured ====>|
-//	    | DONE {status}                       |
-//	    |------------------->---------------->|
+//	agent, err := holepunch.NewAgent(holepunch.Config{STUNServers: []string{"stun.example.org"}})
+//	conn, err := agent.Dial(ctx, stream, nil)   // on one side
+//	conn, err := agent.Accept(ctx, stream, nil) // on the other
 //
-// The initiator is the peer that dialled the relayed connection. It is the
-// client of the security handshake, whoever's SYN came first: roles come from
-// signalling alone.
+// The one that calls [Agent.Dial] is the initiator, the other one the responder. An attempt is
+// an exchange of messages, docs/protocol.md has them, and then connects from both sides at once, each
+// from the local port whose NAT mapping it told the other:
 //
-// [Offer] and [Receive] are the signalling, [Open] and [Serve] the simultaneous
-// open of the initiator and of the responder, [Admissible] and [Limiter] the
-// rules that keep a stranger from using a host to scan others. [Predict] says what two
-// NATs allow, [Foretell] which ports come next, and a [Reason] why there is no
-// connection. Addresses are
-// [netip.AddrPort] throughout; docs/protocol.md has the wire format.
+//	initiator             stream             responder
+//	    | OFFER {candidates, NAT behaviour,      |
+//	    |        token, first flight}            |
+//	    |------------------->------------------->|
+//	    | ANSWER {candidates, NAT behaviour,     |
+//	    |         token, second flight}          |  begins to connect
+//	    |<-------------------<-------------------|
+//	    |  begins to connect                     |
+//	    | SYN ---------> NAT       NAT <---- SYN |
+//	    | ... RETRY and ANSWER, with fresh candidates, where ports have to be predicted
+//	    |<===== token, and the bytes after ======>|
+//	    | DONE                                   |
+//	    |------------------->------------------->|
 //
-// Package transport is how to use it: [Open] and [Serve] take a port of an internal
-// package. What others find here are the reasons of failures, for errors.Is, and
-// the wire in package pb.
+// # Who is at the other end
+//
+// Each side opens its TCP connections with the token that the other gave it, so a connection is the
+// peer's if the stream is: it must be encrypted and authenticated end to end. The TCP connection is
+// neither, after the token. A [Handshake], such as TLS, takes care of that, and costs nothing: its
+// first two flights travel in OFFER and ANSWER, and the rest while the connection is made. A
+// responder then has its connection before it knows that the initiator has chosen it; see
+// [Conn.Chosen].
+//
+// # Failures
+//
+// Every error of an attempt is a [*PunchError], and [ReasonOf] returns why, as a code that programs
+// can rely on. [Compatibility] returns beforehand what two NATs allow. Where [Reason.Final] reports
+// false, trying again may help.
+//
+// # What a peer can have a host do
+//
+// A peer names addresses, and the host connects to them. Private and reserved addresses and ports
+// below 1024 are not connected to, [Limits] bound the SYNs, and no peer hears what came of them.
+// docs/security.md has the details.
 package holepunch

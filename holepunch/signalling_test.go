@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -415,3 +416,37 @@ func TestFilters(t *testing.T) {
 }
 
 var _ punch.Budget = (*budget)(nil)
+
+// TestElsewhere: a connection by other means ends an attempt; the peer hears that all is well.
+func TestElsewhere(t *testing.T) {
+	listener := addrs("46.0.2.1:4001")
+	for _, fails := range []bool{false, true} {
+		inBubble(t, 0, func(t *testing.T, a *Agent) {
+			x, y := pipe()
+			heard := say(x, changed(t, "offer", func(m *pb.Message) {
+				m.Protocols, m.Flight, m.Candidates = nil, nil, vectors()["answer"].marshal().Candidates
+				m.Candidates = append(m.Candidates, &pb.Candidate{Kind: pb.Candidate_LISTENER, Addr: addrToBytes(listener[0])})
+			}))
+			begin := time.Now()
+			_, err := a.Accept(t.Context(), y, &Options{Elsewhere: func(_ context.Context, to []netip.AddrPort, punchable bool) error {
+				if !slices.Equal(to, listener) || !punchable {
+					t.Errorf("to %v, punchable %v", to, punchable)
+				}
+				time.Sleep(time.Second)
+				if fails {
+					return errors.New("connection refused")
+				}
+				return nil
+			}})
+			y.Close()
+			m, took := heard(), time.Since(begin)
+			want, status := ErrElsewhere, StatusOK
+			if fails {
+				want, status = ErrNoConnection, StatusFailed
+			}
+			if ReasonOf(err) != want || m == nil || m.typ != pb.Message_DONE || m.status != status || (took < 2*time.Second) == fails {
+				t.Errorf("after %v: %v, told %+v, want %q", took, err, m, string(want))
+			}
+		})
+	}
+}
