@@ -26,7 +26,7 @@ func TestJSON(t *testing.T) {
 	if r.Status != 0 || r.Stderr != "" {
 		t.Fatalf("status %d, stderr %q", r.Status, r.Stderr)
 	}
-	const order = `^\{"scenario":"\w+","a":"[\w-]+","b":"[\w-]+","impl":"[\w-]+","run":1,"ok":(true,"ms":[\d.]+|false,"ms":[\d.]+,"reason":".+")\}$`
+	const order = `^\{"scenario":"\w+","a":"[\w-]+","b":"[\w-]+","impl":"[\w-]+","run":1,"ok":(true,"ms":[\d.]+,"listener_ms":[\d.]+|false,"ms":[\d.]+,"reason":".+")\}$`
 	want := []string{"clean simopen", "clean dcutr", "clean dcutr-quic", "near simopen", "near dcutr"}
 	var summary summaryLine
 	lines := bufio.NewScanner(strings.NewReader(r.Stdout))

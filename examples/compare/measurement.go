@@ -140,7 +140,6 @@ func (m *measurement) start(p *peerProcess) (err error) {
 
 func ready(m message) bool    { return m.Ready != nil }
 func relayed(m message) bool  { return m.Relayed }
-func gaveUp(m message) bool   { return m.Over != nil }
 func finished(m message) bool { return m.Outcome != nil }
 
 // await returns the next message of a peer, which must be of a kind.
@@ -169,19 +168,22 @@ func (m *measurement) execute(ctx context.Context) (result.Run, error) {
 		return result.Run{}, err
 	}
 	var o *outcome
+	listenerUp := make(chan time.Time, 1)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		defer cancel()
 		msg, err := m.await(ctx, &m.a, finished)
-		o = msg.Outcome
+		if o = msg.Outcome; err == nil && o.OK {
+			waitForListener(listenerUp)
+		}
 		return err
 	})
-	g.Go(func() error { return m.relayGiveUp(ctx) })
+	g.Go(func() error { return m.followListener(ctx, listenerUp) })
 	g.Go(func() error { return m.hold(ctx) })
 	if err := g.Wait(); err != nil {
 		return result.Run{}, err
 	}
-	return result.Run{
+	run := result.Run{
 		Scenario: m.scenario.name,
 		A:        m.scenario.a.String(),
 		B:        m.scenario.b.String(),
@@ -190,27 +192,53 @@ func (m *measurement) execute(ctx context.Context) (result.Run, error) {
 		OK:       o.OK,
 		Millis:   float64(pair.ToMillis(o.Took)),
 		Reason:   o.Reason,
-	}, nil
+	}
+	select {
+	case at := <-listenerUp: // by the same clock: both processes are on this machine
+		run.ListenerMillis = float64(pair.ToMillis(at.Sub(o.Began)))
+	default:
+	}
+	return run, nil
 }
 
-// relayGiveUp tells the dialler when the listener gives up, or the time is over. It returns when
-// ctx ends.
-func (m *measurement) relayGiveUp(ctx context.Context) error {
+// listenerTime is how long after the dialler the listener may have its direct connection: DCUtR's
+// takes half a round trip more, and a packet that is lost on the way a second.
+const listenerTime = 3 * time.Second
+
+// waitForListener waits until the listener's time has come, and leaves it in the channel.
+func waitForListener(up chan time.Time) {
+	select {
+	case at := <-up:
+		up <- at
+	case <-time.After(listenerTime):
+	}
+}
+
+// followListener passes on when the listener has a direct connection, and tells the dialler when the
+// listener gives up, or the time is over. It returns when ctx ends.
+func (m *measurement) followListener(ctx context.Context, up chan<- time.Time) error {
 	limited, cancel := context.WithTimeout(ctx, runTime)
 	defer cancel()
-	var reason string
-	switch msg, err := m.await(limited, &m.b, gaveUp); {
-	case ctx.Err() != nil:
+	for {
+		var reason string
+		switch msg, err := m.b.Next(limited); {
+		case ctx.Err() != nil:
+			return nil
+		case limited.Err() != nil:
+			reason = fmt.Sprintf("not over after %v", runTime)
+		case err != nil:
+			return err
+		case msg.Direct != nil:
+			up <- *msg.Direct
+			continue
+		case msg.Over != nil:
+			reason = *msg.Over
+		default:
+			return fmt.Errorf("%s: unexpected message %+v", m.b.host.Name(), msg)
+		}
+		_ = m.a.Tell(command{GiveUp: reason}) // it may just have ended
 		return nil
-	case limited.Err() != nil:
-		reason = fmt.Sprintf("not over after %v", runTime)
-	case err != nil:
-		return err
-	default:
-		reason = *msg.Over
 	}
-	_ = m.a.Tell(command{GiveUp: reason}) // it may just have ended
-	return nil
 }
 
 // hold suspends the listener's process, if the scenario says so. It begins at a random time within

@@ -65,17 +65,21 @@ func (r *peerRole) play(ctx context.Context, self *actor.Self) error {
 	var c command
 	heard := make(chan error, 1)
 	go func() { heard <- self.Hear(ctx, &c) }()
-	select {
-	case err := <-heard:
-		if err != nil || c.Dial == "" {
-			return nil // the end, or it came before a listener's reason
+	for {
+		select {
+		case err := <-heard:
+			if err != nil || c.Dial == "" {
+				return nil // the end, or it came before a listener's reason
+			}
+			return n.dial(ctx, c.Dial)
+		case at := <-n.direct:
+			self.Say(message{Direct: &at})
+		case reason := <-n.over():
+			self.Say(message{Over: &reason})
+			<-ctx.Done()
+			return nil
 		}
-	case reason := <-n.over():
-		self.Say(message{Over: &reason})
-		<-ctx.Done()
-		return nil
 	}
-	return n.dial(ctx, c.Dial)
 }
 
 func (n *node) options() []libp2p.Option {
@@ -187,6 +191,7 @@ func (n *node) dial(ctx context.Context, p peer.ID) error {
 	case <-ctx.Done():
 		return nil
 	}
+	o.Began = begin
 	n.self.Say(message{Outcome: &o})
 	<-ctx.Done()
 	return nil

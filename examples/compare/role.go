@@ -48,12 +48,15 @@ type message struct {
 	Relayed bool     `json:",omitempty"` // the dialler's relayed connection is up
 	Over    *string  `json:",omitempty"` // the listener gave up, and why
 	Outcome *outcome `json:",omitempty"` // of the dialler
+
+	Direct *time.Time `json:",omitempty"` // when the listener had a direct connection
 }
 
 // An outcome is what the dialler got.
 type outcome struct {
 	OK     bool
-	Took   time.Duration // since the relayed connection was up
+	Began  time.Time     // when the relayed connection was up
+	Took   time.Duration // since then
 	Reason string
 }
 

@@ -29,7 +29,8 @@ func (v *view) begin() {
 	v.out.Line("runs", "%d, for about %s", v.total, roughly(v.left))
 	v.out.Paragraph(" ", "Each in a lab of its own, with new processes. Before the clock starts both implementations know all that "+
 		"they can without the peer: DCUtR its addresses, simopen its address and how its NAT behaves. "+
-		"The clock runs at the dialler, from the relayed connection to the direct one, or until it is given up.")
+		"The clock runs from the dialler's relayed connection to its direct one, or until it is given up; "+
+		"the listener's direct connection is timed from the same moment.")
 }
 
 // ran records a run.
@@ -85,9 +86,20 @@ func scenarioTable(runs []result.Run) (lines []string) {
 					ratio(simopen.Median, other.Median)+" "+ratio(simopen.P90, other.P90))
 			}
 		}
-		lines = append(lines, strings.TrimRight(line, " "), "  "+s.what)
+		lines = append(lines, strings.TrimRight(line, " "), "  "+s.what, "  "+atListener(runs, s.name))
 	}
 	return lines
+}
+
+// atListener returns the listener's medians, in the same order.
+func atListener(runs []result.Run, scenario string) string {
+	var medians []string
+	for _, impl := range []result.Impl{result.Simopen, result.DCUtR, result.DCUtRQUIC} {
+		if f := result.FiguresOf(result.AtListener(result.Select(runs, scenario, impl))); f.Runs > 0 {
+			medians = append(medians, millis(f.Median))
+		}
+	}
+	return "p50 at the listener: " + strings.Join(medians, ", ")
 }
 
 func figures(f result.Figures) string {

@@ -29,6 +29,19 @@ func FiguresOf(runs []Run) Figures {
 	return f
 }
 
+// AtListener returns the runs with the listener's time in place of the dialler's. Those without one
+// are left out.
+func AtListener(runs []Run) []Run {
+	var some []Run
+	for _, r := range runs {
+		if r.ListenerMillis > 0 {
+			r.Millis = r.ListenerMillis
+			some = append(some, r)
+		}
+	}
+	return some
+}
+
 // Quantile interpolates between the values next to it, which are sorted: NaN if there are none.
 func Quantile(sorted []float64, q float64) float64 {
 	if len(sorted) == 0 {

@@ -20,6 +20,10 @@ type Run struct {
 	OK       bool    `json:"ok"`               // the connection became direct
 	Millis   float64 `json:"ms"`               // from the relayed connection to the direct one at the dialler, or until it was given up
 	Reason   string  `json:"reason,omitempty"` // why it did not become direct
+
+	// ListenerMillis is from the same relayed connection to the direct one at the listener; 0 if that
+	// was not seen.
+	ListenerMillis float64 `json:"listener_ms,omitempty"`
 }
 
 // A Summary is the last line of the comparison's JSON. Ratios are simopen over another
