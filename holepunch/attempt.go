@@ -291,8 +291,10 @@ func (at *attempt) end() {
 	at.cancel()
 	at.endRound()
 	if at.err != nil {
-		at.stream.Fail(at.err)
-		at.stream.Close() // a connection may have been chosen, and not secured
+		at.stream.Fail(at.err) // unless a connection was chosen meanwhile
+		if !at.delivered {
+			at.stream.Close()
+		}
 		if at.handshake != nil {
 			at.handshake.conn.fail(at.err)
 		}

@@ -41,7 +41,7 @@ func (at *attempt) gathered(d *gather.Description, err error) {
 // gatherReason returns a failure to gather with its reason.
 func gatherReason(err error) error {
 	switch {
-	case ReasonOf(err) != "", errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case ReasonOf(err) != "":
 		return err
 	case errors.Is(err, tcpport.ErrShort):
 		return fmt.Errorf("%w: %w", ErrNoSocket, err)

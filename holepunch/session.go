@@ -10,9 +10,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 )
 
-// An outside is what a session acts on. The methods of the first group return at once, and what
-// comes of them is an event later.
-type outside interface {
+// actions are what a session does. They return at once, and what comes of them is an event later.
+type actions interface {
 	gather()                                       // then onGathered
 	predict()                                      // then onPredicted
 	startHandshake(protocol string, flight []byte) // with the peer's flight; then onFlight and onSecured
@@ -33,7 +32,7 @@ type outside interface {
 	// send writes a message, or fails in a time that depends on its type.
 	send(*message) error
 
-	// These ask.
+	// These return something that the session does not know by itself.
 	admitPeer() error                                          // whether the peer's OFFER may be answered
 	lanCandidates() []punch.Candidate                          // of the round's port
 	links() []netip.Prefix                                     // of the host
@@ -51,9 +50,9 @@ type roundSpec struct {
 }
 
 // A session is the state machine of one attempt, of either role. Its events are its methods that
-// begin with "on", its actions those of outside. It has no clock: now is set before each event.
+// begin with "on". It has no clock: now is set before each event.
 type session struct {
-	do        outside
+	do        actions
 	initiator bool
 	attempt   attemptID
 	token     punch.Token // of this side
@@ -62,14 +61,14 @@ type session struct {
 	timeout   time.Duration
 	now       time.Time
 
-	state   sessionState
-	offer   *message      // of the initiator, at the responder
-	offered time.Time     // when the OFFER left
-	rtt     time.Duration // over the relay: how long the ANSWER took
-	lost    bool          // nothing is heard any more
-	unheard bool          // a message could not be sent
-	told    bool          // the peer was told how the attempt has ended
-	doneOK  bool          // the initiator has told of success
+	state      sessionState
+	offer      *message      // of the initiator, at the responder
+	offered    time.Time     // when the OFFER left
+	rtt        time.Duration // over the relay: how long the ANSWER took
+	signalLost bool          // no more messages come
+	sendFailed bool          // a message could not be sent
+	doneSent   bool          // the peer was told how the attempt has ended
+	doneHeard  bool          // the initiator has told of success
 
 	// Of the round.
 	round      int
@@ -155,10 +154,10 @@ func (s *session) prepare() {
 
 // onGathered takes the description for the round.
 func (s *session) onGathered(own description, port uint16, err error) {
-	if s.state != preparing {
+	switch {
+	case s.state != preparing:
 		return
-	}
-	if err != nil {
+	case err != nil:
 		s.fail("gather", err)
 		return
 	}
@@ -243,7 +242,7 @@ func (s *session) onDone(m *message) {
 	case m.status != StatusOK:
 		s.fail(s.op(), m.refusal())
 	case !s.initiator:
-		s.doneOK = true
+		s.doneHeard = true
 		s.do.setTimer(choiceTimer, choiceDelay)
 	case s.state == punching && s.elsewhere != elsewhereAsked:
 		s.fail("open", ErrElsewhere) // as the peer says
@@ -258,7 +257,7 @@ func (m *message) refusal() *RemoteError {
 // onSignalLost takes the end of the signalling, and the message that was malformed or nil. During a
 // punch that is no reason to stop: with the relayed connection gone, the punch is all that is left.
 func (s *session) onSignalLost(m *message, err error) {
-	s.lost = true
+	s.signalLost = true
 	if s.state == receiving && m != nil {
 		s.attempt = m.attempt
 	}
@@ -270,28 +269,20 @@ func (s *session) onSignalLost(m *message, err error) {
 
 // send writes a message. After one that could not be written there are no more.
 func (s *session) send(m *message) error {
-	if s.unheard {
-		return errUnheard
+	if s.sendFailed {
+		return errors.New("an earlier message could not be sent")
 	}
 	m.attempt = s.attempt
 	err := s.do.send(m)
-	s.unheard = err != nil
+	s.sendFailed = err != nil
 	return err
 }
 
-var errUnheard = errors.New("an earlier message could not be sent")
-
-// sendOrFail writes a message without which there is no punch.
-func (s *session) sendOrFail(m *message) bool {
+// sendOrFail writes a message without which there is no punch, and reports whether that is done.
+func (s *session) sendOrFail(op string, m *message) bool {
 	err := s.send(m)
 	if err != nil {
-		s.fail(opOf[m.typ], fmt.Errorf("%w: %w", ErrSignalLost, err))
+		s.fail(op, fmt.Errorf("%w: %w", ErrSignalLost, err))
 	}
 	return err == nil
-}
-
-var opOf = map[pb.Message_Type]string{
-	pb.Message_OFFER:  "offer",
-	pb.Message_ANSWER: "answer",
-	pb.Message_RETRY:  "retry",
 }

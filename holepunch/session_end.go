@@ -41,7 +41,7 @@ func (s *session) fail(op string, err error) {
 
 // tellSuccess tells the responder of the choice.
 func (s *session) tellSuccess() {
-	s.told = true
+	s.doneSent = true
 	s.send(&message{typ: pb.Message_DONE})
 }
 
@@ -51,14 +51,14 @@ func (s *session) tellSuccess() {
 // addresses were of the peer's choice, and whether somebody else was there is what a scan finds out.
 func (s *session) tellFailure(err error) {
 	var remote *RemoteError
-	if s.told || errors.As(err, &remote) || s.initiator && s.state == preparing && s.round == 0 {
-		return // it knows, or has not heard of the attempt
+	if s.doneSent || errors.As(err, &remote) || s.initiator && s.state == preparing && s.round == 0 {
+		return // the peer knows, or has not heard of the attempt
 	}
-	s.told = true
+	s.doneSent = true
 	row := ReasonOf(err).row()
 	switch {
-	case errors.Is(err, context.Canceled):
-		row = reasonRow{status: StatusCancelled}
+	case row.Reason == "" && errors.Is(err, context.Canceled):
+		row.status = StatusCancelled
 	case s.state == punching && row.status != StatusOK && row.status != StatusCancelled:
 		row = ErrNoConnection.row()
 	}

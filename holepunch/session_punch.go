@@ -16,6 +16,7 @@ func (s *session) punch() {
 		s.sendCandidates()
 	}
 	s.state, s.windowOver, s.result = punching, false, nil
+	s.offer, s.flight = nil, nil // of no more use
 	spec := s.roundSpec()
 	s.do.trace(Event{Kind: Offered, Local: s.port, Own: addrsOf(s.own.candidates), Theirs: addrsOf(s.remote)})
 	s.do.startRound(spec)

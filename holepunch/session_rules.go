@@ -122,7 +122,7 @@ func (s *session) explain(err error) error {
 			return reason
 		}
 	}
-	if errors.Is(err, ErrNoConnection) && !s.doneOK && s.sameSite() && s.own.behaviour.Hairpin != stun.Yes {
+	if errors.Is(err, ErrNoConnection) && !s.doneHeard && s.sameSite() && s.own.behaviour.Hairpin != stun.Yes {
 		return fmt.Errorf("%w: %w", ErrNoHairpin, err)
 	}
 	return err

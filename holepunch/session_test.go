@@ -580,7 +580,7 @@ func TestSignalLost(t *testing.T) {
 // TestTold: a peer is told of a failure what the table of reasons says; and after SYNs were sent, nothing of what came of them.
 func TestTold(t *testing.T) {
 	t.Parallel()
-	secret := errors.New("stun.example.org at 192.0.2.1 does not answer")
+	secret := fmt.Errorf("stun.example.org at 192.0.2.1 does not answer: %w", context.Canceled)
 	for _, row := range reasons {
 		err := fmt.Errorf("%w: %w", row.Reason, secret)
 		s, r := newSession(false)

@@ -1,0 +1,116 @@
+package holepunch
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/simopen/go-libp2p-simopen/internal/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/punch"
+)
+
+func (s *session) sendOffer() {
+	s.do.expect(s.token)
+	s.promised = s.own.following
+	s.state, s.offered = waiting, s.now
+	s.do.setTimer(answerTimer, answerTimeout)
+	s.do.setTimer(trailerTimer, trailerPause)
+	s.sendOrFail("offer", &message{
+		typ: pb.Message_OFFER, description: s.own,
+		token: s.token, protocols: s.protocols, flight: s.flight,
+	})
+}
+
+func (s *session) sendRetry() {
+	s.state = waiting
+	s.do.setTimer(answerTimer, answerTimeout)
+	s.sendOrFail("retry", &message{typ: pb.Message_RETRY, round: s.round, description: s.own})
+}
+
+// refuses fails the session if a message that comes in reply to the OFFER is of no attempt of ours:
+// who cannot read an OFFER may not know its attempt either.
+func (s *session) refuses(m *message) bool {
+	switch {
+	case m.typ == pb.Message_OFFER:
+		s.fail("offer", ErrGlare)
+	case m.status == StatusMalformed:
+		s.fail("offer", m.refusal())
+	case m.attempt != s.attempt:
+		s.fail("offer", fmt.Errorf("%w: %s of another attempt", ErrMalformed, m.typ))
+	default:
+		return false
+	}
+	return true
+}
+
+func (s *session) onInitiatorMessage(m *message) {
+	switch {
+	case m.typ != pb.Message_ANSWER, s.chosen:
+	case m.status != StatusOK:
+		s.fail(s.op(), m.refusal())
+	case s.state == waiting && m.round == s.round:
+		s.onAnswer(m)
+	}
+}
+
+func (s *session) onAnswer(m *message) {
+	s.theirs = m.description
+	if s.round == 0 {
+		s.rtt = s.now.Sub(s.offered)
+		s.do.setTimer(retryTimer, window)
+		if err := s.agree(m); err != nil {
+			s.fail("offer", err)
+			return
+		}
+	}
+	if err := s.admit(); err != nil {
+		s.fail("admit", err)
+		return
+	}
+	if s.own.following {
+		s.state = predicting
+		return
+	}
+	s.punch()
+}
+
+// agree takes the token and the handshake of the ANSWER.
+func (s *session) agree(m *message) error {
+	if m.token == s.token {
+		return fmt.Errorf("%w: ANSWER with the token of the OFFER", ErrMalformed)
+	}
+	if len(m.protocols) == 0 && len(s.protocols) > 0 || len(m.protocols) > 0 && !slices.Contains(s.protocols, m.protocols[0]) {
+		return fmt.Errorf("%w: offered %q, answered %q", ErrNoProtocol, s.protocols, m.protocols)
+	}
+	s.do.connectWith(m.token)
+	switch {
+	case len(m.protocols) == 0:
+	case m.protocols[0] == s.protocols[0]:
+		s.do.continueHandshake(m.flight)
+	default:
+		s.do.restartHandshake(m.protocols[0])
+	}
+	return nil
+}
+
+// sendCandidates names those that the OFFER could not: within the site, which the peer has told of,
+// too, and predicted ones.
+func (s *session) sendCandidates() {
+	var cs []punch.Candidate
+	if s.promised && s.round == 0 {
+		cs = append(cs, slices.DeleteFunc(slices.Clone(s.own.candidates), isNotPredicted)...)
+	}
+	if sameSite(s.own.candidates, s.theirs.candidates) {
+		cs = append(cs, s.do.lanCandidates()...)
+	}
+	if len(cs) > 0 {
+		s.send(&message{typ: pb.Message_CANDIDATES, description: description{candidates: cs}})
+	}
+}
+
+// mayRetry reports whether another round may help after one that failed with err: where a port has to
+// be predicted. Otherwise it would but close what is coming up.
+func (s *session) mayRetry(err error) bool {
+	met := errors.Is(err, ErrNoConnection) || errors.Is(err, ErrHandshake)
+	return s.initiator && met && s.predicted() && s.round < maxRounds && !s.lastRound && !s.signalLost
+}
