@@ -424,7 +424,12 @@ func (h *labHost) trace(e Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.steps = append(h.steps, s)
-	h.open[e.Peer] = e.Kind != Finished
+	switch e.Kind {
+	case Started:
+		h.open[e.Peer] = true
+	case Finished:
+		h.open[e.Peer] = false
+	}
 	close(h.changed)
 	h.changed = make(chan struct{})
 }
