@@ -11,8 +11,8 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// TestTrimming: a connection manager closes what it can in the middle of an attempt, but not
-// the relayed connection that carries the signalling. When all is over, it has a free hand.
+// TestTrimming: a connection manager closes what it can in the middle of an attempt, but not the
+// relayed connection that carries the signalling. After the attempt it may close that one, too.
 func TestTrimming(t *testing.T) {
 	servers := WithSTUNServers(newSTUNServer(t))
 	for _, side := range []string{"responder", "initiator"} {
@@ -57,9 +57,10 @@ func TestTrimming(t *testing.T) {
 				if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
 					t.Error(err)
 				}
-				if !trimmed.Load() || len(one.Network().ConnsToPeer(idle.ID())) > 0 {
-					t.Error("nothing was trimmed: this test shows nothing")
-				}
+				// The initiator may have its connection while the responder's attempt is still in trim.
+				eventually(t, "something was trimmed", func() bool {
+					return trimmed.Load() && len(one.Network().ConnsToPeer(idle.ID())) == 0
+				})
 				if relayed.IsClosed() {
 					t.Error("the relayed connection is closed")
 				}
