@@ -23,7 +23,7 @@ type Agent struct {
 	receiver *punch.Receiver
 	gatherer *gather.Gatherer
 
-	// What attempts need of the host; tests have other ones.
+	// The parts of the host that attempts use. Tests replace them.
 	gather        func(context.Context, gather.Options) (*gather.Description, error)
 	predict       func(*gather.Description, context.Context) (*gather.Description, error)
 	release       func(*gather.Description)

@@ -26,7 +26,7 @@ type crowd struct {
 func newCrowd(t testing.TB, n int) *crowd {
 	t.Helper()
 	room := Rate{8 * n, 1 << 20} // of a host that has been idle; all its peers are at one address
-	limits := Limits{AddrSYNs: room, HostSYNs: room, PeerOffers: room, HostAttempts: n}
+	limits := Limits{PeerSYNs: room, AddrSYNs: room, HostSYNs: room, PeerOffers: room, HostAttempts: n}
 	c := &crowd{host: newMember(t, limits, tcpport.Open)}
 	for range n {
 		c.peers = append(c.peers, newMember(t, limits, tcpport.OpenIPv4))

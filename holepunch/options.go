@@ -14,11 +14,12 @@ import (
 const Protocol = "/simopen/1.0.0"
 
 // A Stream carries the signalling of one attempt. Any reliable stream to the peer will do that is
-// encrypted and authenticated end to end, for who reads it can join the attempt: a libp2p stream, a
-// WebSocket, a chat server. The agent does not close it, and leaves nothing of it for another use.
+// encrypted and authenticated end to end, for anybody who reads it can join the attempt: a libp2p
+// stream, a WebSocket, a chat server. The agent does not close it, and it is of no other use after the
+// attempt. Messages are written one after the other while the peer reads; a Write should not wait
+// until the peer has read.
 type Stream interface {
 	io.ReadWriter
-	SetDeadline(time.Time) error
 	SetReadDeadline(time.Time) error
 	SetWriteDeadline(time.Time) error
 }
