@@ -100,7 +100,7 @@ type reasonRow struct {
 	sentence string
 	status   Status // what a peer is told
 	final    bool   // trying again will not help
-	told     bool   // a peer, who is a stranger, may read the sentence
+	public   bool   // a peer, which is a stranger, may be told the sentence
 }
 
 // reasons has a row for each reason.
@@ -131,8 +131,8 @@ var reasons = []reasonRow{
 	{peerUnsupported, "peer does not support simopen", StatusFailed, true, false},
 }
 
-// row returns the row of a reason. One that the table lacks is its own sentence and no peer's
-// business.
+// row returns the row of a reason. A reason that the table lacks is its own sentence, which no peer
+// is told.
 func (r Reason) row() reasonRow {
 	i := slices.IndexFunc(reasons, func(row reasonRow) bool { return row.Reason == r })
 	if i < 0 {

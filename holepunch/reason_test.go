@@ -34,7 +34,7 @@ func TestReasons(t *testing.T) {
 			t.Errorf("%s is not found in %v", code, err)
 		}
 	}
-	if other := Reason("something else"); other.Error() != "something else" || other.Final() || other.row().told {
+	if other := Reason("something else"); other.Error() != "something else" || other.Final() || other.row().public {
 		t.Errorf("a reason that is not in the table: %+v", other.row())
 	}
 	if r := ReasonOf(errors.New("something")); r != "" {

@@ -152,7 +152,7 @@ func (s *session) prepare() {
 	s.do.gather()
 }
 
-// onGathered takes the description for the round.
+// onGathered handles the end of gather.
 func (s *session) onGathered(own description, port uint16, err error) {
 	switch {
 	case s.state != preparing:
@@ -179,7 +179,7 @@ func (s *session) onGathered(own description, port uint16, err error) {
 	s.proceed()
 }
 
-// onPredicted takes the candidates with the predicted ones among them.
+// onPredicted handles the end of predict. The candidates are all of this side.
 func (s *session) onPredicted(cs []punch.Candidate, err error) {
 	switch {
 	case s.state != preparing && s.state != waiting && s.state != predicting:
@@ -195,7 +195,7 @@ func (s *session) onPredicted(cs []punch.Candidate, err error) {
 	}
 }
 
-// onFlight takes what the handshake wrote until it waited for the peer.
+// onFlight handles what the handshake wrote before it waited for the peer.
 func (s *session) onFlight(flight []byte) {
 	s.flight, s.flightReady = flight, true
 	s.proceed()
@@ -217,7 +217,7 @@ func (s *session) proceed() {
 	}
 }
 
-// onMessage takes a message of the peer.
+// onMessage handles a message of the peer.
 func (s *session) onMessage(m *message) {
 	switch {
 	case s.state == over:
@@ -234,7 +234,7 @@ func (s *session) onMessage(m *message) {
 	}
 }
 
-// onDone takes the peer's last word.
+// onDone handles the peer's last message.
 func (s *session) onDone(m *message) {
 	switch {
 	case s.chosen:
@@ -254,8 +254,8 @@ func (m *message) refusal() *RemoteError {
 	return &RemoteError{Status: m.status, Detail: m.detail, Behaviour: m.behaviour}
 }
 
-// onSignalLost takes the end of the signalling, and the message that was malformed or nil. During a
-// punch that is no reason to stop: with the relayed connection gone, the punch is all that is left.
+// onSignalLost handles the end of the signalling. m is the message that was malformed, or nil. During
+// a punch it is no reason to stop: with the relayed connection gone, the punch is all that is left.
 func (s *session) onSignalLost(m *message, err error) {
 	s.signalLost = true
 	if s.state == receiving && m != nil {
@@ -267,7 +267,7 @@ func (s *session) onSignalLost(m *message, err error) {
 	}
 }
 
-// send writes a message. After one that could not be written there are no more.
+// send writes a message. After one that could not be written it writes no more.
 func (s *session) send(m *message) error {
 	if s.sendFailed {
 		return errors.New("an earlier message could not be sent")

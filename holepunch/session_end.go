@@ -8,14 +8,14 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
 )
 
-// onContextEnded takes the end of the caller's patience.
+// onContextEnded handles the end of the caller's context, or of the attempt's time.
 func (s *session) onContextEnded(err error) {
 	if !s.delivered {
 		s.fail(s.op(), err)
 	}
 }
 
-// onClosed takes the end of the agent.
+// onClosed handles the end of the agent.
 func (s *session) onClosed() { s.fail(s.op(), ErrClosed) }
 
 // fail ends the session with an error, of which the peer is told.
@@ -63,7 +63,7 @@ func (s *session) tellFailure(err error) {
 		row = ErrNoConnection.row()
 	}
 	m := &message{typ: pb.Message_DONE, status: row.status}
-	if row.told {
+	if row.public {
 		m.detail = row.sentence
 	}
 	if !s.initiator && s.state <= preparing && m.status != StatusOK {

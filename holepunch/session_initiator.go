@@ -27,8 +27,8 @@ func (s *session) sendRetry() {
 	s.sendOrFail("retry", &message{typ: pb.Message_RETRY, round: s.round, description: s.own})
 }
 
-// refuses fails the session if a message that comes in reply to the OFFER is of no attempt of ours:
-// who cannot read an OFFER may not know its attempt either.
+// refuses reports whether a message is no reply to the OFFER, and fails the session then. A peer that
+// could not read the OFFER may not know its attempt, so that MALFORMED is a reply of any attempt.
 func (s *session) refuses(m *message) bool {
 	switch {
 	case m.typ == pb.Message_OFFER:
@@ -74,7 +74,7 @@ func (s *session) onAnswer(m *message) {
 	s.punch()
 }
 
-// agree takes the token and the handshake of the ANSWER.
+// agree sets the token and the handshake that the ANSWER names.
 func (s *session) agree(m *message) error {
 	if m.token == s.token {
 		return fmt.Errorf("%w: ANSWER with the token of the OFFER", ErrMalformed)
@@ -93,8 +93,8 @@ func (s *session) agree(m *message) error {
 	return nil
 }
 
-// sendCandidates names those that the OFFER could not: within the site, which the peer has told of,
-// too, and predicted ones.
+// sendCandidates sends the candidates that the OFFER could not have: predicted ones, and those within
+// the site, if the ANSWER shows that both peers are at one.
 func (s *session) sendCandidates() {
 	var cs []punch.Candidate
 	if s.promised && s.round == 0 {

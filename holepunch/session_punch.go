@@ -30,7 +30,7 @@ func (s *session) punch() {
 	}
 }
 
-// onTimer takes the end of a timer.
+// onTimer handles the end of a timer.
 func (s *session) onTimer(t timer) {
 	switch {
 	case s.state == over:
@@ -59,8 +59,8 @@ func (s *session) onTimer(t timer) {
 	}
 }
 
-// onRoundEnded takes what came of a round's connects. Before the window is over, the peer's may still
-// come in.
+// onRoundEnded handles the result of a round's connects. Until the window is over, the peer's may
+// still come in.
 func (s *session) onRoundEnded(number int, r punch.Result) {
 	if s.state == punching && number == s.round {
 		s.result = &r
@@ -68,7 +68,7 @@ func (s *session) onRoundEnded(number int, r punch.Result) {
 	}
 }
 
-// conclude ends a round that has come to nothing.
+// conclude ends a round without a connection, once its window is over and its result is known.
 func (s *session) conclude() {
 	if !s.windowOver || s.result == nil || s.usable {
 		return // a usable stream ends by itself if no connection is chosen
@@ -82,7 +82,7 @@ func (s *session) conclude() {
 	}
 }
 
-// nextRound ends a round that another follows.
+// nextRound ends the round, since another one follows.
 func (s *session) nextRound(number int, err error) {
 	s.do.endRound()
 	s.do.setTimer(roundTimer, 0)
@@ -91,13 +91,13 @@ func (s *session) nextRound(number int, err error) {
 	s.round, s.cause = number, err
 }
 
-// onUsable takes that the peer's bytes can arrive.
+// onUsable handles that the stream is usable: the peer's bytes can arrive.
 func (s *session) onUsable() {
 	s.usable = true
 	s.succeed()
 }
 
-// onChosen takes that the initiator has chosen a connection.
+// onChosen handles the initiator's choice of a connection.
 func (s *session) onChosen() {
 	if s.state == over {
 		return
@@ -110,7 +110,7 @@ func (s *session) onChosen() {
 	s.succeed()
 }
 
-// onSecured takes the end of the handshake.
+// onSecured handles the end of the handshake.
 func (s *session) onSecured(err error) {
 	switch {
 	case s.state == over:
@@ -125,8 +125,8 @@ func (s *session) onSecured(err error) {
 	}
 }
 
-// succeed gives the caller the connection when it is there: at the responder before the choice, if
-// there was a handshake.
+// succeed gives the caller the connection once it is secured and chosen. A responder with a handshake
+// has it before the choice.
 func (s *session) succeed() {
 	handshake := len(s.protocols) > 0
 	switch {
@@ -140,7 +140,7 @@ func (s *session) succeed() {
 	}
 }
 
-// onStreamEnded takes the end of the stream: a connection was not admitted, or not chosen in time.
+// onStreamEnded handles the end of the stream: a connection was not admitted, or not chosen in time.
 func (s *session) onStreamEnded(err error) {
 	if ReasonOf(err) == "" {
 		err = fmt.Errorf("%w: %w", ErrHandshake, err)
@@ -148,7 +148,7 @@ func (s *session) onStreamEnded(err error) {
 	s.fail("open", err)
 }
 
-// onElsewhere takes whether the application has a connection by other means.
+// onElsewhere handles the end of Options.Elsewhere; nil is a connection by other means.
 func (s *session) onElsewhere(err error) {
 	s.elsewhere = noElsewhere
 	if err == nil && !s.chosen && !s.delivered {

@@ -8,7 +8,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 )
 
-// onFirst takes the message that the peer begins with.
+// onFirst handles the message that the peer begins with.
 func (s *session) onFirst(m *message) {
 	s.attempt = m.attempt
 	if m.typ != pb.Message_OFFER {
@@ -83,12 +83,12 @@ func (s *session) onResponderMessage(m *message) {
 	}
 }
 
-// onRetry begins a round that the initiator asks for.
+// onRetry begins the round that the initiator asks for.
 func (s *session) onRetry(m *message) {
 	switch {
 	case s.delivered:
-		// It has reached the caller and did not get through to the initiator.
-		s.fail("open", fmt.Errorf("%w: the initiator has none of those that came up", ErrNoConnection))
+		// The caller has a connection on which nothing reaches the initiator.
+		s.fail("open", fmt.Errorf("%w: what came up here is of no use to the initiator", ErrNoConnection))
 		return
 	case s.state == preparing:
 		s.round, s.theirs = m.round, m.description

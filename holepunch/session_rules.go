@@ -12,7 +12,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// admit finds out which of the peer's candidates the round may connect to, or why there is no way.
+// admit sets which of the peer's candidates the round connects to, or returns why there is no way.
 func (s *session) admit() error {
 	remote, err := admissible(s.own.candidates, s.theirs.candidates, s.do.links())
 	if err != nil {

@@ -591,7 +591,7 @@ func TestTold(t *testing.T) {
 		if row.status == StatusOK {
 			wantType = pb.Message_DONE
 		}
-		if m.status != row.status || m.typ != wantType || strings.Contains(m.detail, "stun") || (m.detail == row.sentence) != (row.told && row.status != StatusImpossible) {
+		if m.status != row.status || m.typ != wantType || strings.Contains(m.detail, "stun") || (m.detail == row.sentence) != (row.public && row.status != StatusImpossible) {
 			t.Errorf("%s: refused by %s %s %q", row.Reason, m.typ, m.status, m.detail)
 		}
 

@@ -21,7 +21,7 @@ const (
 	StatusNoProtocol         // the two sides have no handshake protocol in common
 )
 
-// statuses has the name of each status on the wire, and the reason that it is to those who are
+// statuses has the name of each status on the wire, and the reason that it means to a peer that is
 // told it.
 var statuses = []struct {
 	name   string
@@ -48,8 +48,8 @@ func (s Status) String() string {
 	return fmt.Sprintf("status %d", int32(s))
 }
 
-// reason returns what the status means to those who are told it, or "". One that a later version
-// has a name for is a failure like any other.
+// reason returns what the status means to a peer that is told it, or "". A status of a later version
+// is a failure like any other.
 func (s Status) reason() Reason {
 	if s.known() {
 		return statuses[s].reason
