@@ -20,46 +20,45 @@ func TestClaimedIP(t *testing.T) {
 		"that has to be guessed":             {home: "eim-apdf", office: "apdm-apdf-random", guess: true},
 		"to a listener of the host's":        {home: "apdm-apdf-random", office: "apdm-apdf-random", listener: true},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			l := newHostLab(t, relayConfig{})
-			home, office := l.site(t, "home", tc.home), l.site(t, "office", tc.office)
-			at, cfg := addHost(t, home, "alice"), peerConfig{Guess: tc.guess}
-			v := l.startPeer(t, addHost(t, office, "bob"), cfg)
-			if tc.listener {
-				if err := home.Forward(forwarded, netip.AddrPortFrom(at.Addr(), listening)); err != nil {
-					t.Fatal(err)
+		for role, initiates := range map[string]bool{"initiator": true, "responder": false} {
+			t.Run(name+"/"+role, func(t *testing.T) {
+				t.Parallel()
+				l := newHostLab(t, relayConfig{})
+				home, office := l.site(t, "home", tc.home), l.site(t, "office", tc.office)
+				at, cfg := addHost(t, home, "alice"), peerConfig{Guess: tc.guess}
+				v := l.startPeer(t, addHost(t, office, "bob"), cfg)
+				if tc.listener {
+					if err := home.Forward(forwarded, netip.AddrPortFrom(at.Addr(), listening)); err != nil {
+						t.Fatal(err)
+					}
+					cfg.Listen = []string{fmt.Sprintf("/ip4/0.0.0.0/tcp/%d", listening)}
+					cfg.Announce = []string{fmt.Sprintf("/ip4/%s/tcp/%d", home.External(), forwarded)}
 				}
-				cfg.Listen = []string{fmt.Sprintf("/ip4/0.0.0.0/tcp/%d", listening)}
-				cfg.Announce = []string{fmt.Sprintf("/ip4/%s/tcp/%d", home.External(), forwarded)}
-			}
-			h := l.startPeer(t, at, cfg)
-			ready(t, h, v)
-			for _, p := range []*labPeer{h, v} {
-				p.join(t)
-				p.learn(t)
-				p.reserve(t)
-			}
-			claim := scannerConfig{Relay: l.relay, Victim: h.id, Identities: 2, Offers: 4, Targets: []string{office.External().String() + ":4001"}}
-			mallory := addHost(t, l.site(t, "elsewhere", "public"), "mallory")
-			for _, role := range [][2]*labPeer{{h, v}, {v, h}} {
+				h := l.startPeer(t, at, cfg)
+				ready(t, h, v)
+				for _, p := range []*labPeer{h, v} {
+					p.join(t)
+					p.learn(t)
+					p.reserve(t)
+				}
+				claim := scannerConfig{Relay: l.relay, Victim: h.id, Identities: 2, Offers: 4, Targets: []string{office.External().String() + ":4001"}}
+				mallory := addHost(t, l.site(t, "elsewhere", "public"), "mallory")
 				var got scanned
 				labtest.Start(t, mallory, "scanner", claim).Next(t, &got)
 				if got.Err != "" || got.Statuses["OK"] == 0 {
 					t.Fatalf("%+v", got)
 				}
-				if o := role[0].dial(t, role[1]); !o.Direct {
-					t.Errorf("%s: %v", role[0].host.Name(), o)
-					logSteps(t, h, v)
+				dialler, listener := h, v
+				if !initiates {
+					dialler, listener = v, h
+				}
+				if o := dialler.dial(t, listener); o.Direct {
+					dialler.ping(t, listener.id, "direct")
 				} else {
-					role[0].ping(t, role[1].id, "direct")
+					t.Errorf("%s: %v", dialler.host.Name(), o)
+					logSteps(t, h, v)
 				}
-				for _, p := range []*labPeer{h, v} {
-					p.leave(t)
-					p.join(t)
-					p.reserve(t)
-				}
-			}
-		})
+			})
+		}
 	}
 }

@@ -46,9 +46,9 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (tp
 	switch {
 	case err == nil:
 		r.finished(r.took(), conn.RemoteMultiaddr(), nil)
-	case errors.Is(err, holepunch.ErrElsewhere):
-		// The peer has connected to this host's listener. The swarm looks for such a connection when a
-		// dial fails.
+	case isElsewhere(err) && directConn(h, p) != nil:
+		// The peer has connected to this host's listener, for one. The swarm looks for such a connection
+		// when a dial fails.
 		r.finished(r.took(), nil, nil)
 	default:
 		err = t.blame(h, err)

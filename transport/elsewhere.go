@@ -11,6 +11,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	tpt "github.com/libp2p/go-libp2p/core/transport"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
 // A peer may name listeners of its host: public addresses where it accepts ordinary connections.
@@ -24,6 +26,14 @@ import (
 const dialBackDelay = time.Second
 
 var errNotElsewhere = errors.New("no connection by other means")
+
+// isElsewhere reports whether an attempt that ended with err may have done so because there is a
+// connection by other means: either side notices it, and those who wait for one give up then.
+func isElsewhere(err error) bool {
+	var remote *holepunch.RemoteError
+	return errors.Is(err, holepunch.ErrElsewhere) || errors.Is(err, holepunch.ErrNoConnection) || errors.Is(err, context.Canceled) ||
+		errors.As(err, &remote) && remote.Status == holepunch.StatusCancelled
+}
 
 // elsewhere holds the connection to a listener of the peer until Dial takes it.
 type elsewhere struct {

@@ -102,7 +102,7 @@ func viewRole(c *labtest.Child) error {
 	if err := c.Config(&peers); err != nil {
 		return err
 	}
-	h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.EnableRelay(), libp2p.DisableMetrics(), Enable())
+	h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.EnableRelay(), libp2p.DisableMetrics(), Enable(WithWarmPorts(1)))
 	if err != nil {
 		return err
 	}

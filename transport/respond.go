@@ -106,17 +106,12 @@ func (t *Transport) respond(ctx context.Context, h host.Host, s network.Stream, 
 	} else {
 		err = t.explain(err)
 	}
-	if isUndecided(err) && directConn(h, p) != nil {
-		err = nil // the peer has one to this host's listener, or the other way round
+	if isElsewhere(err) && directConn(h, p) != nil {
+		err = nil // from one side to a listener of the other's, for one
 	}
 	err = t.blame(h, err)
 	r.finished(took, remote, err)
 	return err
-}
-
-// isUndecided reports whether the initiator may have a direct connection in spite of err.
-func isUndecided(err error) bool {
-	return errors.Is(err, holepunch.ErrElsewhere) || errors.Is(err, holepunch.ErrNoConnection)
 }
 
 // deliver hands the connection to the listener, and waits for the initiator's choice. It returns the
