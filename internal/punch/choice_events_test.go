@@ -32,10 +32,10 @@ type occurrence struct {
 type urge uint8
 
 const (
-	sure   urge = iota // it does
-	maybe              // it may never
-	fault              // it does not, as a rule; a model bounds how often
-	timer              // it does when nothing else does; before that it is a fault
+	sure  urge = iota // it does
+	maybe             // it may never
+	fault             // it does not, as a rule; a model bounds how often
+	timer             // it does when nothing else does; before that it is a fault
 )
 
 var (
@@ -47,7 +47,9 @@ var (
 var sideOccurrences = []*occurrence{
 	{
 		"knows the peer's token", sure,
-		func(m *model, s *state, r role, _ int) bool { return s.sides[r].preamble == nil && s.sides[r].err == nil },
+		func(m *model, s *state, r role, _ int) bool {
+			return s.sides[r].preamble == nil && s.sides[r].err == nil
+		},
 		func(m *model, s *state, r role, _ int) { s.sides[r].preamble = tokens[r.other()].AppendPreamble(nil) },
 	},
 	{

@@ -44,9 +44,8 @@ func (s *Stream) Serve(c *net.TCPConn, accepted bool) error {
 }
 
 func (s *Stream) trace(step Step, c *net.TCPConn, err error) {
-	local := c.LocalAddr().(*net.TCPAddr).AddrPort()
-	remote := c.RemoteAddr().(*net.TCPAddr).AddrPort()
-	s.cfg.Trace(step, local.Port(), remote, err)
+	t := tupleOf(c)
+	s.cfg.Trace(step, t.port, t.remote, err)
 }
 
 // admit asks the application whether a connection that has shown the right token may be used.
