@@ -322,9 +322,19 @@ func (at *attempt) end() {
 func (at *attempt) failure() *PunchError {
 	e := *at.err
 	e.Attempts = int(at.connects.Load())
+	r := at.result.Load()
+	if r == nil {
+		return &e
+	}
 	interrupted := errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, context.DeadlineExceeded)
-	if r := at.result.Load(); r != nil && interrupted && ReasonOf(e.Err) == "" {
+	var remote *RemoteError
+	switch {
+	case interrupted && ReasonOf(e.Err) == "":
 		e.Err = fmt.Errorf("%w (until then: %v)", e.Err, roundError(*r))
+	case r.Up > 0 && errors.As(e.Err, &remote) && ReasonOf(e.Err) == ErrNoConnection:
+		// The peer's window is over first, and no connection came up there. Those that came up here
+		// were with somebody else, such as a transparent proxy.
+		e.Err = fmt.Errorf("%w: %w", ErrHandshake, e.Err)
 	}
 	return &e
 }
