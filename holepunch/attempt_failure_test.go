@@ -1,0 +1,41 @@
+package holepunch
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/simopen/go-libp2p-simopen/internal/punch"
+)
+
+// TestFailureReason: that connections came up here is a better reason than that the peer had none.
+func TestFailureReason(t *testing.T) {
+	t.Parallel()
+	failed := &RemoteError{Status: StatusFailed}
+	none, some := &punch.Result{Connects: 2}, &punch.Result{Connects: 2, Up: 1, Dropped: punch.ErrSilent}
+	for name, tt := range map[string]struct {
+		err    error
+		result *punch.Result // of the last round; nil without
+		want   Reason
+	}{
+		"the peer had none, nor had this side":    {failed, none, ErrNoConnection},
+		"the peer had none, this side had some":   {failed, some, ErrHandshake},
+		"the peer had none before there were any": {failed, nil, ErrNoConnection},
+		"the peer is busy":                        {&RemoteError{Status: StatusBusy}, some, ErrBusy},
+		"the peer's caller gave up":               {&RemoteError{Status: StatusCancelled}, some, ""},
+		"one NAT without hairpinning":             {errors.Join(ErrNoHairpin, failed), some, ErrNoHairpin},
+		"this side had none":                      {ErrNoConnection, some, ErrNoConnection},
+		"this side's caller gave up":              {context.Canceled, some, ""},
+	} {
+		at := &attempt{err: &PunchError{Op: "open", Err: tt.err}}
+		at.connects.Store(2)
+		at.result.Store(tt.result)
+		err := at.failure()
+		if got := ReasonOf(err); got != tt.want || !errors.Is(err, tt.err) {
+			t.Errorf("%s: %v, which is %q; want %q", name, err, got, tt.want)
+		}
+		if err.Attempts != 2 {
+			t.Errorf("%s: %d connects", name, err.Attempts)
+		}
+	}
+}
