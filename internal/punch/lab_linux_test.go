@@ -36,6 +36,7 @@ type labSide struct {
 type labStart struct {
 	Peer  labSide
 	Delay time.Duration // before the first SYN, as if the signalling took longer
+	Late  bool          // begin when a connection was accepted
 }
 
 type labResult struct {
@@ -73,10 +74,17 @@ func punchRole(c *labtest.Child) error {
 
 	var r labResult
 	var mu sync.Mutex
+	accepted := make(chan struct{}, 1)
 	trace := func(step Step, _ uint16, _ netip.AddrPort, _ error) {
 		mu.Lock()
 		defer mu.Unlock()
 		r.Steps = append(r.Steps, step)
+		if step == Accepted {
+			select {
+			case accepted <- struct{}{}:
+			default:
+			}
+		}
 	}
 	token := NewToken()
 	stream := NewStream(StreamConfig{Initiator: cfg.Initiator, Token: token, Trace: trace})
@@ -99,12 +107,15 @@ func punchRole(c *labtest.Child) error {
 	if cfg.Liar {
 		defer openLiar(connects, round)()
 	}
-	select {
-	case <-time.After(start.Delay):
-		round.Serve = func(c *net.TCPConn) error { return stream.Serve(c, false) }
-		defer Open(connects, round).Wait()
-	case <-stream.Chosen():
+	if start.Late {
+		select {
+		case <-accepted:
+		case <-ctx.Done():
+		}
 	}
+	time.Sleep(start.Delay)
+	round.Serve = func(c *net.TCPConn) error { return stream.Serve(c, false) }
+	defer Open(connects, round).Wait()
 	select {
 	case <-stream.Chosen():
 		conn := stream.TCPConn()
@@ -230,12 +241,13 @@ func serveSTUN(t *testing.T, h *natlab.Host) string {
 	return netip.AddrPortFrom(h.Addr(), 3478).String()
 }
 
-// punch starts both sides, each after its delay, and returns what they got.
-func (l *labPunch) punch(t *testing.T, initiator, responder time.Duration) [2]labResult {
+// punch starts both sides, each as is said, and returns what they got.
+func (l *labPunch) punch(t *testing.T, initiator, responder labStart) [2]labResult {
 	t.Helper()
-	delays := [2]time.Duration{initiator, responder}
+	starts := [2]labStart{initiator, responder}
 	for i, p := range l.procs {
-		p.Send(t, labStart{Peer: l.told[1-i], Delay: delays[i]})
+		starts[i].Peer = l.told[1-i]
+		p.Send(t, starts[i])
 	}
 	var r [2]labResult
 	for i, p := range l.procs {
