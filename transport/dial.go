@@ -97,6 +97,9 @@ func (t *Transport) offer(ctx context.Context, h host.Host, relayed network.Conn
 	s.writing = func() { t.peers.at(p, "signalling over the relayed connection") }
 	t.peers.at(p, "gathering candidates")
 	c, err := t.agent.Dial(ctx, s, o)
+	if ctx.Err() != nil && errors.Is(err, holepunch.ErrSignalLost) {
+		err = fmt.Errorf("%w: %w", ctx.Err(), err) // the stream has errors of its own for that
+	}
 	if !s.answered.Load() {
 		s.Reset()
 		if err == nil {

@@ -386,8 +386,8 @@ func TestObserverRefused(t *testing.T) {
 		relayed := connectRelayed(t, relay, a, b)
 		_, err := DirectConnect(testContext(t), b, a.ID())
 		wantObserveError(t, err, relay.ID())
-		if !errors.Is(err, ErrGated) {
-			t.Errorf("got %v, want ErrGated", err)
+		if !errors.Is(err, errObserverGated) {
+			t.Errorf("got %v, want that the gater refuses", err)
 		}
 		wantUntouched(t, relayed)
 	})

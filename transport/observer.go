@@ -76,15 +76,19 @@ func (o observer) observe(ctx context.Context, d stun.Dialer, report func(remote
 	return <-served
 }
 
+// errObserverGated is not [ErrGated], which is the reason of an attempt: here it is what one of
+// several observers has failed for, and the attempt's reason is that it has no address.
+var errObserverGated = errors.New("refused by the connection gater")
+
 // connect asks gater and resource manager as for a connection of the host.
 func (o observer) connect(ctx context.Context, d stun.Dialer, u tpt.Upgrader) (_ tpt.CapableConn, err error) {
 	raddr := toMultiaddr(o.addr)
 	if gater := o.t.gater; gater != nil && !gater.InterceptAddrDial(o.id, raddr) {
-		return nil, ErrGated
+		return nil, errObserverGated
 	}
 	scope, err := o.t.rcmgr.OpenConnection(network.DirOutbound, true, raddr)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", holepunch.ErrResourceLimit, err)
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -92,7 +96,7 @@ func (o observer) connect(ctx context.Context, d stun.Dialer, u tpt.Upgrader) (_
 		}
 	}()
 	if err := scope.SetPeer(o.id); err != nil {
-		return nil, fmt.Errorf("%w: %w", holepunch.ErrResourceLimit, err)
+		return nil, err
 	}
 	nc, err := d.DialContext(ctx, "tcp", o.addr.String())
 	if err != nil {
