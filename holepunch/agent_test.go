@@ -147,8 +147,9 @@ func TestAttempt(t *testing.T) {
 	}
 	kinds.Lock()
 	defer kinds.Unlock()
-	if len(kinds.of) == 0 || kinds.of[0] != Offered || !slices.Contains(kinds.of, Chosen) {
-		t.Errorf("traced %q, want %q first, and %q", kinds.of, Offered, Chosen)
+	// Where the direct path is the shorter one, a connection is accepted before the ANSWER is read.
+	if !slices.Contains(kinds.of, Offered) || !slices.Contains(kinds.of, Chosen) {
+		t.Errorf("traced %q, want %q and %q", kinds.of, Offered, Chosen)
 	}
 }
 
