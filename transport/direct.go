@@ -267,38 +267,33 @@ func (t *Transport) awaitDirect(ctx context.Context, h host.Host, p peer.ID) (ne
 	return c, nil
 }
 
-const (
-	// inboundTimeout is how long the peer's own attempt may take that is under way, or whose OFFER is.
-	inboundTimeout = 12 * time.Second
-
-	// acceptTime is how long it takes the swarm at most to take the connection of an attempt that has
-	// ended.
-	acceptTime = time.Second
-)
+// inboundTimeout is how long the peer's own attempt may take that is under way, or whose OFFER is, until
+// the swarm has taken its connection.
+const inboundTimeout = 12 * time.Second
 
 // awaitInbound waits for the connection of the attempt in which the peer is the initiator, until that
-// attempt is over. It returns [ErrGlare] all the same: the swarm looks for a connection that came in
-// meanwhile when a dial fails.
+// attempt has failed. It returns [ErrGlare] all the same: the swarm looks for a connection that came
+// in meanwhile when a dial fails.
 func (t *Transport) awaitInbound(ctx context.Context, h host.Host, p peer.ID) error {
 	t.peers.at(p, "waiting for the peer's own attempt")
 	defer t.peers.wait(p)()
 	timeout := time.NewTimer(inboundTimeout)
 	defer timeout.Stop()
-	for answered := false; ; {
-		changed, answering := t.peers.changed(p)
+	_, first := t.peers.changed(p)
+	for {
+		changed, now := t.peers.changed(p)
 		if directConn(h, p) != nil {
 			return ErrGlare
 		}
-		if answered && !answering {
-			timeout.Reset(acceptTime)
+		if now.ended > first.ended && now.underWay == 0 && now.err != nil {
+			return fmt.Errorf("%w, and its attempt has failed: %w", ErrGlare, now.err)
 		}
-		answered = answering // else the peer's OFFER is still on the way
 		select {
 		case <-changed:
 		case <-timeout.C:
-			return fmt.Errorf("%w, and its attempt has failed", ErrGlare)
+			return fmt.Errorf("%w, and has not made a connection in time", ErrGlare)
 		case <-ctx.Done():
-			return fmt.Errorf("%w, and its attempt did not end in time: %w", ErrGlare, ctx.Err())
+			return fmt.Errorf("%w, and has not made a connection in time: %w", ErrGlare, ctx.Err())
 		}
 	}
 }

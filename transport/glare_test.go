@@ -85,7 +85,7 @@ var glareIDs = [2]peer.ID{"a", "b"}
 
 func glareCounts(t *peerTable, p peer.ID) (offers, answers int) {
 	if s := t.states[p]; s != nil {
-		offers, answers = s.offers, s.answers
+		offers, answers = s.offers, s.answers.underWay
 	}
 	return offers, answers
 }
@@ -107,7 +107,7 @@ func (s *glareState) after(what string, do func(c *glareState)) *glareState {
 		c.sides[i] = newPeerTable()
 		for p := range t.states {
 			offers, answers := glareCounts(t, p)
-			c.sides[i].with(p, func(s *peerState) { s.offers, s.answers = offers, answers })
+			c.sides[i].with(p, func(s *peerState) { s.offers, s.answers.underWay = offers, answers })
 		}
 	}
 	do(c)
@@ -159,7 +159,7 @@ func (s *glareState) next(most int) (cs []*glareState) {
 			})
 		case over:
 			move(fmt.Sprintf("%s learns of the end", other), func(c *glareState, o *glareOffer) {
-				c.sides[1-o.by].endAnswer(own)
+				c.sides[1-o.by].endAnswer(own, nil)
 				o.is = gone
 			})
 		}

@@ -31,22 +31,28 @@ type peerState struct {
 
 	dial *sharedDial // nil without
 
-	// Attempts under way, as initiator and as responder.
-	offers, answers int
+	offers  int // attempts under way as initiator
+	answers answers
 
-	// Callers that wait for changed, which is closed when a direct connection has come up, or answers
-	// have begun or ended. It is nil until somebody needs it.
+	// Callers that wait for changed, which is closed when a direct connection has come up, or an
+	// attempt as responder has ended. It is nil until somebody needs it.
 	waiters int
 	changed chan struct{}
 
 	protections int // from the connection manager
 }
 
+// answers are the attempts as responder.
+type answers struct {
+	underWay, ended int
+	err             error // how the last one ended
+}
+
 func newPeerTable() *peerTable { return &peerTable{states: make(map[peer.ID]*peerState)} }
 
 // idle reports whether there is nothing to remember.
 func (s *peerState) idle() bool {
-	return len(s.relayed) == 0 && s.upgrade == upgrade{} && s.dial == nil && s.offers == 0 && s.answers == 0 &&
+	return len(s.relayed) == 0 && s.upgrade == upgrade{} && s.dial == nil && s.offers == 0 && s.answers.underWay == 0 &&
 		s.waiters == 0 && s.protections == 0
 }
 
@@ -81,7 +87,7 @@ func (pt *peerTable) with(p peer.ID, f func(*peerState)) {
 // answered.
 func (pt *peerTable) beginOffer(p peer.ID) (ok bool) {
 	pt.with(p, func(s *peerState) {
-		if ok = s.answers == 0; ok {
+		if ok = s.answers.underWay == 0; ok {
 			s.offers++
 		}
 	})
@@ -100,18 +106,15 @@ func (pt *peerTable) beginAnswer(self, p peer.ID) (err error) {
 			err = ErrGlare
 			return
 		}
-		if s.answers++; s.answers == 1 {
-			s.wake()
-		}
+		s.answers.underWay++
 	})
 	return err
 }
 
-func (pt *peerTable) endAnswer(p peer.ID) {
+func (pt *peerTable) endAnswer(p peer.ID, err error) {
 	pt.with(p, func(s *peerState) {
-		if s.answers--; s.answers == 0 {
-			s.wake()
-		}
+		s.answers = answers{s.answers.underWay - 1, s.answers.ended + 1, err}
+		s.wake()
 	})
 }
 
@@ -121,16 +124,16 @@ func (pt *peerTable) wait(p peer.ID) (done func()) {
 	return func() { pt.with(p, func(s *peerState) { s.waiters-- }) }
 }
 
-// changed returns a channel for a waiter that is closed at the next change, and whether an attempt
-// of the peer is being answered.
-func (pt *peerTable) changed(p peer.ID) (changed <-chan struct{}, answering bool) {
+// changed returns a channel for a waiter that is closed at the next change, and the attempts of p
+// until then.
+func (pt *peerTable) changed(p peer.ID) (changed <-chan struct{}, a answers) {
 	pt.with(p, func(s *peerState) {
 		if s.changed == nil {
 			s.changed = make(chan struct{})
 		}
-		changed, answering = s.changed, s.answers > 0
+		changed, a = s.changed, s.answers
 	})
-	return changed, answering
+	return changed, a
 }
 
 // maxProtected is how many peers at a time are protected for attempts of theirs, which go on without

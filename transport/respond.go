@@ -64,7 +64,7 @@ func (t *Transport) serve(s network.Stream, p peer.ID) error {
 
 // respond makes an attempt as responder. What is refused before [holepunch.Options.Started] is no
 // attempt, and has none of its events: a peer may ask as often as it likes.
-func (t *Transport) respond(ctx context.Context, h host.Host, s network.Stream, p peer.ID) error {
+func (t *Transport) respond(ctx context.Context, h host.Host, s network.Stream, p peer.ID) (err error) {
 	a := t.newAttempt(ctx, h, p, network.DirInbound)
 	defer a.release()
 	o, err := a.options()
@@ -84,7 +84,7 @@ func (t *Transport) respond(ctx context.Context, h host.Host, s network.Stream, 
 		if err := t.peers.beginAnswer(h.ID(), p); err != nil {
 			return err
 		}
-		endAnswer = func() { t.peers.endAnswer(p) }
+		endAnswer = func() { t.peers.endAnswer(p, err) }
 		return nil
 	}
 	o.Started = func() {

@@ -98,7 +98,7 @@ func noDials(t *Transport) bool {
 	t.peers.mu.Lock()
 	defer t.peers.mu.Unlock()
 	for _, s := range t.peers.states {
-		if s.dial != nil || s.waiters+s.offers+s.answers+s.protections > 0 {
+		if s.dial != nil || s.waiters+s.offers+s.answers.underWay+s.protections > 0 {
 			return false
 		}
 	}
