@@ -280,18 +280,31 @@ func TestFailedPunchLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	nobody.Close() // its port refuses
+	refused := make(chan struct{}, 1)
+	tracer := WithTracer(func(e Event) {
+		if e.Kind == holepunch.ConnectFailed {
+			select {
+			case refused <- struct{}{}:
+			default:
+			}
+		}
+	})
 	_, dialler, relayed, peer := hostile(t, func(s network.Stream) {
 		defer s.Close()
 		var m pb.Message
+		select {
+		case <-refused: // in an attempt before
+		default:
+		}
 		r, w := pbio.NewDelimitedReader(s, 4096), pbio.NewDelimitedWriter(s)
 		if err := r.ReadMsg(&m); err != nil {
 			return
 		}
 		port := nobody.Addr().(*net.TCPAddr).Port
 		w.WriteMsg(newAnswer(&m, newCandidate(pb.Candidate_REFLEXIVE, "127.0.0.1:"+itoa(uint16(port)))))
-		time.Sleep(50 * time.Millisecond) // some refused connects
+		<-refused
 		w.WriteMsg(&pb.Message{Type: pb.Message_DONE, Attempt: m.Attempt, Status: pb.Status_FAILED, Detail: "over"})
-	})
+	}, tracer)
 	// The automatic upgrade comes first, and to the same end.
 	if _, err := DirectConnect(testContext(t), dialler, peer.ID()); err == nil {
 		t.Fatal("connected to nobody")

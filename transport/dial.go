@@ -90,12 +90,11 @@ func (t *Transport) offer(ctx context.Context, h host.Host, relayed network.Conn
 			t.peers.at(p, fmt.Sprintf("punching from port %d to %v", e.Local, e.Theirs))
 		}
 	}
-	s, err := openStream(ctx, relayed)
+	t.peers.at(p, "gathering candidates")
+	s, err := openStream(ctx, relayed, func() { t.peers.at(p, "signalling over the relayed connection") })
 	if err != nil {
 		return nil, err
 	}
-	s.writing = func() { t.peers.at(p, "signalling over the relayed connection") }
-	t.peers.at(p, "gathering candidates")
 	c, err := t.agent.Dial(ctx, s, o)
 	if ctx.Err() != nil && errors.Is(err, holepunch.ErrSignalLost) {
 		err = fmt.Errorf("%w: %w", ctx.Err(), err) // the stream has errors of its own for that
@@ -106,7 +105,10 @@ func (t *Transport) offer(ctx context.Context, h host.Host, relayed network.Conn
 			c.Close()
 			return nil, holepunch.ErrSignalLost
 		}
-		return nil, t.explain(unsupported(ctx, h, p, err))
+		if s.hasBegun() {
+			err = unsupported(ctx, h, p, err)
+		}
+		return nil, t.explain(err)
 	}
 	s.Close() // a reset might overtake the last message
 	if errors.Is(err, holepunch.ErrElsewhere) {

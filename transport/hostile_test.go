@@ -18,12 +18,12 @@ import (
 )
 
 // hostile connects a host that answers OFFERs with f to an enabled dialler.
-func hostile(t *testing.T, f func(network.Stream)) (relay, dialler host.Host, relayed network.Conn, peer host.Host) {
+func hostile(t *testing.T, f func(network.Stream), opts ...Option) (relay, dialler host.Host, relayed network.Conn, peer host.Host) {
 	t.Helper()
 	relay = newRelay(t)
 	peer = newPeer(t)
 	peer.SetStreamHandler(holepunch.Protocol, f)
-	dialler = newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
+	dialler = newPeer(t, Enable(append(opts, WithSTUNServers(newSTUNServer(t)))...))
 	return relay, dialler, connectRelayed(t, relay, peer, dialler), peer
 }
 

@@ -323,7 +323,7 @@ func TestLyingRelay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			relay := newRelay(t)
-			a, b := newPeer(t, Enable(WithObservers())), newPeer(t, Enable())
+			a, b := newPeer(t), newPeer(t, Enable())
 			key, err := crypto.MarshalPublicKey(relay.Peerstore().PubKey(relay.ID()))
 			if err != nil {
 				t.Fatal(err)
@@ -382,7 +382,7 @@ func (g *firstAlone) InterceptAddrDial(_ peer.ID, a ma.Multiaddr) bool {
 func TestObserverRefused(t *testing.T) {
 	t.Run("gater", func(t *testing.T) {
 		relay := newRelay(t)
-		a, b := newPeer(t, Enable(WithObservers())), newPeer(t, Enable(), libp2p.ConnectionGater(new(firstAlone)))
+		a, b := newPeer(t), newPeer(t, Enable(), libp2p.ConnectionGater(new(firstAlone)))
 		relayed := connectRelayed(t, relay, a, b)
 		_, err := DirectConnect(testContext(t), b, a.ID())
 		wantObserveError(t, err, relay.ID())
@@ -393,7 +393,7 @@ func TestObserverRefused(t *testing.T) {
 	})
 	t.Run("resource manager", func(t *testing.T) {
 		relay := newRelay(t)
-		a, b := newPeer(t, Enable(WithObservers())), newLimited(t, 1, Enable())
+		a, b := newPeer(t), newLimited(t, 1, Enable())
 		relayed := connectRelayed(t, relay, a, b)
 		_, err := DirectConnect(testContext(t), b, a.ID())
 		wantObserveError(t, err, relay.ID())

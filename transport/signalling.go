@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -21,15 +24,26 @@ import (
 const serviceName = "simopen"
 
 // A lazyStream proposes its protocol together with the first write, which saves the round trip that
-// Host.NewStream spends on it, and the wait for identify.
+// Host.NewStream spends on it, and the wait for identify. Reads wait for that write: a read would
+// propose the protocol by itself, in a packet of its own.
 type lazyStream struct {
 	network.Stream
 	rw       io.ReadWriteCloser
-	writing  func()      // called before the first write; nil for none
+	begin    func() // called by the first write, before it
+	begun    chan struct{}
+	expired  chan struct{} // closed when a read deadline has passed
+	expire   func()
 	answered atomic.Bool // the peer speaks the protocol: something was read
 }
 
 func (s *lazyStream) Read(b []byte) (int, error) {
+	if !s.hasBegun() {
+		select {
+		case <-s.begun:
+		case <-s.expired:
+			return 0, os.ErrDeadlineExceeded
+		}
+	}
 	n, err := s.rw.Read(b)
 	if n > 0 {
 		s.answered.Store(true)
@@ -38,15 +52,31 @@ func (s *lazyStream) Read(b []byte) (int, error) {
 }
 
 func (s *lazyStream) Write(b []byte) (int, error) {
-	if s.writing != nil {
-		s.writing()
-		s.writing = nil
-	}
+	s.begin()
 	return s.rw.Write(b)
 }
 
-// openStream opens a stream for signalling on a relayed connection.
-func openStream(ctx context.Context, c network.Conn) (*lazyStream, error) {
+// hasBegun reports whether there was a write.
+func (s *lazyStream) hasBegun() bool {
+	select {
+	case <-s.begun:
+		return true
+	default:
+		return false
+	}
+}
+
+// SetReadDeadline ends reads that wait for the first write if t is in the past.
+func (s *lazyStream) SetReadDeadline(t time.Time) error {
+	if !t.IsZero() && t.Before(time.Now()) {
+		s.expire()
+	}
+	return s.Stream.SetReadDeadline(t)
+}
+
+// openStream opens a stream for signalling on a relayed connection. Begun is called before the first
+// write.
+func openStream(ctx context.Context, c network.Conn, begun func()) (*lazyStream, error) {
 	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, serviceName))
 	if err != nil {
 		switch {
@@ -67,7 +97,15 @@ func openStream(ctx context.Context, c network.Conn) (*lazyStream, error) {
 		s.Reset()
 		return nil, fmt.Errorf("open stream on the relayed connection: %w: %w", holepunch.ErrResourceLimit, err)
 	}
-	return &lazyStream{Stream: s, rw: msmux.NewMSSelect[protocol.ID](s, holepunch.Protocol)}, nil
+	l := &lazyStream{
+		Stream:  s,
+		rw:      msmux.NewMSSelect[protocol.ID](s, holepunch.Protocol),
+		begun:   make(chan struct{}),
+		expired: make(chan struct{}),
+	}
+	l.begin = sync.OnceFunc(func() { begun(); close(l.begun) })
+	l.expire = sync.OnceFunc(func() { close(l.expired) })
+	return l, nil
 }
 
 // unsupported returns [ErrPeerUnsupported] if an error of the signalling is the answer of a peer
