@@ -29,7 +29,7 @@ func (o *Opening) connect(p *pair) {
 			// The listener has accepted the peer's SYN on this very 4-tuple and hands the
 			// connection over, or another attempt connects it. Asking again sends nothing until
 			// the connection is gone.
-			o.takenBy(p, err)
+			o.recordTaken(p, err)
 			sleepUnless(o.ctx, freed, p.taken.pause())
 			sleep(o.ctx, o.jitter(p))
 		case up:
@@ -43,7 +43,7 @@ func (o *Opening) connect(p *pair) {
 				sleep(o.ctx, o.jitter(p))
 			}
 		default:
-			o.failed(p, err)
+			o.recordFailure(p, err)
 			o.tuples.free(p.tuple())
 			sleep(o.ctx, o.jitter(p))
 		}
@@ -63,7 +63,7 @@ func (o *Opening) dial(p *pair) (*net.TCPConn, time.Duration, error) {
 	taken := errors.Is(err, tcpport.ErrTupleTaken)
 	p.paid = taken || errors.Is(err, tcpport.ErrShort) // nothing was sent
 	if !taken {
-		o.count(func(r *Result) { r.Connects++ })
+		o.record(func(r *Result) { r.Connects++ })
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 		<-o.ctx.Done() // the deadline is the context's, which may be a moment later
@@ -71,11 +71,11 @@ func (o *Opening) dial(p *pair) (*net.TCPConn, time.Duration, error) {
 	return c, took, err
 }
 
-// failed takes account of a connect that failed by itself.
-func (o *Opening) failed(p *pair, err error) {
+// recordFailure records a connect that failed by itself.
+func (o *Opening) recordFailure(p *pair, err error) {
 	o.trace(ConnectFailed, p.port.Number(), p.to.Addr, err)
 	refused := tcpport.IsRefused(err)
-	o.count(func(r *Result) {
+	o.record(func(r *Result) {
 		r.report(err)
 		if refused {
 			r.Refused++
@@ -84,10 +84,10 @@ func (o *Opening) failed(p *pair, err error) {
 	})
 }
 
-// takenBy takes account of a connect whose 4-tuple was another connection's.
-func (o *Opening) takenBy(p *pair, err error) {
+// recordTaken records a connect whose 4-tuple was another connection's.
+func (o *Opening) recordTaken(p *pair, err error) {
 	accepted := !p.claim.contested()
-	o.count(func(r *Result) {
+	o.record(func(r *Result) {
 		r.report(err)
 		o.met = o.met || accepted
 	})
@@ -100,7 +100,7 @@ func (o *Opening) spend(p *pair) bool {
 	}
 	err := o.round.Budget.Spend(o.ctx, p.to.Addr.Addr())
 	if err != nil && o.ctx.Err() == nil {
-		o.count(func(r *Result) { r.report(err) })
+		o.record(func(r *Result) { r.report(err) })
 	}
 	return err == nil
 }
@@ -109,10 +109,10 @@ func (o *Opening) spend(p *pair) bool {
 // if that was chosen, errAttributed if it is another attempt's, and else why it is of no use.
 func (o *Opening) serve(c *net.TCPConn, k *claim, took time.Duration) error {
 	tcpport.DistrustRTT(c, o.roundTrip(took))
-	o.count(func(r *Result) { r.Up++ })
+	o.record(func(r *Result) { r.Up++ })
 	err := o.settle(c, k, took)
 	if err == nil {
-		o.count(func(*Result) { o.met = true })
+		o.record(func(*Result) { o.met = true })
 		err = o.round.Serve(c)
 	}
 	if err == nil || errors.Is(err, ErrNotChosen) {
@@ -120,18 +120,9 @@ func (o *Opening) serve(c *net.TCPConn, k *claim, took time.Duration) error {
 	}
 	if err != nil && err != errAttributed {
 		k.doubt()
-		o.count(func(r *Result) { r.Dropped = err })
+		o.record(func(r *Result) { r.Dropped = err })
 	}
 	return err
-}
-
-// settle finds out whose a connection is, if another attempt wants its 4-tuple, too.
-func (o *Opening) settle(c *net.TCPConn, k *claim, took time.Duration) error {
-	if o.round.Receiver == nil || !k.contested() {
-		return nil
-	}
-	wait := min(max(took, o.times.minTokenWait), o.times.maxTokenWait)
-	return o.round.Receiver.awaitToken(o.ctx, c, wait)
 }
 
 // roundTrip returns a connection's round trip, as far as the time that its connect took reveals

@@ -106,7 +106,7 @@ func (o *Opening) offerPorts(remote netip.AddrPort) {
 		}
 		port, err := tcpport.OpenIPv4(accept)
 		if err != nil {
-			o.count(func(r *Result) { r.report(err) }) // out of file descriptors: fewer will do
+			o.record(func(r *Result) { r.report(err) }) // out of file descriptors: fewer will do
 			return
 		}
 		o.workers.Go(func() {
@@ -125,7 +125,7 @@ func (o *Opening) offerPorts(remote netip.AddrPort) {
 func (o *Opening) connectOnce(ctx context.Context, port *tcpport.Port, remote netip.AddrPort) {
 	k := o.tuples.claim(tuple{port.Number(), remote})
 	defer k.release()
-	o.count(func(r *Result) { r.Connects++ })
+	o.record(func(r *Result) { r.Connects++ })
 	begin := time.Now()
 	if c, err := port.Connect(ctx, remote); err == nil {
 		o.serve(c, k, time.Since(begin))

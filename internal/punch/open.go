@@ -131,8 +131,8 @@ type Result struct {
 	Dropped  error // why the last connection that a connect brought up was of no use; nil for none
 }
 
-// count changes the result, or what else is known of the connects.
-func (o *Opening) count(f func(*Result)) {
+// record changes the result, or what else is known of the connects.
+func (o *Opening) record(f func(*Result)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	f(&o.result)

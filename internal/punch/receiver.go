@@ -1,7 +1,6 @@
 package punch
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -28,13 +27,8 @@ const (
 	waitingAttempt = 4
 )
 
-var (
-	// errAttributed is a connection that another attempt has, by its token.
-	errAttributed = fmt.Errorf("%w: it is another attempt's", tcpport.ErrTupleTaken)
-
-	// errCrowded is a connection that has made way for others.
-	errCrowded = errors.New("too many connections have not shown a token")
-)
+// errCrowded is a connection that has made way for others.
+var errCrowded = errors.New("too many connections have not shown a token")
 
 // A Receiver reads the preamble of accepted connections and hands each to the attempt whose token
 // it shows. Connections that show an unknown token, anything else, or nothing in time are reset.
@@ -96,52 +90,6 @@ func (r *Receiver) Close() error {
 	}
 	r.workers.Wait()
 	return nil
-}
-
-// awaitToken finds out whose a connection is that one attempt's connect brought up, and that may be
-// another's. It returns nil if the other end says nothing within wait: it has accepted the
-// connection, and waits for a token as well. Then the connection is the caller's again. With
-// errAttributed the connection is another attempt's, or the caller's own as one that was accepted
-// is. With other errors it is of no use and was reset.
-//
-// If ctx ends before, the connection is not reset for it: else a peer could end the connection of
-// another one by the end of its own attempt.
-func (r *Receiver) awaitToken(ctx context.Context, c *net.TCPConn, wait time.Duration) error {
-	verdict := make(chan error)
-	tell := func(err error) bool {
-		select {
-		case verdict <- err:
-			return true
-		case <-ctx.Done():
-			return false
-		}
-	}
-	if !r.admit(c, func() {
-		begun, err := readPreamble(c, nil, wait)
-		if len(begun) == 0 && errors.Is(err, ErrSilent) {
-			if !r.leave(c) {
-				tell(errCrowded)
-			} else if c.SetReadDeadline(time.Time{}); !tell(nil) {
-				tcpport.Reset(c)
-			}
-			return
-		}
-		serve, err := r.identify(c, begun)
-		if err != nil {
-			tell(err)
-			return
-		}
-		tell(errAttributed)
-		serve(c)
-	}) {
-		return net.ErrClosed
-	}
-	select {
-	case err := <-verdict:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // admit adds a connection to those that have not shown a token, and runs read in a goroutine. It

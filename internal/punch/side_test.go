@@ -67,7 +67,7 @@ func reflexive(addrs ...netip.AddrPort) []Candidate {
 	return cs
 }
 
-// A attempt is one side's part in an attempt.
+// An attempt is one side's part in an attempt.
 type attempt struct {
 	t      *testing.T
 	side   *side
