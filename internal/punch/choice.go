@@ -21,7 +21,7 @@ type choice struct {
 	copies  []*streamCopy // that are up
 	dropped []*streamCopy // that are to be reset
 	chosen  *streamCopy
-	err     error // why the stream has ended without a choice
+	err     error // why the stream has ended; after the choice only by close
 
 	out  []byte // what the application has written, until all of it was sent on the chosen copy
 	in   []byte // what the responder's copies have delivered
@@ -100,6 +100,7 @@ func (k *choice) deliver(c *streamCopy, b []byte) {
 	k.in = append(k.in, b[known:]...)
 }
 
+// choose chooses a copy, for good, and drops the others.
 func (k *choice) choose(c *streamCopy) {
 	k.chosen = c
 	for _, other := range slices.Clone(k.copies) {

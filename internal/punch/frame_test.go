@@ -11,23 +11,24 @@ import (
 // decodeAll feeds a decoder, chunk bytes at a time at most, and returns what it has found and what
 // it has left.
 func decodeAll(d *decoder, b []byte, chunk int) (found string, rest []byte, err error) {
+	var all strings.Builder
 	for len(b) > 0 && d.want() > 0 {
 		n := min(d.want(), len(b), chunk)
-		var it item
-		if it, err = d.decode(b[:n]); err != nil {
-			return found, b, err
+		it, err := d.decode(b[:n])
+		if err != nil {
+			return all.String(), b, err
 		}
 		switch it {
 		case itemToken:
-			found += fmt.Sprintf("token %d,", d.token[0])
+			fmt.Fprintf(&all, "token %d,", d.token[0])
 		case itemData:
-			found += string(b[:n])
+			all.Write(b[:n])
 		case itemMarker:
-			found += ",marker"
+			all.WriteString(",marker")
 		}
 		b = b[n:]
 	}
-	return found, b, nil
+	return all.String(), b, nil
 }
 
 // decoderInputs are what comes in on a copy, and what a decoder finds.
@@ -76,7 +77,9 @@ func TestDecoder(t *testing.T) {
 // FuzzDecoder checks that what is found does not depend on how it is cut, and is within bounds.
 func FuzzDecoder(f *testing.F) {
 	for _, tc := range decoderInputs {
-		f.Add([]byte(somePreamble+tc.in), tc.fromInitiator, uint16(3))
+		if len(tc.in) < 1000 { // long ones make it slow
+			f.Add([]byte(somePreamble+tc.in), tc.fromInitiator, uint16(3))
+		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte, fromInitiator bool, chunk uint16) {
 		d, e := decoder{fromInitiator: fromInitiator}, decoder{fromInitiator: fromInitiator}

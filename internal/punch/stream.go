@@ -38,9 +38,8 @@ type StreamConfig struct {
 	Trace Trace
 
 	// ChoiceTimeout is how long a responder waits for the choice after it has confirmed the first
-	// connection; 0 means the default, 8 s. CopyTimeout bounds the time from a connection's coming up
-	// to its peer's token and 0x01; 0 means the default, 5 s. While the peer's token is not known it
-	// does not run.
+	// connection; 0 means the default, 8 s. CopyTimeout bounds the time from this side's token on
+	// a connection to the peer's, and at the initiator to its 0x01; 0 means the default, 5 s.
 	ChoiceTimeout, CopyTimeout time.Duration
 }
 
@@ -64,7 +63,7 @@ type Stream struct {
 	choice        choice
 	conns         map[*streamCopy]*net.TCPConn
 	conn          *net.TCPConn  // the chosen one
-	first         *net.TCPConn  // that was admitted
+	first         *net.TCPConn  // the first that was admitted
 	choiceTimer   *time.Timer   // of a responder that has confirmed a connection
 	changed       chan struct{} // closed and replaced by each change
 	readDeadline  time.Time

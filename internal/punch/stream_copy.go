@@ -22,12 +22,14 @@ func (s *Stream) Serve(c *net.TCPConn, accepted bool) error {
 	}
 	s.trace(step, c, nil)
 	sc := new(streamCopy)
+	var late bool
 	s.update(func(k *choice) {
 		s.conns[sc] = c
 		k.add(sc, accepted)
+		late = sc.dropped != nil
 	})
 	// What an accepted connection opens with and what follows then go in one packet.
-	if accepted {
+	if accepted && !late {
 		s.admit(sc, c, accepted)
 	}
 	var writer sync.WaitGroup

@@ -81,18 +81,24 @@ func (s *Stream) keep(p []byte) (int, *net.TCPConn, error) {
 // closed as any TCP connection, and what was written arrives.
 func (s *Stream) Close() error {
 	s.update(func(k *choice) { k.close(net.ErrClosed) })
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.conn == nil {
+	c := s.TCPConn()
+	if c == nil {
 		return nil
 	}
+	s.flush(c)
+	return c.Close()
+}
+
+// flush waits until what was kept is sent on the chosen connection, or cannot be.
+func (s *Stream) flush(c *net.TCPConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.writeTo.Load() == nil {
-		s.conn.SetWriteDeadline(time.Now().Add(flushTimeout))
+		c.SetWriteDeadline(time.Now().Add(flushTimeout))
 	}
 	for s.writeTo.Load() == nil && s.choice.chosen.writeErr == nil {
 		s.wait(time.Time{})
 	}
-	return s.conn.Close()
 }
 
 // SetDeadline sets the deadlines of Read and Write.

@@ -1,0 +1,166 @@
+package punch
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+)
+
+// TestStreamFail: an error ends what waits, and resets what is up.
+func TestStreamFail(t *testing.T) {
+	t.Parallel()
+	reason := errors.New("no reason")
+	for name, tc := range map[string]struct {
+		end  func(*Stream)
+		want error
+	}{
+		"fail":  {func(s *Stream) { s.Fail(reason) }, reason},
+		"close": {func(s *Stream) { s.Close() }, net.ErrClosed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStream(t, StreamConfig{})
+			write(t, s, string(make([]byte, maxKept)))
+			c1, peer1 := connPair(t)
+			c2, peer2 := connPair(t)
+			served1, served2 := serve(t, s, c1, true), serve(t, s, c2, false)
+			wantRead(t, peer1, preamble(peerToken)+theMarker)
+			results := make(chan error)
+			go func() {
+				_, err := s.Read(make([]byte, 1))
+				results <- err
+			}()
+			go func() {
+				_, err := s.Write([]byte("more"))
+				results <- err
+			}()
+			tc.end(s)
+			for range 2 {
+				if err := <-results; err != tc.want {
+					t.Errorf("got %v, want %v", err, tc.want)
+				}
+			}
+			wantServed(t, served1, tc.want)
+			wantServed(t, served2, tc.want)
+			wantDropped(t, peer1)
+			wantDropped(t, peer2)
+			wantClosed(t, "Done", s.Done())
+			if s.Fail(errors.New("late")); s.Err() != tc.want {
+				t.Errorf("the stream: %v, want %v", s.Err(), tc.want)
+			}
+			if err := s.SetDeadline(time.Now()); err != tc.want {
+				t.Errorf("set deadline: %v", err)
+			}
+			nothingLeft(t, s)
+			c, peer := connPair(t)
+			wantServed(t, serve(t, s, c, false), tc.want)
+			wantDropped(t, peer)
+		})
+	}
+}
+
+// TestStreamFailTooLate: after the choice an error of the attempt is none of the connection.
+func TestStreamFailTooLate(t *testing.T) {
+	t.Parallel()
+	a, b := newStreams(t)
+	fromA, fromB := join(t, a, b)
+	wantServed(t, fromA, nil)
+	wantServed(t, fromB, nil)
+	a.Fail(errors.New("late"))
+	wantOpen(t, "Done", a.Done())
+	write(t, a, "still")
+	wantRead(t, b, "still")
+}
+
+// TestStreamCloseLosesNothing: what was written before Close arrives, whether a connection was
+// chosen before or after it was written.
+func TestStreamCloseLosesNothing(t *testing.T) {
+	t.Parallel()
+	for _, initiator := range []bool{true, false} {
+		for _, late := range []bool{true, false} {
+			t.Run(fmt.Sprintf("initiator %t, late %t", initiator, late), func(t *testing.T) {
+				t.Parallel()
+				a, b := newStreams(t)
+				from, to := a, b
+				if !initiator {
+					from, to = b, a
+				}
+				sent := pattern(maxKept)
+				if late {
+					join(t, a, b)
+					wantClosed(t, "Chosen", from.Chosen())
+				}
+				write(t, from, string(sent))
+				if !late {
+					join(t, a, b)
+					wantClosed(t, "Chosen", from.Chosen())
+				}
+				if err := from.Close(); err != nil {
+					t.Error(err)
+				}
+				wantEnd(t, to, string(sent))
+			})
+		}
+	}
+}
+
+// TestStreamCloseWithDeafPeer: a peer that reads nothing does not keep Close.
+func TestStreamCloseWithDeafPeer(t *testing.T) {
+	t.Parallel()
+	s := newStream(t, StreamConfig{Initiator: true})
+	c, peer := connPair(t)
+	c.SetWriteBuffer(1) // the least that the system allows
+	peer.SetReadBuffer(1)
+	write(t, s, string(pattern(maxKept)))
+	served := serve(t, s, c, true)
+	wantRead(t, peer, preamble(peerToken))
+	write(t, peer, theMarker)
+	wantClosed(t, "Chosen", s.Chosen())
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	wantServed(t, served, nil)
+	if _, err := s.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("write: %v", err)
+	}
+	if _, err := s.Read([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("read: %v", err)
+	}
+}
+
+// TestStreamWriteError: when what was kept cannot be sent on the chosen connection, Write says so.
+func TestStreamWriteError(t *testing.T) {
+	t.Parallel()
+	s := newStream(t, StreamConfig{Initiator: true})
+	c, peer := connPair(t)
+	served := serve(t, s, c, true)
+	wantRead(t, peer, preamble(peerToken))
+	c.CloseWrite()
+	write(t, s, "lost")
+	for s.sendError() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	write(t, peer, theMarker+"stream")
+	wantServed(t, served, nil)
+	wantRead(t, s, "stream")
+	if n, err := s.Write([]byte("x")); n != 0 || err == nil {
+		t.Errorf("wrote %d, %v", n, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// sendError returns why a copy could not be sent something.
+func (s *Stream) sendError() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if c.writeErr != nil {
+			return c.writeErr
+		}
+	}
+	return nil
+}
