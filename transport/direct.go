@@ -90,31 +90,6 @@ func find(h host.Host) *Transport {
 	return t
 }
 
-// relayedConn returns a relayed connection to p: the newest that this host dialled, for the older
-// ones' relays may be gone, or else the newest.
-func relayedConn(h host.Host, p peer.ID) network.Conn {
-	var found network.Conn
-	for _, c := range h.Network().ConnsToPeer(p) { // oldest first
-		if c.IsClosed() || !isRelayed(c) {
-			continue
-		}
-		if found == nil || c.Stat().Direction == network.DirOutbound || found.Stat().Direction == network.DirInbound {
-			found = c
-		}
-	}
-	return found
-}
-
-// directConn returns a connection to p that no relay carries, or nil.
-func directConn(h host.Host, p peer.ID) network.Conn {
-	for _, c := range h.Network().ConnsToPeer(p) {
-		if !c.IsClosed() && !isRelayed(c) {
-			return c
-		}
-	}
-	return nil
-}
-
 // A sharedDial is the swarm's dial of a peer by this transport, and all who wait for it. Its fields
 // belong to the table of peers, and conn and err to whoever sees done closed.
 type sharedDial struct {
@@ -142,8 +117,8 @@ func (t *Transport) connect(ctx context.Context, h host.Host, p peer.ID) (networ
 	return d.conn, d.err
 }
 
-// joinDial returns the dial of p that is under way, or begins one. One that all have given up has to
-// end before, for they would share an address in the peerstore.
+// joinDial returns the dial of p that is under way, or begins one. A dial that all have given up ends
+// before the next begins, for the two would share an address in the peerstore.
 func (t *Transport) joinDial(h host.Host, p peer.ID) *sharedDial {
 	ctx, cancel := context.WithCancel(t.ctx)
 	begun := &sharedDial{step: "waiting for the swarm to dial", cancel: cancel, done: make(chan struct{})}
@@ -186,12 +161,14 @@ func (t *Transport) joinDial(h host.Host, p peer.ID) *sharedDial {
 
 // leaveDial ends a caller's part in a dial, and returns what it was at.
 func (t *Transport) leaveDial(p peer.ID, d *sharedDial) (step string) {
+	last := false
 	t.peers.with(p, func(*peerState) {
-		step = d.step
-		if d.callers--; d.callers == 0 {
-			d.cancel()
-		}
+		d.callers--
+		step, last = d.step, d.callers == 0
 	})
+	if last {
+		d.cancel()
+	}
 	return step
 }
 
@@ -205,13 +182,13 @@ func (pt *peerTable) at(p peer.ID, step string) {
 }
 
 const (
-	// maxDials is how often the swarm is asked where the connection is closed by the time that the
-	// dial returns. Once more is for one that was shared, and was just ending. More would let a peer
+	// maxDials is how often the swarm is asked while the connection is closed by the time that the dial
+	// returns, as one may be that was there already, and was just ending. Without a bound a peer could
 	// have this host begin one attempt after the other.
 	maxDials = 3
 
-	// dialMargin is how much longer than Dial the swarm may take at the most: it limits how many dials
-	// run at a time. Dial ends first, and knows why.
+	// dialMargin is how much longer than [Transport.Dial] the swarm may take, which runs so many dials
+	// at a time only. So Dial ends first, and its reason is returned.
 	dialMargin = time.Second
 )
 
@@ -236,64 +213,4 @@ func (t *Transport) dialSwarm(ctx context.Context, h host.Host, p peer.ID) (netw
 		return nil, fmt.Errorf("%w: dial of the peer, or of %s", ErrGated, simopenAddr)
 	}
 	return nil, err
-}
-
-// awaitDirectOr waits until there is a direct connection to p, by whatever transport. It returns nil
-// when ctx or done has ended before. (Connectedness events would not do: a relayed connection without
-// limits counts as connected.)
-func (t *Transport) awaitDirectOr(ctx context.Context, h host.Host, p peer.ID, done <-chan struct{}) network.Conn {
-	defer t.peers.wait(p)()
-	for {
-		changed, _ := t.peers.changed(p)
-		if c := directConn(h, p); c != nil {
-			return c
-		}
-		select {
-		case <-changed:
-		case <-done:
-			return directConn(h, p)
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-// awaitDirect waits until there is a direct connection to p.
-func (t *Transport) awaitDirect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
-	c := t.awaitDirectOr(ctx, h, p, nil)
-	if c == nil {
-		return nil, ctx.Err()
-	}
-	return c, nil
-}
-
-// inboundTimeout is how long the peer's own attempt may take that is under way, or whose OFFER is, until
-// the swarm has taken its connection.
-const inboundTimeout = 12 * time.Second
-
-// awaitInbound waits for the connection of the attempt in which the peer is the initiator, until that
-// attempt has failed. It returns [ErrGlare] all the same: the swarm looks for a connection that came
-// in meanwhile when a dial fails.
-func (t *Transport) awaitInbound(ctx context.Context, h host.Host, p peer.ID) error {
-	t.peers.at(p, "waiting for the peer's own attempt")
-	defer t.peers.wait(p)()
-	timeout := time.NewTimer(inboundTimeout)
-	defer timeout.Stop()
-	_, first := t.peers.changed(p)
-	for {
-		changed, now := t.peers.changed(p)
-		if directConn(h, p) != nil {
-			return ErrGlare
-		}
-		if now.ended > first.ended && now.underWay == 0 && now.err != nil {
-			return fmt.Errorf("%w, and its attempt has failed: %w", ErrGlare, now.err)
-		}
-		select {
-		case <-changed:
-		case <-timeout.C:
-			return fmt.Errorf("%w, and has not made a connection in time", ErrGlare)
-		case <-ctx.Done():
-			return fmt.Errorf("%w, and has not made a connection in time: %w", ErrGlare, ctx.Err())
-		}
-	}
 }

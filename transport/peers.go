@@ -64,7 +64,8 @@ func (s *peerState) wake() {
 	}
 }
 
-// with calls f with the state of a peer, which it makes if there is none. f must not call anything.
+// with calls f with the state of a peer, which it makes if there is none, and forgets the peer if it
+// is idle then. f must not call anything else.
 func (pt *peerTable) with(p peer.ID, f func(*peerState)) {
 	pt.mu.Lock()
 	defer pt.mu.Unlock()
