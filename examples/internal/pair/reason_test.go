@@ -27,7 +27,7 @@ func TestExplain(t *testing.T) {
 		{context.Canceled, "interrupted"},
 		{fmt.Errorf("dial: %w", transport.ErrClosed), "interrupted"},
 		{transport.ErrPeerUnsupported, "does not speak /simopen/1.0.0"},
-		{fmt.Errorf("%w: %w", transport.ErrNoReflexiveAddress, errors.New("refused")), "this side does not know its address: no reflexive address: no STUN server answered, and no relay told it: refused"},
+		{fmt.Errorf("%w: %w", transport.ErrNoReflexiveAddress, errors.New("refused")), "this side does not know its address: no reflexive address: no STUN server answered, and no relay reported it: refused"},
 		{&holepunch.RemoteError{Status: holepunch.StatusNoAddress}, "the other side does not know its address"},
 		{&holepunch.RemoteError{Status: holepunch.StatusNoCandidate, Detail: "private"}, `does not connect to this side's addresses: "private"`},
 		{&holepunch.RemoteError{Status: holepunch.StatusBusy}, "try again later"},
