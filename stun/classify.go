@@ -5,10 +5,10 @@ import "net/netip"
 // observations is what Discover has observed of the NAT's behaviour.
 type observations struct {
 	// shared are connections from one local port.
-	shared []observedConn
+	shared []ObservedConn
 	// fresh are connections from a local port each to one endpoint, in the order in which the NAT
 	// made their mappings.
-	fresh []observedConn
+	fresh []ObservedConn
 
 	again     Fact // whether the same connection had the same mapping after a reset
 	hairpin   Fact // whether two ports reached each other at their mappings
@@ -17,21 +17,21 @@ type observations struct {
 	bareSYN   outcome // of a connect from an endpoint that was sent a SYN
 }
 
-// An observedConn is one connection as seen from both ends.
-type observedConn struct {
-	local  netip.AddrPort
-	server netip.AddrPort
-	mapped netip.AddrPort
+// An ObservedConn is a connection from a local port, as seen from both ends.
+type ObservedConn struct {
+	Local  netip.AddrPort // invalid if it is not known
+	Server netip.AddrPort // the observer's own address
+	Mapped netip.AddrPort // where the observer sees the local port
 }
 
-// translated reports whether a NAT is on the path.
-func (c observedConn) translated() bool { return c.local != c.mapped }
+// translated reports whether a NAT is on the path, as far as is known.
+func (c ObservedConn) translated() bool { return c.Local != c.Mapped }
 
 // classify returns the Behaviour that explains o. What was not observed is unknown, apart from what
-// classifyMapping assumes.
+// InferMapping assumes.
 func classify(o observations) Behaviour {
 	b := Behaviour{
-		Mapping:    classifyMapping(o.shared),
+		Mapping:    InferMapping(o.shared),
 		Filtering:  classifyFiltering(o.fromOther, o.fromOwn),
 		Persistent: o.again,
 	}
@@ -51,29 +51,33 @@ func classify(o observations) Behaviour {
 	return b
 }
 
-// classifyMapping compares the mappings that several endpoints report of one local port.
+// InferMapping infers how NATs map a local port from where observers see its connections, all in
+// IPv4 or all in IPv6. It returns MappingUnknown where too few were asked, and where they report
+// different IP addresses: one of them may lie, or the NAT uses several.
 //
 // A NAT that keeps the port for every destination, as Linux does while no other host uses the same
-// port, cannot be told from EIM from inside and is classified as EIM. If the mapping differs
-// between addresses, and no address was asked at two ports, it may be ADM or APDM. APDM is assumed:
-// it is far more common, and to a peer at an address of its own the two are the same.
-func classifyMapping(seen []observedConn) Mapping {
-	var ports, addrs, portsDiffer, addrsDiffer bool
+// port, cannot be told from EIM from inside and is taken for EIM. If the port differs between
+// addresses, and no address was asked at two ports, the mapping may be ADM or APDM. APDM is
+// assumed: it is far more common, and to a peer at an address of its own the two are the same.
+func InferMapping(seen []ObservedConn) Mapping {
+	var direct, ports, addrs, portsDiffer, addrsDiffer bool
 	for i, a := range seen {
-		if !a.translated() {
-			return EIM
-		}
+		direct = direct || !a.translated()
 		for _, b := range seen[:i] {
-			differ := a.mapped != b.mapped
+			differ := a.Mapped != b.Mapped
 			switch {
-			case a.server.Addr() != b.server.Addr():
+			case a.Mapped.Addr() != b.Mapped.Addr():
+				return MappingUnknown
+			case a.Server.Addr() != b.Server.Addr():
 				addrs, addrsDiffer = true, addrsDiffer || differ
-			case a.server.Port() != b.server.Port():
+			case a.Server.Port() != b.Server.Port():
 				ports, portsDiffer = true, portsDiffer || differ
 			}
 		}
 	}
 	switch {
+	case direct:
+		return EIM
 	case portsDiffer, addrsDiffer && !ports:
 		return APDM
 	case addrsDiffer:
@@ -97,12 +101,12 @@ const (
 )
 
 // classifyPorts looks for a pattern in the ports of mappings made one after another.
-func classifyPorts(fresh []observedConn) (Ports, int) {
+func classifyPorts(fresh []ObservedConn) (Ports, int) {
 	preserved := 0
 	distinct := make(map[netip.AddrPort]bool)
 	for _, c := range fresh {
-		distinct[c.mapped] = true
-		if c.local.Port() == c.mapped.Port() {
+		distinct[c.Mapped] = true
+		if c.Local.Port() == c.Mapped.Port() {
 			preserved++
 		}
 	}
@@ -124,10 +128,10 @@ func classifyPorts(fresh []observedConn) (Ports, int) {
 // step returns the greatest common divisor of the differences between successive ports: each
 // mapping that another host made in between was a step, too. It is negative if the ports count
 // down, and 0 if there is no sequence. The sequence may wrap around once.
-func step(fresh []observedConn) int {
+func step(fresh []ObservedConn) int {
 	step, wraps, up := 0, 0, 0
 	for i, c := range fresh[1:] {
-		last, next := int(fresh[i].mapped.Port()), int(c.mapped.Port())
+		last, next := int(fresh[i].Mapped.Port()), int(c.Mapped.Port())
 		d := next - last
 		switch {
 		case abs(d) <= maxGap:

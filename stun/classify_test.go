@@ -16,28 +16,30 @@ var (
 )
 
 // seen returns connections of local port 5000 behind a NAT, at servers and the ports that they see.
-func seen(pairs ...any) []observedConn {
-	var all []observedConn
+func seen(pairs ...any) []ObservedConn {
+	var all []ObservedConn
 	for pair := range slices.Chunk(pairs, 2) {
-		all = append(all, observedConn{
-			local:  netip.MustParseAddrPort("10.2.0.1:5000"),
-			server: pair[0].(netip.AddrPort),
-			mapped: netip.AddrPortFrom(netip.MustParseAddr("46.0.2.1"), uint16(pair[1].(int))),
+		all = append(all, ObservedConn{
+			Local:  netip.MustParseAddrPort("10.2.0.1:5000"),
+			Server: pair[0].(netip.AddrPort),
+			Mapped: netip.AddrPortFrom(netip.MustParseAddr("46.0.2.1"), uint16(pair[1].(int))),
 		})
 	}
 	return all
 }
 
-func TestClassifyMapping(t *testing.T) {
-	public := observedConn{local: netip.MustParseAddrPort("46.0.2.1:5000"), server: a1p1, mapped: netip.MustParseAddrPort("46.0.2.1:5000")}
+func TestInferMapping(t *testing.T) {
+	public := ObservedConn{Local: netip.MustParseAddrPort("46.0.2.1:5000"), Server: a1p1, Mapped: netip.MustParseAddrPort("46.0.2.1:5000")}
 	pool := seen(a1p1, 7, b1, 7)
-	pool[1].mapped = netip.MustParseAddrPort("46.0.2.2:7")
+	pool[1].Mapped = netip.MustParseAddrPort("46.0.2.2:7")
+	unknown := ObservedConn{Server: a1p1, Mapped: public.Mapped}
+	again := ObservedConn{Server: b1, Mapped: public.Mapped}
 	for name, tt := range map[string]struct {
-		seen []observedConn
+		seen []ObservedConn
 		want Mapping
 	}{
 		"nothing":                         {nil, MappingUnknown},
-		"no NAT":                          {[]observedConn{public}, EIM},
+		"no NAT":                          {[]ObservedConn{public}, EIM},
 		"one endpoint":                    {seen(a1p1, 7), MappingUnknown},
 		"two ports, same":                 {seen(a1p1, 7, a1p2, 7), MappingUnknown},
 		"two ports, other":                {seen(a1p1, 7, a1p2, 8), APDM},
@@ -45,7 +47,11 @@ func TestClassifyMapping(t *testing.T) {
 		"two addresses and ports, same":   {seen(a1p1, 7, a2p2, 7), EIM},
 		"two servers, same":               {seen(a1p1, 7, b1, 7), EIM},
 		"two servers, other":              {seen(a1p1, 7, b1, 8), APDM},
-		"two servers, other address":      {pool, APDM},
+		"two servers, other address":      {pool, MappingUnknown},
+		"no NAT, or a liar":               {[]ObservedConn{public, {Server: b1, Mapped: a2p1}}, MappingUnknown},
+		"local port unknown":              {[]ObservedConn{unknown}, MappingUnknown},
+		"local port unknown, same":        {[]ObservedConn{unknown, again}, EIM},
+		"one endpoint twice":              {seen(a1p1, 7, a1p1, 8), MappingUnknown},
 		"four endpoints, all the same":    {seen(a1p1, 7, a1p2, 7, a2p1, 7, a2p2, 7), EIM},
 		"four endpoints, two addresses":   {seen(a1p1, 7, a1p2, 7, a2p1, 9, a2p2, 9), ADM},
 		"four endpoints, all other":       {seen(a1p1, 7, a1p2, 8, a2p1, 9, a2p2, 10), APDM},
@@ -54,20 +60,20 @@ func TestClassifyMapping(t *testing.T) {
 		"three endpoints, two addresses":  {seen(a1p1, 7, a1p2, 7, a2p1, 9), ADM},
 		"three endpoints, other port too": {seen(a1p1, 7, a1p2, 8, a2p1, 7), APDM},
 	} {
-		if got := classifyMapping(tt.seen); got != tt.want {
+		if got := InferMapping(tt.seen); got != tt.want {
 			t.Errorf("%s: got %v, want %v", name, got, tt.want)
 		}
 	}
 }
 
 // freshly returns connections from local ports 5000, 5002 and so on, at the ports that the server sees.
-func freshly(ports ...int) []observedConn {
-	var all []observedConn
+func freshly(ports ...int) []ObservedConn {
+	var all []ObservedConn
 	for i, p := range ports {
-		all = append(all, observedConn{
-			local:  netip.AddrPortFrom(netip.MustParseAddr("10.2.0.1"), uint16(5000+2*i)),
-			server: a1p1,
-			mapped: netip.AddrPortFrom(netip.MustParseAddr("46.0.2.1"), uint16(p)),
+		all = append(all, ObservedConn{
+			Local:  netip.AddrPortFrom(netip.MustParseAddr("10.2.0.1"), uint16(5000+2*i)),
+			Server: a1p1,
+			Mapped: netip.AddrPortFrom(netip.MustParseAddr("46.0.2.1"), uint16(p)),
 		})
 	}
 	return all
@@ -148,7 +154,7 @@ func TestClassifyBareSYN(t *testing.T) {
 	eim, adm, apdm := seen(a1p1, 7, a2p1, 7), seen(a1p1, 7, a1p2, 7, a2p1, 9), seen(a1p1, 7, a1p2, 8)
 	for _, refusal := range []outcome{refused, refusedICMP, noAnswer} {
 		for _, tt := range []struct {
-			shared []observedConn
+			shared []ObservedConn
 			bare   outcome
 			want   Fact
 		}{
@@ -158,7 +164,7 @@ func TestClassifyBareSYN(t *testing.T) {
 		} {
 			o := observations{shared: tt.shared, fromOther: refusal, fromOwn: refusal, bareSYN: tt.bare}
 			if got := classify(o).BareSYN; got != tt.want {
-				t.Errorf("%v, %d: got %v, want %v", classifyMapping(tt.shared), tt.bare, got, tt.want)
+				t.Errorf("%v, %d: got %v, want %v", InferMapping(tt.shared), tt.bare, got, tt.want)
 			}
 		}
 	}
@@ -167,7 +173,7 @@ func TestClassifyBareSYN(t *testing.T) {
 func TestClassifyHairpin(t *testing.T) {
 	eim, adm, apdm := seen(a1p1, 7, a2p1, 7), seen(a1p1, 7, a1p2, 7, a2p1, 9), seen(a1p1, 7, a1p2, 8)
 	for _, tt := range []struct {
-		shared    []observedConn
+		shared    []ObservedConn
 		fromOther outcome
 		met, want Fact
 	}{

@@ -106,7 +106,7 @@ func test(ctx context.Context, server *contact, external []netip.Addr, agreed bo
 	asking.Wait()
 	for _, p := range probes {
 		if p.mapped.IsValid() {
-			o.fresh = append(o.fresh, observedConn{local: p.conn.LocalAddr(), server: server.addr, mapped: p.mapped})
+			o.fresh = append(o.fresh, ObservedConn{Local: p.conn.LocalAddr(), Server: server.addr, Mapped: p.mapped})
 		}
 	}
 	if len(probes) < probeCount {

@@ -57,8 +57,8 @@ type contact struct {
 	alternate bool // not the endpoint that the caller named
 }
 
-func (c *contact) observed() observedConn {
-	return observedConn{local: c.conn.LocalAddr(), server: c.addr, mapped: c.response.mapped}
+func (c *contact) observed() ObservedConn {
+	return ObservedConn{Local: c.conn.LocalAddr(), Server: c.addr, Mapped: c.response.mapped}
 }
 
 func newSurvey(ctx context.Context, servers []string) (*survey, error) {

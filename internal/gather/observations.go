@@ -34,32 +34,13 @@ func newView(answers []answer) (view, error) {
 		seen = append(seen, stun.Observed{Observer: a.observer, Mapped: a.reflexive})
 	}
 	agreed, dissent := stun.Agree(seen)
-	answers = slices.DeleteFunc(answers, func(a answer) bool {
-		return !slices.Contains(agreed, a.reflexive) || isIPv4(a.reflexive) != isIPv4(agreed[0])
-	})
-	return view{agreed, inferMapping(answers)}, errors.Join(dissent...)
-}
-
-// inferMapping infers how NATs map a port from where observers see it, all in one family. The
-// mapping is endpoint-independent if observers at different addresses report the same. If they
-// report different ports, a peer will meet none of those, whatever the NAT's rule; that is called
-// APDM, for only two ports of one observer tell ADM from it. If they report different addresses,
-// one of them may lie.
-func inferMapping(answers []answer) stun.Mapping {
-	m := stun.MappingUnknown
-	for i, a := range answers {
-		for _, b := range answers[:i] {
-			switch {
-			case a.reflexive.Addr() != b.reflexive.Addr():
-				return stun.MappingUnknown
-			case a.reflexive.Port() != b.reflexive.Port():
-				m = stun.APDM
-			case a.remote.Addr() != b.remote.Addr() && m == stun.MappingUnknown:
-				m = stun.EIM
-			}
+	var conns []stun.ObservedConn
+	for _, a := range answers {
+		if slices.Contains(agreed, a.reflexive) && isIPv4(a.reflexive) == isIPv4(agreed[0]) {
+			conns = append(conns, stun.ObservedConn{Server: a.remote, Mapped: a.reflexive})
 		}
 	}
-	return m
+	return view{agreed, stun.InferMapping(conns)}, errors.Join(dissent...)
 }
 
 // isDependent reports whether a mapping depends on the destination, so that a peer will meet
