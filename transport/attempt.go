@@ -84,8 +84,11 @@ func (a *attempt) assemble(ctx context.Context, c *holepunch.Conn) (*conn, error
 
 // filterRemote returns those of the peer's addresses that this host's user and gater let it connect to.
 func (a *attempt) filterRemote(addrs []netip.AddrPort) ([]netip.AddrPort, error) {
+	if len(addrs) == 0 {
+		return nil, nil
+	}
 	ms := toMultiaddrs(addrs)
-	if f := a.t.cfg.addrFilter; f != nil && len(ms) > 0 {
+	if f := a.t.cfg.addrFilter; f != nil {
 		if ms = f.FilterRemote(a.peer, ms); len(ms) == 0 {
 			return nil, fmt.Errorf("%w: the address filter (WithAddrFilter) leaves none", holepunch.ErrNoCandidate)
 		}

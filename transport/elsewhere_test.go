@@ -3,11 +3,14 @@ package transport
 import (
 	"context"
 	"net"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-msgio/pbio"
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -72,5 +75,82 @@ func TestDialBackDoesNotScan(t *testing.T) {
 	case <-scanned:
 		t.Error("connected to an address that the peer named elsewhere")
 	default:
+	}
+}
+
+// newElsewhere makes an attempt as initiator with a host that listens, and returns where that is.
+func newElsewhere(t *testing.T) (a *attempt, listener netip.AddrPort, peer host.Host) {
+	t.Helper()
+	peer, h := newHost(t), newPeer(t, Enable())
+	listener, ok := fromMultiaddr(peer.Addrs()[0])
+	if !ok {
+		t.Fatalf("%v is no TCP address", peer.Addrs())
+	}
+	return find(h).newAttempt(t.Context(), h, peer.ID(), network.DirOutbound), listener, peer
+}
+
+// An initiator connects to the listeners that the peer named, and has one connection of it.
+func TestDialElsewhere(t *testing.T) {
+	t.Parallel()
+	a, listener, peer := newElsewhere(t)
+	nobody := netip.MustParseAddrPort("127.0.0.1:1")
+	if err := a.connectElsewhere(t.Context(), []netip.AddrPort{nobody, listener}, true); err != nil {
+		t.Fatal(err)
+	}
+	c := a.elsewhere.take()
+	if c == nil || c.RemotePeer() != peer.ID() {
+		t.Fatalf("got %v, want a connection to the peer", c)
+	}
+	defer c.Close()
+	a.release()
+	if c.IsClosed() {
+		t.Error("the connection was closed although it was taken")
+	}
+}
+
+// What is not taken is closed, and gives back what it had.
+func TestDialElsewhereInVain(t *testing.T) {
+	t.Parallel()
+	for name, late := range map[string]bool{"not taken": false, "after the attempt": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, listener, peer := newElsewhere(t)
+			if late {
+				a.release()
+			}
+			err := a.connectElsewhere(t.Context(), []netip.AddrPort{listener}, true)
+			if (err != nil) != late {
+				t.Errorf("got %v", err)
+			}
+			a.release()
+			eventually(t, "the peer has no connection", func() bool { return len(peer.Network().Conns()) == 0 })
+			eventually(t, "everything was given back", func() bool { return peerStat(t, a.h, peer.ID()) == network.ScopeStat{} })
+		})
+	}
+}
+
+// An initiator that listens notices a connection that the peer has made.
+func TestPeerDialsListener(t *testing.T) {
+	t.Parallel()
+	a, _, peer := newElsewhere(t)
+	a.listeners = []netip.AddrPort{netip.MustParseAddrPort("46.0.0.1:4001")}
+	noticed := make(chan error, 1)
+	go func() { noticed <- a.connectElsewhere(testContext(t), nil, true) }()
+	if err := a.h.Connect(testContext(t), info(peer)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-noticed; err != nil {
+		t.Error(err)
+	}
+}
+
+// Without listeners there is no other way.
+func TestNoListeners(t *testing.T) {
+	t.Parallel()
+	a, _, _ := newElsewhere(t)
+	for _, a.dir = range []network.Direction{network.DirOutbound, network.DirInbound} {
+		if err := a.connectElsewhere(t.Context(), nil, false); err == nil {
+			t.Errorf("%s: connected", a.dir)
+		}
 	}
 }

@@ -34,15 +34,15 @@ func (t *Transport) Listen(a ma.Multiaddr) (tpt.Listener, error) {
 		return nil, fmt.Errorf("simopen: cannot listen on %s, only on %s", a, simopenAddr)
 	}
 	port, err := t.agent.Port()
+	if t.ctx.Err() != nil {
+		err = ErrClosed
+	}
 	if err != nil {
 		return nil, fmt.Errorf("simopen: listen: %w", err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	switch {
-	case t.closed:
-		return nil, fmt.Errorf("simopen: listen: %w", ErrClosed)
-	case t.listener != nil:
+	if t.listener != nil {
 		return nil, errors.New("simopen: listening already")
 	}
 	l := &listener{
