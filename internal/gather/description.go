@@ -37,9 +37,9 @@ type Description struct {
 	// IPv4 reflexive candidate says where the host is, and is not to be connected to.
 	Following bool
 
-	filter     func([]netip.AddrPort) []netip.AddrPort
-	prediction *prediction // nil unless Following
-	release    func()
+	filter      func([]netip.AddrPort) []netip.AddrPort
+	lastMapping func(context.Context) (netip.AddrPort, error) // by the NAT; nil unless Following
+	release     func()
 }
 
 // Gather describes the host for one round, within 4.5 s: at once if its ports are warm. Release
@@ -83,10 +83,14 @@ func (g *Gatherer) Gather(ctx context.Context, o Options) (*Description, error) 
 	}
 	if fresh && s.behaviour.Ports == stun.Sequential {
 		d.Following = true
-		g.startPrediction(ctx, until, d, &prediction{reflexive: first.reflexive, spend: o.Spend})
+		d.lastMapping = func(ctx context.Context) (netip.AddrPort, error) {
+			ctx, cancel := context.WithDeadline(ctx, until)
+			defer cancel()
+			return g.lastMapping(ctx, first.reflexive, o)
+		}
 	}
 	return d, nil
 }
 
-// Release gives the ports back. It may be called more than once.
+// Release gives the ports back, after Predict has returned. It may be called more than once.
 func (d *Description) Release() { d.release() }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"sync"
-	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 	"github.com/simopen/go-libp2p-simopen/stun"
@@ -18,57 +16,29 @@ import (
 // takes the next port.
 const predictions = 5
 
-// A prediction is the search for the last port that the NAT has given.
-type prediction struct {
-	reflexive []netip.AddrPort // of the host
-	spend     func(context.Context) error
-
-	done chan struct{} // closed when the following are set
-	last netip.AddrPort
-	err  error
-}
-
-// startPrediction begins d.prediction, which goes on until a time, or until Release.
-func (g *Gatherer) startPrediction(ctx context.Context, until time.Time, d *Description, p *prediction) {
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
-	p.done = make(chan struct{})
-	go func() {
-		defer close(p.done)
-		p.last, p.err = g.lastMapping(ctx, p)
-	}()
-	d.prediction = p
-	release := d.release
-	d.release = sync.OnceFunc(func() {
-		cancel()
-		<-p.done
-		release()
-	})
-}
-
-// Predict waits for the external ports that a Following description's port may get, by two round
-// trips to a STUN server that have begun with Gather, and returns the description with them in
-// place of the IPv4 reflexive candidates. It returns other descriptions as they are.
+// Predict finds out which external ports a Following description's port may get, and returns the
+// description with them in place of the IPv4 reflexive candidates. It returns other descriptions as
+// they are. It takes two round trips to a STUN server, and ends by 4.5 s after the call of Gather.
 func (d *Description) Predict(ctx context.Context) (*Description, error) {
 	if !d.Following {
 		return d, nil
 	}
-	select {
-	case <-d.prediction.done:
-	case <-ctx.Done():
+	last, err := d.lastMapping(ctx)
+	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	if d.prediction.err != nil {
-		return nil, d.prediction.err
+	if err != nil {
+		return nil, err
 	}
 	l := candidateList{filter: d.filter}
-	l.add(punch.Predicted, 0, nextPorts(d.prediction.last, d.Behaviour.Step)...)
+	l.add(punch.Predicted, 0, nextPorts(last, d.Behaviour.Step)...)
 	for _, c := range d.Candidates {
 		if c.Kind != punch.Reflexive || !isIPv4(c.Addr) {
 			l.add(c.Kind, c.Port, c.Addr)
 		}
 	}
 	predicted := *d
-	predicted.Candidates, predicted.Following, predicted.prediction = l.list, false, nil
+	predicted.Candidates, predicted.Following = l.list, false
 	return &predicted, nil
 }
 
@@ -87,8 +57,8 @@ func nextPorts(last netip.AddrPort, step int) []netip.AddrPort {
 
 // lastMapping makes a mapping to a STUN server, from a port of its own, and returns its external
 // address: the next one in sequence is for the peer. A server that sees another IP address than
-// the host has is not believed.
-func (g *Gatherer) lastMapping(ctx context.Context, p *prediction) (netip.AddrPort, error) {
+// the reflexive ones is not believed.
+func (g *Gatherer) lastMapping(ctx context.Context, reflexive []netip.AddrPort, o Options) (netip.AddrPort, error) {
 	port, err := g.openPort(g.cfg.Accept)
 	if err != nil {
 		return netip.AddrPort{}, err
@@ -96,8 +66,8 @@ func (g *Gatherer) lastMapping(ctx context.Context, p *prediction) (netip.AddrPo
 	defer port.Close()
 	var errs []error
 	for _, server := range g.servers { // one by one: each takes a port of the sequence
-		if p.spend != nil {
-			if err := p.spend(ctx); err != nil {
+		if o.Spend != nil {
+			if err := o.Spend(ctx); err != nil {
 				return netip.AddrPort{}, err
 			}
 		}
@@ -109,7 +79,7 @@ func (g *Gatherer) lastMapping(ctx context.Context, p *prediction) (netip.AddrPo
 		})
 		cancel()
 		isOurs := func(a netip.AddrPort) bool { return a.Addr() == last.Addr() }
-		if isIPv4(last) && slices.ContainsFunc(p.reflexive, isOurs) {
+		if isIPv4(last) && slices.ContainsFunc(reflexive, isOurs) {
 			return last, nil
 		}
 		if last.IsValid() {

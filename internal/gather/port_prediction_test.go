@@ -104,6 +104,28 @@ func TestPredict(t *testing.T) {
 	})
 }
 
+// TestNotPredicted: a description that is not predicted costs no SYN.
+func TestNotPredicted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newFake("46.0.1.1:3478", "46.0.0.1:4000")
+		g := newPredictingGatherer(t, new(atomic.Int32), server)
+		before, _ := server.state()
+		d, err := g.Gather(t.Context(), Options{Spend: func(context.Context) error {
+			t.Error("a SYN is spent")
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		d.Release()
+		if after, _ := server.state(); !d.Following || after != before {
+			t.Errorf("following %v, and the server was asked %d times", d.Following, after-before)
+		}
+	})
+}
+
 // TestPredictedAddressIsOurs: a server that sees the next mapping elsewhere than the others see the
 // port does not have the peer connect to somebody else.
 func TestPredictedAddressIsOurs(t *testing.T) {
@@ -124,7 +146,7 @@ func TestPredictedAddressIsOurs(t *testing.T) {
 	})
 }
 
-// TestPredictFails: the error has what each server says. Release ends what is under way.
+// TestPredictFails: the error has what each server says, or is the context's.
 func TestPredictFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
