@@ -14,6 +14,12 @@ const (
 	// go-libp2p looks at the host's addresses as often.
 	networkCheck = 5 * time.Second
 
+	// poolTime is for how long, after a host was seen at another external address while it sent
+	// from the same one as before, further addresses are not taken for other networks. A NAT with
+	// several addresses may show another one to each connection, and some servers end theirs after
+	// a minute (coturn). No host moves so often to networks in which it has the same address.
+	poolTime = searchStale
+
 	// searchStale is how old knowledge of the NAT may become until it is searched for again: a
 	// router is seldom exchanged, and a host that has moved begins another epoch. After a search
 	// that was cut off it is searchRetry, and after one that failed searchFailed, doubling up to
@@ -47,16 +53,23 @@ func newEpoch(parent context.Context) *epoch {
 // sends, or by those at which observers see it. Only this function decides so, and other signs, such
 // as a gap in the clock, belong here. Connections do not show it for a long time: they hang.
 func (g *Gatherer) moved(now time.Time) bool {
-	// An observer that is being asked again may yet confirm what is known.
+	moved := false
 	first := g.ports[0]
-	complete := first.count(isPending) == 0 || len(g.waiters) > 0 && first.settled(now)
-	moved := complete && g.epoch.isElsewhere(first.view.reflexive)
+	// An observer that is being asked again may yet confirm what is known.
+	complete := !first.pending(now) || len(g.waiters) > 0 && first.settled(now)
+	switch {
+	case !complete || !g.epoch.isElsewhere(first.view.reflexive):
+	case now.Before(g.pool):
+		g.epoch.addAddrs(first.view.reflexive)
+	default:
+		moved, g.pool = true, now.Add(poolTime)
+	}
 	if !now.Before(g.check) {
 		g.check = now.Add(networkCheck)
 		for _, p := range g.ports {
 			for _, q := range p.queries {
 				if q.state == held && q.sourceChanged(g.sourceAddr) {
-					moved = true
+					moved, g.pool = true, time.Time{}
 				}
 			}
 		}
@@ -78,6 +91,12 @@ func (e *epoch) isElsewhere(reflexive []netip.AddrPort) bool {
 		}
 	}
 	return elsewhere && slices.ContainsFunc(e.addrs, netip.Addr.Is4)
+}
+
+func (e *epoch) addAddrs(reflexive []netip.AddrPort) {
+	for _, a := range reflexive {
+		e.addrs = append(e.addrs, a.Addr())
+	}
 }
 
 // sourceChanged reports whether the host sends to the observer from another address than before,
@@ -137,9 +156,7 @@ func (g *Gatherer) found(e *epoch, r *stun.Report, err error) {
 	e.behaviour, e.addrs, e.wait = r.Behaviour, r.Addrs, 0
 	// A NAT with several addresses may have shown others in the search than the ports have. They
 	// are no reason to believe that the host has moved.
-	for _, a := range g.ports[0].view.reflexive {
-		e.addrs = append(e.addrs, a.Addr())
-	}
+	e.addAddrs(g.ports[0].view.reflexive)
 	if e.search = now.Add(searchStale); !r.Complete {
 		e.search = now.Add(searchRetry)
 	}

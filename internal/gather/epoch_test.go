@@ -271,3 +271,39 @@ func TestSeveralExternalAddresses(t *testing.T) {
 		wantBehaviour(t, g, worst, 0)
 	})
 }
+
+// TestAddressPool: a server hangs up once a minute, and the NAT has another address for each
+// connection. That is no other network each time.
+func TestAddressPool(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNetwork{takes: time.Second, report: &stun.Report{Behaviour: worst, Addrs: []netip.Addr{netip.MustParseAddr("46.0.0.1")}, Complete: true}}
+		n.setSource("10.0.0.1")
+		server := newFake("46.0.1.1:3478", "46.0.0.1:4000")
+		server.hold, server.err = time.Minute, errFake
+		g := newFakeGatherer(t, n, observers(server), Config{Ports: 1})
+		g.SetWarm(true)
+		for i := range 20 {
+			time.Sleep(time.Minute - time.Second)
+			server.setAnswer(netip.AddrPortFrom(netip.AddrFrom4([4]byte{46, 0, 0, byte(2 + i)}), 4000).String())
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		if searches := len(n.searched()); searches > 2 {
+			t.Errorf("searched %d times", searches)
+		}
+		wantBehaviour(t, g, worst, 0)
+		n.setSource("10.0.0.9") // another network, this time
+		time.Sleep(networkCheck)
+		synctest.Wait()
+		if searches := len(n.searched()); searches != 3 {
+			t.Errorf("searched %d times after a move", searches)
+		}
+		server.setAnswer("46.0.0.99:4000") // and another one, with the same address inside
+		time.Sleep(time.Minute + time.Second)
+		synctest.Wait()
+		if searches := len(n.searched()); searches != 4 {
+			t.Errorf("searched %d times after another move", searches)
+		}
+	})
+}

@@ -88,6 +88,7 @@ type Gatherer struct {
 	waiters []*waiter
 	ports   []*warmPort // as many as could be opened; see openPorts
 	epoch   *epoch
+	pool    time.Time // until when another external address is taken for one more of the same NAT
 	check   time.Time // when to look at the network again
 	next    time.Time // when step has something to do; zero if only events matter
 }
@@ -161,6 +162,9 @@ func (g *Gatherer) Close() error { return g.close() }
 
 // enqueue has the Gatherer's goroutine call f, unless the Gatherer is closed. It does not block.
 func (g *Gatherer) enqueue(f func()) {
+	if g.ctx.Err() != nil {
+		return
+	}
 	g.mu.Lock()
 	g.queue = append(g.queue, f)
 	g.mu.Unlock()

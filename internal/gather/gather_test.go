@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -186,6 +187,9 @@ func TestGatherEnds(t *testing.T) {
 		}
 		g.SetWarm(true)
 		g.ObserversChanged()
+		if len(g.queue) > 0 {
+			t.Error("events are kept that nobody takes")
+		}
 	})
 }
 
@@ -241,7 +245,7 @@ func TestHooks(t *testing.T) {
 		good.mu.Lock()
 		good.sees = netip.AddrPort{} // and it fails from now on
 		good.mu.Unlock()
-		time.Sleep(2 * time.Second)
+		time.Sleep(2*time.Second - time.Millisecond) // until they are asked again
 		synctest.Wait()
 		mu.Lock()
 		slices.Sort(asked)
@@ -268,6 +272,10 @@ func TestStubbornObserver(t *testing.T) {
 		report := make(chan func(remote, reflexive netip.AddrPort), 1)
 		o := observerFunc(func(ctx context.Context, r func(remote, reflexive netip.AddrPort)) error {
 			r(netip.AddrPort{}, netip.AddrPort{})
+			r(netip.AddrPort{}, netip.MustParseAddrPort("46.0.0.9:4000"))
+			for _, nowhere := range addrPorts("0.0.0.0:4000", "[::ffff:0.0.0.0]:4000", "224.0.0.1:4000", "46.0.0.9:0", "[64:ff9b::a00:1]:4000") {
+				r(netip.MustParseAddrPort("46.0.2.1:4001"), nowhere)
+			}
 			r(netip.MustParseAddrPort("46.0.2.1:4001"), netip.MustParseAddrPort("[::ffff:46.0.0.1]:4000"))
 			r(netip.MustParseAddrPort("46.0.2.1:4001"), netip.MustParseAddrPort("46.0.0.9:4000"))
 			report <- r
@@ -282,6 +290,34 @@ func TestStubbornObserver(t *testing.T) {
 		d.Release()
 		synctest.Wait()
 		(<-report)(netip.MustParseAddrPort("46.0.2.1:4001"), netip.MustParseAddrPort("46.0.0.9:4000"))
+	})
+}
+
+// TestReportsAtOnce: of concurrent reports one counts, also while the observer ends.
+func TestReportsAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var held atomic.Int32
+		var reporting sync.WaitGroup
+		o := observerFunc(func(_ context.Context, r func(remote, reflexive netip.AddrPort)) error {
+			for range 10 {
+				reporting.Go(func() { r(netip.MustParseAddrPort("46.0.2.1:4001"), netip.MustParseAddrPort("46.0.0.1:4000")) })
+			}
+			return errFake
+		})
+		g := newFakeGatherer(t, new(fakeNetwork), nil, Config{
+			Ports:     1,
+			Observers: func(uint16) []Observer { return []Observer{&o} },
+			OnHeld:    func(delta int) { held.Add(int32(delta)) },
+		})
+		g.SetWarm(true)
+		time.Sleep(time.Minute)
+		g.SetWarm(false)
+		synctest.Wait()
+		reporting.Wait()
+		if n := held.Load(); n != 0 {
+			t.Errorf("%d connections are held", n)
+		}
 	})
 }
 

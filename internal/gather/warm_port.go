@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
@@ -25,9 +27,10 @@ const (
 	// between servers nearby, and little against what a wrong address costs.
 	quorumWait = 100 * time.Millisecond
 
-	// After all observers have failed, they are asked again after retryMin, doubling up to retryMax;
-	// also after observers that hang up within shortLived (coturn --stun-only: 3 s) instead of
-	// holding the connection. Gather has them asked at once.
+	// While no STUN server answers, and without servers no observer, those that have failed are
+	// asked again after retryMin, doubling up to retryMax. To hang up within shortLived (coturn
+	// --stun-only: 3 s) instead of holding the connection is a failure, too. Gather has them asked
+	// at once if nobody answers.
 	retryMin   = time.Second
 	retryMax   = time.Minute
 	shortLived = 10 * time.Second
@@ -49,7 +52,7 @@ type warmPort struct {
 	queries map[Observer]*query
 	alone   time.Time // until when the servers are asked alone
 	first   time.Time // when the first of the held observers answered
-	retry   time.Time // when all are asked again; zero unless all have failed
+	retry   time.Time // when those that failed are asked again; zero for never
 	backoff time.Duration
 	view    view // of the held observers
 	dissent string
@@ -59,8 +62,9 @@ type warmPort struct {
 type query struct {
 	observer Observer
 	server   bool // it is a STUN server
-	cancel   context.CancelCauseFunc
+	cancel   context.CancelFunc
 	state    queryState
+	due      time.Time // until when an answer, or the end of closing, is waited for
 
 	answer            // of a held one
 	source netip.Addr // from which the host sends to a held one; invalid without a route
@@ -98,7 +102,11 @@ func (p *warmPort) ask(now time.Time) {
 	default:
 		p.askOthers()
 	}
-	if len(p.queries) > 0 && p.count(isHeld) == 0 && p.count(isPending) == 0 && p.retry.IsZero() {
+	answered := p.count(isHeld) > 0
+	if len(p.servers) > 0 { // the others are only in their place
+		answered = serverIs(held)
+	}
+	if len(p.queries) > 0 && !answered && !p.pending(now) && p.retry.IsZero() {
 		p.backoff = min(max(2*p.backoff, retryMin), retryMax)
 		p.retry = now.Add(p.backoff)
 	}
@@ -130,37 +138,52 @@ func (p *warmPort) askOthers() {
 	}
 }
 
+// The ways in which the wait for an observer's answer ends, of which the first one counts.
+const (
+	answeredInTime int32 = iota + 1
+	late
+	endedBefore
+)
+
 // begin asks an observer, which has as long as timeout to answer.
 func (p *warmPort) begin(o Observer, server bool, timeout time.Duration) {
-	ctx, cancel := context.WithCancelCause(p.g.ctx)
-	q := &query{observer: o, server: server, cancel: cancel}
+	ctx, cancel := context.WithCancel(p.g.ctx)
+	// An observer that does as it is told has ended by then.
+	due := time.Now().Add(gatherTimeout)
+	q := &query{observer: o, server: server, cancel: cancel, due: due}
 	p.queries[o] = q
 	p.g.running.Go(func() {
-		defer cancel(nil)
-		expire := time.AfterFunc(timeout, func() { cancel(context.DeadlineExceeded) })
+		defer cancel()
+		var outcome atomic.Int32
+		is := func(o int32) bool { return outcome.CompareAndSwap(0, o) }
+		expire := time.AfterFunc(timeout, func() {
+			if is(late) {
+				cancel()
+			}
+		})
 		defer expire.Stop()
-		answered := false
 		err := o.Observe(ctx, resettingDialer{p.Port}, func(remote, reflexive netip.AddrPort) {
-			if !reflexive.IsValid() || !expire.Stop() { // no answer, too late, or the second one
+			remote, reflexive = unmap(remote), unmap(reflexive)
+			if !remote.IsValid() || !ipaddr.IsHost(reflexive.Addr()) || reflexive.Port() == 0 || !is(answeredInTime) {
 				return
 			}
-			answered = true
 			p.g.cfg.OnAsked(o, server, nil)
 			p.g.cfg.OnHeld(1)
-			a := answer{o.String(), unmap(remote), unmap(reflexive)}
-			p.g.enqueue(func() { p.answered(q, a) })
+			p.g.enqueue(func() { p.answered(q, answer{o.String(), remote, reflexive}) })
 		})
 		if err == nil {
 			err = fmt.Errorf("%s has hung up", o)
 		}
-		late := context.Cause(ctx) == context.DeadlineExceeded
-		if late {
-			err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
-		}
-		if answered {
-			p.g.cfg.OnHeld(-1)
-		} else if late || ctx.Err() == nil { // else nobody wants to know any more
+		switch wanted := ctx.Err() == nil; {
+		case is(endedBefore):
+			if wanted {
+				p.g.cfg.OnAsked(o, server, err)
+			}
+		case outcome.Load() == late: // all that the observer knows is that ctx has ended
+			err = fmt.Errorf("%s has not answered within %v: %w", o, timeout, context.DeadlineExceeded)
 			p.g.cfg.OnAsked(o, server, err)
+		default:
+			p.g.cfg.OnHeld(-1)
 		}
 		p.g.enqueue(func() { p.ended(q, err) })
 	})
@@ -196,12 +219,13 @@ func (p *warmPort) ended(q *query, err error) {
 
 // end has an observer asked anew, as soon as its connection is closed, if it still is to be asked.
 func (p *warmPort) end(q *query) {
-	if q.state == failed {
+	switch q.state {
+	case failed:
 		delete(p.queries, q.observer)
-		return
+	case asking, held:
+		q.state, q.due = closing, time.Now().Add(gatherTimeout)
+		q.cancel()
 	}
-	q.state = closing
-	q.cancel(nil)
 }
 
 // reset ends all queries.
@@ -244,7 +268,7 @@ func (p *warmPort) look() {
 func (p *warmPort) settled(now time.Time) bool {
 	quorum := p.first.Add(quorumWait)
 	switch {
-	case p.count(isPending) == 0:
+	case !p.pending(now):
 		return true
 	case p.count(isHeld) == 0:
 		return false
@@ -255,7 +279,7 @@ func (p *warmPort) settled(now time.Time) bool {
 		in4 := func(is func(*query) bool) bool {
 			return p.count(func(q *query) bool { return is(q) && q.observer.IPv4() }) > 0
 		}
-		return in4(isHeld) || !in4(isPending)
+		return in4(isHeld) || !in4(func(q *query) bool { return q.isPending(now) })
 	}
 }
 
@@ -263,11 +287,11 @@ func (p *warmPort) settled(now time.Time) bool {
 func (p *warmPort) failure() error {
 	var errs []error
 	for _, q := range p.queries {
-		if isPending(q) {
-			errs = append(errs, fmt.Errorf("%s has not answered yet", q.observer))
-		} else {
-			errs = append(errs, q.err)
+		err := q.err
+		if err == nil {
+			err = fmt.Errorf("%s has not answered yet", q.observer)
 		}
+		errs = append(errs, err)
 	}
 	return failure(errs)
 }
@@ -281,5 +305,21 @@ func (p *warmPort) count(is func(*query) bool) (n int) {
 	return n
 }
 
-func isHeld(q *query) bool    { return q.state == held }
-func isPending(q *query) bool { return q.state == asking || q.state == closing }
+func isHeld(q *query) bool { return q.state == held }
+
+// isPending reports whether q may yet answer, or be asked again.
+func (q *query) isPending(now time.Time) bool {
+	return (q.state == asking || q.state == closing) && now.Before(q.due)
+}
+
+// pending reports whether any query is pending.
+func (p *warmPort) pending(now time.Time) bool {
+	any := false
+	for _, q := range p.queries {
+		if q.isPending(now) {
+			p.g.wakeAt(q.due)
+			any = true
+		}
+	}
+	return any
+}

@@ -138,8 +138,10 @@ func TestOthersHaveTheRest(t *testing.T) {
 		g := newFakeGatherer(t, new(fakeNetwork), observers(server), Config{Observers: func(uint16) []Observer { return observers(other) }})
 		begin := time.Now()
 		_, err := g.Gather(t.Context(), Options{})
-		if took := time.Since(begin); took != askTimeout || !errors.Is(err, ErrNoAddress) || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v after %v", err, took)
+		want := "no observer reported an address: 46.0.1.1:3478 has not answered within 4s: context deadline exceeded\n" +
+			"46.0.2.1:4001 has not answered within 2.5s: context deadline exceeded"
+		if took := time.Since(begin); took != askTimeout || !errors.Is(err, ErrNoAddress) || !errors.Is(err, context.DeadlineExceeded) || err.Error() != want {
+			t.Errorf("after %v got %v\nwant %s", took, err, want)
 		}
 	})
 }
@@ -213,6 +215,53 @@ func TestOneOfTwoFails(t *testing.T) {
 		if asked, _ := bad.state(); asked != 1 {
 			t.Errorf("asked %d times", asked)
 		}
+	})
+}
+
+// TestServersComeBack: while others answer in their place, STUN servers that have failed are asked
+// again.
+func TestServersComeBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server, other := failing("46.0.1.1:3478"), newFake("46.0.2.1:4001", "46.0.0.1:4000")
+		g := newFakeGatherer(t, new(fakeNetwork), observers(server), Config{Ports: 1, Observers: func(uint16) []Observer { return observers(other) }})
+		g.SetWarm(true)
+		time.Sleep(10 * time.Minute)
+		server.setAnswer("46.0.0.1:4000")
+		time.Sleep(retryMax)
+		synctest.Wait()
+		if _, active := server.state(); active != 1 {
+			t.Error("the server is back, and has no connection")
+		}
+		if asked, active := other.state(); asked != 1 || active != 1 {
+			t.Errorf("the other was asked %d times, and has %d connections", asked, active)
+		}
+	})
+}
+
+// TestObserverHangs: an observer that does not end when it is told to holds up nobody else.
+func TestObserverHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		end := make(chan struct{})
+		o := observerFunc(func(context.Context, func(remote, reflexive netip.AddrPort)) error {
+			<-end
+			return nil
+		})
+		server := failing("46.0.1.1:3478")
+		g := newFakeGatherer(t, new(fakeNetwork), observers(server), Config{Ports: 1, Observers: func(uint16) []Observer { return []Observer{&o} }})
+		g.SetWarm(true)
+		time.Sleep(time.Minute)
+		if asked, _ := server.state(); asked < 4 {
+			t.Errorf("the server was asked %d times in a minute", asked)
+		}
+		server.setAnswer("46.0.0.1:4000")
+		d, took := mustGather(t, g)
+		d.Release()
+		if took > quorumWait {
+			t.Errorf("Gather took %v", took)
+		}
+		close(end)
 	})
 }
 
