@@ -61,7 +61,7 @@ type Stream struct {
 
 	mu            sync.Mutex
 	choice        choice
-	conns         map[*streamCopy]*net.TCPConn
+	conns         map[*streamCopy]*copyConn
 	conn          *net.TCPConn  // the chosen one
 	first         *net.TCPConn  // the first that was admitted
 	choiceTimer   *time.Timer   // of a responder that has confirmed a connection
@@ -89,7 +89,7 @@ func NewStream(cfg StreamConfig) *Stream {
 	return &Stream{
 		cfg:     cfg,
 		choice:  choice{initiator: cfg.Initiator, token: cfg.Token},
-		conns:   make(map[*streamCopy]*net.TCPConn),
+		conns:   make(map[*streamCopy]*copyConn),
 		chosen:  make(chan struct{}),
 		usable:  make(chan struct{}),
 		done:    make(chan struct{}),
@@ -169,7 +169,7 @@ func (s *Stream) update(change func(*choice)) {
 	k := &s.choice
 	change(k)
 	if k.chosen != nil && s.conn == nil {
-		s.conn = s.conns[k.chosen]
+		s.conn = s.conns[k.chosen].TCPConn
 		s.conn.SetLinger(-1) // it ends as any connection does
 		s.conn.SetReadDeadline(s.readDeadline)
 		close(s.chosen)
@@ -186,10 +186,11 @@ func (s *Stream) update(change func(*choice)) {
 	}
 	var dropped []*net.TCPConn
 	for _, c := range k.dropped {
-		dropped = append(dropped, s.conns[c])
+		dropped = append(dropped, s.conns[c].TCPConn)
 		delete(s.conns, c)
 	}
 	k.dropped = nil
+	s.startWriters()
 	s.broadcast()
 	s.mu.Unlock()
 	for _, c := range dropped {

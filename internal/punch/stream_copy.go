@@ -8,40 +8,54 @@ import (
 	"time"
 )
 
-// readBuffer is how much is read from a copy at a time: more than the flights of a handshake,
-// which is all that most streams deliver before the choice.
+// readBuffer is how much is read from a copy at a time when a frame has begun: more than the
+// flights of a handshake, which is all that most streams deliver before the choice. What else a
+// copy has fits into a preamble's buffer, and many copies have nothing else.
 const readBuffer = 4 << 10
 
-// Serve makes a TCP connection a copy of the stream. It owns c and returns when c was chosen, with
-// nil, or is of no use, with the reason why: c is reset then. Of an accepted connection the
+// A copyConn is the connection of a copy. Stream.mu guards what it adds.
+type copyConn struct {
+	*net.TCPConn
+	writing bool           // nobody else may begin to write
+	writers sync.WaitGroup // one at a time, while there is something to send
+	timer   *time.Timer    // from the moment where the peer's turn has come
+}
+
+// Serve makes a TCP connection a copy of the stream. It owns conn and returns when conn was chosen,
+// with nil, or is of no use, with the reason why: conn is reset then. Of an accepted connection the
 // [Receiver] has read the preamble.
-func (s *Stream) Serve(c *net.TCPConn, accepted bool) error {
+func (s *Stream) Serve(conn *net.TCPConn, accepted bool) error {
 	step := Connected
 	if accepted {
 		step = Accepted
 	}
-	s.trace(step, c, nil)
+	s.trace(step, conn, nil)
 	sc := new(streamCopy)
+	// What an accepted connection opens with and what follows when it was admitted go in one packet.
+	c := &copyConn{TCPConn: conn, writing: accepted}
 	var late bool
 	s.update(func(k *choice) {
 		s.conns[sc] = c
 		k.add(sc, accepted)
 		late = sc.dropped != nil
 	})
-	// What an accepted connection opens with and what follows then go in one packet.
 	if accepted && !late {
-		s.admit(sc, c, accepted)
+		s.admit(sc, conn, accepted)
+		s.update(func(*choice) { c.writing = false })
 	}
-	var writer sync.WaitGroup
-	writer.Go(func() { s.writeCopy(sc, c) })
-	s.readCopy(sc, c, accepted)
+	s.readCopy(sc, conn, accepted)
 	err := sc.dropped // nothing changes it any more
 	if err == nil {
-		s.trace(Chosen, c, nil)
+		s.trace(Chosen, conn, nil)
 	} else {
-		s.trace(Dropped, c, err)
+		s.trace(Dropped, conn, err)
 	}
-	writer.Wait()
+	c.writers.Wait()
+	s.update(func(*choice) {
+		if c.timer != nil {
+			c.timer.Stop()
+		}
+	})
 	return err
 }
 
@@ -74,9 +88,12 @@ func (s *Stream) admit(sc *streamCopy, c *net.TCPConn, accepted bool) {
 
 // readCopy reads what comes in on a copy until it was chosen or dropped.
 func (s *Stream) readCopy(sc *streamCopy, c *net.TCPConn, accepted bool) {
-	buf := make([]byte, readBuffer)
+	buf := make([]byte, PreambleLen)
 	silent := !accepted
 	for over := false; !over; {
+		if want := min(sc.want(), readBuffer); want > len(buf) {
+			buf = make([]byte, want)
+		}
 		n, err := c.Read(buf[:min(sc.want(), len(buf))])
 		silent = silent && n == 0
 		var shown bool
@@ -102,47 +119,46 @@ func (s *Stream) readCopy(sc *streamCopy, c *net.TCPConn, accepted bool) {
 	}
 }
 
-// writeCopy writes what is to be sent on a copy until it was dropped, or chosen and nothing that
-// was kept is left: then Write goes to the connection.
-func (s *Stream) writeCopy(sc *streamCopy, c *net.TCPConn) {
-	var buf []byte
-	var timer *time.Timer // from the moment where the peer's turn has come
-	defer func() {
-		if timer != nil {
-			timer.Stop()
+// startWriters has what is to be sent on any copy sent, where no writer is at it. The caller holds
+// s.mu.
+func (s *Stream) startWriters() {
+	for sc, c := range s.conns {
+		if c.writing {
+			continue
 		}
-	}()
-	for {
-		if buf = s.unsent(sc, c, buf[:0]); len(buf) == 0 {
-			return
-		}
-		if timer == nil {
-			timer = time.AfterFunc(s.cfg.CopyTimeout, func() { s.update(func(k *choice) { k.timeout(sc) }) })
-		}
-		if _, err := c.Write(buf); err != nil {
-			// Reading fails as well, when all that came before is read. That may be the marker.
-			s.update(func(*choice) { sc.writeErr = err })
-			return
+		if b := s.unsent(sc, c, nil); len(b) > 0 {
+			c.writers.Go(func() { s.writeCopy(sc, c, b) })
 		}
 	}
 }
 
-// unsent waits for something to send on a copy, and appends it. It appends nothing when writeCopy
-// is to end.
-func (s *Stream) unsent(sc *streamCopy, c *net.TCPConn, b []byte) []byte {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for k := &s.choice; sc.dropped == nil; s.wait(time.Time{}) {
-		if b = k.next(sc, b); len(b) > 0 {
-			return b
+// writeCopy writes b and what is to be sent on a copy after that, until nothing is left.
+func (s *Stream) writeCopy(sc *streamCopy, c *copyConn, b []byte) {
+	for len(b) > 0 {
+		if _, err := c.Write(b); err != nil {
+			// Reading fails as well, when all that came before is read. That may be the marker.
+			s.update(func(*choice) { sc.writeErr = err }) // and c.writing stays: nothing more can be sent
+			return
 		}
-		if k.flushed(sc) {
-			k.out = nil
-			c.SetWriteDeadline(s.writeDeadline)
-			s.writeTo.Store(c)
-			s.broadcast()
-			return nil
-		}
+		s.mu.Lock()
+		b = s.unsent(sc, c, b[:0])
+		s.mu.Unlock()
 	}
-	return nil
+}
+
+// unsent appends what is to be sent on a copy, which the caller writes. If there is nothing and the
+// copy was chosen, Write goes to the connection from now on. The caller holds s.mu.
+func (s *Stream) unsent(sc *streamCopy, c *copyConn, b []byte) []byte {
+	b = s.choice.next(sc, b)
+	c.writing = len(b) > 0
+	switch {
+	case c.writing && c.timer == nil:
+		c.timer = time.AfterFunc(s.cfg.CopyTimeout, func() { s.update(func(k *choice) { k.timeout(sc) }) })
+	case !c.writing && s.choice.flushed(sc):
+		s.choice.out, c.writing = nil, true // by the application
+		c.SetWriteDeadline(s.writeDeadline)
+		s.writeTo.Store(c.TCPConn)
+		s.broadcast()
+	}
+	return b
 }

@@ -71,7 +71,7 @@ func (s *Stream) keep(p []byte) (int, *net.TCPConn, error) {
 		case s.writeTo.Load() != nil:
 			return 0, s.writeTo.Load(), nil
 		case k.chosen == nil && k.write(p):
-			s.broadcast()
+			s.startWriters()
 			return len(p), nil, nil
 		}
 	}
