@@ -6,4 +6,8 @@ MAPPING      one outer port (eim), one for each remote address (adm) or each end
 FILTERING    lets in anybody (eif), addresses (adf) or endpoints (apdf) that were sent to
 UNSOLICITED  answer to others: none (drop, the default), rst, icmp
 PORTS        preserve (the default), overload (as Linux does), sequential, sequential2, random
-EXTRA        rstkills (a RST ends a mapping), nosyn (lets no SYN in), hairpin, noudp`
+EXTRA        rstkills (a RST ends a mapping), nosyn (lets no SYN in), noudp,
+             hairpin, hairpininside (it shows the inside address),
+             pool4 (four outer addresses, one at random for each mapping),
+             proxysilent, proxyclose, proxynoise (a transparent proxy in front of the NAT, and what
+             it does when it cannot connect)`
