@@ -153,7 +153,10 @@ func (g *Gatherer) found(e *epoch, r *stun.Report, err error) {
 		e.search = now.Add(e.wait)
 		return
 	}
-	e.behaviour, e.addrs, e.wait = r.Behaviour, r.Addrs, 0
+	if r.Complete || e.behaviour == (stun.Behaviour{}) { // else more is known already
+		e.behaviour = r.Behaviour
+	}
+	e.addrs, e.wait = r.Addrs, 0
 	// A NAT with several addresses may have shown others in the search than the ports have. They
 	// are no reason to believe that the host has moved.
 	e.addAddrs(g.ports[0].view.reflexive)

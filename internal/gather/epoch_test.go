@@ -97,6 +97,21 @@ func TestSearchAgain(t *testing.T) {
 	})
 }
 
+// TestCutOffSearch: a search that is cut off takes nothing away that is known.
+func TestCutOffSearch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNetwork{report: &stun.Report{Behaviour: worst, Complete: true}}
+		g := newFakeGatherer(t, n, observers(newFake("46.0.1.1:3478", "46.0.0.1:4000")), Config{Ports: 1})
+		g.SetWarm(true)
+		synctest.Wait()
+		n.setReport(new(stun.Report))
+		time.Sleep(searchStale)
+		synctest.Wait()
+		wantBehaviour(t, g, worst, 0)
+	})
+}
+
 // TestSearchIsWaitedFor: an attempt waits for a search only where the port has shown that it
 // matters, and not for long.
 func TestSearchIsWaitedFor(t *testing.T) {
