@@ -58,7 +58,7 @@ type Config struct {
 	// Logger gets what is no attempt's. Nil for slog.Default().
 	Logger *slog.Logger
 
-	// The hooks are called from several goroutines; nil for none.
+	// The hooks are called from several goroutines, and must not block; nil for none.
 	OnBehaviour func(stun.Behaviour, error)                  // a search for the NAT's behaviour has ended
 	OnAsked     func(o Observer, stunServer bool, err error) // an observer has answered, or failed
 	OnHeld      func(delta int)                              // connections to observers that are held, more or fewer

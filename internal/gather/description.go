@@ -72,7 +72,10 @@ func (g *Gatherer) Gather(ctx context.Context, o Options) (*Description, error) 
 			release()
 		})
 	}
-	ipv6, _ := g.publicIPv6()
+	ipv6, public := g.publicIPv6()
+	if !public {
+		ipv6 = netip.Addr{} // a private one is no candidate, and would have the peer's private ones dialled
+	}
 	d.Candidates = candidates(s, d.Ports[0].Number(), fresh, ipv6, o)
 	if len(d.Candidates) == 0 {
 		d.Release()

@@ -1,6 +1,7 @@
 package gather
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -27,7 +28,7 @@ type Config struct {
 	Accept func(*net.TCPConn) // gets what the ports accept
 	Log    *slog.Logger       // nil for none
 
-	// The hooks below are called from several goroutines; nil for none.
+	// The hooks below are called from several goroutines, and must not block; nil for none.
 	OnBehaviour func(stun.Behaviour, error)                  // a search for the NAT's behaviour has ended
 	OnAsked     func(o Observer, stunServer bool, err error) // an observer answered or failed
 	OnHeld      func(delta int)                              // connections to observers that are held, more or fewer
@@ -37,9 +38,7 @@ func (c Config) withDefaults() Config {
 	if c.Observers == nil {
 		c.Observers = func(uint16) []Observer { return nil }
 	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.OnBehaviour == nil {
 		c.OnBehaviour = func(stun.Behaviour, error) {}
 	}
@@ -119,6 +118,7 @@ func newGatherer(c Config) *Gatherer {
 		g.running.Wait()
 		var errs []error
 		for _, p := range g.ports {
+			p.reset() // for OnHeld
 			errs = append(errs, p.Close())
 		}
 		return errors.Join(errs...)

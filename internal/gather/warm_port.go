@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
@@ -65,6 +64,7 @@ type query struct {
 	cancel   context.CancelFunc
 	state    queryState
 	due      time.Time // until when an answer, or the end of closing, is waited for
+	ended    bool      // Observe has returned
 
 	answer            // of a held one
 	source netip.Addr // from which the host sends to a held one; invalid without a route
@@ -81,6 +81,28 @@ const (
 	closing            // it cannot be asked again before its connection is closed
 )
 
+func isHeld(q *query) bool { return q.state == held }
+
+// isPending reports whether q may yet answer, or be asked again. One that does not end when it is
+// told to is not waited for.
+func (q *query) isPending(now time.Time) bool {
+	return (q.state == asking || q.state == closing) && now.Before(q.due)
+}
+
+func (p *warmPort) count(is func(*query) bool) (n int) {
+	for _, q := range p.queries {
+		if is(q) {
+			n++
+		}
+	}
+	return n
+}
+
+// pending reports whether any query is pending.
+func (p *warmPort) pending(now time.Time) bool {
+	return p.count(func(q *query) bool { return q.isPending(now) }) > 0
+}
+
 // ask asks the observers whose turn it is and that were not asked yet.
 func (p *warmPort) ask(now time.Time) {
 	if !p.retry.IsZero() && !now.Before(p.retry) {
@@ -88,7 +110,7 @@ func (p *warmPort) ask(now time.Time) {
 	}
 	for _, s := range p.servers {
 		if p.queries[s] == nil {
-			p.begin(s, true, askTimeout)
+			p.begin(s, true, now.Add(askTimeout))
 			p.alone = now.Add(headStart)
 		}
 	}
@@ -100,7 +122,15 @@ func (p *warmPort) ask(now time.Time) {
 	case serverIs(asking) && now.Before(p.alone):
 		p.g.wakeAt(p.alone)
 	default:
-		p.askOthers()
+		p.askOthers(now)
+	}
+	for _, q := range p.queries {
+		if q.isPending(now) {
+			p.g.wakeAt(q.due)
+		} else if q.state == asking {
+			p.fail(q, fmt.Errorf("%s has not answered: %w", q.observer, context.DeadlineExceeded))
+			q.cancel()
+		}
 	}
 	answered := p.count(isHeld) > 0
 	if len(p.servers) > 0 { // the others are only in their place
@@ -115,7 +145,7 @@ func (p *warmPort) ask(now time.Time) {
 	}
 }
 
-func (p *warmPort) askOthers() {
+func (p *warmPort) askOthers(now time.Time) {
 	others := p.g.cfg.Observers(p.Number())
 	if p.single {
 		others = others[:min(len(others), 1)]
@@ -127,71 +157,36 @@ func (p *warmPort) askOthers() {
 			p.end(q)
 		}
 	}
-	timeout := askTimeout
+	due := now.Add(askTimeout)
 	if len(p.servers) > 0 {
-		timeout -= headStart
+		due = due.Add(-headStart)
 	}
 	for _, o := range others {
 		if p.queries[o] == nil {
-			p.begin(o, false, timeout)
+			p.begin(o, false, due)
 		}
 	}
 }
 
-// The ways in which the wait for an observer's answer ends, of which the first one counts.
-const (
-	answeredInTime int32 = iota + 1
-	late
-	endedBefore
-)
-
-// begin asks an observer, which has as long as timeout to answer.
-func (p *warmPort) begin(o Observer, server bool, timeout time.Duration) {
+// begin asks an observer, which has until due to answer.
+func (p *warmPort) begin(o Observer, server bool, due time.Time) {
 	ctx, cancel := context.WithCancel(p.g.ctx)
-	// An observer that does as it is told has ended by then.
-	due := time.Now().Add(gatherTimeout)
 	q := &query{observer: o, server: server, cancel: cancel, due: due}
 	p.queries[o] = q
 	p.g.running.Go(func() {
 		defer cancel()
-		var outcome atomic.Int32
-		is := func(o int32) bool { return outcome.CompareAndSwap(0, o) }
-		expire := time.AfterFunc(timeout, func() {
-			if is(late) {
-				cancel()
-			}
-		})
-		defer expire.Stop()
 		err := o.Observe(ctx, resettingDialer{p.Port}, func(remote, reflexive netip.AddrPort) {
-			remote, reflexive = unmap(remote), unmap(reflexive)
-			if !remote.IsValid() || !ipaddr.IsHost(reflexive.Addr()) || reflexive.Port() == 0 || !is(answeredInTime) {
-				return
-			}
-			p.g.cfg.OnAsked(o, server, nil)
-			p.g.cfg.OnHeld(1)
-			p.g.enqueue(func() { p.answered(q, answer{o.String(), remote, reflexive}) })
+			a := answer{o.String(), unmap(remote), unmap(reflexive)}
+			p.g.enqueue(func() { p.answered(q, a) })
 		})
-		if err == nil {
-			err = fmt.Errorf("%s has hung up", o)
-		}
-		switch wanted := ctx.Err() == nil; {
-		case is(endedBefore):
-			if wanted {
-				p.g.cfg.OnAsked(o, server, err)
-			}
-		case outcome.Load() == late: // all that the observer knows is that ctx has ended
-			err = fmt.Errorf("%s has not answered within %v: %w", o, timeout, context.DeadlineExceeded)
-			p.g.cfg.OnAsked(o, server, err)
-		default:
-			p.g.cfg.OnHeld(-1)
-		}
 		p.g.enqueue(func() { p.ended(q, err) })
 	})
 }
 
 // answered takes an answer. The connection is held from now on.
 func (p *warmPort) answered(q *query, a answer) {
-	if q.state != asking {
+	usable := a.remote.IsValid() && ipaddr.IsHost(a.reflexive.Addr()) && a.reflexive.Port() > 0
+	if q.state != asking || !usable { // or too late, or the second one
 		return
 	}
 	now := time.Now()
@@ -199,30 +194,48 @@ func (p *warmPort) answered(q *query, a answer) {
 		p.first = now
 	}
 	q.state, q.answer, q.source, q.since = held, a, p.g.sourceAddr(a.remote), now
+	p.g.cfg.OnAsked(q.observer, q.server, nil)
+	p.g.cfg.OnHeld(1)
 	p.look()
 }
 
 // ended takes the end of a call of Observe, which has closed its connection.
 func (p *warmPort) ended(q *query, err error) {
 	p.g.cfg.Log.Debug("observer has ended", "observer", q.observer, "port", p.Number(), "err", err)
-	switch {
-	case q.state == closing:
+	if err == nil {
+		err = fmt.Errorf("%s has hung up", q.observer)
+	}
+	q.ended = true
+	switch q.state {
+	case asking:
+		p.fail(q, err)
+	case held:
+		p.g.cfg.OnHeld(-1)
+		if q.state, q.err = failed, err; time.Since(q.since) >= shortLived {
+			p.end(q)
+			p.backoff = 0
+		}
+	case closing:
 		delete(p.queries, q.observer)
-	case q.state == held && time.Since(q.since) >= shortLived:
-		delete(p.queries, q.observer)
-		p.backoff = 0
-	default:
-		q.state, q.err = failed, err
 	}
 	p.look()
 }
 
+// fail has an observer that has not answered left alone for a while.
+func (p *warmPort) fail(q *query, err error) {
+	q.state, q.err = failed, err
+	p.g.cfg.OnAsked(q.observer, q.server, err)
+}
+
 // end has an observer asked anew, as soon as its connection is closed, if it still is to be asked.
 func (p *warmPort) end(q *query) {
-	switch q.state {
-	case failed:
+	switch {
+	case q.ended:
 		delete(p.queries, q.observer)
-	case asking, held:
+	case q.state != closing:
+		if q.state == held {
+			p.g.cfg.OnHeld(-1)
+		}
 		q.state, q.due = closing, time.Now().Add(gatherTimeout)
 		q.cancel()
 	}
@@ -276,10 +289,9 @@ func (p *warmPort) settled(now time.Time) bool {
 		p.g.wakeAt(quorum)
 		return false
 	default:
-		in4 := func(is func(*query) bool) bool {
-			return p.count(func(q *query) bool { return is(q) && q.observer.IPv4() }) > 0
-		}
-		return in4(isHeld) || !in4(func(q *query) bool { return q.isPending(now) })
+		held4 := p.count(func(q *query) bool { return isHeld(q) && q.observer.IPv4() })
+		pending4 := p.count(func(q *query) bool { return q.isPending(now) && q.observer.IPv4() })
+		return held4 > 0 || pending4 == 0
 	}
 }
 
@@ -294,32 +306,4 @@ func (p *warmPort) failure() error {
 		errs = append(errs, err)
 	}
 	return failure(errs)
-}
-
-func (p *warmPort) count(is func(*query) bool) (n int) {
-	for _, q := range p.queries {
-		if is(q) {
-			n++
-		}
-	}
-	return n
-}
-
-func isHeld(q *query) bool { return q.state == held }
-
-// isPending reports whether q may yet answer, or be asked again.
-func (q *query) isPending(now time.Time) bool {
-	return (q.state == asking || q.state == closing) && now.Before(q.due)
-}
-
-// pending reports whether any query is pending.
-func (p *warmPort) pending(now time.Time) bool {
-	any := false
-	for _, q := range p.queries {
-		if q.isPending(now) {
-			p.g.wakeAt(q.due)
-			any = true
-		}
-	}
-	return any
 }
