@@ -39,6 +39,11 @@ type streamCopy struct {
 	writeErr error // why nothing more can be sent on it; nil while it can
 }
 
+// maxLiveCopies bounds the copies that are up at a time: a peer that knows the token could make any
+// number of connections, and each holds a socket and a goroutine. Two ports at each side make four
+// pairs, and a peer has more than one or two external addresses only behind a carrier's NAT.
+const maxLiveCopies = 16
+
 // add adds a copy that has come up. The token of an accepted one was read by the [Receiver].
 func (k *choice) add(c *streamCopy, accepted bool) {
 	c.fromInitiator = !k.initiator
@@ -51,6 +56,8 @@ func (k *choice) add(c *streamCopy, accepted bool) {
 		k.drop(c, ErrNotChosen)
 	case k.err != nil:
 		k.drop(c, k.err)
+	case len(k.copies) > maxLiveCopies:
+		k.drop(c, errTooManyCopies)
 	}
 }
 

@@ -28,4 +28,7 @@ var (
 
 	// ErrCopiesDiffer ends a stream of which two connections have delivered different bytes.
 	ErrCopiesDiffer = errors.New("two connections delivered different bytes")
+
+	// errTooManyCopies is a connection beyond maxLiveCopies.
+	errTooManyCopies = errors.New("too many connections of one attempt are up")
 )

@@ -1,6 +1,7 @@
 package punch
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -116,6 +117,17 @@ func (s *Stream) readCopy(sc *streamCopy, c *net.TCPConn, accepted bool) {
 		if shown && !over {
 			s.admit(sc, c, accepted)
 		}
+	}
+}
+
+// Settle waits until no connection is up that may still be chosen, or one was chosen, or ctx ends.
+// At an initiator that takes the time to the peer's token and marker at most; see StreamConfig.
+func (s *Stream) Settle(ctx context.Context) {
+	defer context.AfterFunc(ctx, func() { s.update(func(*choice) {}) })()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := &s.choice; k.chosen == nil && len(k.copies) > 0 && ctx.Err() == nil; {
+		s.wait(time.Time{})
 	}
 }
 
