@@ -59,6 +59,7 @@ func (s *session) tellFailure(err error) {
 	switch {
 	case row.Reason == "" && errors.Is(err, context.Canceled):
 		row.status = StatusCancelled
+	case row.Reason == ErrGated || row.Reason == ErrResourceLimit: // of a connection with the right token
 	case s.state == punching && row.status != StatusOK && row.status != StatusCancelled:
 		row = ErrNoConnection.row()
 	}
