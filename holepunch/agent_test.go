@@ -327,6 +327,15 @@ func TestHandshakeFails(t *testing.T) {
 		"after the first two": {func(_ context.Context, c net.Conn, _ string, _ bool) error {
 			return errors.Join(good(nil, c, "", true), refuse)
 		}, good, ErrHandshake},
+		"after it has closed the connection": {func(ctx context.Context, c net.Conn, _ string, _ bool) error {
+			err := good(ctx, c, "", true)
+			c.Close()
+			select { // as long as it takes to be taken for the reason
+			case <-ctx.Done():
+			case <-time.After(50 * time.Millisecond):
+			}
+			return errors.Join(err, ErrGated)
+		}, good, ErrGated},
 		"for a reason of the caller": {func(context.Context, net.Conn, string, bool) error { return ErrGated }, good, ErrGated},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -384,7 +393,7 @@ func TestAdmit(t *testing.T) {
 		t.Errorf("at the responder: %v, want %q", accepted.err, ErrGated)
 	}
 	var remote *RemoteError
-	if !errors.As(dialled.err, &remote) || remote.Status != StatusFailed || remote.Detail != ErrNoConnection.Error() {
-		t.Errorf("the initiator is told %v, want no more than FAILED and that there is no connection", dialled.err)
+	if !errors.As(dialled.err, &remote) || remote.Status != ErrGated.row().status || remote.Detail != ErrGated.Error() {
+		t.Errorf("the initiator is told %v, want that the gater refused", dialled.err)
 	}
 }
