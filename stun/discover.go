@@ -122,23 +122,19 @@ func filterContacts(reports []ServerReport, contacts []*contact) (kept []*contac
 	agreed = true
 	_, dissent := Agree(votes)
 	for _, err := range dissent {
-		var d *DissentError
-		if !errors.As(err, &d) {
-			continue
-		}
+		d := err.(*DissentError)
 		for i := range reports {
-			if reports[i].Server == d.Observer && reports[i].Err == nil {
-				reports[i].Err = err
+			if r := &reports[i]; r.Server == d.Observer && r.Err == nil {
+				r.Err = d
 			}
 		}
 		if !d.Majority.IsValid() {
 			agreed = false
-		} else {
-			kept = slices.DeleteFunc(kept, func(c *contact) bool {
-				return c.response.mapped.Addr() != d.Majority && reports[c.server].Server == d.Observer &&
-					c.response.mapped.Addr().Is4() == d.Majority.Is4()
-			})
+			continue
 		}
+		kept = slices.DeleteFunc(kept, func(c *contact) bool {
+			return c.response.mapped == d.Mapped && reports[c.server].Server == d.Observer
+		})
 	}
 	return kept, agreed
 }

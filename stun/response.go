@@ -35,7 +35,9 @@ func decodeResponse(m *pion.Message) (response, error) {
 	}
 	// Sections 6.3.3 and 6.3.4.
 	for _, a := range m.Attributes {
-		if !comprehended(a.Type) && !legacy(a.Type) {
+		// Servers of RFC 3489 put the addresses that they answer from into each response.
+		legacy := a.Type == pion.AttrSourceAddress || a.Type == pion.AttrChangedAddress
+		if !comprehended(a.Type) && !legacy {
 			return response{}, fmt.Errorf("%w: unknown attribute 0x%04x", ErrMalformed, a.Type.Value())
 		}
 	}
@@ -56,13 +58,6 @@ func decodeResponse(m *pion.Message) (response, error) {
 		r.back = back
 	}
 	return r, nil
-}
-
-// legacy reports whether t is a comprehension-required attribute that servers of RFC 3489 put into
-// each response: the addresses they answer from. The client has no use for them, and no reason to
-// refuse the response.
-func legacy(t pion.AttrType) bool {
-	return t == pion.AttrSourceAddress || t == pion.AttrChangedAddress
 }
 
 // maxReason bounds what is kept of a reason phrase, in bytes: a line or two in a log. Section 14.8

@@ -66,21 +66,17 @@ func (c *serverConn) local() netip.AddrPort { return addrPort(c.nc.LocalAddr()) 
 // that it has begun.
 const socketBuffer = 2 * maxMessage
 
-func boundBuffers(nc net.Conn) {
-	if b, ok := nc.(interface {
+// serve answers requests until the connection ends, and closes it: with a FIN if the client closed
+// it or was idle, or the server shuts down, and otherwise with a RST, since a client that breaks
+// the rules is owed nothing.
+func (c *serverConn) serve() {
+	if b, ok := c.nc.(interface {
 		SetReadBuffer(bytes int) error
 		SetWriteBuffer(bytes int) error
 	}); ok { // They fail for a connection that is gone.
 		_ = b.SetReadBuffer(socketBuffer)
 		_ = b.SetWriteBuffer(socketBuffer)
 	}
-}
-
-// serve answers requests until the connection ends, and closes it: with a FIN if the client closed
-// it or was idle, or the server shuts down, and otherwise with a RST, since a client that breaks
-// the rules is owed nothing.
-func (c *serverConn) serve() {
-	boundBuffers(c.nc)
 	// A client connects to ask. One that does not ask soon is not worth its place.
 	limit := c.server.cfg.RequestTimeout
 	for {
