@@ -84,7 +84,7 @@ func Known(yes bool) Fact {
 	return No
 }
 
-// The names of the constants, each at its index.
+// The names of the constants, each at its index, as the methods String return them.
 var (
 	mappingNames     = []string{"unknown", "EIM", "ADM", "APDM"}
 	filteringNames   = []string{"unknown", "EIF", "ADF", "APDF"}
@@ -94,50 +94,26 @@ var (
 	factJSON         = []string{"null", "true", "false"}
 )
 
-// String returns "EIM", "ADM", "APDM" or "unknown".
-func (m Mapping) String() string { return name(mappingNames, m) }
-
-// String returns "EIF", "ADF", "APDF" or "unknown".
-func (f Filtering) String() string { return name(filteringNames, f) }
-
-// String returns "preserved", "sequential", "random" or "unknown".
-func (p Ports) String() string { return name(portsNames, p) }
-
-// String returns "drop", "rst", "icmp" or "unknown".
+func (m Mapping) String() string     { return name(mappingNames, m) }
+func (f Filtering) String() string   { return name(filteringNames, f) }
+func (p Ports) String() string       { return name(portsNames, p) }
 func (u Unsolicited) String() string { return name(unsolicitedNames, u) }
+func (f Fact) String() string        { return name(factNames, f) }
 
-// String returns "yes", "no" or "unknown".
-func (f Fact) String() string { return name(factNames, f) }
+// Text and JSON have these names, but JSON has true, false or null for a Fact. Anything else cannot
+// be decoded.
 
-// MarshalText encodes m as String does.
-func (m Mapping) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
-
-// UnmarshalText decodes what MarshalText encodes; anything else is an error.
-func (m *Mapping) UnmarshalText(b []byte) error { return unmarshal(m, mappingNames, b) }
-
-// MarshalText encodes f as String does.
-func (f Filtering) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
-
-// UnmarshalText decodes what MarshalText encodes; anything else is an error.
-func (f *Filtering) UnmarshalText(b []byte) error { return unmarshal(f, filteringNames, b) }
-
-// MarshalText encodes p as String does.
-func (p Ports) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
-
-// UnmarshalText decodes what MarshalText encodes; anything else is an error.
-func (p *Ports) UnmarshalText(b []byte) error { return unmarshal(p, portsNames, b) }
-
-// MarshalText encodes u as String does.
+func (m Mapping) MarshalText() ([]byte, error)     { return []byte(m.String()), nil }
+func (f Filtering) MarshalText() ([]byte, error)   { return []byte(f.String()), nil }
+func (p Ports) MarshalText() ([]byte, error)       { return []byte(p.String()), nil }
 func (u Unsolicited) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
+func (f Fact) MarshalJSON() ([]byte, error)        { return []byte(name(factJSON, f)), nil }
 
-// UnmarshalText decodes what MarshalText encodes; anything else is an error.
+func (m *Mapping) UnmarshalText(b []byte) error     { return unmarshal(m, mappingNames, b) }
+func (f *Filtering) UnmarshalText(b []byte) error   { return unmarshal(f, filteringNames, b) }
+func (p *Ports) UnmarshalText(b []byte) error       { return unmarshal(p, portsNames, b) }
 func (u *Unsolicited) UnmarshalText(b []byte) error { return unmarshal(u, unsolicitedNames, b) }
-
-// MarshalJSON encodes f as true, false or null.
-func (f Fact) MarshalJSON() ([]byte, error) { return []byte(name(factJSON, f)), nil }
-
-// UnmarshalJSON decodes true, false or null.
-func (f *Fact) UnmarshalJSON(b []byte) error { return unmarshal(f, factJSON, b) }
+func (f *Fact) UnmarshalJSON(b []byte) error        { return unmarshal(f, factJSON, b) }
 
 func name[T ~uint8](names []string, v T) string {
 	if int(v) < len(names) {

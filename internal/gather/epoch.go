@@ -57,18 +57,24 @@ func (g *Gatherer) moved(now time.Time) bool {
 	first := g.ports[0]
 	// An observer that is being asked again may yet confirm what is known.
 	complete := !first.pending(now) || len(g.waiters) > 0 && first.settled(now)
-	switch {
-	case !complete || !g.epoch.isElsewhere(first.view.reflexive):
-	case now.Before(g.pool):
-		g.epoch.addAddrs(first.view.reflexive)
-	default:
-		moved, g.pool = true, now.Add(poolTime)
+	if complete && g.epoch.isElsewhere(first.view.reflexive) {
+		source := first.source()
+		if now.Before(g.pool) && source == g.poolSource {
+			g.epoch.addAddrs(first.view.reflexive)
+		} else {
+			moved, g.pool, g.poolSource = true, now.Add(poolTime), source
+		}
 	}
 	if !now.Before(g.check) {
 		g.check = now.Add(networkCheck)
 		for _, p := range g.ports {
 			for _, q := range p.queries {
-				if q.state == held && q.sourceChanged(g.sourceAddr) {
+				if q.state != held {
+					continue
+				}
+				before := q.source
+				q.source = g.sourceAddr(q.remote)
+				if q.source != before && q.source.IsValid() { // or there is a route again
 					moved, g.pool = true, time.Time{}
 				}
 			}
@@ -97,14 +103,6 @@ func (e *epoch) addAddrs(reflexive []netip.AddrPort) {
 	for _, a := range reflexive {
 		e.addrs = append(e.addrs, a.Addr())
 	}
-}
-
-// sourceChanged reports whether the host sends to the observer from another address than before,
-// or from any again after there was no route.
-func (q *query) sourceChanged(sourceAddr func(netip.AddrPort) netip.Addr) bool {
-	before := q.source
-	q.source = sourceAddr(q.remote)
-	return q.source != before && q.source.IsValid()
 }
 
 // renew begins another epoch: all observers are asked anew, and so are STUN servers about the

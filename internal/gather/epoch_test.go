@@ -320,5 +320,15 @@ func TestAddressPool(t *testing.T) {
 		if searches := len(n.searched()); searches != 4 {
 			t.Errorf("searched %d times after another move", searches)
 		}
+		g.SetWarm(false) // and while it slept
+		n.setSource("10.0.0.7")
+		server.setAnswer("46.0.0.77:4000")
+		time.Sleep(time.Minute)
+		g.SetWarm(true)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if searches := len(n.searched()); searches != 5 {
+			t.Errorf("searched %d times after a move in its sleep", searches)
+		}
 	})
 }

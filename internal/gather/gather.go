@@ -87,9 +87,13 @@ type Gatherer struct {
 	waiters []*waiter
 	ports   []*warmPort // as many as could be opened; see openPorts
 	epoch   *epoch
-	pool    time.Time // until when another external address is taken for one more of the same NAT
 	check   time.Time // when to look at the network again
 	next    time.Time // when step has something to do; zero if only events matter
+
+	// While the host sends from poolSource, until pool, another external address is taken for one
+	// more of the same NAT.
+	pool       time.Time
+	poolSource netip.Addr
 }
 
 // New returns a Gatherer, which opens its ports when they are first needed. Close must be called.

@@ -295,6 +295,16 @@ func (p *warmPort) settled(now time.Time) bool {
 	}
 }
 
+// source returns the address from which the host sends to the observers in IPv4.
+func (p *warmPort) source() netip.Addr {
+	for _, q := range p.queries {
+		if q.state == held && isIPv4(q.reflexive) {
+			return q.source
+		}
+	}
+	return netip.Addr{}
+}
+
 // failure returns why no observer has reported the port's address.
 func (p *warmPort) failure() error {
 	var errs []error
