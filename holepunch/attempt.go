@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,11 +45,12 @@ type attempt struct {
 	round       *round              // nil between rounds
 	handshake   *handshake          // nil without
 
-	connects  atomic.Int64                 // of all rounds
-	result    atomic.Pointer[punch.Result] // of the last round that has ended
-	delivered bool
-	over      bool
-	err       *PunchError // when it is over; nil for a connection
+	connects    atomic.Int64                 // of all rounds
+	result      atomic.Pointer[punch.Result] // of the last round that has ended
+	streamEnded bool
+	delivered   bool
+	over        bool
+	err         *PunchError // when it is over; nil for a connection
 }
 
 // An opening is a [punch.Opening].
@@ -152,7 +154,7 @@ func (at *attempt) started() {
 
 // next waits for an event and has the session take it.
 func (at *attempt) next() {
-	caller, usable, chosen := at.caller.Done(), at.stream.Usable(), at.stream.Chosen()
+	caller, usable, chosen, ended := at.caller.Done(), at.stream.Usable(), at.stream.Chosen(), at.stream.Done()
 	if at.delivered {
 		caller = nil
 	}
@@ -161,6 +163,9 @@ func (at *attempt) next() {
 	}
 	if at.session.chosen {
 		chosen = nil
+	}
+	if at.streamEnded {
+		ended = nil
 	}
 	var event func()
 	select {
@@ -175,11 +180,20 @@ func (at *attempt) next() {
 		event = at.session.onUsable
 	case <-chosen:
 		event = at.session.onChosen
-	case <-at.stream.Done():
-		event = func() { at.session.onStreamEnded(at.stream.Err()) }
+	case <-ended:
+		event = at.onStreamEnded
 	}
 	at.session.now = time.Now()
 	event()
+}
+
+// onStreamEnded handles the end of the stream. A handshake that has closed it says why when it returns.
+func (at *attempt) onStreamEnded() {
+	at.streamEnded = true
+	err := at.stream.Err()
+	if at.handshake == nil || at.session.secured || !errors.Is(err, net.ErrClosed) {
+		at.session.onStreamEnded(err)
+	}
 }
 
 // post gives the session an event, from a helper. It reports whether the session takes any more.
@@ -192,18 +206,31 @@ func (at *attempt) post(event func()) bool {
 	}
 }
 
-// read takes the peer's messages until there are no more.
+// read takes the peer's messages until there are no more. It leaves decoding to the attempt's
+// goroutine: that takes stack, which this one would hold while it waits.
 func (at *attempt) read() {
 	r := newReader(at.signal)
 	for {
-		m, err := readMessage(r)
-		if err != nil {
-			at.post(func() { at.session.onSignalLost(m, err) })
+		b, err := r.ReadMsg()
+		taken := at.post(func() {
+			at.onRead(b, err)
+			r.ReleaseMsg(b)
+		})
+		if err != nil || !taken {
 			return
 		}
-		if !at.post(func() { at.session.onMessage(m) }) {
-			return
-		}
+	}
+}
+
+func (at *attempt) onRead(b []byte, err error) {
+	if at.session.signalLost {
+		return // with a malformed message
+	}
+	m, err := decodeMessage(b, err)
+	if err != nil {
+		at.session.onSignalLost(m, err)
+	} else {
+		at.session.onMessage(m)
 	}
 }
 
@@ -221,7 +248,17 @@ func (at *attempt) send(m *message) error {
 		defer at.interruptWrite(at.caller)()
 		defer at.interruptWrite(at.agent.ctx)()
 	}
-	return at.writer.WriteMsg(m.marshal())
+	err := at.writer.WriteMsg(m.marshal())
+	switch {
+	case err == nil:
+		return nil
+	case at.agent.ctx.Err() != nil:
+		return ErrClosed
+	case at.caller.Err() != nil:
+		return at.caller.Err()
+	default:
+		return fmt.Errorf("%w: %w", ErrSignalLost, err)
+	}
 }
 
 // past is a deadline that is over.

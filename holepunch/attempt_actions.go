@@ -112,6 +112,7 @@ func (at *attempt) endRound() {
 		at.agent.release(r.description)
 		at.connects.Add(int64(result.Connects))
 		at.result.Store(&result)
+		at.stream.Settle(at.ctx) // what the peer has connected may come up last
 		at.post(func() { at.session.onRoundEnded(r.number, result) })
 	})
 }

@@ -70,6 +70,10 @@ func (at *attempt) runHandshake(protocol string, flight []byte, before *handshak
 		if err == nil {
 			err = at.opts.Handshake.Run(at.ctx, h.conn, protocol, at.session.initiator)
 		}
+		// Run may close the connection before it returns why, and may not return why it was closed.
+		if ended := at.stream.Err(); ended != nil && (err == nil || !errors.Is(ended, net.ErrClosed)) {
+			err = ended
+		}
 		if err == nil {
 			h.conn.endFlight()
 		}

@@ -165,16 +165,14 @@ func candidateFromPB(p *pb.Candidate) (punch.Candidate, bool) {
 	return c, ok
 }
 
-// newReader returns a reader for readMessage. It has no buffer but during a message: most of an
-// attempt passes in silence, and pbio's buffer of 4 KiB would be a tenth of what it holds.
+// newReader returns a reader of messages for decodeMessage. It has no buffer but during a message:
+// most of an attempt passes in silence, and pbio's buffer of 4 KiB would be a tenth of what it holds.
 func newReader(r io.Reader) msgio.Reader { return msgio.NewVarintReaderSize(r, maxMessage) }
 
-// readMessage takes the next message from r. Errors match [ErrMalformed], with a message that has
-// the attempt if that could be read, or [ErrSignalLost].
-func readMessage(r msgio.Reader) (*message, error) {
+// decodeMessage returns the message that was read, or why there is none. Errors match [ErrMalformed],
+// with a message that has the attempt if that could be read, or [ErrSignalLost].
+func decodeMessage(b []byte, err error) (*message, error) {
 	var p pb.Message
-	b, err := r.ReadMsg()
-	defer r.ReleaseMsg(b)
 	if err == nil {
 		err = proto.Unmarshal(b, &p)
 	}
@@ -183,9 +181,7 @@ func readMessage(r msgio.Reader) (*message, error) {
 		return unmarshal(&p)
 	case errors.Is(err, msgio.ErrMsgTooLarge):
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, maxMessage)
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, fmt.Errorf("%w: truncated: %w", ErrMalformed, err)
-	case errors.Is(err, proto.Error), errors.Is(err, varint.ErrOverflow), errors.Is(err, varint.ErrNotMinimal):
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, proto.Error), errors.Is(err, varint.ErrOverflow), errors.Is(err, varint.ErrNotMinimal):
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	default:
 		return nil, fmt.Errorf("%w: %w", ErrSignalLost, err)

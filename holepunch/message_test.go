@@ -15,6 +15,8 @@ import (
 	"github.com/multiformats/go-varint"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/libp2p/go-msgio"
+
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 	"github.com/simopen/go-libp2p-simopen/stun"
@@ -259,4 +261,11 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("read %+v, written and read again %+v, %v", m, again, err)
 		}
 	})
+}
+
+// readMessage takes the next message from r.
+func readMessage(r msgio.Reader) (*message, error) {
+	b, err := r.ReadMsg()
+	defer r.ReleaseMsg(b)
+	return decodeMessage(b, err)
 }

@@ -1,7 +1,6 @@
 package holepunch
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -19,10 +18,10 @@ type actions interface {
 	continueHandshake(flight []byte)               // over the stream, after the peer's flight
 	expect(own punch.Token)                        // for the stream, connections that show the token
 	connectWith(peer punch.Token)                  // what the stream's connections to the peer show
-	startRound(roundSpec)                          // then onRoundEnded
+	startRound(roundSpec)
 	addCandidates([]punch.Candidate)               // to the round
 	cross()                                        // begins the round's crossed candidate pairs
-	endRound()                                     // if there is one
+	endRound()                                     // if there is one; then onRoundEnded
 	elsewhere(to []netip.AddrPort, punchable bool) // then onElsewhere
 	setTimer(timer, time.Duration)                 // then onTimer; 0 stops it
 	trace(Event)
@@ -71,15 +70,13 @@ type session struct {
 	doneHeard  bool          // the initiator has told of success
 
 	// Of the round.
-	round      int
-	ready      bool // own is the round's
-	own        description
-	port       uint16 // the first local one
-	theirs     description
-	remote     []punch.Candidate // of theirs, those that may be dialled
-	windowOver bool
-	result     *punch.Result
-	cause      error // why the round before failed
+	round  int
+	ready  bool // own is the round's
+	own    description
+	port   uint16 // the first local one
+	theirs description
+	remote []punch.Candidate // of theirs, those that may be dialled
+	cause  error             // why the round before failed
 
 	promised  bool        // the OFFER said that predicted candidates follow
 	guess     punch.Guess // in round 0, which is the only one then
@@ -241,9 +238,10 @@ func (s *session) onDone(m *message) {
 		// The connection and the handshake on it decide.
 	case m.status != StatusOK:
 		s.fail(s.op(), m.refusal())
-	case !s.initiator:
+	case !s.initiator && !s.doneHeard:
 		s.doneHeard = true
 		s.do.setTimer(choiceTimer, choiceDelay)
+	case !s.initiator: // once is enough
 	case s.state == punching && s.elsewhere != elsewhereAsked:
 		s.fail("open", ErrElsewhere) // as the peer says
 	}
@@ -270,7 +268,7 @@ func (s *session) onSignalLost(m *message, err error) {
 // send writes a message. After one that could not be written it writes no more.
 func (s *session) send(m *message) error {
 	if s.sendFailed {
-		return errors.New("an earlier message could not be sent")
+		return fmt.Errorf("%w: an earlier message could not be sent", ErrSignalLost)
 	}
 	m.attempt = s.attempt
 	err := s.do.send(m)
@@ -282,7 +280,7 @@ func (s *session) send(m *message) error {
 func (s *session) sendOrFail(op string, m *message) bool {
 	err := s.send(m)
 	if err != nil {
-		s.fail(op, fmt.Errorf("%w: %w", ErrSignalLost, err))
+		s.fail(op, err)
 	}
 	return err == nil
 }

@@ -51,18 +51,19 @@ func (s *session) tellSuccess() {
 // addresses were of the peer's choice, and whether somebody else was there is what a scan finds out.
 func (s *session) tellFailure(err error) {
 	var remote *RemoteError
-	if s.doneSent || errors.As(err, &remote) || s.initiator && s.state == preparing && s.round == 0 {
-		return // the peer knows, or has not heard of the attempt
-	}
-	s.doneSent = true
 	row := ReasonOf(err).row()
 	switch {
+	case s.doneSent, errors.As(err, &remote):
+		return // the peer knows
+	case s.initiator && s.state == preparing && s.round == 0, s.state == receiving && row.status != StatusMalformed:
+		return // there is no attempt yet that both know
 	case row.Reason == "" && errors.Is(err, context.Canceled):
 		row.status = StatusCancelled
 	case row.Reason == ErrGated || row.Reason == ErrResourceLimit: // of a connection with the right token
 	case s.state == punching && row.status != StatusOK && row.status != StatusCancelled:
 		row = ErrNoConnection.row()
 	}
+	s.doneSent = true
 	m := &message{typ: pb.Message_DONE, status: row.status}
 	if row.public {
 		m.detail = row.sentence

@@ -15,7 +15,7 @@ func (s *session) punch() {
 	if s.initiator {
 		s.sendCandidates()
 	}
-	s.state, s.windowOver, s.result = punching, false, nil
+	s.state = punching
 	s.offer, s.flight = nil, nil // of no more use
 	spec := s.roundSpec()
 	s.do.trace(Event{Kind: Offered, Local: s.port, Own: addrsOf(s.own.candidates), Theirs: addrsOf(s.remote)})
@@ -53,27 +53,18 @@ func (s *session) onTimer(t timer) {
 		s.send(&message{typ: pb.Message_CROSS})
 		s.do.cross()
 	case t == roundTimer:
-		s.windowOver = true
 		s.do.endRound()
-		s.conclude()
 	}
 }
 
-// onRoundEnded handles the result of a round's connects. Until the window is over, the peer's may
-// still come in.
+// onRoundEnded handles the end of a round that endRound has ended, after its window: of its connects,
+// and of all connections that the initiator might have chosen yet. A stream that is usable all the
+// same ends by itself if no connection is chosen.
 func (s *session) onRoundEnded(number int, r punch.Result) {
-	if s.state == punching && number == s.round {
-		s.result = &r
-		s.conclude()
+	if s.state != punching || number != s.round || s.usable {
+		return
 	}
-}
-
-// conclude ends a round without a connection, once its window is over and its result is known.
-func (s *session) conclude() {
-	if !s.windowOver || s.result == nil || s.usable {
-		return // a usable stream ends by itself if no connection is chosen
-	}
-	err := roundError(*s.result)
+	err := roundError(r)
 	if s.mayRetry(err) {
 		s.nextRound(s.round+1, err)
 		s.prepare()
@@ -97,12 +88,13 @@ func (s *session) onUsable() {
 	s.succeed()
 }
 
-// onChosen handles the initiator's choice of a connection.
+// onChosen handles the initiator's choice of a connection. It may be one of the round before: what
+// another round was prepared with is of no use then.
 func (s *session) onChosen() {
 	if s.state == over {
 		return
 	}
-	s.usable, s.chosen = true, true
+	s.state, s.usable, s.chosen = punching, true, true
 	s.do.endRound()
 	if s.initiator {
 		s.tellSuccess()

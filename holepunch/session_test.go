@@ -566,7 +566,7 @@ func TestSignalLost(t *testing.T) {
 			t.Errorf("got %v: nobody can be asked for another round", r.err)
 		}
 		s, r = newSession(initiator)
-		r.sendErr = errors.New("stream reset")
+		r.sendErr = fmt.Errorf("%w: stream reset", ErrSignalLost)
 		if !initiator {
 			s.onMessage(received("offer", plain))
 		}

@@ -278,18 +278,42 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// TestNobodyReads: a peer that reads nothing holds nobody up.
+// TestNobodyReads: a peer that reads nothing holds nobody up, and is not blamed for what ends the wait.
 func TestNobodyReads(t *testing.T) {
+	for want, end := range map[error]func(*Agent, context.CancelFunc){
+		context.Canceled: func(_ *Agent, cancel context.CancelFunc) { cancel() },
+		ErrClosed:        func(a *Agent, _ context.CancelFunc) { go a.Close() },
+	} {
+		inBubble(t, 0, func(t *testing.T, a *Agent) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			time.AfterFunc(time.Second, func() { end(a, cancel) })
+			x, y := net.Pipe() // without a buffer
+			defer x.Close()
+			defer y.Close()
+			begin := time.Now()
+			_, err := a.Dial(ctx, y, nil)
+			if took := time.Since(begin); took != time.Second || !errors.Is(err, want) || ReasonOf(err) == ErrSignalLost {
+				t.Errorf("after %v: %v, want %v after 1 s", took, err, want)
+			}
+		})
+	}
+}
+
+// TestRefusalBeforeOffer: of an attempt that ends before it has read the OFFER the peer, which knows
+// no attempt of the responder's, is told nothing.
+func TestRefusalBeforeOffer(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, a *Agent) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
-		x, y := net.Pipe() // without a buffer
-		defer x.Close()
-		defer y.Close()
-		begin := time.Now()
-		_, err := a.Dial(ctx, y, nil)
-		if took := time.Since(begin); took != time.Second || ReasonOf(err) != ErrSignalLost {
-			t.Errorf("after %v: %v, want the end of the context, after 1 s", took, err)
+		x, y := pipe()
+		heard := say(x, nil)
+		if _, err := a.Accept(ctx, y, nil); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want context.Canceled", err)
+		}
+		y.Close()
+		if m := heard(); m != nil {
+			t.Errorf("told %+v, want nothing", m)
 		}
 	})
 }
