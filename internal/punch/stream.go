@@ -21,6 +21,11 @@ const (
 	// stream that the initiator does not have. The initiator takes defaultCopyTimeout to give up a
 	// connection on which it hears nothing; 3 s more are enough to make another and choose it.
 	defaultChoiceTimeout = defaultCopyTimeout + 3*time.Second
+
+	// defaultFlushTimeout bounds the time that Close takes to send what was kept and is not sent
+	// yet. The system's send buffer has room for it, so that it takes none, unless the peer reads
+	// nothing.
+	defaultFlushTimeout = 2 * time.Second
 )
 
 // StreamConfig is what a [Stream] is made from.
@@ -41,6 +46,8 @@ type StreamConfig struct {
 	// connection; 0 means the default, 8 s. CopyTimeout bounds the time from this side's token on
 	// a connection to the peer's, and at the initiator to its 0x01; 0 means the default, 5 s.
 	ChoiceTimeout, CopyTimeout time.Duration
+
+	flushTimeout time.Duration // shortened by tests
 }
 
 // A Stream is the connection that an attempt ends with. Until the initiator has chosen a TCP
@@ -79,6 +86,9 @@ func NewStream(cfg StreamConfig) *Stream {
 	}
 	if cfg.CopyTimeout == 0 {
 		cfg.CopyTimeout = defaultCopyTimeout
+	}
+	if cfg.flushTimeout == 0 {
+		cfg.flushTimeout = defaultFlushTimeout
 	}
 	if cfg.Admit == nil {
 		cfg.Admit = func(*net.TCPConn, bool) error { return nil }

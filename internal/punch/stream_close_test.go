@@ -106,18 +106,40 @@ func TestStreamCloseLosesNothing(t *testing.T) {
 	}
 }
 
-// TestStreamCloseWithDeafPeer: a peer that reads nothing does not keep Close.
-func TestStreamCloseWithDeafPeer(t *testing.T) {
-	t.Parallel()
-	s := newStream(t, StreamConfig{Initiator: true})
+// chosenAndStuck returns an initiator's stream that has chosen a connection, on which what was kept
+// cannot be sent before the peer has read some of it.
+func chosenAndStuck(t *testing.T, kept []byte, flush time.Duration) (s *Stream, served <-chan error, peer *net.TCPConn) {
+	t.Helper()
+	s = newStream(t, StreamConfig{Initiator: true, flushTimeout: flush})
 	c, peer := connPair(t)
 	c.SetWriteBuffer(1) // the least that the system allows
 	peer.SetReadBuffer(1)
-	write(t, s, string(pattern(maxKept)))
-	served := serve(t, s, c, true)
+	write(t, s, string(kept))
+	served = serve(t, s, c, true)
 	wantRead(t, peer, preamble(peerToken))
 	write(t, peer, theMarker)
 	wantClosed(t, "Chosen", s.Chosen())
+	return s, served, peer
+}
+
+// TestStreamCloseWaits: Close waits until the peer has taken what was kept.
+func TestStreamCloseWaits(t *testing.T) {
+	t.Parallel()
+	kept := pattern(maxFrameLen)
+	s, served, peer := chosenAndStuck(t, kept, testTimeout)
+	ended := make(chan error, 1)
+	go func() { ended <- s.Close() }()
+	wantClosed(t, "Done", s.Done())
+	time.Sleep(10 * time.Millisecond) // Close could end now, if it did not wait
+	wantEnd(t, peer, framed(string(kept))+theMarker)
+	wantServed(t, served, nil)
+	wantServed(t, ended, nil)
+}
+
+// TestStreamCloseWithDeafPeer: a peer that reads nothing does not keep Close.
+func TestStreamCloseWithDeafPeer(t *testing.T) {
+	t.Parallel()
+	s, served, _ := chosenAndStuck(t, pattern(maxKept), 10*time.Millisecond)
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}

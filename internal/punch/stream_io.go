@@ -6,10 +6,6 @@ import (
 	"time"
 )
 
-// flushTimeout bounds the time that Close takes to send what was kept and is not sent yet. The
-// system's send buffer has room for it, so that it takes no time, unless the peer reads nothing.
-const flushTimeout = 2 * time.Second
-
 // Read reads what the peer has written. Before the choice only a responder's Read returns any.
 func (s *Stream) Read(p []byte) (int, error) {
 	c := s.readFrom.Load()
@@ -94,7 +90,7 @@ func (s *Stream) flush(c *net.TCPConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.writeTo.Load() == nil {
-		c.SetWriteDeadline(time.Now().Add(flushTimeout))
+		c.SetWriteDeadline(time.Now().Add(s.cfg.flushTimeout))
 	}
 	for s.writeTo.Load() == nil && s.choice.chosen.writeErr == nil {
 		s.wait(time.Time{})
