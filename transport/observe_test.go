@@ -276,7 +276,7 @@ func wantObserveError(t *testing.T, err error, relay peer.ID) {
 	if !errors.Is(err, ErrNoSTUNServer) || !errors.Is(err, holepunch.ErrNoAddress) {
 		t.Fatalf("got %v, want ErrNoSTUNServer", err)
 	}
-	if !strings.Contains(err.Error(), "observe by "+relay.String()) {
+	if !strings.Contains(err.Error(), relay.String()+" at ") {
 		t.Errorf("got %v, which does not name the relay", err)
 	}
 }

@@ -126,6 +126,7 @@ func (a *attempt) deliver(ctx context.Context, l *listener, c *holepunch.Conn) (
 	}
 	select {
 	case <-c.Chosen():
+		conn.resetOnClose()
 	case <-conn.closed:
 		if c.TCPConn() == nil {
 			return nil, fmt.Errorf("%w: it was closed before the initiator chose it", holepunch.ErrNoConnection)

@@ -74,9 +74,15 @@ func (s *securing) secure(ctx context.Context, c net.Conn, id string, initiator 
 	return nil
 }
 
+// A tcpConn is what is below security: a [holepunch.Conn]. TCPConn is nil before it was chosen.
+type tcpConn interface {
+	net.Conn
+	TCPConn() *net.TCPConn
+}
+
 // assemble makes a connection of what the agent returned after the handshake. It owns c and the
 // scope.
-func (s *securing) assemble(ctx context.Context, c net.Conn, scope network.ConnManagementScope) (*conn, error) {
+func (s *securing) assemble(ctx context.Context, c tcpConn, scope network.ConnManagementScope) (*conn, error) {
 	id, muxed, err := s.t.multiplex(ctx, s.secured, s.dir == network.DirInbound, scope.PeerScope())
 	if err != nil {
 		s.secured.Close()
@@ -86,7 +92,7 @@ func (s *securing) assemble(ctx context.Context, c net.Conn, scope network.ConnM
 	}
 	state := s.secured.ConnState()
 	closed := make(chan struct{})
-	return &conn{
+	made := &conn{
 		MuxedConn:    muxed,
 		ConnSecurity: s.secured,
 		transport:    s.t,
@@ -103,7 +109,9 @@ func (s *securing) assemble(ctx context.Context, c net.Conn, scope network.ConnM
 			scope.Done()
 			close(closed)
 		}),
-	}, nil
+	}
+	made.resetOnClose()
+	return made, nil
 }
 
 // muxerTimeout bounds the negotiation of a muxer, as in go-libp2p's Upgrader. An attempt's context
@@ -156,7 +164,7 @@ type conn struct {
 	network.MuxedConn
 	network.ConnSecurity
 	transport *Transport
-	tcp       net.Conn // below security, for its addresses
+	tcp       tcpConn // below security
 	scope     network.ConnManagementScope
 	state     network.ConnectionState
 
@@ -166,14 +174,25 @@ type conn struct {
 
 var _ tpt.CapableConn = (*conn)(nil)
 
+// resetOnClose makes the connection end with a RST, as those of go-libp2p's TCP transport do, if it
+// was chosen: a FIN leaves the 4-tuple in TIME-WAIT for a minute, in which the same two ports cannot
+// be punched again.
+func (c *conn) resetOnClose() {
+	if tcp := c.tcp.TCPConn(); tcp != nil {
+		tcp.SetLinger(0)
+	}
+}
+
 // Close closes the connection. It must be called even if the peer has closed it.
 func (c *conn) Close() error {
+	c.resetOnClose() // a responder's connection may be closed as soon as it is chosen
 	defer c.giveBack()
 	return c.MuxedConn.Close()
 }
 
 // CloseWithError is Close with a code that the peer is told.
 func (c *conn) CloseWithError(code network.ConnErrorCode) error {
+	c.resetOnClose()
 	defer c.giveBack()
 	return c.MuxedConn.CloseWithError(code)
 }

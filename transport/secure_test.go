@@ -98,8 +98,13 @@ func secureOver(ctx context.Context, s *securing, c net.Conn, id string, scope n
 	if err := hs.Run(ctx, c, id, s.dir == network.DirOutbound); err != nil {
 		return nil, err
 	}
-	return s.assemble(ctx, c, scope)
+	return s.assemble(ctx, unchosenConn{c}, scope)
 }
+
+// An unchosenConn is a connection before the initiator's choice.
+type unchosenConn struct{ net.Conn }
+
+func (unchosenConn) TCPConn() *net.TCPConn { return nil }
 
 // Both sides come to a connection that they describe in the same way, whatever the host is made of.
 func TestSecure(t *testing.T) {
