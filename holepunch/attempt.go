@@ -167,24 +167,23 @@ func (at *attempt) next() {
 	if at.streamEnded {
 		ended = nil
 	}
-	var event func()
 	select {
-	case event = <-at.events:
+	case event := <-at.events:
+		at.session.now = time.Now()
+		event()
 	case <-at.timer.C:
-		event = at.fireTimers
+		at.fireTimers()
 	case <-caller:
-		event = func() { at.session.onContextEnded(at.caller.Err()) }
+		at.session.onContextEnded(at.caller.Err())
 	case <-at.agent.ctx.Done():
-		event = at.session.onClosed
+		at.session.onClosed()
 	case <-usable:
-		event = at.session.onUsable
+		at.session.onUsable()
 	case <-chosen:
-		event = at.session.onChosen
+		at.session.onChosen()
 	case <-ended:
-		event = at.onStreamEnded
+		at.onStreamEnded()
 	}
-	at.session.now = time.Now()
-	event()
 }
 
 // onStreamEnded handles the end of the stream. A handshake that has closed it says why when it returns.

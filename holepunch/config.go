@@ -23,7 +23,7 @@ type Observer interface {
 	IPv4() bool
 	// Observe connects to the observer through d, which dials from the port, calls report once with
 	// what it learned, and holds the connection until ctx ends or the connection does. It returns
-	// why it ended, or failed, and has closed the connection then.
+	// why it ended, or failed, and has closed the connection then. [Agent.Close] waits for that.
 	Observe(ctx context.Context, d stun.Dialer, report func(remote, reflexive netip.AddrPort)) error
 }
 

@@ -49,7 +49,7 @@ type roundSpec struct {
 }
 
 // A session is the state machine of one attempt, of either role. Its events are its methods that
-// begin with "on". It has no clock: now is set before each event.
+// begin with "on". It has no clock: now is set before events that the peer or a helper has caused.
 type session struct {
 	do        actions
 	initiator bool

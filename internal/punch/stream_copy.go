@@ -25,31 +25,44 @@ type copyConn struct {
 // Serve makes a TCP connection a copy of the stream. It owns conn and returns when conn was chosen,
 // with nil, or is of no use, with the reason why: conn is reset then. Of an accepted connection the
 // [Receiver] has read the preamble.
+//
+// A host with many punches has many goroutines that wait in here, so the frames are kept small.
 func (s *Stream) Serve(conn *net.TCPConn, accepted bool) error {
+	c := &copyConn{TCPConn: conn}
+	sc := s.addCopy(c, accepted)
+	s.readCopy(sc, conn, accepted)
+	return s.endCopy(sc, c)
+}
+
+func (s *Stream) addCopy(c *copyConn, accepted bool) *streamCopy {
 	step := Connected
 	if accepted {
 		step = Accepted
 	}
-	s.trace(step, conn, nil)
+	s.trace(step, c.TCPConn, nil)
 	sc := new(streamCopy)
-	// What an accepted connection opens with and what follows when it was admitted go in one packet.
-	c := &copyConn{TCPConn: conn, writing: accepted}
 	var late bool
 	s.update(func(k *choice) {
+		// What an accepted connection opens with and what follows when it is admitted go in one packet.
+		c.writing = accepted
 		s.conns[sc] = c
 		k.add(sc, accepted)
 		late = sc.dropped != nil
 	})
 	if accepted && !late {
-		s.admit(sc, conn, accepted)
+		s.admit(sc, c.TCPConn, accepted)
 		s.update(func(*choice) { c.writing = false })
 	}
-	s.readCopy(sc, conn, accepted)
+	return sc
+}
+
+// endCopy takes leave of a copy that was chosen or dropped, and returns why it was dropped.
+func (s *Stream) endCopy(sc *streamCopy, c *copyConn) error {
 	err := sc.dropped // nothing changes it any more
 	if err == nil {
-		s.trace(Chosen, conn, nil)
+		s.trace(Chosen, c.TCPConn, nil)
 	} else {
-		s.trace(Dropped, conn, err)
+		s.trace(Dropped, c.TCPConn, err)
 	}
 	c.writers.Wait()
 	s.update(func(*choice) {
