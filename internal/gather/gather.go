@@ -113,7 +113,7 @@ func newGatherer(c Config) *Gatherer {
 		wake:       make(chan struct{}, 1),
 	}
 	for _, s := range c.Servers {
-		g.servers = append(g.servers, stunServer{s, keepAlive})
+		g.servers = append(g.servers, stunServer{s, keepAlive, answerTimeout})
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.epoch = newEpoch(g.ctx)

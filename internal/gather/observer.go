@@ -30,10 +30,15 @@ type Observer interface {
 // up.
 const keepAlive = 25 * time.Second
 
+// answerTimeout is what a STUN server has of askTimeout: its own error says more than that it was
+// late.
+const answerTimeout = askTimeout - 100*time.Millisecond
+
 // A stunServer is a STUN server as an Observer.
 type stunServer struct {
-	address   string // host:port
-	keepAlive time.Duration
+	address   string        // host:port
+	keepAlive time.Duration // keepAlive, but in tests
+	timeout   time.Duration // answerTimeout, but in tests
 }
 
 func (s stunServer) String() string { return s.address }
@@ -48,12 +53,14 @@ func (s stunServer) IPv4() bool {
 // changes nevertheless, one of the two is not what it seems, and Observe ends: a new connection
 // will show which.
 func (s stunServer) Observe(ctx context.Context, d stun.Dialer, report func(remote, reflexive netip.AddrPort)) error {
-	c, err := stun.Dial(ctx, d, s.address)
+	question, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	c, err := stun.Dial(question, d, s.address)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	reflexive, err := c.Binding(ctx)
+	reflexive, err := c.Binding(question)
 	if err != nil {
 		return err
 	}
@@ -71,7 +78,7 @@ func (s stunServer) Observe(ctx context.Context, d stun.Dialer, report func(remo
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		question, cancel := context.WithTimeout(ctx, askTimeout)
+		question, cancel := context.WithTimeout(ctx, s.timeout)
 		again, err := c.Binding(question)
 		cancel()
 		if err != nil {

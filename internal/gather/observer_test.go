@@ -192,7 +192,7 @@ func TestServerEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := stunServer{newServerThatSees(t, tc.sees...), time.Millisecond}
+			s := stunServer{newServerThatSees(t, tc.sees...), time.Millisecond, time.Minute}
 			var reports []netip.AddrPort
 			err := s.Observe(testContext(t), resettingDialer{newPort(t)}, func(remote, reflexive netip.AddrPort) {
 				reports = append(reports, reflexive)
@@ -214,7 +214,7 @@ func TestServerEnds(t *testing.T) {
 // once.
 func TestServerIsHeld(t *testing.T) {
 	t.Parallel()
-	s := stunServer{newSTUNServer(t), 100 * time.Millisecond}
+	s := stunServer{newSTUNServer(t), 100 * time.Millisecond, time.Minute}
 	port := newPort(t)
 	for range 3 {
 		ctx, cancel := context.WithCancel(testContext(t))
@@ -229,6 +229,24 @@ func TestServerIsHeld(t *testing.T) {
 		}
 		cancel()
 	}
+}
+
+// TestServerIsLate: the error says what has not come.
+func TestServerIsLate(t *testing.T) {
+	t.Parallel()
+	mute := newServer(t, func(c net.Conn) { io.Copy(io.Discard, c) })
+	s := stunServer{mute, time.Minute, 50 * time.Millisecond}
+	err := s.Observe(testContext(t), resettingDialer{newPort(t)}, func(_, reflexive netip.AddrPort) { t.Error(reflexive) })
+	if want := "stun: binding " + mute + ": context deadline exceeded"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	expired, cancel := context.WithDeadline(testContext(t), time.Now())
+	defer cancel()
+	err = s.Observe(expired, resettingDialer{newPort(t)}, func(_, reflexive netip.AddrPort) { t.Error(reflexive) })
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "stun: dial "+mute) || strings.Contains(err.Error(), "canceled") {
+		t.Errorf("got %v", err)
+	}
+	t.Log(err)
 }
 
 func TestServerIPv4(t *testing.T) {
