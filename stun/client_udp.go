@@ -62,11 +62,14 @@ func sourceFor(addr netip.AddrPort) (netip.Addr, error) {
 	return addrPort(conn.LocalAddr()).Addr(), nil
 }
 
-// PublicIPv6 returns the address from which this host sends over IPv6. ok is false if that is no
-// public address, or there is no route. Without a NAT, as usual in IPv6, the host's TCP ports are
+// PublicIPv6 returns the address from which this host sends over IPv6, and false if that is no
+// public address or there is no route. Without a NAT, as usual in IPv6, the host's TCP ports are
 // reachable there, if a firewall admits the SYN.
-func PublicIPv6() (addr netip.Addr, ok bool) {
+func PublicIPv6() (netip.Addr, bool) {
 	anybody := netip.MustParseAddrPort("[2000::1]:3478") // the first public one, RFC 4291 section 2.4
 	source, err := sourceFor(anybody)
-	return source, err == nil && public(source)
+	if err != nil || !public(source) {
+		return netip.Addr{}, false
+	}
+	return source, true
 }

@@ -2,8 +2,11 @@ package gather
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,9 +15,19 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// gatherTimeout is how long it may take to know what to tell the peer, predicted ports included.
-// The peer waits for 5 s.
-const gatherTimeout = 4500 * time.Millisecond
+const (
+	// gatherTimeout is how long it may take to know what to tell the peer, predicted ports included.
+	// The peer waits for 5 s.
+	gatherTimeout = 4500 * time.Millisecond
+
+	// secondPortWait is how long it may take to learn where the second port is, after the first:
+	// nothing if it is warm, and otherwise the attempt does without it.
+	secondPortWait = 20 * time.Millisecond
+
+	// searchWait is how long an attempt waits for a search for the NAT's behaviour where the first
+	// port has shown that the behaviour matters. The peer waits for 5 s.
+	searchWait = 3 * time.Second
+)
 
 // Options are the wishes of one attempt.
 type Options struct {
@@ -72,10 +85,7 @@ func (g *Gatherer) Gather(ctx context.Context, o Options) (*Description, error) 
 			release()
 		})
 	}
-	ipv6, public := g.publicIPv6()
-	if !public {
-		ipv6 = netip.Addr{} // a private one is no candidate, and would have the peer's private ones dialled
-	}
+	ipv6, _ := g.publicIPv6()
 	d.Candidates = candidates(s, d.Ports[0].Number(), fresh, ipv6, o)
 	if len(d.Candidates) == 0 {
 		d.Release()
@@ -97,3 +107,116 @@ func (g *Gatherer) Gather(ctx context.Context, o Options) (*Description, error) 
 
 // Release gives the ports back, after Predict has returned. It may be called more than once.
 func (d *Description) Release() { d.release() }
+
+// A snapshot is what is known at one time. It does not change.
+type snapshot struct {
+	ports     []observedPort // the first one first
+	behaviour stun.Behaviour // of the NATs in front of the host, as far as it is known
+}
+
+// An observedPort is a local port and its reflexive addresses, one at least, each once, IPv4 before
+// IPv6.
+type observedPort struct {
+	*tcpport.Port
+	reflexive []netip.AddrPort
+}
+
+// A waiter is a call of Gather that waits for a snapshot, or for why there is none.
+type waiter struct {
+	until time.Time     // when it takes what there is
+	known time.Time     // when the first port's address was known
+	done  chan struct{} // closed when the following are set
+	snapshot
+	err error
+}
+
+// acquire returns what is known, at once if the ports are warm and by until at the latest. The
+// connections to observers are held until release is called.
+func (g *Gatherer) acquire(ctx context.Context, until time.Time) (_ snapshot, release func(), err error) {
+	w := &waiter{until: until, done: make(chan struct{})}
+	g.enqueue(func() {
+		g.uses++
+		g.waiters = append(g.waiters, w)
+		g.askFailed()
+	})
+	release = sync.OnceFunc(func() {
+		g.enqueue(func() {
+			g.uses--
+			g.waiters = slices.DeleteFunc(g.waiters, func(o *waiter) bool { return o == w })
+		})
+	})
+	select {
+	case <-w.done:
+		err = w.err
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-g.ctx.Done():
+		err = ErrClosed
+	}
+	if err != nil {
+		release()
+		return snapshot{}, nil, err
+	}
+	return w.snapshot, release, nil
+}
+
+// waits reports whether w is better served later.
+func (g *Gatherer) waits(w *waiter, now time.Time) bool {
+	first := g.ports[0]
+	settled := first.settled(now)
+	if settled && w.known.IsZero() {
+		w.known = now
+	}
+	var until time.Time
+	switch {
+	case !settled:
+		until = w.until
+	case isDependent(first.view.mapping) && g.epoch.searching && g.epoch.behaviour == (stun.Behaviour{}):
+		until = w.known.Add(searchWait)
+	case len(first.view.reflexive) > 0 && len(g.ports) > 1 && !g.ports[1].settled(now):
+		until = w.known.Add(secondPortWait)
+	}
+	if w.until.Before(until) {
+		until = w.until
+	}
+	if !now.Before(until) {
+		return false
+	}
+	g.wakeAt(until)
+	return true
+}
+
+// serve gives a waiter what is known, or an error.
+func (g *Gatherer) serve(w *waiter, err error) {
+	defer close(w.done)
+	if err == nil && len(g.ports[0].view.reflexive) == 0 {
+		err = g.ports[0].failure()
+	}
+	if w.err = err; err != nil {
+		return
+	}
+	for _, p := range g.ports {
+		if len(p.view.reflexive) > 0 {
+			w.ports = append(w.ports, observedPort{p.Port, p.view.reflexive})
+		}
+	}
+	w.behaviour = g.epoch.behaviour
+	// The port itself shows better than the search whether its mapping is endpoint-independent.
+	if m := g.ports[0].view.mapping; m == stun.EIM || w.behaviour.Mapping == stun.MappingUnknown {
+		w.behaviour.Mapping = m
+	}
+}
+
+// failure returns the error for observers of which none has reported an address, by their own.
+func failure(errs []error) error {
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	err := errors.Join(errs...)
+	switch {
+	case err == nil:
+		return fmt.Errorf("%w: there is none to ask", ErrNoAddress)
+	case errors.Is(err, tcpport.ErrShort):
+		return err // nobody was asked
+	default:
+		return fmt.Errorf("%w: %w", ErrNoAddress, err)
+	}
+}
