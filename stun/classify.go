@@ -47,7 +47,10 @@ func classify(o observations) Behaviour {
 		}
 	}
 	b.BareSYN = classifyBareSYN(b, o)
-	b.Hairpin = classifyHairpin(b, o.hairpin)
+	if b.Hairpin = o.hairpin; o.hairpin == No && b.Mapping != EIM && b.Filtering != EIF {
+		// Neither port knew the other's mapping towards it. Their not meeting says nothing.
+		b.Hairpin = Unknown
+	}
 	return b
 }
 
@@ -133,9 +136,10 @@ func step(fresh []ObservedConn) int {
 	for i, c := range fresh[1:] {
 		last, next := int(fresh[i].Mapped.Port()), int(c.Mapped.Port())
 		d := next - last
+		gap := max(d, -d)
 		switch {
-		case abs(d) <= maxGap:
-			step = gcd(step, abs(d))
+		case gap <= maxGap:
+			step = gcd(step, gap)
 			if d > 0 {
 				up++
 			} else {
@@ -166,8 +170,6 @@ func gcd(a, b int) int {
 	return a
 }
 
-func abs(n int) int { return max(n, -n) }
-
 // classifyFiltering judges by whether SYNs reached a mapping that had sent to one endpoint only,
 // from another address and from another port of the same address. A server with one address cannot
 // tell EIF from ADF.
@@ -195,13 +197,4 @@ func classifyBareSYN(b Behaviour, o observations) Fact {
 	default:
 		return Unknown
 	}
-}
-
-// classifyHairpin returns whether two ports met. They do if the NAT hairpins, and each port knows
-// the other's mapping towards it or admits any endpoint. Otherwise their not meeting says nothing.
-func classifyHairpin(b Behaviour, met Fact) Fact {
-	if met == No && b.Mapping != EIM && b.Filtering != EIF {
-		return Unknown
-	}
-	return met
 }

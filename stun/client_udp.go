@@ -9,6 +9,8 @@ import (
 	"time"
 
 	pion "github.com/pion/stun/v3"
+
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 )
 
 const (
@@ -68,7 +70,7 @@ func sourceFor(addr netip.AddrPort) (netip.Addr, error) {
 func PublicIPv6() (netip.Addr, bool) {
 	anybody := netip.MustParseAddrPort("[2000::1]:3478") // the first public one, RFC 4291 section 2.4
 	source, err := sourceFor(anybody)
-	if err != nil || !public(source) {
+	if err != nil || !ipaddr.IsPublic(source) {
 		return netip.Addr{}, false
 	}
 	return source, true

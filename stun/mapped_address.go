@@ -13,18 +13,13 @@ import (
 // (RFC 6052, section 2.1).
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
-// public reports whether a host on the Internet can have address a.
-func public(a netip.Addr) bool {
-	return a.IsGlobalUnicast() && !ipaddr.IsPrivate(a)
-}
-
 // CheckMapped checks whether a server can have seen the mapped address that it reports. The error
 // wraps ErrFamily or ErrPrivateMapped.
 func CheckMapped(server, mapped netip.Addr) error {
 	switch {
 	case server.Is4() != mapped.Is4() && !nat64.Contains(server):
 		return fmt.Errorf("%w: %s from %s", ErrFamily, mapped, server)
-	case public(server) && !public(mapped), mapped.IsLoopback() && !server.IsLoopback():
+	case ipaddr.IsPublic(server) && !ipaddr.IsPublic(mapped), mapped.IsLoopback() && !server.IsLoopback():
 		return fmt.Errorf("%w: %s from %s", ErrPrivateMapped, mapped, server)
 	}
 	return nil

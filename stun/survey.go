@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
@@ -197,7 +198,7 @@ func admissibleOther(addr, other netip.AddrPort) bool {
 	return other.IsValid() && other.Port() >= minMapped &&
 		other.Addr() != addr.Addr() && other.Addr().Is4() == addr.Addr().Is4() &&
 		(!other.Addr().IsLoopback() || addr.Addr().IsLoopback()) &&
-		(public(other.Addr()) || !public(addr.Addr()))
+		(ipaddr.IsPublic(other.Addr()) || !ipaddr.IsPublic(addr.Addr()))
 }
 
 // wait records late results, until every server has answered or had the time to. It marks the

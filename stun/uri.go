@@ -31,14 +31,15 @@ func ParseServer(s string) (string, error) {
 	return server, nil
 }
 
-func parseServer(s string) (server string, err error) {
+func parseServer(s string) (string, error) {
 	hostport := s
 	// A host can be named stun, and is then followed by a port. No host is named like a port.
 	if scheme, rest, ok := strings.Cut(s, ":"); ok && !isPort(rest) {
 		switch strings.ToLower(scheme) {
 		case "stun":
-			if hostport, err = cutQuery(rest); err != nil {
-				return "", err
+			var query string
+			if hostport, query, ok = strings.Cut(rest, "?"); ok && !strings.EqualFold(query, "transport=tcp") {
+				return "", fmt.Errorf("query %q is not supported, only transport=tcp", query)
 			}
 		case "stuns":
 			return "", errors.New("STUN over TLS is not supported")
@@ -59,20 +60,6 @@ func parseServer(s string) (server string, err error) {
 func isPort(s string) bool {
 	n, err := strconv.ParseUint(s, 10, 16)
 	return err == nil && n > 0
-}
-
-// cutQuery removes the query from what follows "stun:", and checks it.
-func cutQuery(s string) (hostport string, err error) {
-	hostport, query, ok := strings.Cut(s, "?")
-	switch name, value, _ := strings.Cut(query, "="); {
-	case !ok:
-		return hostport, nil
-	case name != "transport":
-		return "", fmt.Errorf("bad query %q", query)
-	case !strings.EqualFold(value, "tcp"):
-		return "", fmt.Errorf("transport %q is not supported, only tcp", value)
-	}
-	return hostport, nil
 }
 
 // forbidden are characters that neither a name nor a zone contains.

@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 )
 
@@ -43,8 +42,6 @@ func Links() []netip.Prefix {
 	}
 	return links
 }
-
-func isPublic(a netip.Addr) bool { return a.IsGlobalUnicast() && !ipaddr.IsPrivate(a) }
 
 func isIPv4(a netip.AddrPort) bool { return a.Addr().Is4() }
 

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
@@ -25,8 +26,8 @@ type view struct {
 func newView(answers []answer) (view, error) {
 	// An observer within the host's own network does not know where others see the port.
 	answers = slices.DeleteFunc(slices.Clone(answers), func(a answer) bool {
-		return !isPublic(a.reflexive.Addr()) && slices.ContainsFunc(answers, func(b answer) bool {
-			return isPublic(b.reflexive.Addr()) && isIPv4(a.reflexive) == isIPv4(b.reflexive)
+		return !ipaddr.IsPublic(a.reflexive.Addr()) && slices.ContainsFunc(answers, func(b answer) bool {
+			return ipaddr.IsPublic(b.reflexive.Addr()) && isIPv4(a.reflexive) == isIPv4(b.reflexive)
 		})
 	})
 	var seen []stun.Observed

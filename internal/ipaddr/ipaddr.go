@@ -42,6 +42,9 @@ var private4 = []netip.Prefix{
 // RFC 4193), or one of the shared address space and the like.
 func IsPrivate(a netip.Addr) bool { return a.IsPrivate() || within(a, private4) }
 
+// IsPublic reports whether a host on the Internet can have address a.
+func IsPublic(a netip.Addr) bool { return a.IsGlobalUnicast() && !IsPrivate(a) }
+
 func within(a netip.Addr, prefixes []netip.Prefix) bool {
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
 }

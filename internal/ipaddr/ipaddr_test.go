@@ -38,6 +38,17 @@ func TestIsPrivate(t *testing.T) {
 	}
 }
 
+func TestIsPublic(t *testing.T) {
+	for ip, want := range map[string]bool{
+		"46.0.0.1": true, "2a00::1": true, "10.0.0.1": false, "100.64.0.1": false, "fd00::1": false,
+		"127.0.0.1": false, "169.254.0.1": false, "fe80::1": false, "0.0.0.0": false, "224.0.0.1": false,
+	} {
+		if got := IsPublic(netip.MustParseAddr(ip)); got != want {
+			t.Errorf("%s: %v, want %v", ip, got, want)
+		}
+	}
+}
+
 func TestPrefixes(t *testing.T) {
 	for ip, want := range map[string][2]string{
 		"192.0.2.1":                 {"192.0.2.1/32", "192.0.2.0/24"},
