@@ -3,7 +3,6 @@ package holepunch
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -88,17 +87,6 @@ func (a *Agent) Close() error {
 	return errors.Join(a.receiver.Close(), a.gatherer.Close())
 }
 
-// begin counts an attempt, unless the agent is closed. attempts.Done ends it.
-func (a *Agent) begin() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.closed {
-		return ErrClosed
-	}
-	a.attempts.Add(1)
-	return nil
-}
-
 // Dial makes an attempt as initiator: it offers over the stream, on which the peer calls
 // [Agent.Accept], punches, and returns the connection that it has chosen. It takes Config.Timeout at
 // most. A failure is a [*PunchError]; [ReasonOf] returns why.
@@ -115,14 +103,15 @@ func (a *Agent) Accept(ctx context.Context, s Stream, o *Options) (*Conn, error)
 }
 
 func (a *Agent) attempt(ctx context.Context, s Stream, o *Options, initiator bool) (*Conn, error) {
-	if err := a.begin(); err != nil {
-		return nil, &PunchError{Op: "admit", Err: err}
+	a.mu.Lock()
+	closed := a.closed
+	if !closed {
+		a.attempts.Add(1)
+	}
+	a.mu.Unlock()
+	if closed {
+		return nil, &PunchError{Op: "admit", Err: ErrClosed}
 	}
 	defer a.attempts.Done()
 	return newAttempt(ctx, a, s, o, initiator).run()
-}
-
-func newAttemptID() (id attemptID) {
-	rand.Read(id[:])
-	return id
 }

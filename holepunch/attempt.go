@@ -2,6 +2,7 @@ package holepunch
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -12,7 +13,6 @@ import (
 	"github.com/libp2p/go-msgio/pbio"
 
 	"github.com/simopen/go-libp2p-simopen/internal/gather"
-	"github.com/simopen/go-libp2p-simopen/internal/pb"
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 )
 
@@ -38,9 +38,8 @@ type attempt struct {
 	timer     *time.Timer
 	deadlines [numTimers]time.Time
 
+	atEnd       []func()            // give back what the attempt has taken
 	budget      *budget             // nil until there is one
-	endGuess    func()              // nil if no ports are guessed
-	stopExpect  func()              // nil until the Receiver expects the token
 	description *gather.Description // that is not a round's; may be nil
 	round       *round              // nil between rounds
 	handshake   *handshake          // nil without
@@ -83,7 +82,7 @@ func newAttempt(ctx context.Context, a *Agent, s Stream, o *Options, initiator b
 	}
 	if initiator {
 		at.session.state = preparing
-		at.session.attempt = newAttemptID()
+		rand.Read(at.session.attempt[:])
 	} else {
 		at.session.timeout += choiceDelay
 	}
@@ -128,17 +127,16 @@ func (at *attempt) run() (*Conn, error) {
 }
 
 // begin starts the session, if the limits allow it.
-func (at *attempt) begin() (err error) {
+func (at *attempt) begin() error {
 	if h := at.opts.Handshake; h != nil {
 		if err := h.check(); err != nil {
 			return err
 		}
 	}
 	if at.session.initiator {
-		if at.budget, err = at.agent.limiter.begin(at.opts.Peer); err != nil {
+		if err := at.admit(nil); err != nil {
 			return err
 		}
-		at.started()
 	}
 	at.session.now = time.Now()
 	at.helpers.Go(at.read)
@@ -146,10 +144,21 @@ func (at *attempt) begin() (err error) {
 	return nil
 }
 
-func (at *attempt) started() {
+// admit begins the attempt if the limits allow it and refuse does, which may be nil.
+func (at *attempt) admit(refuse func() error) (err error) {
+	if at.budget, err = at.agent.limiter.begin(at.opts.Peer); err != nil {
+		return err
+	}
+	at.atEnd = append(at.atEnd, at.budget.end)
+	if refuse != nil {
+		if err := refuse(); err != nil {
+			return err
+		}
+	}
 	if at.opts.Started != nil {
 		at.opts.Started()
 	}
+	return nil
 }
 
 // next waits for an event and has the session take it.
@@ -202,78 +211,6 @@ func (at *attempt) post(event func()) bool {
 		return true
 	case <-at.ended:
 		return false
-	}
-}
-
-// read takes the peer's messages until there are no more. It leaves decoding to the attempt's
-// goroutine: that takes stack, which this one would hold while it waits.
-func (at *attempt) read() {
-	r := newReader(at.signal)
-	for {
-		b, err := r.ReadMsg()
-		taken := at.post(func() {
-			at.onRead(b, err)
-			r.ReleaseMsg(b)
-		})
-		if err != nil || !taken {
-			return
-		}
-	}
-}
-
-func (at *attempt) onRead(b []byte, err error) {
-	if at.session.signalLost {
-		return // with a malformed message
-	}
-	m, err := decodeMessage(b, err)
-	if err != nil {
-		at.session.onSignalLost(m, err)
-	} else {
-		at.session.onMessage(m)
-	}
-}
-
-// send writes a message. Nobody waits for those that a punch can do without.
-func (at *attempt) send(m *message) error {
-	timeout := doneTimeout
-	switch {
-	case m.status != StatusOK:
-	case m.typ == pb.Message_OFFER, m.typ == pb.Message_ANSWER, m.typ == pb.Message_RETRY:
-		timeout = answerTimeout
-	}
-	defer at.signal.SetWriteDeadline(time.Time{})
-	at.signal.SetWriteDeadline(time.Now().Add(timeout))
-	if timeout > doneTimeout {
-		defer at.interruptWrite(at.caller)()
-		defer at.interruptWrite(at.agent.ctx)()
-	}
-	err := at.writer.WriteMsg(m.marshal())
-	switch {
-	case err == nil:
-		return nil
-	case at.agent.ctx.Err() != nil:
-		return ErrClosed
-	case at.caller.Err() != nil:
-		return at.caller.Err()
-	default:
-		return fmt.Errorf("%w: %w", ErrSignalLost, err)
-	}
-}
-
-// past is a deadline that is over.
-var past = time.Unix(1, 0)
-
-// interruptWrite has a write fail when ctx ends, until stop is called.
-func (at *attempt) interruptWrite(ctx context.Context) (stop func()) {
-	done := make(chan struct{})
-	cancel := context.AfterFunc(ctx, func() {
-		at.signal.SetWriteDeadline(past)
-		close(done)
-	})
-	return func() {
-		if !cancel() {
-			<-done
-		}
 	}
 }
 
@@ -335,9 +272,6 @@ func (at *attempt) end() {
 			at.handshake.conn.fail(at.err)
 		}
 	}
-	if at.stopExpect != nil {
-		at.stopExpect()
-	}
 	close(at.ended)
 	at.signal.SetReadDeadline(past) // for read
 	at.helpers.Wait()
@@ -346,11 +280,8 @@ func (at *attempt) end() {
 	if at.description != nil {
 		at.agent.release(at.description)
 	}
-	if at.endGuess != nil {
-		at.endGuess()
-	}
-	if at.budget != nil {
-		at.budget.end()
+	for _, f := range at.atEnd {
+		f()
 	}
 }
 

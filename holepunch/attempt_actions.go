@@ -68,7 +68,8 @@ func (at *attempt) predict() {
 }
 
 func (at *attempt) expect(own punch.Token) {
-	at.stopExpect = at.agent.expect(own, func(c *net.TCPConn) { at.stream.Serve(c, true) })
+	stop := at.agent.expect(own, func(c *net.TCPConn) { at.stream.Serve(c, true) })
+	at.atEnd = append(at.atEnd, stop)
 }
 
 func (at *attempt) connectWith(peer punch.Token) { at.stream.SetPeerToken(peer) }
@@ -165,17 +166,10 @@ func stepTrace(trace func(Event)) punch.Trace {
 }
 
 func (at *attempt) admitPeer() error {
-	err := at.agent.limiter.offered(at.opts.Peer) // before the user's own filter is bothered
-	if err == nil {
-		at.budget, err = at.agent.limiter.begin(at.opts.Peer)
+	if err := at.agent.limiter.offered(at.opts.Peer); err != nil {
+		return err // before the user's own filter is bothered
 	}
-	if err == nil && at.opts.Refuse != nil {
-		err = at.opts.Refuse()
-	}
-	if err == nil {
-		at.started()
-	}
-	return err
+	return at.admit(at.opts.Refuse)
 }
 
 func (at *attempt) lanCandidates() []punch.Candidate {
@@ -212,7 +206,10 @@ func only(cs []punch.Candidate, left []netip.AddrPort) []punch.Candidate {
 	return slices.DeleteFunc(slices.Clone(cs), func(c punch.Candidate) bool { return !slices.Contains(left, c.Addr) })
 }
 
-func (at *attempt) beginGuess() (err error) {
-	at.endGuess, err = at.agent.limiter.beginGuess()
+func (at *attempt) beginGuess() error {
+	end, err := at.agent.limiter.beginGuess()
+	if err == nil {
+		at.atEnd = append(at.atEnd, end)
+	}
 	return err
 }

@@ -63,17 +63,10 @@ func (e *RemoteError) Error() string {
 	}
 }
 
-// Is reports whether target is the reason that the status means.
-func (e *RemoteError) Is(target error) bool {
-	r := e.Status.reason()
-	return r != "" && target == r
-}
-
-// As stores the reason that the status means, if target is a *Reason.
-func (e *RemoteError) As(target any) bool {
-	r, ok := target.(*Reason)
-	if ok {
-		*r = e.Status.reason()
+// Unwrap returns the reason that the status means, if it means one.
+func (e *RemoteError) Unwrap() error {
+	if r := e.Status.reason(); r != "" {
+		return r
 	}
-	return ok && *r != ""
+	return nil
 }

@@ -28,8 +28,8 @@ type actions interface {
 	deliver()           // gives the caller the connection, while the session goes on
 	finish(*PunchError) // the end; nil for a connection
 
-	// send writes a message, or fails in a time that depends on its type.
-	send(*message) error
+	// send writes a message, or fails within the timeout.
+	send(m *message, timeout time.Duration) error
 
 	// These return something that the session does not know by itself.
 	admitPeer() error                                          // whether the peer's OFFER may be answered
@@ -265,20 +265,22 @@ func (s *session) onSignalLost(m *message, err error) {
 	}
 }
 
-// send writes a message. After one that could not be written it writes no more.
-func (s *session) send(m *message) error {
+// send writes a message that nobody waits for. After one that could not be written it writes no more.
+func (s *session) send(m *message) error { return s.sendWithin(doneTimeout, m) }
+
+func (s *session) sendWithin(timeout time.Duration, m *message) error {
 	if s.sendFailed {
 		return fmt.Errorf("%w: an earlier message could not be sent", ErrSignalLost)
 	}
 	m.attempt = s.attempt
-	err := s.do.send(m)
+	err := s.do.send(m, timeout)
 	s.sendFailed = err != nil
 	return err
 }
 
 // sendOrFail writes a message without which there is no punch, and reports whether that is done.
 func (s *session) sendOrFail(op string, m *message) bool {
-	err := s.send(m)
+	err := s.sendWithin(answerTimeout, m)
 	if err != nil {
 		s.fail(op, err)
 	}

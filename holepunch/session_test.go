@@ -66,7 +66,7 @@ func (r *recorder) finish(err *PunchError) {
 	}
 }
 
-func (r *recorder) send(m *message) error {
+func (r *recorder) send(m *message, _ time.Duration) error {
 	words := m.typ.String()
 	if m.status != StatusOK {
 		words += " " + m.status.String()
