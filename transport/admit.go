@@ -33,6 +33,7 @@ type admission struct {
 	peer peer.ID
 	dir  network.Direction
 
+	full    func() // called when the resource manager has no room
 	opening sync.Once
 	err     error // of opening
 
@@ -90,6 +91,7 @@ func (a *admission) openScope(remote ma.Multiaddr) (network.ConnManagementScope,
 			}
 			scope.Done()
 		}
+		a.full()
 		err = fmt.Errorf("%w: %w", holepunch.ErrResourceLimit, err)
 		if time.Now().After(deadline) {
 			return nil, err

@@ -35,7 +35,7 @@ func (m *fakeManager) OpenConnection(network.Direction, bool, ma.Multiaddr) (net
 }
 
 func newAdmission(t testing.TB, m *fakeManager) *admission {
-	return &admission{t: &Transport{rcmgr: m}, ctx: t.Context(), peer: "peer", dir: network.DirOutbound}
+	return &admission{t: &Transport{rcmgr: m}, ctx: t.Context(), peer: "peer", dir: network.DirOutbound, full: func() {}}
 }
 
 // All connections of an attempt have one scope, which is given back once.

@@ -111,17 +111,18 @@ func (t *Transport) attach(h host.Host) (err error) {
 	if err != nil {
 		return err
 	}
-	t.mu.Lock()
-	closed := t.closed
-	t.detach = func() {
+	h.SetStreamHandler(holepunch.Protocol, t.handle)
+	detach := func() {
 		h.RemoveStreamHandler(holepunch.Protocol)
 		w.stop()
 	}
+	t.mu.Lock()
+	closed := t.closed
+	t.detach = detach
 	t.mu.Unlock()
-	if closed { // meanwhile, by somebody who did not know of the watcher yet
-		w.stop()
+	if closed { // meanwhile, by somebody who could not detach yet
+		detach()
 		return ErrClosed
 	}
-	h.SetStreamHandler(holepunch.Protocol, t.handle)
 	return n.Listen(simopenAddr)
 }

@@ -27,23 +27,27 @@ type attempt struct {
 	securing  securing
 	listeners []netip.AddrPort // of this host, that the peer is told
 	elsewhere elsewhere
+	full      context.Context // ends when the punch, or release, needs the places of the dials of listeners
 }
 
 // newAttempt returns an attempt. release must be called.
 func (t *Transport) newAttempt(ctx context.Context, h host.Host, p peer.ID, dir network.Direction) *attempt {
+	full, cancel := context.WithCancel(context.Background())
 	return &attempt{
 		t:         t,
 		h:         h,
 		peer:      p,
 		dir:       dir,
-		admission: admission{t: t, ctx: ctx, peer: p, dir: dir},
+		admission: admission{t: t, ctx: ctx, peer: p, dir: dir, full: cancel},
 		securing:  securing{t: t, peer: p, dir: dir},
 		listeners: listeners(h),
+		full:      full,
 	}
 }
 
 // release gives back what the attempt still has.
 func (a *attempt) release() {
+	a.admission.full()
 	a.admission.release()
 	if c := a.elsewhere.take(); c != nil {
 		c.Close()

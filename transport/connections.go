@@ -68,21 +68,19 @@ func (t *Transport) awaitDirect(ctx context.Context, h host.Host, p peer.ID) (ne
 // the connection.
 const inboundTimeout = 12 * time.Second
 
-// awaitInbound waits for the connection of the attempt in which the peer is the initiator, until that
-// attempt has failed. It returns [ErrGlare] all the same: the swarm looks for a connection that came
-// in meanwhile when a dial fails.
-func (t *Transport) awaitInbound(ctx context.Context, h host.Host, p peer.ID) error {
+// awaitInbound waits for the connection of the attempt in which the peer is the initiator, until one
+// that had not ended before has failed. The caller has registered as a waiter. awaitInbound returns
+// [ErrGlare] all the same: the swarm looks for a connection that came in meanwhile when a dial fails.
+func (t *Transport) awaitInbound(ctx context.Context, h host.Host, p peer.ID, before answers) error {
 	t.peers.at(p, "waiting for the peer's own attempt")
-	defer t.peers.wait(p)()
 	timeout := time.NewTimer(inboundTimeout)
 	defer timeout.Stop()
-	_, first := t.peers.changed(p)
 	for {
 		changed, now := t.peers.changed(p)
 		if directConn(h, p) != nil {
 			return ErrGlare
 		}
-		if now.ended > first.ended && now.underWay == 0 && now.err != nil {
+		if now.ended > before.ended && now.underWay == 0 && now.err != nil {
 			return fmt.Errorf("%w, and its attempt has failed: %w", ErrGlare, now.err)
 		}
 		select {

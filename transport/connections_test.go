@@ -57,7 +57,9 @@ func TestAwaitInbound(t *testing.T) {
 				defer cancel()
 				begin := time.Now()
 				go tc.events(tr, h, "peer", cancel)
-				err := tr.awaitInbound(ctx, h, "peer")
+				done := tr.peers.wait("peer")
+				err := tr.awaitInbound(ctx, h, "peer", answers{})
+				done()
 				if !errors.Is(err, ErrGlare) || tc.want != nil && !errors.Is(err, tc.want) {
 					t.Errorf("got %v, want %v and %v", err, ErrGlare, tc.want)
 				}
@@ -70,5 +72,24 @@ func TestAwaitInbound(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Whoever has given way to the peer's attempt learns that it failed, also if that was before the wait
+// began.
+func TestPeersAttemptFailedAtOnce(t *testing.T) {
+	t.Parallel()
+	tr, h, p := &Transport{peers: newPeerTable()}, &stubHost{}, peer.ID("peer")
+	defer tr.peers.wait(p)()
+	if err := tr.peers.beginAnswer("self", p); err != nil {
+		t.Fatal(err)
+	}
+	before, ok := tr.peers.beginOffer(p)
+	if ok {
+		t.Fatal("offers although it is answering")
+	}
+	tr.peers.endAnswer(p, holepunch.ErrNoConnection)
+	if err := tr.awaitInbound(testContext(t), h, p, before); !errors.Is(err, ErrGlare) || !errors.Is(err, holepunch.ErrNoConnection) {
+		t.Errorf("got %v, want ErrGlare and why the peer's attempt failed", err)
 	}
 }

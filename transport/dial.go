@@ -64,13 +64,15 @@ func (t *Transport) initiate(ctx context.Context, h host.Host, relayed network.C
 		return nil, ErrPeerFiltered
 	}
 	defer t.protect(h, p, true)()
-	if !t.peers.beginOffer(p) {
-		return nil, t.awaitInbound(ctx, h, p)
+	defer t.peers.wait(p)()
+	before, ok := t.peers.beginOffer(p)
+	if !ok {
+		return nil, t.awaitInbound(ctx, h, p, before)
 	}
 	defer t.peers.endOffer(p)
 	conn, err := t.offer(ctx, h, relayed, r)
 	if errors.Is(err, holepunch.ErrGlare) {
-		return nil, t.awaitInbound(ctx, h, p)
+		return nil, t.awaitInbound(ctx, h, p, before)
 	}
 	return conn, err
 }

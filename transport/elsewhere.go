@@ -84,13 +84,26 @@ func (a *attempt) dialBack(ctx context.Context, theirs []netip.AddrPort, punchab
 			return ctx.Err()
 		}
 	}
+	ctx, cancel := a.untilFull(ctx)
+	defer cancel()
 	return a.t.swarm.dialListeners(ctx, a.h, a.peer, theirs)
+}
+
+// untilFull returns a context for a dial of listeners. It ends when a connection of the punch has
+// shown the token and the resource manager has no room for it: the dial may have the last place, and
+// nobody may answer it.
+func (a *attempt) untilFull(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(a.full, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 // dialListeners connects to the peer's listeners, and waits for the peer to connect to this host's.
 func (a *attempt) dialListeners(ctx context.Context, theirs []netip.AddrPort) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	dialling, cancelDials := a.untilFull(ctx)
+	defer cancelDials()
 	var ways []func() error
 	if len(a.listeners) > 0 {
 		ways = append(ways, func() error {
@@ -99,7 +112,7 @@ func (a *attempt) dialListeners(ctx context.Context, theirs []netip.AddrPort) er
 		})
 	}
 	for _, l := range theirs {
-		ways = append(ways, func() error { return a.dialListener(ctx, toMultiaddr(l)) })
+		ways = append(ways, func() error { return a.dialListener(dialling, toMultiaddr(l)) })
 	}
 	ended := make(chan error)
 	for _, way := range ways {

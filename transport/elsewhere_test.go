@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-msgio/pbio"
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -126,6 +127,39 @@ func TestDialElsewhereInVain(t *testing.T) {
 			eventually(t, "the peer has no connection", func() bool { return len(peer.Network().Conns()) == 0 })
 			eventually(t, "everything was given back", func() bool { return peerStat(t, a.h, peer.ID()) == network.ScopeStat{} })
 		})
+	}
+}
+
+// A dial of a listener that does not answer has the host's last place. It gives way to the punch.
+func TestListenerGivesWay(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	limits := rcmgr.PartialLimitConfig{System: rcmgr.ResourceLimits{Conns: 1}}
+	m, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.Build(rcmgr.InfiniteLimits)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, p := newPeer(t, Enable(), libp2p.ResourceManager(m)), newHost(t).ID()
+	a := find(h).newAttempt(t.Context(), h, p, network.DirOutbound)
+	defer a.release()
+	dialled := make(chan error, 1)
+	go func() {
+		dialled <- a.connectElsewhere(testContext(t), []netip.AddrPort{silent.Addr().(*net.TCPAddr).AddrPort()}, true)
+	}()
+	c, err := silent.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := a.admission.open(ma.StringCast("/ip4/127.0.0.1/tcp/4001")); err != nil {
+		t.Errorf("no room for the punch: %v", err)
+	}
+	if err := <-dialled; err == nil {
+		t.Error("the dial did not give way")
 	}
 }
 

@@ -120,7 +120,7 @@ func (s *glareState) next(most int) (cs []*glareState) {
 		if s.done[i] < most {
 			cs = append(cs, s.after(fmt.Sprintf("%s offers", glareIDs[i]), func(c *glareState) {
 				c.done[i]++
-				if c.sides[i].beginOffer(glareIDs[1-i]) {
+				if _, ok := c.sides[i].beginOffer(glareIDs[1-i]); ok {
 					c.offers = append(c.offers, glareOffer{by: i})
 				}
 			}))

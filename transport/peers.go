@@ -85,14 +85,14 @@ func (pt *peerTable) with(p peer.ID, f func(*peerState)) {
 // and when two OFFERs cross, the lower peer ID initiates.
 
 // beginOffer counts an attempt as initiator, until endOffer, unless one of the peer is being
-// answered.
-func (pt *peerTable) beginOffer(p peer.ID) (ok bool) {
+// answered. It returns the peer's attempts so far.
+func (pt *peerTable) beginOffer(p peer.ID) (before answers, ok bool) {
 	pt.with(p, func(s *peerState) {
-		if ok = s.answers.underWay == 0; ok {
+		if before = s.answers; before.underWay == 0 {
 			s.offers++
 		}
 	})
-	return ok
+	return before, before.underWay == 0
 }
 
 func (pt *peerTable) endOffer(p peer.ID) {
@@ -119,7 +119,7 @@ func (pt *peerTable) endAnswer(p peer.ID, err error) {
 	})
 }
 
-// wait registers a waiter, until done is called.
+// wait registers a waiter, until done is called. Until then nothing is forgotten.
 func (pt *peerTable) wait(p peer.ID) (done func()) {
 	pt.with(p, func(s *peerState) { s.waiters++ })
 	return func() { pt.with(p, func(s *peerState) { s.waiters-- }) }

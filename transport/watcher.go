@@ -128,7 +128,9 @@ func (w *watcher) run() {
 				w.handle(e)
 			}
 		case e := <-w.sub.Out():
-			w.countRelays(e)
+			if w.countRelays(e) {
+				w.t.agent.ObserversChanged()
+			}
 		case <-w.t.ctx.Done():
 			w.t.peers.stopTimers()
 			return
@@ -136,9 +138,9 @@ func (w *watcher) run() {
 	}
 }
 
-// countRelays records which relays the host is connected to. The agent's observers are looked for
-// anew only when others are, for that walks all peers and their connections.
-func (w *watcher) countRelays(e any) {
+// countRelays records which relays the host is connected to, and reports whether they are others now.
+// Only then the agent's observers are looked for anew, for that walks all peers and their connections.
+func (w *watcher) countRelays(e any) (changed bool) {
 	before := len(w.relays)
 	switch e := e.(type) {
 	case event.EvtPeerIdentificationCompleted:
@@ -150,9 +152,7 @@ func (w *watcher) countRelays(e any) {
 			delete(w.relays, e.Peer)
 		}
 	}
-	if len(w.relays) != before {
-		w.t.agent.ObserversChanged()
-	}
+	return len(w.relays) != before
 }
 
 func (w *watcher) keepWarm() {
@@ -181,6 +181,9 @@ func (w *watcher) handle(e watched) {
 		before := len(s.relayed)
 		switch e.kind {
 		case relayedUp:
+			if _, known := s.relayed[e.conn]; known {
+				return // it was there when notifications began, and was notified of as well
+			}
 			s.relayed[e.conn] = e.outbound
 		case relayedDown:
 			delete(s.relayed, e.conn)

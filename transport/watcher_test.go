@@ -17,6 +17,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	ma "github.com/multiformats/go-multiaddr"
 )
 
@@ -309,4 +311,53 @@ func TestNotificationsDoNotWait(t *testing.T) {
 		}
 		close(release)
 	})
+}
+
+// A connection that is there when the watcher starts may be notified of as well.
+func TestRelayedConnectionKnownTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var attempts atomic.Int32
+		w, h := newStubWatcher(t, time.Minute, func(peer.ID) bool {
+			attempts.Add(1)
+			return false
+		})
+		relayed := h.add(stubRelayed)
+		w.notify.Connected(nil, relayed)
+		w.notify.Connected(nil, relayed)
+		synctest.Wait()
+		if n := attempts.Load(); n != 1 {
+			t.Errorf("%d attempts, want 1", n)
+		}
+	})
+}
+
+// The agent's observers are looked for anew only when the host is connected to other relays.
+func TestCountRelays(t *testing.T) {
+	t.Parallel()
+	w := &watcher{relays: make(map[peer.ID]struct{})}
+	open, closed := &stubConn{}, &stubConn{}
+	closed.closed.Store(true)
+	identified := func(p peer.ID, c network.Conn, ids ...protocol.ID) any {
+		return event.EvtPeerIdentificationCompleted{Peer: p, Conn: c, Protocols: ids}
+	}
+	connectedness := func(p peer.ID, c network.Connectedness) any {
+		return event.EvtPeerConnectednessChanged{Peer: p, Connectedness: c}
+	}
+	for i, tc := range []struct {
+		event   any
+		changed bool
+		relays  int
+	}{
+		{identified("a", open, proto.ProtoIDv2Hop), true, 1},
+		{identified("a", open, proto.ProtoIDv2Hop), false, 1}, // by another connection
+		{identified("b", open, "/ipfs/ping/1.0.0"), false, 1},
+		{identified("c", closed, proto.ProtoIDv2Hop), false, 1},
+		{connectedness("b", network.NotConnected), false, 1},
+		{connectedness("a", network.Limited), false, 1},
+		{connectedness("a", network.NotConnected), true, 0},
+	} {
+		if got := w.countRelays(tc.event); got != tc.changed || len(w.relays) != tc.relays {
+			t.Errorf("event %d: changed %v, %d relays; want %v, %d", i, got, len(w.relays), tc.changed, tc.relays)
+		}
+	}
 }
