@@ -22,20 +22,19 @@ func (at *attempt) gather() {
 	}
 	at.helpers.Go(func() {
 		d, err := at.agent.gather(at.ctx, o)
-		if !at.post(func() { at.gathered(d, err) }) && err == nil {
+		taken := at.post(func() {
+			if err != nil {
+				at.session.onGathered(description{}, 0, gatherReason(err))
+				return
+			}
+			at.description = d
+			own := description{candidates: d.Candidates, behaviour: d.Behaviour, following: d.Following}
+			at.session.onGathered(own, d.Ports[0].Number(), nil)
+		})
+		if !taken && err == nil {
 			at.agent.release(d)
 		}
 	})
-}
-
-func (at *attempt) gathered(d *gather.Description, err error) {
-	if err != nil {
-		at.session.onGathered(description{}, 0, gatherReason(err))
-		return
-	}
-	at.description = d
-	own := description{candidates: d.Candidates, behaviour: d.Behaviour, following: d.Following}
-	at.session.onGathered(own, d.Ports[0].Number(), nil)
 }
 
 // gatherReason returns a failure to gather with its reason.

@@ -22,8 +22,7 @@ type flightConn struct {
 	flightReady func(flight []byte) // called once, when the flight is complete
 	phase       flightPhase
 	in          []byte // of the peer's flight, not read yet
-	out         []byte // the flight
-	keep        []byte // a flight that became too long, until it is written to Conn
+	out         []byte // the flight; one that became too long is written to Conn instead
 	err         error
 }
 
@@ -64,7 +63,7 @@ func (c *flightConn) fail(err error) {
 func (c *flightConn) endFlight() {
 	c.mu.Lock()
 	if c.phase == collecting {
-		c.complete()
+		c.complete(true)
 	}
 	c.mu.Unlock()
 }
@@ -94,12 +93,12 @@ func (c *flightConn) readFlight(b []byte) (int, error) {
 			}
 			return n, nil
 		case c.phase == opened:
-			if len(c.keep) == 0 {
+			if len(c.out) == 0 {
 				c.passing.Store(true)
 			}
 			return 0, nil
 		case c.phase == collecting:
-			c.complete()
+			c.complete(true)
 		default:
 			c.cond.Wait()
 		}
@@ -135,7 +134,7 @@ func (c *flightConn) writeFlight(b []byte) (rest []byte, written bool, err error
 		case c.err != nil:
 			return nil, false, c.err
 		case c.phase == opened:
-			rest, c.keep = c.keep, nil
+			rest, c.out = c.out, nil
 			return rest, false, nil
 		case c.phase == held:
 			c.cond.Wait()
@@ -143,16 +142,20 @@ func (c *flightConn) writeFlight(b []byte) (rest []byte, written bool, err error
 			c.out = append(c.out, b...)
 			return nil, true, nil
 		default:
-			c.keep, c.out = c.out, nil
-			c.complete()
+			c.complete(false)
 		}
 	}
 }
 
-// complete ends the flight. It is called with the lock held, and gives it up meanwhile.
-func (c *flightConn) complete() {
-	flight, ready := c.out, c.flightReady
-	c.phase, c.out = held, nil
+// complete ends the flight, which is empty if it does not fit. It is called with the lock held, and
+// gives it up meanwhile.
+func (c *flightConn) complete(fits bool) {
+	var flight []byte
+	if fits {
+		flight, c.out = c.out, nil
+	}
+	ready := c.flightReady
+	c.phase = held
 	c.mu.Unlock()
 	ready(flight)
 	c.mu.Lock()

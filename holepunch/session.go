@@ -112,21 +112,14 @@ const (
 	elsewhereAsked
 )
 
-// op returns the stage, for a PunchError.
+// ops are the stages, for a PunchError.
+var ops = [...]string{receiving: "receive", preparing: "gather", waiting: "offer", predicting: "gather", punching: "open", over: "open"}
+
 func (s *session) op() string {
-	switch s.state {
-	case receiving:
-		return "receive"
-	case preparing, predicting:
-		return "gather"
-	case waiting:
-		if s.round == 0 {
-			return "offer"
-		}
+	if s.state == waiting && s.round > 0 {
 		return "retry"
-	default:
-		return "open"
 	}
+	return ops[s.state]
 }
 
 // start begins the session.

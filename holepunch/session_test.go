@@ -21,7 +21,8 @@ type recorder struct {
 	did    []string
 	sent   []*message
 	rounds []roundSpec
-	err    *PunchError // of finish
+	err    *PunchError    // of finish
+	timers [numTimers]int // how often each was set
 
 	sendErr, admitErr, guessErr error
 	filter                      func([]punch.Candidate) ([]punch.Candidate, error)
@@ -41,7 +42,7 @@ func (r *recorder) addCandidates(cs []punch.Candidate)    { r.note("add %v", add
 func (r *recorder) cross()                                { r.note("cross") }
 func (r *recorder) endRound()                             { r.note("end round") }
 func (r *recorder) elsewhere(as []netip.AddrPort, p bool) { r.note("elsewhere %v %v", as, p) }
-func (r *recorder) setTimer(timer, time.Duration)         {}
+func (r *recorder) setTimer(t timer, _ time.Duration)     { r.timers[t]++ }
 func (r *recorder) trace(e Event)                         { r.note("trace %s", e.Kind) }
 func (r *recorder) deliver()                              { r.note("deliver") }
 func (r *recorder) admitPeer() error                      { return r.admitErr }
@@ -241,6 +242,18 @@ func TestDeliveredButNotChosen(t *testing.T) {
 		if r.err == nil || r.err.Reason() != tc.want {
 			t.Errorf("%s: got %v, want %q", name, r.err, tc.want)
 		}
+	}
+}
+
+// TestDoneTwice: an initiator cannot put off the end by saying again that it has chosen.
+func TestDoneTwice(t *testing.T) {
+	t.Parallel()
+	s, r := punchingSession(t, false, theirs)
+	for range 3 {
+		s.onMessage(received("done"))
+	}
+	if got := r.timers[choiceTimer]; got != 1 {
+		t.Errorf("the time for the choice was set %d times", got)
 	}
 }
 
