@@ -107,7 +107,7 @@ func (t *Transport) attach(h host.Host) (err error) {
 			return err
 		}
 	}
-	w, err := newWatcher(t, h)
+	w, err := newUpgradeDriver(t, h)
 	if err != nil {
 		return err
 	}

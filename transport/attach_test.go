@@ -100,7 +100,7 @@ func TestFailedHostLeavesNothing(t *testing.T) {
 			})
 			stacks := make([]byte, 1<<20)
 			stacks = stacks[:runtime.Stack(stacks, true)]
-			for _, ours := range []string{"transport.(*watcher)", "transport.(*Transport)", "holepunch.(*Agent)", "tcpport.(*Port)"} {
+			for _, ours := range []string{"transport.(*upgradeDriver)", "transport.(*Transport)", "holepunch.(*Agent)", "tcpport.(*Port)"} {
 				if bytes.Contains(stacks, []byte(ours)) {
 					t.Errorf("goroutines of %s are left", ours)
 				}

@@ -214,3 +214,57 @@ func (t *Transport) dialSwarm(ctx context.Context, h host.Host, p peer.ID) (netw
 	}
 	return nil, err
 }
+
+// relayedConn returns a relayed connection to p: the newest that this host dialled, for the older
+// ones' relays may be gone, or else the newest.
+func relayedConn(h host.Host, p peer.ID) network.Conn {
+	var found network.Conn
+	for _, c := range h.Network().ConnsToPeer(p) { // oldest first
+		if c.IsClosed() || !isRelayed(c) {
+			continue
+		}
+		if found == nil || c.Stat().Direction == network.DirOutbound || found.Stat().Direction == network.DirInbound {
+			found = c
+		}
+	}
+	return found
+}
+
+// directConn returns a connection to p that no relay carries, or nil.
+func directConn(h host.Host, p peer.ID) network.Conn {
+	for _, c := range h.Network().ConnsToPeer(p) {
+		if !c.IsClosed() && !isRelayed(c) {
+			return c
+		}
+	}
+	return nil
+}
+
+// awaitDirectOr waits until there is a direct connection to p, by whatever transport. It returns nil
+// when ctx or done has ended before. (Connectedness events would not do: a relayed connection without
+// limits counts as connected.)
+func (t *Transport) awaitDirectOr(ctx context.Context, h host.Host, p peer.ID, done <-chan struct{}) network.Conn {
+	defer t.peers.wait(p)()
+	for {
+		changed, _ := t.peers.changed(p)
+		if c := directConn(h, p); c != nil {
+			return c
+		}
+		select {
+		case <-changed:
+		case <-done:
+			return directConn(h, p)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// awaitDirect waits until there is a direct connection to p.
+func (t *Transport) awaitDirect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
+	c := t.awaitDirectOr(ctx, h, p, nil)
+	if c == nil {
+		return nil, ctx.Err()
+	}
+	return c, nil
+}

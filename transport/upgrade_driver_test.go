@@ -205,13 +205,13 @@ const (
 	stubDirect  = "/ip4/192.0.2.2/tcp/4001"
 )
 
-// newStubWatcher returns a watcher whose connections a test brings about. The filter refuses its
+// newStubDriver returns a driver whose connections a test brings about. The filter refuses its
 // peer, so that attempts fail for good.
-func newStubWatcher(t *testing.T, grace time.Duration, filter func(peer.ID) bool) (*watcher, *stubHost) {
+func newStubDriver(t *testing.T, grace time.Duration, filter func(peer.ID) bool) (*upgradeDriver, *stubHost) {
 	h := &stubHost{}
 	tr := &Transport{cfg: config{grace: grace, peerFilter: filter}, log: slog.New(slog.DiscardHandler), host: h, peers: newPeerTable()}
 	tr.ctx, tr.cancel = context.WithCancel(context.Background())
-	w := &watcher{
+	w := &upgradeDriver{
 		t:      tr,
 		h:      h,
 		policy: upgradePolicy{grace: grace},
@@ -244,7 +244,7 @@ func (h *stubHost) add(addr string) *stubConn {
 // A relayed connection is closed after the grace period, and not by a timer that was set before.
 func TestGracePeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, h := newStubWatcher(t, time.Minute, func(peer.ID) bool { return false })
+		w, h := newStubDriver(t, time.Minute, func(peer.ID) bool { return false })
 		relayed := h.add(stubRelayed)
 		w.notify.Connected(nil, relayed)
 		synctest.Wait()
@@ -272,10 +272,10 @@ func TestGracePeriod(t *testing.T) {
 	})
 }
 
-// The end of a connection may be queued before the news of it, when a watcher starts.
+// The end of a connection may be queued before the news of it, when a driver starts.
 func TestRelayedConnectionEndsBeforeItIsKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, h := newStubWatcher(t, time.Minute, func(peer.ID) bool { return false })
+		w, h := newStubDriver(t, time.Minute, func(peer.ID) bool { return false })
 		relayed := h.add(stubRelayed)
 		relayed.Close()
 		w.notify.Disconnected(nil, relayed)
@@ -287,12 +287,12 @@ func TestRelayedConnectionEndsBeforeItIsKnown(t *testing.T) {
 	})
 }
 
-// A notification returns at once, and the watcher goes on, while a peer filter takes its time.
+// A notification returns at once, and the driver goes on, while a peer filter takes its time.
 func TestNotificationsDoNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		asked := false
-		w, h := newStubWatcher(t, time.Minute, func(peer.ID) bool {
+		w, h := newStubDriver(t, time.Minute, func(peer.ID) bool {
 			asked = true
 			<-release
 			return false
@@ -307,17 +307,17 @@ func TestNotificationsDoNotWait(t *testing.T) {
 			t.Error("the filter was not asked: this test shows nothing")
 		}
 		if !relayed.IsClosed() {
-			t.Error("the watcher waits for the filter")
+			t.Error("the driver waits for the filter")
 		}
 		close(release)
 	})
 }
 
-// A connection that is there when the watcher starts may be notified of as well.
+// A connection that is there when the driver starts may be notified of as well.
 func TestRelayedConnectionKnownTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var attempts atomic.Int32
-		w, h := newStubWatcher(t, time.Minute, func(peer.ID) bool {
+		w, h := newStubDriver(t, time.Minute, func(peer.ID) bool {
 			attempts.Add(1)
 			return false
 		})
@@ -334,7 +334,7 @@ func TestRelayedConnectionKnownTwice(t *testing.T) {
 // The agent's observers are looked for anew only when the host is connected to other relays.
 func TestCountRelays(t *testing.T) {
 	t.Parallel()
-	w := &watcher{relays: make(map[peer.ID]struct{})}
+	w := &warmth{relays: make(map[peer.ID]struct{})}
 	open, closed := &stubConn{}, &stubConn{}
 	closed.closed.Store(true)
 	identified := func(p peer.ID, c network.Conn, ids ...protocol.ID) any {

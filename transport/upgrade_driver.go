@@ -1,0 +1,262 @@
+package transport
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+// An upgradeDriver tells each peer's [upgrade] what happens to its connections, and does what the
+// upgrade decides.
+//
+// The swarm holds a lock while it notifies. So notifications enqueue and return, and one goroutine
+// does the rest.
+type upgradeDriver struct {
+	t      *Transport
+	h      host.Host
+	policy upgradePolicy
+	notify *network.NotifyBundle
+	sub    event.Subscription
+	done   chan struct{} // closed when run has returned
+
+	mu     sync.Mutex
+	queue  []queuedEvent
+	queued chan struct{} // has a value if queue has
+
+	warmth warmth // of run
+}
+
+// A queuedEvent is an event in the driver's queue.
+type queuedEvent struct {
+	peer  peer.ID
+	conn  network.Conn // of those of connections
+	timer int          // of timerFired: which
+	upgradeEvent
+}
+
+func newUpgradeDriver(t *Transport, h host.Host) (*upgradeDriver, error) {
+	sub, err := h.EventBus().Subscribe([]any{
+		new(event.EvtPeerIdentificationCompleted),
+		new(event.EvtPeerConnectednessChanged),
+	}, eventbus.Name("simopen"))
+	if err != nil {
+		return nil, err
+	}
+	d := &upgradeDriver{
+		t:      t,
+		h:      h,
+		policy: upgradePolicy{grace: t.cfg.grace, onRequest: t.cfg.onRequest},
+		sub:    sub,
+		done:   make(chan struct{}),
+		queued: make(chan struct{}, 1),
+		warmth: newWarmth(h),
+	}
+	d.notify = d.notifiee()
+	go d.run()
+	h.Network().Notify(d.notify)
+	for _, c := range h.Network().Conns() {
+		d.notify.Connected(nil, c)
+	}
+	return d, nil
+}
+
+// stop is called when the transport's context has ended.
+func (d *upgradeDriver) stop() {
+	d.h.Network().StopNotify(d.notify)
+	<-d.done
+	d.sub.Close()
+}
+
+// notifiee returns what the swarm is to notify.
+func (d *upgradeDriver) notifiee() *network.NotifyBundle {
+	return &network.NotifyBundle{
+		ConnectedF:    func(_ network.Network, c network.Conn) { d.notice(c, relayedUp, directUp) },
+		DisconnectedF: func(_ network.Network, c network.Conn) { d.notice(c, relayedDown, directDown) },
+	}
+}
+
+func (d *upgradeDriver) notice(c network.Conn, ifRelayed, ifDirect upgradeEventKind) {
+	e := queuedEvent{peer: c.RemotePeer(), conn: c, upgradeEvent: upgradeEvent{kind: ifRelayed}}
+	if !isRelayed(c) {
+		e.kind = ifDirect
+	}
+	if e.kind == directUp {
+		d.t.peers.with(e.peer, (*peerState).wake)
+	}
+	d.enqueue(e)
+}
+
+func (d *upgradeDriver) enqueue(e queuedEvent) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.queue = append(d.queue, e)
+	select {
+	case d.queued <- struct{}{}:
+	default:
+	}
+}
+
+func (d *upgradeDriver) run() {
+	defer close(d.done)
+	for {
+		d.warmth.update(d.t)
+		select {
+		case <-d.queued:
+			d.mu.Lock()
+			events := d.queue
+			d.queue = nil
+			d.mu.Unlock()
+			for _, e := range events {
+				d.handle(e)
+			}
+		case e := <-d.sub.Out():
+			if d.warmth.countRelays(e) {
+				d.t.agent.ObserversChanged()
+			}
+		case <-d.t.ctx.Done():
+			d.t.peers.stopTimers()
+			return
+		}
+	}
+}
+
+// handle has the peer's upgrade look at an event, and does what it decides.
+func (d *upgradeDriver) handle(e queuedEvent) {
+	view := peerView{direct: directConn(d.h, e.peer) != nil}
+	if e.kind == relayedUp {
+		if e.conn.IsClosed() {
+			return // its end may have been queued before
+		}
+		e.outbound = e.conn.Stat().Direction == network.DirOutbound
+	}
+	var actions []upgradeAction
+	var relayed []network.Conn
+	d.t.peers.with(e.peer, func(s *peerState) {
+		if e.kind == timerFired && e.timer != s.timerID {
+			return // it was stopped or set anew meanwhile
+		}
+		before := len(s.relayed)
+		switch e.kind {
+		case relayedUp:
+			if _, known := s.relayed[e.conn]; known {
+				return // it was there when notifications began, and was notified of as well
+			}
+			s.relayed[e.conn] = e.outbound
+		case relayedDown:
+			delete(s.relayed, e.conn)
+		}
+		d.warmth.relayed += min(len(s.relayed), 1) - min(before, 1)
+		for c, outbound := range s.relayed {
+			relayed = append(relayed, c)
+			view.relayed, view.outbound = true, view.outbound || outbound
+		}
+		actions = s.upgrade.step(&d.policy, time.Now(), e.upgradeEvent, view)
+		for _, a := range actions {
+			switch a.kind {
+			case stopTimer:
+				s.stopTimer()
+			case setTimer:
+				s.stopTimer()
+				d.t.peers.ids++
+				s.timerID = d.t.peers.ids
+				fired := queuedEvent{peer: e.peer, timer: s.timerID, upgradeEvent: upgradeEvent{kind: timerFired}}
+				s.timer = time.AfterFunc(a.wait(), func() { d.enqueue(fired) })
+			}
+		}
+	})
+	for _, a := range actions {
+		switch a.kind {
+		case startAttempt:
+			d.attempt(e.peer)
+		case retireRelayed:
+			d.retire(e.peer, relayed)
+		}
+	}
+}
+
+// stopTimer stops the timer. If it has fired already its event does not count.
+func (s *peerState) stopTimer() {
+	s.timerID = 0
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
+
+func (pt *peerTable) stopTimers() {
+	pt.mu.Lock()
+	defer pt.mu.Unlock()
+	for _, s := range pt.states {
+		s.stopTimer()
+	}
+}
+
+// attempt upgrades the relayed connection to p. What comes of it is in the trace.
+func (d *upgradeDriver) attempt(p peer.ID) {
+	ctx, h, end, err := d.t.begin(d.t.ctx)
+	if err != nil {
+		return
+	}
+	go func() {
+		defer end()
+		var err error = ErrPeerFiltered
+		if d.t.wants(p) { // not asked by run, which holds up the host's events
+			d.settle(ctx, p)
+			_, err = d.t.connect(ctx, h, p)
+		}
+		if err != nil {
+			d.t.log.Debug("relayed connection was not upgraded", "peer", p, "err", err)
+		}
+		d.enqueue(queuedEvent{peer: p, upgradeEvent: upgradeEvent{kind: attemptEnded, err: err}})
+	}()
+}
+
+// settleTime is a moment for a few goroutines to run, and little against a punch.
+const settleTime = 10 * time.Millisecond
+
+// settle lets the swarm's dial end that brought the relayed connection. It does so as soon as those
+// return who asked for it, unless somebody joins. With it end the dials of the peer's other
+// addresses, which would hold the places that swarm and resource manager have for this peer for as
+// long as nobody answers there.
+func (d *upgradeDriver) settle(ctx context.Context, p peer.ID) {
+	others := slices.ContainsFunc(d.h.Peerstore().Addrs(p), func(a ma.Multiaddr) bool {
+		_, err := a.ValueForProtocol(ma.P_CIRCUIT)
+		return err != nil
+	})
+	if !others {
+		return
+	}
+	select {
+	case <-time.After(settleTime):
+	case <-ctx.Done():
+	}
+}
+
+// retire closes the relayed connections that a direct one has taken the place of, and on which there
+// are no streams.
+func (d *upgradeDriver) retire(p peer.ID, relayed []network.Conn) {
+	for _, c := range relayed {
+		if n := len(c.GetStreams()); n > 0 {
+			d.t.log.Debug("relayed connection has open streams, and is kept", "peer", p, "streams", n)
+			d.enqueue(queuedEvent{peer: p, conn: c, upgradeEvent: upgradeEvent{kind: streamsOpen}})
+			continue
+		}
+		_, _, end, err := d.t.begin(d.t.ctx)
+		if err != nil {
+			return
+		}
+		d.t.log.Debug("relayed connection closed: there is a direct one", "peer", p)
+		d.t.metrics.relayedClosed()
+		go func() { // the close may have to wait for those who read the host's events
+			defer end()
+			c.Close()
+		}()
+	}
+}
