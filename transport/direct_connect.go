@@ -106,7 +106,7 @@ type sharedDial struct {
 // comes up meanwhile. Concurrent calls share the dial, which ends when the last of them gives up.
 func (t *Transport) connect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
 	d := t.joinDial(h, p)
-	c := t.awaitDirectOr(ctx, h, p, d.done)
+	c := t.awaitDirect(ctx, h, p, d.done)
 	step := t.leaveDial(p, d)
 	switch {
 	case c != nil:
@@ -240,10 +240,10 @@ func directConn(h host.Host, p peer.ID) network.Conn {
 	return nil
 }
 
-// awaitDirectOr waits until there is a direct connection to p, by whatever transport. It returns nil
+// awaitDirect waits until there is a direct connection to p, by whatever transport. It returns nil
 // when ctx or done has ended before. (Connectedness events would not do: a relayed connection without
 // limits counts as connected.)
-func (t *Transport) awaitDirectOr(ctx context.Context, h host.Host, p peer.ID, done <-chan struct{}) network.Conn {
+func (t *Transport) awaitDirect(ctx context.Context, h host.Host, p peer.ID, done <-chan struct{}) network.Conn {
 	defer t.peers.wait(p)()
 	for {
 		changed, _ := t.peers.changed(p)
@@ -258,13 +258,4 @@ func (t *Transport) awaitDirectOr(ctx context.Context, h host.Host, p peer.ID, d
 			return nil
 		}
 	}
-}
-
-// awaitDirect waits until there is a direct connection to p.
-func (t *Transport) awaitDirect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
-	c := t.awaitDirectOr(ctx, h, p, nil)
-	if c == nil {
-		return nil, ctx.Err()
-	}
-	return c, nil
 }

@@ -107,8 +107,10 @@ func (a *attempt) dialListeners(ctx context.Context, theirs []netip.AddrPort) er
 	var ways []func() error
 	if len(a.listeners) > 0 {
 		ways = append(ways, func() error {
-			_, err := a.t.awaitDirect(ctx, a.h, a.peer)
-			return err
+			if a.t.awaitDirect(ctx, a.h, a.peer, nil) == nil {
+				return ctx.Err()
+			}
+			return nil
 		})
 	}
 	for _, l := range theirs {

@@ -14,26 +14,15 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
-const metricNamespace = "libp2p_simopen"
-
 // As in go-libp2p all hosts of a process share the collectors. docs/grafana.json shows them.
 var (
-	attemptsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: metricNamespace,
-		Name:      "attempts_total",
-		Help:      "Attempts to get a direct connection that began",
-	}, []string{"side"})
-	resultsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: metricNamespace,
-		Name:      "results_total",
-		Help:      "Attempts that ended, with the reason why they failed, or 'direct'",
-	}, []string{"side", "reason"})
-	refusedTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: metricNamespace,
-		Name:      "refused_total",
-		Help:      "What peers asked for in vain: they are filtered, or ask too often. It is no attempt",
-	}, []string{"reason"})
-	directSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	attemptsTotal = newCounter("attempts_total", "Attempts to get a direct connection that began", "side")
+	resultsTotal  = newCounter("results_total", "Attempts that ended, with the reason why they failed, or 'direct'", "side", "reason")
+	refusedTotal  = newCounter("refused_total", "What peers asked for in vain: they are filtered, or ask too often. It is no attempt", "reason")
+	queriesTotal  = newCounter("queries_total",
+		"Observers that were asked for the reflexive address of a port: STUN servers, or libp2p peers", "observer", "outcome")
+	relayedClosedTotal = newCounter("relayed_closed_total", "Relayed connections that were closed since a direct one took their place")
+	directSeconds      = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: metricNamespace,
 		Name:      "time_to_direct_seconds",
 		Help:      "Time from the beginning of an attempt to the direct connection",
@@ -41,36 +30,26 @@ var (
 		// an attempt has 15 s.
 		Buckets: []float64{.025, .05, .1, .2, .3, .4, .6, .8, 1.2, 1.6, 2.5, 5, 10, 15},
 	}, []string{"side"})
-	queriesTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: metricNamespace,
-		Name:      "queries_total",
-		Help:      "Observers that were asked for the reflexive address of a port: STUN servers, or libp2p peers",
-	}, []string{"observer", "outcome"})
-	socketsOpen = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: metricNamespace,
-		Name:      "listening_sockets",
-		Help:      "Sockets that listen on punching ports",
-	}, func() float64 { return float64(tcpport.Listening()) })
-	socketsConnecting = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: metricNamespace,
-		Name:      "connecting_sockets",
-		Help:      "Connects from punching ports that are under way",
-	}, func() float64 { return float64(tcpport.Connecting()) })
-	observersHeld = prometheus.NewGauge(prometheus.GaugeOpts{
-		Namespace: metricNamespace,
-		Name:      "observer_sockets",
-		Help:      "Connections to observers that hold a mapping of the NAT",
-	})
-	relayedClosedTotal = prometheus.NewCounter(prometheus.CounterOpts{
-		Namespace: metricNamespace,
-		Name:      "relayed_closed_total",
-		Help:      "Relayed connections that were closed since a direct one took their place",
-	})
+	observersHeld = prometheus.NewGauge(gaugeOpts("observer_sockets", "Connections to observers that hold a mapping of the NAT"))
 
 	collectors = []prometheus.Collector{
-		attemptsTotal, resultsTotal, refusedTotal, directSeconds, queriesTotal, socketsOpen, socketsConnecting, observersHeld, relayedClosedTotal,
+		attemptsTotal, resultsTotal, refusedTotal, queriesTotal, relayedClosedTotal, directSeconds, observersHeld,
+		prometheus.NewGaugeFunc(gaugeOpts("listening_sockets", "Sockets that listen on punching ports"),
+			func() float64 { return float64(tcpport.Listening()) }),
+		prometheus.NewGaugeFunc(gaugeOpts("connecting_sockets", "Connects from punching ports that are under way"),
+			func() float64 { return float64(tcpport.Connecting()) }),
 	}
 )
+
+const metricNamespace = "libp2p_simopen"
+
+func newCounter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: metricNamespace, Name: name, Help: help}, labels)
+}
+
+func gaugeOpts(name, help string) prometheus.GaugeOpts {
+	return prometheus.GaugeOpts{Namespace: metricNamespace, Name: name, Help: help}
+}
 
 // otherLabels are the values of the label "reason" besides the codes of the reasons: of an attempt
 // that succeeded, and of errors without a reason.
@@ -99,6 +78,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			resultsTotal.WithLabelValues(side, label)
 		}
 	}
+	relayedClosedTotal.WithLabelValues()
 	for _, reason := range refusals {
 		refusedTotal.WithLabelValues(string(reason))
 	}
@@ -171,7 +151,7 @@ func (m *metrics) holding(n int) {
 
 func (m *metrics) relayedClosed() {
 	if m != nil {
-		relayedClosedTotal.Inc()
+		relayedClosedTotal.WithLabelValues().Inc()
 	}
 }
 

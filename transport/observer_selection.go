@@ -77,14 +77,14 @@ func askable(h host.Host, port uint16) []askablePeer {
 			peers = append(peers, c)
 		}
 	}
-	rank := func(c askablePeer) int {
-		if c.relay {
-			return 0
-		}
-		return 1
-	}
 	slices.SortFunc(peers, func(a, b askablePeer) int {
-		return cmp.Or(rank(a)-rank(b), a.since.Compare(b.since), cmp.Compare(a.id, b.id))
+		if a.relay != b.relay {
+			if a.relay {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.id, b.id))
 	})
 	return peers
 }
@@ -127,13 +127,11 @@ func relayAddrs(h host.Host, p peer.ID, conns []network.Conn) []netip.AddrPort {
 			addrs = append(addrs, a)
 		}
 	}
-	isIPv4 := func(a netip.AddrPort) bool { return a.Addr().Is4() }
 	var found []netip.AddrPort
-	if i := slices.IndexFunc(addrs, isIPv4); i >= 0 {
-		found = append(found, addrs[i])
-	}
-	if i := slices.IndexFunc(addrs, func(a netip.AddrPort) bool { return !isIPv4(a) }); i >= 0 {
-		found = append(found, addrs[i])
+	for _, ipv4 := range []bool{true, false} {
+		if i := slices.IndexFunc(addrs, func(a netip.AddrPort) bool { return a.Addr().Is4() == ipv4 }); i >= 0 {
+			found = append(found, addrs[i])
+		}
 	}
 	return found
 }

@@ -155,20 +155,14 @@ func WithTimeout(d time.Duration) Option {
 // seconds to open, and go-libp2p's relays end a limited connection after 2 min anyway. While the
 // relayed connection stays, the peers can punch over it again when the direct one dies.
 func WithRelayGrace(d time.Duration) Option {
-	return func(c *config) error {
-		c.grace = d
-		return nil
-	}
+	return func(c *config) error { c.grace = d; return nil }
 }
 
 // WithOnRequestOnly leaves relayed connections as they are until [DirectConnect], here or at the
 // peer, asks for a direct one. Default: every relayed connection that this host dials is upgraded,
 // as DCUtR does.
 func WithOnRequestOnly() Option {
-	return func(c *config) error {
-		c.onRequest = true
-		return nil
-	}
+	return func(c *config) error { c.onRequest = true; return nil }
 }
 
 // WithPeerFilter makes the host punch only with peers for which f returns true, whoever initiates. A
@@ -215,10 +209,7 @@ func WithLimits(l holepunch.Limits) Option {
 // WithTracer calls f for every step of every attempt. Calls come from several goroutines, and
 // attempts wait for them: f must be quick. Default: none.
 func WithTracer(f func(Event)) Option {
-	return func(c *config) error {
-		c.tracer = f
-		return nil
-	}
+	return func(c *config) error { c.tracer = f; return nil }
 }
 
 // WithLogger makes the transport log to l. Default: go-libp2p's logger for "simopen", which
@@ -240,10 +231,7 @@ func WithLogger(l *slog.Logger) Option {
 //
 // [libp2p.DisableMetrics]: https://pkg.go.dev/github.com/libp2p/go-libp2p#DisableMetrics
 func WithRegisterer(r prometheus.Registerer) Option {
-	return func(c *config) error {
-		c.registerer = r
-		return nil
-	}
+	return func(c *config) error { c.registerer = r; return nil }
 }
 
 // WithPortGuessing lets the host guess ports, with peers that have it as well, where nothing else
@@ -253,8 +241,5 @@ func WithRegisterer(r prometheus.Registerer) Option {
 // such attempts of the host, and one that failed is repeated while the relayed connection lasts.
 // Default: off, for some networks take it for a scan.
 func WithPortGuessing() Option {
-	return func(c *config) error {
-		c.guess = true
-		return nil
-	}
+	return func(c *config) error { c.guess = true; return nil }
 }
