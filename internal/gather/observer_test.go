@@ -235,7 +235,7 @@ func TestServerIsHeld(t *testing.T) {
 func TestServerIsLate(t *testing.T) {
 	t.Parallel()
 	mute := newServer(t, func(c net.Conn) { io.Copy(io.Discard, c) })
-	s := stunServer{mute, time.Minute, 50 * time.Millisecond}
+	s := stunServer{mute, time.Minute, 2 * time.Second} // in which it can connect
 	err := s.Observe(testContext(t), resettingDialer{newPort(t)}, func(_, reflexive netip.AddrPort) { t.Error(reflexive) })
 	if want := "stun: binding " + mute + ": context deadline exceeded"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
@@ -246,7 +246,6 @@ func TestServerIsLate(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "stun: dial "+mute) || strings.Contains(err.Error(), "canceled") {
 		t.Errorf("got %v", err)
 	}
-	t.Log(err)
 }
 
 func TestServerIPv4(t *testing.T) {

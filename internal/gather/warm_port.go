@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
@@ -175,9 +176,12 @@ func (p *warmPort) begin(o Observer, server bool, due time.Time) {
 	p.queries[o] = q
 	p.g.running.Go(func() {
 		defer cancel()
+		var once sync.Once
 		err := o.Observe(ctx, resettingDialer{p.Port}, func(remote, reflexive netip.AddrPort) {
 			a := answer{o.String(), unmap(remote), unmap(reflexive)}
-			p.g.enqueue(func() { p.answered(q, a) })
+			if a.remote.IsValid() && ipaddr.IsHost(a.reflexive.Addr()) && a.reflexive.Port() > 0 {
+				once.Do(func() { p.g.enqueue(func() { p.answered(q, a) }) })
+			}
 		})
 		p.g.enqueue(func() { p.ended(q, err) })
 	})
@@ -185,8 +189,7 @@ func (p *warmPort) begin(o Observer, server bool, due time.Time) {
 
 // answered takes an answer. The connection is held from now on.
 func (p *warmPort) answered(q *query, a answer) {
-	usable := a.remote.IsValid() && ipaddr.IsHost(a.reflexive.Addr()) && a.reflexive.Port() > 0
-	if q.state != asking || !usable { // or too late, or the second one
+	if q.state != asking { // it is too late
 		return
 	}
 	now := time.Now()
