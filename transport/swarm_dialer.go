@@ -95,7 +95,16 @@ func (d *swarmDialer) dialListeners(ctx context.Context, h host.Host, p peer.ID,
 func dialAt(ctx context.Context, h host.Host, p peer.ID, addrs ...ma.Multiaddr) (network.Conn, error) {
 	h.Peerstore().SetAddrs(p, addrs, addrTTL)
 	defer h.Peerstore().SetAddrs(p, addrs, 0)
-	return h.Network().DialPeer(ctx, p)
+	c, err := h.Network().DialPeer(ctx, p)
+	if err != nil && h.Network().Connectedness(p) == network.NotConnected {
+		// The relayed connection has just ended. Identify then puts those addresses in for 15 min which it
+		// has read a moment before.
+		select {
+		case <-time.After(settleTime):
+		case <-ctx.Done():
+		}
+	}
+	return c, err
 }
 
 // A mark is an address with /simopen after it. In a dial of listeners it stands beside each address

@@ -8,12 +8,16 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/host/peerstore/pstoremem"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -265,4 +269,49 @@ func TestDialListeners(t *testing.T) {
 		t.Error("another address was dialled")
 	default:
 	}
+}
+
+// A lostNetwork loses the peer during a dial, upon which identify puts its addresses back.
+type lostNetwork struct {
+	network.Network
+	lost func()
+}
+
+func (n lostNetwork) Connectedness(peer.ID) network.Connectedness { return network.NotConnected }
+func (n lostNetwork) DialPeer(context.Context, peer.ID) (network.Conn, error) {
+	n.lost()
+	return nil, network.ErrNoConn
+}
+
+type lostHost struct {
+	host.Host
+	network lostNetwork
+	store   peerstore.Peerstore
+}
+
+func (h lostHost) Network() network.Network       { return h.network }
+func (h lostHost) Peerstore() peerstore.Peerstore { return h.store }
+
+// The address of a dial does not stay in the peerstore if the peer is lost meanwhile.
+func TestAddressIsNotPutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, err := pstoremem.NewPeerstore()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		h := lostHost{store: store, network: lostNetwork{lost: func() {
+			addrs := store.Addrs("peer")
+			time.AfterFunc(time.Millisecond, func() {
+				store.AddAddrs("peer", addrs, peerstore.RecentlyConnectedAddrTTL)
+			})
+		}}}
+		if _, err := new(swarmDialer).dial(t.Context(), h, "peer"); err == nil {
+			t.Error("dialled")
+		}
+		time.Sleep(time.Second)
+		if addrs := store.Addrs("peer"); len(addrs) > 0 {
+			t.Errorf("%v is left", addrs)
+		}
+	})
 }

@@ -70,9 +70,9 @@ func newUpgradeDriver(t *Transport, h host.Host) (*upgradeDriver, error) {
 
 // stop is called when the transport's context has ended.
 func (d *upgradeDriver) stop() {
-	d.h.Network().StopNotify(d.notify)
 	<-d.done
-	d.sub.Close()
+	d.sub.Close() // nobody reads it any more: others would wait to emit, perhaps while they notify
+	d.h.Network().StopNotify(d.notify)
 }
 
 // notifiee returns what the swarm is to notify.
