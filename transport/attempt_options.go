@@ -24,9 +24,9 @@ type attempt struct {
 	dir  network.Direction
 
 	admission admission
-	securing  securing
+	securer   securer
 	listeners []netip.AddrPort // of this host, that the peer is told
-	elsewhere elsewhere
+	elsewhere listenerConn
 	full      context.Context // ends when the punch, or release, needs the places of the dials of listeners
 }
 
@@ -39,7 +39,7 @@ func (t *Transport) newAttempt(ctx context.Context, h host.Host, p peer.ID, dir 
 		peer:      p,
 		dir:       dir,
 		admission: admission{t: t, ctx: ctx, peer: p, dir: dir, full: cancel},
-		securing:  securing{t: t, peer: p, dir: dir},
+		securer:   securer{t: t, peer: p, dir: dir},
 		listeners: listeners(h),
 		full:      full,
 	}
@@ -56,7 +56,7 @@ func (a *attempt) release() {
 
 // options returns the attempt as the agent wants it, without what is one role's.
 func (a *attempt) options() (*holepunch.Options, error) {
-	hs, err := a.securing.handshake()
+	hs, err := a.securer.handshake()
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (a *attempt) assemble(ctx context.Context, c *holepunch.Conn) (*conn, error
 		c.Close()
 		return nil, err
 	}
-	return a.securing.assemble(ctx, c, a.admission.take())
+	return a.securer.assemble(ctx, c, a.admission.take())
 }
 
 // filterRemote returns those of the peer's addresses that this host's user and gater let it connect to.

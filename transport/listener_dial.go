@@ -35,30 +35,30 @@ func isElsewhere(err error) bool {
 		errors.As(err, &remote) && remote.Status == holepunch.StatusCancelled
 }
 
-// elsewhere holds the connection to a listener of the peer until Dial takes it.
-type elsewhere struct {
+// A listenerConn holds the connection to a listener of the peer until Dial takes it.
+type listenerConn struct {
 	mu   sync.Mutex
 	conn tpt.CapableConn
 	over bool // after take: nobody takes a connection any more
 }
 
 // put keeps a connection for Dial, and reports whether it did.
-func (e *elsewhere) put(c tpt.CapableConn) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.over || e.conn != nil {
+func (l *listenerConn) put(c tpt.CapableConn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over || l.conn != nil {
 		return false
 	}
-	e.conn = c
+	l.conn = c
 	return true
 }
 
 // take returns the connection, or nil. It can be called once.
-func (e *elsewhere) take() tpt.CapableConn {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	c := e.conn
-	e.conn, e.over = nil, true
+func (l *listenerConn) take() tpt.CapableConn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.conn
+	l.conn, l.over = nil, true
 	return c
 }
 

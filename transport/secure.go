@@ -13,19 +13,17 @@ import (
 	"github.com/libp2p/go-libp2p/core/pnet"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/core/sec"
-	tpt "github.com/libp2p/go-libp2p/core/transport"
 	protector "github.com/libp2p/go-libp2p/p2p/net/pnet"
 	"github.com/libp2p/go-libp2p/p2p/net/upgrader"
-	ma "github.com/multiformats/go-multiaddr"
 	msmux "github.com/multiformats/go-multistream"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
-// A securing secures and multiplexes the connection of one attempt with the host's own security
+// A securer secures and multiplexes the connection of one attempt with the host's own security
 // transports and muxers, as an Upgrader does. It is not an Upgrader's work because the security
 // handshake begins in the signalling, and which protocol it is was settled there.
-type securing struct {
+type securer struct {
 	t    *Transport
 	peer peer.ID
 	dir  network.Direction
@@ -36,7 +34,7 @@ type securing struct {
 }
 
 // handshake returns what the agent runs on the connection.
-func (s *securing) handshake() (*holepunch.Handshake, error) {
+func (s *securer) handshake() (*holepunch.Handshake, error) {
 	hs := &holepunch.Handshake{Run: s.secure}
 	for _, st := range s.t.parts.Security {
 		hs.Protocols = append(hs.Protocols, string(st.ID()))
@@ -52,7 +50,7 @@ func (s *securing) handshake() (*holepunch.Handshake, error) {
 }
 
 // secure runs the security handshake, and expects the peer at the other end.
-func (s *securing) secure(ctx context.Context, c net.Conn, id string, initiator bool) error {
+func (s *securer) secure(ctx context.Context, c net.Conn, id string, initiator bool) error {
 	i := slices.IndexFunc(s.t.parts.Security, func(st sec.SecureTransport) bool { return string(st.ID()) == id })
 	if i < 0 {
 		return fmt.Errorf("%w: %q", holepunch.ErrNoProtocol, id)
@@ -74,15 +72,9 @@ func (s *securing) secure(ctx context.Context, c net.Conn, id string, initiator 
 	return nil
 }
 
-// A tcpConn is what is below security: a [holepunch.Conn]. TCPConn is nil before it was chosen.
-type tcpConn interface {
-	net.Conn
-	TCPConn() *net.TCPConn
-}
-
 // assemble makes a connection of what the agent returned after the handshake. It owns c and the
 // scope.
-func (s *securing) assemble(ctx context.Context, c tcpConn, scope network.ConnManagementScope) (*conn, error) {
+func (s *securer) assemble(ctx context.Context, c tcpConn, scope network.ConnManagementScope) (*conn, error) {
 	id, muxed, err := s.t.multiplex(ctx, s.secured, s.dir == network.DirInbound, scope.PeerScope())
 	if err != nil {
 		s.secured.Close()
@@ -157,56 +149,4 @@ func (t *Transport) negotiateMuxer(c net.Conn, server bool) (protocol.ID, error)
 	}
 	id, _, err := mux.Negotiate(c)
 	return id, err
-}
-
-// A conn is a direct connection.
-type conn struct {
-	network.MuxedConn
-	network.ConnSecurity
-	transport *Transport
-	tcp       tcpConn // below security
-	scope     network.ConnManagementScope
-	state     network.ConnectionState
-
-	giveBack func()        // gives the scope back, and closes closed
-	closed   chan struct{} // the connection was closed here
-}
-
-var _ tpt.CapableConn = (*conn)(nil)
-
-// resetOnClose makes the connection end with a RST, as those of go-libp2p's TCP transport do, if it
-// was chosen: a FIN leaves the 4-tuple in TIME-WAIT for a minute, in which the same two ports cannot
-// be punched again.
-func (c *conn) resetOnClose() {
-	if tcp := c.tcp.TCPConn(); tcp != nil {
-		tcp.SetLinger(0)
-	}
-}
-
-// Close closes the connection. It must be called even if the peer has closed it.
-func (c *conn) Close() error {
-	c.resetOnClose() // a responder's connection may be closed as soon as it is chosen
-	defer c.giveBack()
-	return c.MuxedConn.Close()
-}
-
-// CloseWithError is Close with a code that the peer is told.
-func (c *conn) CloseWithError(code network.ConnErrorCode) error {
-	c.resetOnClose()
-	defer c.giveBack()
-	return c.MuxedConn.CloseWithError(code)
-}
-
-// Before the initiator's choice the addresses are those of the responder's first TCP connection, and
-// may change once.
-
-func (c *conn) LocalMultiaddr() ma.Multiaddr  { return netMultiaddr(c.tcp.LocalAddr()) }
-func (c *conn) RemoteMultiaddr() ma.Multiaddr { return netMultiaddr(c.tcp.RemoteAddr()) }
-
-func (c *conn) Transport() tpt.Transport           { return c.transport }
-func (c *conn) Scope() network.ConnScope           { return c.scope }
-func (c *conn) ConnState() network.ConnectionState { return c.state }
-
-func (c *conn) String() string {
-	return fmt.Sprintf("<simopen %s (%s) <-> %s (%s)>", c.LocalMultiaddr(), c.LocalPeer(), c.RemoteMultiaddr(), c.RemotePeer())
 }

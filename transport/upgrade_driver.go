@@ -31,7 +31,7 @@ type upgradeDriver struct {
 	queue  []queuedEvent
 	queued chan struct{} // has a value if queue has
 
-	warmth warmth // of run
+	warmer portWarmer // of run
 }
 
 // A queuedEvent is an event in the driver's queue.
@@ -57,7 +57,7 @@ func newUpgradeDriver(t *Transport, h host.Host) (*upgradeDriver, error) {
 		sub:    sub,
 		done:   make(chan struct{}),
 		queued: make(chan struct{}, 1),
-		warmth: newWarmth(h),
+		warmer: newPortWarmer(h),
 	}
 	d.notify = d.notifiee()
 	go d.run()
@@ -107,7 +107,7 @@ func (d *upgradeDriver) enqueue(e queuedEvent) {
 func (d *upgradeDriver) run() {
 	defer close(d.done)
 	for {
-		d.warmth.update(d.t)
+		d.warmer.update(d.t)
 		select {
 		case <-d.queued:
 			d.mu.Lock()
@@ -118,7 +118,7 @@ func (d *upgradeDriver) run() {
 				d.handle(e)
 			}
 		case e := <-d.sub.Out():
-			if d.warmth.countRelays(e) {
+			if d.warmer.countRelays(e) {
 				d.t.agent.ObserversChanged()
 			}
 		case <-d.t.ctx.Done():
@@ -153,7 +153,7 @@ func (d *upgradeDriver) handle(e queuedEvent) {
 		case relayedDown:
 			delete(s.relayed, e.conn)
 		}
-		d.warmth.relayed += min(len(s.relayed), 1) - min(before, 1)
+		d.warmer.relayed += min(len(s.relayed), 1) - min(before, 1)
 		for c, outbound := range s.relayed {
 			relayed = append(relayed, c)
 			view.relayed, view.outbound = true, view.outbound || outbound

@@ -334,7 +334,7 @@ func TestRelayedConnectionKnownTwice(t *testing.T) {
 // The agent's observers are looked for anew only when the host is connected to other relays.
 func TestCountRelays(t *testing.T) {
 	t.Parallel()
-	w := &warmth{relays: make(map[peer.ID]struct{})}
+	w := &portWarmer{relays: make(map[peer.ID]struct{})}
 	open, closed := &stubConn{}, &stubConn{}
 	closed.closed.Store(true)
 	identified := func(p peer.ID, c network.Conn, ids ...protocol.ID) any {

@@ -10,17 +10,17 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 )
 
-// A warmth decides when the agent's ports are kept warm: while there is a relayed connection, or a
+// A portWarmer decides when the agent's ports are kept warm: while there is a relayed connection, or a
 // connection to a relay, where a reservation may bring one at any time. It belongs to the
 // [upgradeDriver]'s goroutine.
-type warmth struct {
+type portWarmer struct {
 	relays  map[peer.ID]struct{} // connected peers that are relays
 	relayed int                  // peers with relayed connections
 	warm    bool
 }
 
-func newWarmth(h host.Host) warmth {
-	w := warmth{relays: make(map[peer.ID]struct{})}
+func newPortWarmer(h host.Host) portWarmer {
+	w := portWarmer{relays: make(map[peer.ID]struct{})}
 	for _, p := range h.Network().Peers() {
 		if isRelay(h, p) {
 			w.relays[p] = struct{}{}
@@ -31,7 +31,7 @@ func newWarmth(h host.Host) warmth {
 
 // countRelays records which relays the host is connected to, and reports whether they are others now.
 // Only then the agent's observers are looked for anew, for that walks all peers and their connections.
-func (w *warmth) countRelays(e any) (changed bool) {
+func (w *portWarmer) countRelays(e any) (changed bool) {
 	before := len(w.relays)
 	switch e := e.(type) {
 	case event.EvtPeerIdentificationCompleted:
@@ -47,7 +47,7 @@ func (w *warmth) countRelays(e any) (changed bool) {
 }
 
 // update has the agent do what is due.
-func (w *warmth) update(t *Transport) {
+func (w *portWarmer) update(t *Transport) {
 	warm := w.relayed+len(w.relays) > 0
 	if warm != w.warm && t.cfg.ports > 0 {
 		w.warm = warm

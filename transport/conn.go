@@ -1,0 +1,68 @@
+package transport
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	tpt "github.com/libp2p/go-libp2p/core/transport"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+// A conn is a direct connection.
+type conn struct {
+	network.MuxedConn
+	network.ConnSecurity
+	transport *Transport
+	tcp       tcpConn // below security
+	scope     network.ConnManagementScope
+	state     network.ConnectionState
+
+	giveBack func()        // gives the scope back, and closes closed
+	closed   chan struct{} // the connection was closed here
+}
+
+var _ tpt.CapableConn = (*conn)(nil)
+
+// resetOnClose makes the connection end with a RST, as those of go-libp2p's TCP transport do, if it
+// was chosen: a FIN leaves the 4-tuple in TIME-WAIT for a minute, in which the same two ports cannot
+// be punched again.
+func (c *conn) resetOnClose() {
+	if tcp := c.tcp.TCPConn(); tcp != nil {
+		tcp.SetLinger(0)
+	}
+}
+
+// Close closes the connection. It must be called even if the peer has closed it.
+func (c *conn) Close() error {
+	c.resetOnClose() // a responder's connection may be closed as soon as it is chosen
+	defer c.giveBack()
+	return c.MuxedConn.Close()
+}
+
+// CloseWithError is Close with a code that the peer is told.
+func (c *conn) CloseWithError(code network.ConnErrorCode) error {
+	c.resetOnClose()
+	defer c.giveBack()
+	return c.MuxedConn.CloseWithError(code)
+}
+
+// Before the initiator's choice the addresses are those of the responder's first TCP connection, and
+// may change once.
+
+func (c *conn) LocalMultiaddr() ma.Multiaddr  { return netMultiaddr(c.tcp.LocalAddr()) }
+func (c *conn) RemoteMultiaddr() ma.Multiaddr { return netMultiaddr(c.tcp.RemoteAddr()) }
+
+func (c *conn) Transport() tpt.Transport           { return c.transport }
+func (c *conn) Scope() network.ConnScope           { return c.scope }
+func (c *conn) ConnState() network.ConnectionState { return c.state }
+
+func (c *conn) String() string {
+	return fmt.Sprintf("<simopen %s (%s) <-> %s (%s)>", c.LocalMultiaddr(), c.LocalPeer(), c.RemoteMultiaddr(), c.RemotePeer())
+}
+
+// A tcpConn is what is below security: a [holepunch.Conn]. TCPConn is nil before it was chosen.
+type tcpConn interface {
+	net.Conn
+	TCPConn() *net.TCPConn
+}
