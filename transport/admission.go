@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
@@ -24,16 +23,12 @@ const (
 	scopeRetry = 20 * time.Millisecond
 )
 
-// An admission asks the host's connection gater and resource manager for the connection of one
-// attempt, in the order in which libp2p's TCP transport asks them. Several TCP connections of an
-// attempt have one scope: by their token they are the peer's, and one of them will be used.
-type admission struct {
-	t    *Transport
-	ctx  context.Context // of the attempt
-	peer peer.ID
-	dir  network.Direction
+// The attempt asks the host's connection gater and resource manager for its connection, in the order
+// in which libp2p's TCP transport asks them. Several TCP connections of an attempt have one scope: by
+// their token they are the peer's, and one of them will be used.
 
-	full    func() // called when the resource manager has no room
+// A connScope is the scope of an attempt's connections.
+type connScope struct {
 	opening sync.Once
 	err     error // of opening
 
@@ -44,13 +39,13 @@ type admission struct {
 
 // admit asks for a TCP connection that has shown the attempt's token. Calls come from several
 // goroutines.
-func (a *admission) admit(c *net.TCPConn, accepted bool) error {
+func (a *attempt) admit(c *net.TCPConn, accepted bool) error {
 	addrs := connAddrs{c}
 	gater := a.t.gater
 	if gater != nil && (accepted || a.dir == network.DirInbound) && !gater.InterceptAccept(addrs) {
 		return fmt.Errorf("%w: connection from %s", ErrGated, addrs.RemoteMultiaddr())
 	}
-	if err := a.open(addrs.RemoteMultiaddr()); err != nil {
+	if err := a.openScope(addrs.RemoteMultiaddr()); err != nil {
 		return err
 	}
 	if gater != nil && !gater.InterceptSecured(a.dir, a.peer, addrs) {
@@ -59,29 +54,21 @@ func (a *admission) admit(c *net.TCPConn, accepted bool) error {
 	return nil
 }
 
-// open opens the attempt's scope unless that was done, and returns how it went.
-func (a *admission) open(remote ma.Multiaddr) error {
-	a.opening.Do(func() {
+// openScope opens the attempt's scope unless that was done, and returns how it went.
+func (a *attempt) openScope(remote ma.Multiaddr) error {
+	s := &a.scope
+	s.opening.Do(func() {
 		var scope network.ConnManagementScope
-		if scope, a.err = a.openScope(remote); a.err != nil {
-			return
-		}
-		a.mu.Lock()
-		over := a.over
-		if !over {
-			a.scope = scope
-		}
-		a.mu.Unlock()
-		if over { // the attempt has ended meanwhile
+		if scope, s.err = a.askForScope(remote); s.err == nil && !s.put(scope) {
 			scope.Done()
-			a.err = context.Canceled
+			s.err = context.Canceled // the attempt has ended meanwhile
 		}
 	})
-	return a.err
+	return s.err
 }
 
-// openScope asks the resource manager for a connection, and again for a while if it has no room.
-func (a *admission) openScope(remote ma.Multiaddr) (network.ConnManagementScope, error) {
+// askForScope asks the resource manager for a connection, and again for a while if it has no room.
+func (a *attempt) askForScope(remote ma.Multiaddr) (network.ConnManagementScope, error) {
 	deadline := time.Now().Add(scopePatience)
 	for {
 		scope, err := a.t.rcmgr.OpenConnection(a.dir, true, remote)
@@ -91,7 +78,7 @@ func (a *admission) openScope(remote ma.Multiaddr) (network.ConnManagementScope,
 			}
 			scope.Done()
 		}
-		a.full()
+		a.noRoom()
 		err = fmt.Errorf("%w: %w", holepunch.ErrResourceLimit, err)
 		if time.Now().After(deadline) {
 			return nil, err
@@ -104,18 +91,28 @@ func (a *admission) openScope(remote ma.Multiaddr) (network.ConnManagementScope,
 	}
 }
 
+// put keeps the scope until take, and reports whether it did.
+func (s *connScope) put(scope network.ConnManagementScope) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		s.scope = scope
+	}
+	return !s.over
+}
+
 // take hands the scope over to the caller, who gives it back. Nil if there is none.
-func (a *admission) take() network.ConnManagementScope {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	scope := a.scope
-	a.scope, a.over = nil, true
+func (s *connScope) take() network.ConnManagementScope {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	scope := s.scope
+	s.scope, s.over = nil, true
 	return scope
 }
 
 // release gives the scope back, unless it was taken. It may be called more than once.
-func (a *admission) release() {
-	if scope := a.take(); scope != nil {
+func (s *connScope) release() {
+	if scope := s.take(); scope != nil {
 		scope.Done()
 	}
 }
@@ -130,7 +127,7 @@ func (a connAddrs) RemoteMultiaddr() ma.Multiaddr { return netMultiaddr(a.c.Remo
 
 // ungated returns the addresses of the peer at which the gater lets this host dial it. For an
 // initiator the swarm has asked whether the peer may be dialled; but the responder sends SYNs as well.
-func (a *admission) ungated(addrs []ma.Multiaddr) ([]ma.Multiaddr, error) {
+func (a *attempt) ungated(addrs []ma.Multiaddr) ([]ma.Multiaddr, error) {
 	gater := a.t.gater
 	if gater == nil {
 		return addrs, nil

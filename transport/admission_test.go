@@ -34,8 +34,8 @@ func (m *fakeManager) OpenConnection(network.Direction, bool, ma.Multiaddr) (net
 	return s, nil
 }
 
-func newAdmission(t testing.TB, m *fakeManager) *admission {
-	return &admission{t: &Transport{rcmgr: m}, ctx: t.Context(), peer: "peer", dir: network.DirOutbound, full: func() {}}
+func newAdmission(t testing.TB, m *fakeManager) *attempt {
+	return &attempt{t: &Transport{rcmgr: m}, ctx: t.Context(), peer: "peer", dir: network.DirOutbound, noRoom: func() {}}
 }
 
 // All connections of an attempt have one scope, which is given back once.
@@ -57,7 +57,7 @@ func TestOneScope(t *testing.T) {
 			}
 			all.Wait()
 			if taken {
-				a.take().Done()
+				a.scope.take().Done()
 			}
 			a.release()
 			a.release()
@@ -101,7 +101,7 @@ func TestScopePatience(t *testing.T) {
 				m := &fakeManager{full: func() bool { return time.Since(begin) < tc.room }}
 				a := newAdmission(t, m)
 				defer a.release()
-				err := a.open(remote)
+				err := a.openScope(remote)
 				if tc.ok && err != nil || !tc.ok && (!errors.Is(err, network.ErrResourceLimitExceeded) || holepunch.ReasonOf(err) != holepunch.ErrResourceLimit) {
 					t.Errorf("got %v", err)
 				}
@@ -115,7 +115,7 @@ func TestScopePatience(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		a := newAdmission(t, &fakeManager{full: func() bool { cancel(); return true }})
 		a.ctx = ctx
-		if err := a.open(remote); !errors.Is(err, network.ErrResourceLimitExceeded) {
+		if err := a.openScope(remote); !errors.Is(err, network.ErrResourceLimitExceeded) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -9,6 +9,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/core/sec"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
@@ -19,36 +21,35 @@ import (
 // its resource manager and its security transports have to say.
 type attempt struct {
 	t    *Transport
+	ctx  context.Context
 	h    host.Host
 	peer peer.ID
 	dir  network.Direction
 
-	admission admission
-	securer   securer
+	// Of the last security handshake that was through.
+	secured  sec.SecureConn
+	protocol protocol.ID
+
+	scope     connScope
 	listeners []netip.AddrPort // of this host, that the peer is told
 	elsewhere listenerConn
-	full      context.Context // ends when the punch, or release, needs the places of the dials of listeners
+
+	// full ends by noRoom: the resource manager has no room for the punch while listeners are dialled.
+	full   context.Context
+	noRoom context.CancelFunc
 }
 
 // newAttempt returns an attempt. release must be called.
 func (t *Transport) newAttempt(ctx context.Context, h host.Host, p peer.ID, dir network.Direction) *attempt {
-	full, cancel := context.WithCancel(context.Background())
-	return &attempt{
-		t:         t,
-		h:         h,
-		peer:      p,
-		dir:       dir,
-		admission: admission{t: t, ctx: ctx, peer: p, dir: dir, full: cancel},
-		securer:   securer{t: t, peer: p, dir: dir},
-		listeners: listeners(h),
-		full:      full,
-	}
+	a := &attempt{t: t, ctx: ctx, h: h, peer: p, dir: dir, listeners: listeners(h)}
+	a.full, a.noRoom = context.WithCancel(context.Background())
+	return a
 }
 
 // release gives back what the attempt still has.
 func (a *attempt) release() {
-	a.admission.full()
-	a.admission.release()
+	a.noRoom()
+	a.scope.release()
 	if c := a.elsewhere.take(); c != nil {
 		c.Close()
 	}
@@ -56,7 +57,7 @@ func (a *attempt) release() {
 
 // options returns the attempt as the agent wants it, without what is one role's.
 func (a *attempt) options() (*holepunch.Options, error) {
-	hs, err := a.securer.handshake()
+	hs, err := a.handshake()
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +65,7 @@ func (a *attempt) options() (*holepunch.Options, error) {
 		Peer:         string(a.peer),
 		Handshake:    hs,
 		FilterRemote: a.filterRemote,
-		Admit:        a.admission.admit,
+		Admit:        a.admit,
 		Listeners:    a.listeners,
 		Elsewhere:    a.connectElsewhere,
 	}
@@ -79,11 +80,11 @@ func (a *attempt) options() (*holepunch.Options, error) {
 // assemble makes the swarm's connection of the agent's. It owns c.
 func (a *attempt) assemble(ctx context.Context, c *holepunch.Conn) (*conn, error) {
 	// The scope is there: the agent has asked for each TCP connection.
-	if err := a.admission.open(netMultiaddr(c.RemoteAddr())); err != nil {
+	if err := a.openScope(netMultiaddr(c.RemoteAddr())); err != nil {
 		c.Close()
 		return nil, err
 	}
-	return a.securer.assemble(ctx, c, a.admission.take())
+	return a.multiplex(ctx, c, a.scope.take())
 }
 
 // filterRemote returns those of the peer's addresses that this host's user and gater let it connect to.
@@ -97,7 +98,7 @@ func (a *attempt) filterRemote(addrs []netip.AddrPort) ([]netip.AddrPort, error)
 			return nil, fmt.Errorf("%w: the address filter (WithAddrFilter) leaves none", holepunch.ErrNoCandidate)
 		}
 	}
-	ms, err := a.admission.ungated(ms)
+	ms, err := a.ungated(ms)
 	return fromMultiaddrs(ms), err
 }
 

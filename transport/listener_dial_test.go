@@ -155,7 +155,7 @@ func TestListenerGivesWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if err := a.admission.open(ma.StringCast("/ip4/127.0.0.1/tcp/4001")); err != nil {
+	if err := a.openScope(ma.StringCast("/ip4/127.0.0.1/tcp/4001")); err != nil {
 		t.Errorf("no room for the punch: %v", err)
 	}
 	if err := <-dialled; err == nil {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/pnet"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/core/sec"
@@ -20,26 +19,17 @@ import (
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
-// A securer secures and multiplexes the connection of one attempt with the host's own security
-// transports and muxers, as an Upgrader does. It is not an Upgrader's work because the security
-// handshake begins in the signalling, and which protocol it is was settled there.
-type securer struct {
-	t    *Transport
-	peer peer.ID
-	dir  network.Direction
-
-	// Of the last handshake that was through.
-	secured  sec.SecureConn
-	protocol protocol.ID
-}
+// The attempt secures and multiplexes its connection with the host's own security transports and
+// muxers, as an Upgrader does. It is not an Upgrader's work because the security handshake begins in
+// the signalling, and which protocol it is was settled there.
 
 // handshake returns what the agent runs on the connection.
-func (s *securer) handshake() (*holepunch.Handshake, error) {
-	hs := &holepunch.Handshake{Run: s.secure}
-	for _, st := range s.t.parts.Security {
+func (a *attempt) handshake() (*holepunch.Handshake, error) {
+	hs := &holepunch.Handshake{Run: a.secure}
+	for _, st := range a.t.parts.Security {
 		hs.Protocols = append(hs.Protocols, string(st.ID()))
 	}
-	psk := s.t.parts.PSK
+	psk := a.t.parts.PSK
 	switch {
 	case psk != nil:
 		hs.Wrap = func(c net.Conn) (net.Conn, error) { return protector.NewProtectedConn(psk, c) }
@@ -50,49 +40,49 @@ func (s *securer) handshake() (*holepunch.Handshake, error) {
 }
 
 // secure runs the security handshake, and expects the peer at the other end.
-func (s *securer) secure(ctx context.Context, c net.Conn, id string, initiator bool) error {
-	i := slices.IndexFunc(s.t.parts.Security, func(st sec.SecureTransport) bool { return string(st.ID()) == id })
+func (a *attempt) secure(ctx context.Context, c net.Conn, id string, initiator bool) error {
+	i := slices.IndexFunc(a.t.parts.Security, func(st sec.SecureTransport) bool { return string(st.ID()) == id })
 	if i < 0 {
 		return fmt.Errorf("%w: %q", holepunch.ErrNoProtocol, id)
 	}
-	st := s.t.parts.Security[i]
+	st := a.t.parts.Security[i]
 	run := st.SecureInbound
 	if initiator {
 		run = st.SecureOutbound
 	}
-	secured, err := run(ctx, c, s.peer)
+	secured, err := run(ctx, c, a.peer)
 	if err != nil {
 		return err
 	}
-	if got := secured.RemotePeer(); got != s.peer {
+	if got := secured.RemotePeer(); got != a.peer {
 		secured.Close()
-		return sec.ErrPeerIDMismatch{Expected: s.peer, Actual: got}
+		return sec.ErrPeerIDMismatch{Expected: a.peer, Actual: got}
 	}
-	s.secured, s.protocol = secured, protocol.ID(id)
+	a.secured, a.protocol = secured, protocol.ID(id)
 	return nil
 }
 
-// assemble makes a connection of what the agent returned after the handshake. It owns c and the
+// multiplex makes a connection of what the agent returned after the handshake. It owns c and the
 // scope.
-func (s *securer) assemble(ctx context.Context, c tcpConn, scope network.ConnManagementScope) (*conn, error) {
-	id, muxed, err := s.t.multiplex(ctx, s.secured, s.dir == network.DirInbound, scope.PeerScope())
+func (a *attempt) multiplex(ctx context.Context, c tcpConn, scope network.ConnManagementScope) (*conn, error) {
+	id, muxed, err := a.t.newMuxedConn(ctx, a.secured, a.dir == network.DirInbound, scope.PeerScope())
 	if err != nil {
-		s.secured.Close()
+		a.secured.Close()
 		c.Close()
 		scope.Done()
 		return nil, fmt.Errorf("%w: negotiate muxer: %w", holepunch.ErrHandshake, err)
 	}
-	state := s.secured.ConnState()
+	state := a.secured.ConnState()
 	closed := make(chan struct{})
 	made := &conn{
 		MuxedConn:    muxed,
-		ConnSecurity: s.secured,
-		transport:    s.t,
+		ConnSecurity: a.secured,
+		transport:    a.t,
 		tcp:          c,
 		scope:        scope,
 		state: network.ConnectionState{
 			StreamMultiplexer:         id,
-			Security:                  s.protocol,
+			Security:                  a.protocol,
 			Transport:                 "tcp",
 			UsedEarlyMuxerNegotiation: state.UsedEarlyMuxerNegotiation,
 		},
@@ -110,9 +100,9 @@ func (s *securer) assemble(ctx context.Context, c tcpConn, scope network.ConnMan
 // is usually shorter.
 const muxerTimeout = time.Minute
 
-// multiplex makes a muxed connection of a secured one: by the muxer that the security handshake has
+// newMuxedConn makes a muxed connection of a secured one: by the muxer that the security handshake has
 // come to, or else by the one that multistream-select comes to.
-func (t *Transport) multiplex(ctx context.Context, c sec.SecureConn, server bool, scope network.PeerScope) (protocol.ID, network.MuxedConn, error) {
+func (t *Transport) newMuxedConn(ctx context.Context, c sec.SecureConn, server bool, scope network.PeerScope) (protocol.ID, network.MuxedConn, error) {
 	id := c.ConnState().StreamMultiplexer
 	if id == "" {
 		stop := context.AfterFunc(ctx, func() { c.Close() })

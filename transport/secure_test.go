@@ -85,7 +85,7 @@ type countedScope struct {
 func (s *countedScope) Done() { s.done++ }
 
 // secureOver runs a side's part over c, as the agent does, up to the connection.
-func secureOver(ctx context.Context, s *securer, c net.Conn, id string, scope network.ConnManagementScope) (*conn, error) {
+func secureOver(ctx context.Context, s *attempt, c net.Conn, id string, scope network.ConnManagementScope) (*conn, error) {
 	hs, err := s.handshake()
 	if err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func secureOver(ctx context.Context, s *securer, c net.Conn, id string, scope ne
 	if err := hs.Run(ctx, c, id, s.dir == network.DirOutbound); err != nil {
 		return nil, err
 	}
-	return s.assemble(ctx, unchosenConn{c}, scope)
+	return s.multiplex(ctx, unchosenConn{c}, scope)
 }
 
 // An unchosenConn is a connection before the initiator's choice.
@@ -125,8 +125,8 @@ func TestSecure(t *testing.T) {
 			t.Parallel()
 			p, ours := newParts(t, tc.psk, tc.early, noise.ID, libp2ptls.ID)
 			q, theirs := newParts(t, tc.psk, tc.early, libp2ptls.ID, noise.ID)
-			client := &securer{t: &Transport{parts: ours}, peer: q, dir: network.DirOutbound}
-			server := &securer{t: &Transport{parts: theirs}, peer: p, dir: network.DirInbound}
+			client := &attempt{t: &Transport{parts: ours}, peer: q, dir: network.DirOutbound}
+			server := &attempt{t: &Transport{parts: theirs}, peer: p, dir: network.DirInbound}
 			a, b := tcpPair(t)
 			served := make(chan tpt.CapableConn, 1)
 			go func() {
@@ -197,8 +197,8 @@ func TestSecureWithAnother(t *testing.T) {
 				p, ours := newParts(t, nil, true, id)
 				_, theirs := newParts(t, nil, true, id)
 				expected, _ := newParts(t, nil, true, id)
-				us := &securer{t: &Transport{parts: ours}, peer: expected, dir: dir}
-				other := &securer{t: &Transport{parts: theirs}, peer: p, dir: network.DirInbound + network.DirOutbound - dir}
+				us := &attempt{t: &Transport{parts: ours}, peer: expected, dir: dir}
+				other := &attempt{t: &Transport{parts: theirs}, peer: p, dir: network.DirInbound + network.DirOutbound - dir}
 				a, b := tcpPair(t)
 				over := make(chan struct{})
 				go func() {
@@ -222,8 +222,8 @@ func TestSecureWithoutMuxer(t *testing.T) {
 	t.Parallel()
 	p, ours := newParts(t, nil, false, noise.ID)
 	q, theirs := newParts(t, nil, false, noise.ID)
-	client := &securer{t: &Transport{parts: ours}, peer: q, dir: network.DirOutbound}
-	server := &securer{t: &Transport{parts: theirs}, peer: p, dir: network.DirInbound}
+	client := &attempt{t: &Transport{parts: ours}, peer: q, dir: network.DirOutbound}
+	server := &attempt{t: &Transport{parts: theirs}, peer: p, dir: network.DirInbound}
 	a, b := tcpPair(t)
 	served := make(chan error, 1)
 	go func() {
@@ -257,7 +257,7 @@ func TestForcedPrivateNetwork(t *testing.T) {
 	pnet.ForcePrivateNetwork = true
 	defer func() { pnet.ForcePrivateNetwork = false }()
 	p, parts := newParts(t, nil, true, noise.ID)
-	s := &securer{t: &Transport{parts: parts}, peer: p, dir: network.DirOutbound}
+	s := &attempt{t: &Transport{parts: parts}, peer: p, dir: network.DirOutbound}
 	if _, err := s.handshake(); !errors.Is(err, pnet.ErrNotInPrivateNetwork) {
 		t.Errorf("got %v, want ErrNotInPrivateNetwork", err)
 	}
@@ -270,7 +270,7 @@ func TestForcedPrivateNetwork(t *testing.T) {
 func TestSecureByUnknownProtocol(t *testing.T) {
 	t.Parallel()
 	p, parts := newParts(t, nil, true, noise.ID)
-	s := &securer{t: &Transport{parts: parts}, peer: p, dir: network.DirOutbound}
+	s := &attempt{t: &Transport{parts: parts}, peer: p, dir: network.DirOutbound}
 	if err := s.secure(t.Context(), nil, libp2ptls.ID, true); !errors.Is(err, holepunch.ErrNoProtocol) {
 		t.Errorf("got %v, want ErrNoProtocol", err)
 	}
