@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/libp2p/go-libp2p/core/host"
 )
 
 // A connection that is closed leaves nothing in TIME-WAIT, whichever side closes it, and the same
@@ -20,15 +18,15 @@ func TestNoTimeWait(t *testing.T) {
 	opts := Enable(servers, WithOnRequestOnly(), WithWarmPorts(1), WithRelayGrace(-1))
 	a, b := newPeer(t, opts), newPeer(t, opts)
 	connectRelayed(t, relay, a, b)
-	for side, closing := range map[string]host.Host{"initiator": b, "responder": a} {
+	for i := range 6 {
+		side, closing, other := "initiator", b, a.ID()
+		if i%2 == 1 {
+			side, closing, other = "responder", a, b.ID()
+		}
 		if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, "the responder has the connection", func() bool { return directConn(a, b.ID()) != nil })
-		other := a.ID()
-		if closing == a {
-			other = b.ID()
-		}
 		c := directConn(closing, other)
 		local, _ := fromMultiaddr(c.LocalMultiaddr())
 		remote, _ := fromMultiaddr(c.RemoteMultiaddr())

@@ -1,7 +1,9 @@
 package transport
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
@@ -137,6 +139,9 @@ func (r *report) finished(took time.Duration, remote ma.Multiaddr, err error) {
 
 // step reports what the agent traces.
 func (r *report) step(e holepunch.Event) {
+	if r.t.cfg.tracer == nil && !r.t.log.Enabled(context.Background(), slog.LevelDebug) {
+		return // there are hundreds of steps when ports are guessed
+	}
 	r.trace(Event{
 		Kind:   e.Kind,
 		Port:   e.Local,
