@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -27,16 +26,6 @@ const (
 // in which libp2p's TCP transport asks them. Several TCP connections of an attempt have one scope: by
 // their token they are the peer's, and one of them will be used.
 
-// A connScope is the scope of an attempt's connections.
-type connScope struct {
-	opening sync.Once
-	err     error // of opening
-
-	mu    sync.Mutex
-	scope network.ConnManagementScope // nil before opening, and after take and release
-	over  bool                        // after take and release: nobody takes a scope any more
-}
-
 // admit asks for a TCP connection that has shown the attempt's token. Calls come from several
 // goroutines.
 func (a *attempt) admit(c *net.TCPConn, accepted bool) error {
@@ -56,15 +45,14 @@ func (a *attempt) admit(c *net.TCPConn, accepted bool) error {
 
 // openScope opens the attempt's scope unless that was done, and returns how it went.
 func (a *attempt) openScope(remote ma.Multiaddr) error {
-	s := &a.scope
-	s.opening.Do(func() {
+	a.opening.Do(func() {
 		var scope network.ConnManagementScope
-		if scope, s.err = a.askForScope(remote); s.err == nil && !s.put(scope) {
+		if scope, a.openErr = a.askForScope(remote); a.openErr == nil && !a.scope.put(scope) {
 			scope.Done()
-			s.err = context.Canceled // the attempt has ended meanwhile
+			a.openErr = context.Canceled // the attempt has ended meanwhile
 		}
 	})
-	return s.err
+	return a.openErr
 }
 
 // askForScope asks the resource manager for a connection, and again for a while if it has no room.
@@ -88,32 +76,6 @@ func (a *attempt) askForScope(remote ma.Multiaddr) (network.ConnManagementScope,
 		case <-a.ctx.Done():
 			return nil, err
 		}
-	}
-}
-
-// put keeps the scope until take, and reports whether it did.
-func (s *connScope) put(scope network.ConnManagementScope) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.over {
-		s.scope = scope
-	}
-	return !s.over
-}
-
-// take hands the scope over to the caller, who gives it back. Nil if there is none.
-func (s *connScope) take() network.ConnManagementScope {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	scope := s.scope
-	s.scope, s.over = nil, true
-	return scope
-}
-
-// release gives the scope back, unless it was taken. It may be called more than once.
-func (s *connScope) release() {
-	if scope := s.take(); scope != nil {
-		scope.Done()
 	}
 }
 

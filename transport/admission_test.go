@@ -57,7 +57,8 @@ func TestOneScope(t *testing.T) {
 			}
 			all.Wait()
 			if taken {
-				a.scope.take().Done()
+				s, _ := a.scope.take()
+				s.Done()
 			}
 			a.release()
 			a.release()

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/core/sec"
+	tpt "github.com/libp2p/go-libp2p/core/transport"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
@@ -30,9 +32,12 @@ type attempt struct {
 	secured  sec.SecureConn
 	protocol protocol.ID
 
-	scope     connScope
-	listeners []netip.AddrPort // of this host, that the peer is told
-	elsewhere listenerConn
+	opening sync.Once
+	openErr error
+	scope   handover[network.ConnManagementScope]
+
+	listeners []netip.AddrPort          // of this host, that the peer is told
+	elsewhere handover[tpt.CapableConn] // to a listener of the peer, for Dial
 
 	// full ends by noRoom: the resource manager has no room for the punch while listeners are dialled.
 	full   context.Context
@@ -49,10 +54,40 @@ func (t *Transport) newAttempt(ctx context.Context, h host.Host, p peer.ID, dir 
 // release gives back what the attempt still has.
 func (a *attempt) release() {
 	a.noRoom()
-	a.scope.release()
-	if c := a.elsewhere.take(); c != nil {
+	if s, ok := a.scope.take(); ok {
+		s.Done()
+	}
+	if c, ok := a.elsewhere.take(); ok {
 		c.Close()
 	}
+}
+
+// A handover holds one value of an attempt until it is taken, and none after that.
+type handover[T any] struct {
+	mu        sync.Mutex
+	value     T
+	has, over bool
+}
+
+// put keeps a value, and reports whether it did.
+func (h *handover[T]) put(v T) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over || h.has {
+		return false
+	}
+	h.value, h.has = v, true
+	return true
+}
+
+// take returns the value and whether there is one. Whoever takes it owns it.
+func (h *handover[T]) take() (v T, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ok = h.has
+	v, h.value = h.value, v
+	h.has, h.over = false, true
+	return v, ok
 }
 
 // options returns the attempt as the agent wants it, without what is one role's.
@@ -84,7 +119,8 @@ func (a *attempt) assemble(ctx context.Context, c *holepunch.Conn) (*conn, error
 		c.Close()
 		return nil, err
 	}
-	return a.multiplex(ctx, c, a.scope.take())
+	scope, _ := a.scope.take()
+	return a.multiplex(ctx, c, scope)
 }
 
 // filterRemote returns those of the peer's addresses that this host's user and gater let it connect to.

@@ -114,7 +114,7 @@ func (t *Transport) offer(ctx context.Context, h host.Host, relayed network.Conn
 	}
 	s.Close() // a reset might overtake the last message
 	if errors.Is(err, holepunch.ErrElsewhere) {
-		if c := a.elsewhere.take(); c != nil {
+		if c, ok := a.elsewhere.take(); ok {
 			return c, nil
 		}
 	}

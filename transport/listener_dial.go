@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -33,33 +32,6 @@ func isElsewhere(err error) bool {
 	var remote *holepunch.RemoteError
 	return errors.Is(err, holepunch.ErrElsewhere) || errors.Is(err, holepunch.ErrNoConnection) || errors.Is(err, context.Canceled) ||
 		errors.As(err, &remote) && remote.Status == holepunch.StatusCancelled
-}
-
-// A listenerConn holds the connection to a listener of the peer until Dial takes it.
-type listenerConn struct {
-	mu   sync.Mutex
-	conn tpt.CapableConn
-	over bool // after take: nobody takes a connection any more
-}
-
-// put keeps a connection for Dial, and reports whether it did.
-func (l *listenerConn) put(c tpt.CapableConn) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.over || l.conn != nil {
-		return false
-	}
-	l.conn = c
-	return true
-}
-
-// take returns the connection, or nil. It can be called once.
-func (l *listenerConn) take() tpt.CapableConn {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	c := l.conn
-	l.conn, l.over = nil, true
-	return c
 }
 
 // connectElsewhere is [holepunch.Options.Elsewhere]. It is called once in an attempt, and connects to

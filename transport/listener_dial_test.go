@@ -98,8 +98,8 @@ func TestDialElsewhere(t *testing.T) {
 	if err := a.connectElsewhere(t.Context(), []netip.AddrPort{nobody, listener}, true); err != nil {
 		t.Fatal(err)
 	}
-	c := a.elsewhere.take()
-	if c == nil || c.RemotePeer() != peer.ID() {
+	c, ok := a.elsewhere.take()
+	if !ok || c.RemotePeer() != peer.ID() {
 		t.Fatalf("got %v, want a connection to the peer", c)
 	}
 	defer c.Close()
