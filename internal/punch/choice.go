@@ -41,7 +41,9 @@ type streamCopy struct {
 
 // maxLiveCopies bounds the copies that are up at a time: a peer that knows the token could make any
 // number of connections, and each holds a socket and a goroutine. Two ports at each side make four
-// pairs, and a peer has more than one or two external addresses only behind a carrier's NAT.
+// pairs, and a peer has more than one or two external addresses only behind a carrier's NAT. Beyond
+// the bound the oldest copy that has not shown the token gives way: a peer's shows it within a round
+// trip, and guessing ports may connect to many strangers that say nothing.
 const maxLiveCopies = 16
 
 // add adds a copy that has come up. The token of an accepted one was read by the [Receiver].
@@ -57,6 +59,9 @@ func (k *choice) add(c *streamCopy, accepted bool) {
 	case k.err != nil:
 		k.drop(c, k.err)
 	case len(k.copies) > maxLiveCopies:
+		if i := slices.IndexFunc(k.copies, func(o *streamCopy) bool { return o.state == atPreamble }); i >= 0 {
+			c = k.copies[i]
+		}
 		k.drop(c, errTooManyCopies)
 	}
 }
@@ -82,6 +87,8 @@ func (k *choice) receive(c *streamCopy, b []byte) (shown bool) {
 		k.deliver(c, b)
 	case it == itemMarker && k.initiator && !c.opened:
 		err = fmt.Errorf("%w: marker before the token can have been read", ErrFrame)
+	case it == itemMarker && k.initiator && c.writeErr != nil:
+		err = c.writeErr // the responder would not learn of the choice
 	case it == itemMarker && c.delivered() < len(k.in):
 		err = fmt.Errorf("%w: marker before all that other copies delivered", ErrFrame)
 	case it == itemMarker:

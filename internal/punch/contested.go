@@ -28,8 +28,8 @@ func (o *Opening) settle(c *net.TCPConn, k *claim, took time.Duration) error {
 // errAttributed the connection is another attempt's, or the caller's own as one that was accepted
 // is. With other errors it is of no use and was reset.
 //
-// If ctx ends before, the connection is not reset for it: else a peer could end the connection of
-// another one by the end of its own attempt.
+// If ctx ends before, it returns errAttributed, and the connection is not reset for it: else a peer
+// could end the connection of another one by the end of its own attempt.
 func (r *Receiver) awaitToken(ctx context.Context, c *net.TCPConn, wait time.Duration) error {
 	verdict := make(chan error)
 	tell := func(err error) bool {
@@ -64,6 +64,6 @@ func (r *Receiver) awaitToken(ctx context.Context, c *net.TCPConn, wait time.Dur
 	case err := <-verdict:
 		return err
 	case <-ctx.Done():
-		return ctx.Err()
+		return errAttributed
 	}
 }

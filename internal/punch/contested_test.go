@@ -172,16 +172,16 @@ func TestAwaitTokenBeyondTheContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(testContext(t))
 	time.AfterFunc(time.Millisecond, cancel)
 	c, peer := pipe(t)
-	if err := s.receiver.awaitToken(ctx, c, testTimeout); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want %v", err, context.Canceled)
+	if err := s.receiver.awaitToken(ctx, c, testTimeout); err != errAttributed {
+		t.Errorf("got %v, want %v", err, errAttributed)
 	}
 	peer.Write(token.AppendPreamble(nil))
 	next(t, conns)
 
 	// Without a token it is nobody's.
 	c, peer = pipe(t)
-	if err := s.receiver.awaitToken(ctx, c, time.Millisecond); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want %v", err, context.Canceled)
+	if err := s.receiver.awaitToken(ctx, c, time.Millisecond); err != errAttributed {
+		t.Errorf("got %v, want %v", err, errAttributed)
 	}
 	wantReset(t, peer)
 	nothingWaits(t, s.receiver)

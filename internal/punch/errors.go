@@ -16,8 +16,7 @@ var (
 	// ErrSilent is a connection whose other end did not say in time what it had to.
 	ErrSilent = errors.New("other end is silent")
 
-	// ErrHungUp is a connection that the other end closed, or reset, before it sent anything: its
-	// host may have had no use for one more connection. Connects are then repeated later.
+	// ErrHungUp is a connection that the other end closed, or reset, before it sent anything.
 	ErrHungUp = errors.New("closed without a word")
 
 	// ErrNotChosen is a connection that was dropped because another one was chosen.

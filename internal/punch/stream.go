@@ -42,8 +42,8 @@ type StreamConfig struct {
 	// Trace is called with what becomes of a connection; nil for none.
 	Trace Trace
 
-	// ChoiceTimeout is how long a responder waits for the choice after it has confirmed the first
-	// connection; 0 means the default, 8 s. CopyTimeout bounds the time from this side's token on
+	// ChoiceTimeout is how long a responder waits for the choice after it has confirmed a connection,
+	// the last one if there are more; 0 means the default, 8 s. CopyTimeout bounds the time from this side's token on
 	// a connection to the peer's, and at the initiator to its 0x01; 0 means the default, 5 s.
 	ChoiceTimeout, CopyTimeout time.Duration
 
@@ -69,7 +69,7 @@ type Stream struct {
 	mu            sync.Mutex
 	choice        choice
 	conns         map[*streamCopy]*copyConn
-	conn          *net.TCPConn  // the chosen one
+	conn          *copyConn     // the chosen one
 	first         *net.TCPConn  // the first that was admitted
 	choiceTimer   *time.Timer   // of a responder that has confirmed a connection
 	changed       chan struct{} // closed and replaced by each change
@@ -145,7 +145,10 @@ func (s *Stream) Fail(err error) { s.update(func(k *choice) { k.fail(err) }) }
 func (s *Stream) TCPConn() *net.TCPConn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.conn
+	if s.conn == nil {
+		return nil
+	}
+	return s.conn.TCPConn
 }
 
 // LocalAddr returns the local address of the connection that is in use.
@@ -168,7 +171,7 @@ func (s *Stream) current() *net.TCPConn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conn != nil {
-		return s.conn
+		return s.conn.TCPConn
 	}
 	return s.first
 }
@@ -179,8 +182,7 @@ func (s *Stream) update(change func(*choice)) {
 	k := &s.choice
 	change(k)
 	if k.chosen != nil && s.conn == nil {
-		s.conn = s.conns[k.chosen].TCPConn
-		s.conn.SetLinger(-1) // it ends as any connection does
+		s.conn = s.conns[k.chosen]
 		s.conn.SetReadDeadline(s.readDeadline)
 		close(s.chosen)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -152,18 +153,19 @@ func TestStreamCloseWithDeafPeer(t *testing.T) {
 	}
 }
 
-// TestStreamWriteError: when what was kept cannot be sent on the chosen connection, Write says so.
+// TestStreamServeEndsWithChoice: an attempt does not wait for a peer that reads nothing.
+func TestStreamServeEndsWithChoice(t *testing.T) {
+	t.Parallel()
+	_, served, _ := chosenAndStuck(t, pattern(maxKept), 10*time.Millisecond)
+	wantServed(t, served, nil)
+}
+
+// TestStreamWriteError: when what was kept cannot be sent on the chosen connection, a responder's
+// Write says so.
 func TestStreamWriteError(t *testing.T) {
 	t.Parallel()
-	s := newStream(t, StreamConfig{Initiator: true})
-	c, peer := connPair(t)
-	served := serve(t, s, c, true)
-	wantRead(t, peer, preamble(peerToken))
-	c.CloseWrite()
-	write(t, s, "lost")
-	for s.sendError() == nil {
-		time.Sleep(time.Millisecond)
-	}
+	s := newStream(t, StreamConfig{})
+	peer, served := writeFails(t, s)
 	write(t, peer, theMarker+"stream")
 	wantServed(t, served, nil)
 	wantRead(t, s, "stream")
@@ -173,6 +175,38 @@ func TestStreamWriteError(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestStreamDeadCopy: an initiator does not choose a connection on which it cannot send any more.
+func TestStreamDeadCopy(t *testing.T) {
+	t.Parallel()
+	s := newStream(t, StreamConfig{Initiator: true})
+	peer, served := writeFails(t, s)
+	write(t, peer, theMarker)
+	wantServed(t, served, syscall.EPIPE)
+	x, y := connPair(t)
+	served = serve(t, s, y, true)
+	wantRead(t, x, preamble(peerToken)+framed("lost"))
+	write(t, x, theMarker)
+	wantServed(t, served, nil)
+	wantRead(t, x, theMarker)
+}
+
+// writeFails makes a connection a copy on which nothing can be sent any more.
+func writeFails(t *testing.T, s *Stream) (peer *net.TCPConn, served <-chan error) {
+	t.Helper()
+	c, peer := connPair(t)
+	served = serve(t, s, c, true)
+	wantRead(t, peer, preamble(peerToken))
+	if !s.cfg.Initiator {
+		wantRead(t, peer, theMarker)
+	}
+	c.CloseWrite()
+	write(t, s, "lost")
+	for s.sendError() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	return peer, served
 }
 
 // sendError returns why a copy could not be sent something.

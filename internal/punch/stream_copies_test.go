@@ -2,6 +2,7 @@ package punch
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 )
@@ -12,20 +13,61 @@ func TestManyCopies(t *testing.T) {
 	s := newStream(t, StreamConfig{})
 	var served []<-chan error
 	for range maxLiveCopies {
-		x, y := connPair(t)
-		served = append(served, serve(t, s, y, true))
-		wantRead(t, x, string(peerToken.AppendPreamble(nil))) // it is up
+		served = append(served, serveUp(t, s, true))
 	}
 	_, y := connPair(t)
 	wantServed(t, serve(t, s, y, true), errTooManyCopies)
-	first, second := served[0], served[1]
+	for i, c := range served {
+		wantServing(t, fmt.Sprintf("connection %d", i), c)
+	}
+}
+
+// TestManySilentCopies: connections with strangers that say nothing do not keep out the peer's.
+func TestManySilentCopies(t *testing.T) {
+	t.Parallel()
+	s := newStream(t, StreamConfig{Initiator: true, CopyTimeout: time.Hour})
+	shown := serveUp(t, s, true)
+	var silent []<-chan error
+	for range maxLiveCopies - 1 {
+		silent = append(silent, serveUp(t, s, false))
+	}
+	last, peers := serveUp(t, s, false), serveUp(t, s, true)
+	wantServed(t, silent[0], errTooManyCopies)
+	wantServed(t, silent[1], errTooManyCopies)
+	wantServing(t, "the first that has shown the token", shown)
+	wantServing(t, "the third of the silent ones", silent[2])
+	wantServing(t, "the last of the silent ones", last)
+	wantServing(t, "the peer's", peers)
+}
+
+// serveUp serves a connection of which the other end is silent, and returns when it is up.
+func serveUp(t *testing.T, s *Stream, accepted bool) <-chan error {
+	t.Helper()
+	x, y := connPair(t)
+	served := serve(t, s, y, accepted)
+	wantRead(t, x, preamble(peerToken))
+	return served
+}
+
+func wantServing(t *testing.T, what string, served <-chan error) {
+	t.Helper()
 	select {
-	case err := <-first:
-		t.Errorf("the first has ended: %v", err)
-	case err := <-second:
-		t.Errorf("the second has ended: %v", err)
+	case err := <-served:
+		t.Errorf("%s has ended: %v", what, err)
 	default:
 	}
+}
+
+// TestChoiceTimeoutStartsAnew: a connection that a responder confirms later, as in another round,
+// has all of ChoiceTimeout.
+func TestChoiceTimeoutStartsAnew(t *testing.T) {
+	t.Parallel()
+	s := newStream(t, StreamConfig{ChoiceTimeout: time.Hour})
+	serveUp(t, s, true)
+	wantClosed(t, "Usable", s.Usable())
+	s.update(func(*choice) { s.cfg.ChoiceTimeout = time.Millisecond })
+	_, y := connPair(t)
+	wantServed(t, serve(t, s, y, true), ErrNoChoice)
 }
 
 // TestSettle: it waits for connections that may still be chosen, and for no others.

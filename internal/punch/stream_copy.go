@@ -18,7 +18,7 @@ const readBuffer = 4 << 10
 type copyConn struct {
 	*net.TCPConn
 	writing bool           // nobody else may begin to write
-	writers sync.WaitGroup // one at a time, while there is something to send
+	writers sync.WaitGroup // one at a time, while there is something to send; Close waits for a chosen copy's
 	timer   *time.Timer    // from the moment where the peer's turn has come
 }
 
@@ -58,18 +58,18 @@ func (s *Stream) addCopy(c *copyConn, accepted bool) *streamCopy {
 
 // endCopy takes leave of a copy that was chosen or dropped, and returns why it was dropped.
 func (s *Stream) endCopy(sc *streamCopy, c *copyConn) error {
+	s.mu.Lock()
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	s.mu.Unlock()
 	err := sc.dropped // nothing changes it any more
 	if err == nil {
 		s.trace(Chosen, c.TCPConn, nil)
-	} else {
-		s.trace(Dropped, c.TCPConn, err)
+		return nil
 	}
+	s.trace(Dropped, c.TCPConn, err)
 	c.writers.Wait()
-	s.update(func(*choice) {
-		if c.timer != nil {
-			c.timer.Stop()
-		}
-	})
 	return err
 }
 
@@ -89,13 +89,16 @@ func (s *Stream) admit(sc *streamCopy, c *net.TCPConn, accepted bool) {
 			return
 		}
 		k.admit(sc)
-		if s.first != nil {
-			return
-		}
-		s.first = c
-		if !s.cfg.Initiator {
+		if s.first == nil {
+			s.first = c
 			close(s.usable)
+		}
+		switch {
+		case s.cfg.Initiator:
+		case s.choiceTimer == nil:
 			s.choiceTimer = time.AfterFunc(s.cfg.ChoiceTimeout, func() { s.Fail(ErrNoChoice) })
+		default:
+			s.choiceTimer.Reset(s.cfg.ChoiceTimeout)
 		}
 	})
 }

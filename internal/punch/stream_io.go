@@ -33,8 +33,8 @@ func (s *Stream) readKept(p []byte) (int, *net.TCPConn, error) {
 			return k.take(p), nil, nil
 		case s.conn != nil:
 			k.in, k.read = nil, 0
-			s.readFrom.Store(s.conn)
-			return 0, s.conn, nil
+			s.readFrom.Store(s.conn.TCPConn)
+			return 0, s.conn.TCPConn, nil
 		}
 	}
 }
@@ -76,17 +76,21 @@ func (s *Stream) keep(p []byte) (int, *net.TCPConn, error) {
 // Close closes the stream. Before the choice it resets all connections; after it the chosen one is
 // closed as any TCP connection, and what was written arrives.
 func (s *Stream) Close() error {
-	s.update(func(k *choice) { k.close(net.ErrClosed) })
-	c := s.TCPConn()
+	var c *copyConn
+	s.update(func(k *choice) {
+		k.close(net.ErrClosed)
+		c = s.conn
+	})
 	if c == nil {
 		return nil
 	}
 	s.flush(c)
+	defer c.writers.Wait()
 	return c.Close()
 }
 
 // flush waits until what was kept is sent on the chosen connection, or cannot be.
-func (s *Stream) flush(c *net.TCPConn) {
+func (s *Stream) flush(c *copyConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.writeTo.Load() == nil {

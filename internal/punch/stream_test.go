@@ -80,7 +80,6 @@ func TestStreamInitiatorWire(t *testing.T) {
 			t.Parallel()
 			s := NewStream(StreamConfig{Initiator: true, Token: ownToken})
 			c, peer := connPair(t)
-			c.SetLinger(0) // does not matter after the choice
 			served := serve(t, s, c, accepted)
 			write(t, s, "hello")
 			wantNoMore(t, peer)
