@@ -20,10 +20,6 @@ func Connecting() int { return int(connecting.Load()) }
 // in first, and the listener has the connection.
 var ErrTupleTaken = errors.New("a connection between the same two ports exists already")
 
-// IsRefused reports whether a connect ended with a RST, or with an ICMP error that the system does
-// not tell from one.
-func IsRefused(err error) bool { return isRefused(err) }
-
 // Connect opens a connection from the port to remote. It returns when the connection is
 // established, when the attempt fails by itself, or when ctx ends; the socket of an attempt that
 // ctx ended is closed. The error is the kernel's, as a [*net.OpError], and matches [ErrTupleTaken]
@@ -66,9 +62,6 @@ func (p *Port) DialContext(ctx context.Context, network, address string) (net.Co
 		if ctx.Err() != nil {
 			break
 		}
-	}
-	if len(errs) == 1 {
-		return nil, errs[0]
 	}
 	return nil, errors.Join(errs...)
 }

@@ -40,7 +40,7 @@ func connectFrom(ctx context.Context, local, remote netip.AddrPort, options ...c
 		switch {
 		case icmp.has():
 			err = fmt.Errorf("%w: %w", ErrICMP, err)
-		case isRefused(err):
+		case IsRefused(err):
 			err = fmt.Errorf("%w: %w", ErrReset, err)
 		}
 		return nil, err

@@ -12,11 +12,3 @@ import (
 func share(string, string, syscall.RawConn) error {
 	return fmt.Errorf("a TCP port cannot be shared between sockets on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 }
-
-func isTupleTaken(error) bool { return false }
-
-func isRefused(error) bool { return false }
-
-func isPortInUse(error) bool { return false }
-
-func isShort(error) bool { return false }

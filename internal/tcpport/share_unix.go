@@ -19,16 +19,3 @@ func share(_, _ string, c syscall.RawConn) error {
 	})
 	return errors.Join(err, errAddr, errPort)
 }
-
-// isRefused reports whether a connect ended with a RST: as the answer to our SYN, or after the
-// peer's SYN has come in as well.
-func isRefused(err error) bool {
-	return errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ECONNRESET)
-}
-
-func isPortInUse(err error) bool { return errors.Is(err, unix.EADDRINUSE) }
-
-func isShort(err error) bool {
-	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) ||
-		errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
-}

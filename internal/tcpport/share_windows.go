@@ -16,16 +16,3 @@ func share(_, _ string, c syscall.RawConn) error {
 	})
 	return errors.Join(err, errAddr)
 }
-
-// Windows answers WSAEADDRINUSE to a connect whose 4-tuple exists.
-func isTupleTaken(err error) bool { return errors.Is(err, windows.WSAEADDRINUSE) }
-
-func isRefused(err error) bool {
-	return errors.Is(err, windows.WSAECONNREFUSED) || errors.Is(err, windows.WSAECONNRESET)
-}
-
-func isPortInUse(err error) bool { return errors.Is(err, windows.WSAEADDRINUSE) }
-
-func isShort(err error) bool {
-	return errors.Is(err, windows.WSAEMFILE) || errors.Is(err, windows.WSAENOBUFS)
-}
