@@ -37,6 +37,7 @@ type streamCopy struct {
 	sent     int   // of choice.out
 	dropped  error // why it is of no use; nil while it is
 	writeErr error // why nothing more can be sent on it; nil while it can
+	conn     *copyConn
 }
 
 // maxLiveCopies bounds the copies that are up at a time: a peer that knows the token could make any

@@ -68,7 +68,6 @@ type Stream struct {
 
 	mu            sync.Mutex
 	choice        choice
-	conns         map[*streamCopy]*copyConn
 	conn          *copyConn     // the chosen one
 	first         *net.TCPConn  // the first that was admitted
 	choiceTimer   *time.Timer   // of a responder that has confirmed a connection
@@ -99,7 +98,6 @@ func NewStream(cfg StreamConfig) *Stream {
 	return &Stream{
 		cfg:     cfg,
 		choice:  choice{initiator: cfg.Initiator, token: cfg.Token},
-		conns:   make(map[*streamCopy]*copyConn),
 		chosen:  make(chan struct{}),
 		usable:  make(chan struct{}),
 		done:    make(chan struct{}),
@@ -182,7 +180,7 @@ func (s *Stream) update(change func(*choice)) {
 	k := &s.choice
 	change(k)
 	if k.chosen != nil && s.conn == nil {
-		s.conn = s.conns[k.chosen]
+		s.conn = k.chosen.conn
 		s.conn.SetReadDeadline(s.readDeadline)
 		close(s.chosen)
 	}
@@ -196,17 +194,13 @@ func (s *Stream) update(change func(*choice)) {
 	if s.choiceTimer != nil && (k.chosen != nil || k.err != nil) {
 		s.choiceTimer.Stop()
 	}
-	var dropped []*net.TCPConn
-	for _, c := range k.dropped {
-		dropped = append(dropped, s.conns[c].TCPConn)
-		delete(s.conns, c)
-	}
+	dropped := k.dropped
 	k.dropped = nil
 	s.startWriters()
 	s.broadcast()
 	s.mu.Unlock()
 	for _, c := range dropped {
-		tcpport.Reset(c)
+		tcpport.Reset(c.conn.TCPConn)
 	}
 }
 

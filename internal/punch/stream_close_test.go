@@ -213,7 +213,7 @@ func writeFails(t *testing.T, s *Stream) (peer *net.TCPConn, served <-chan error
 func (s *Stream) sendError() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.conns {
+	for _, c := range s.choice.copies {
 		if c.writeErr != nil {
 			return c.writeErr
 		}

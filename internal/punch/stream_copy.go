@@ -14,7 +14,7 @@ import (
 // copy has fits into a preamble's buffer, and many copies have nothing else.
 const readBuffer = 4 << 10
 
-// A copyConn is the connection of a copy. Stream.mu guards what it adds.
+// A copyConn is the connection of a copy. Stream.mu guards what it adds to that.
 type copyConn struct {
 	*net.TCPConn
 	writing bool           // nobody else may begin to write
@@ -28,58 +28,55 @@ type copyConn struct {
 //
 // A host with many punches has many goroutines that wait in here, so the frames are kept small.
 func (s *Stream) Serve(conn *net.TCPConn, accepted bool) error {
-	c := &copyConn{TCPConn: conn}
-	sc := s.addCopy(c, accepted)
-	s.readCopy(sc, conn, accepted)
-	return s.endCopy(sc, c)
+	// What an accepted connection opens with and what follows when it is admitted go in one packet.
+	sc := &streamCopy{conn: &copyConn{TCPConn: conn, writing: accepted}}
+	s.addCopy(sc, accepted)
+	s.readCopy(sc, accepted)
+	return s.endCopy(sc)
 }
 
-func (s *Stream) addCopy(c *copyConn, accepted bool) *streamCopy {
+func (s *Stream) addCopy(sc *streamCopy, accepted bool) {
 	step := Connected
 	if accepted {
 		step = Accepted
 	}
-	s.trace(step, c.TCPConn, nil)
-	sc := new(streamCopy)
+	s.trace(step, sc, nil)
 	var late bool
 	s.update(func(k *choice) {
-		// What an accepted connection opens with and what follows when it is admitted go in one packet.
-		c.writing = accepted
-		s.conns[sc] = c
 		k.add(sc, accepted)
 		late = sc.dropped != nil
 	})
 	if accepted && !late {
-		s.admit(sc, c.TCPConn, accepted)
-		s.update(func(*choice) { c.writing = false })
+		s.admit(sc, accepted)
+		s.update(func(*choice) { sc.conn.writing = false })
 	}
-	return sc
 }
 
 // endCopy takes leave of a copy that was chosen or dropped, and returns why it was dropped.
-func (s *Stream) endCopy(sc *streamCopy, c *copyConn) error {
+func (s *Stream) endCopy(sc *streamCopy) error {
 	s.mu.Lock()
-	if c.timer != nil {
-		c.timer.Stop()
+	if t := sc.conn.timer; t != nil {
+		t.Stop()
 	}
 	s.mu.Unlock()
 	err := sc.dropped // nothing changes it any more
 	if err == nil {
-		s.trace(Chosen, c.TCPConn, nil)
+		s.trace(Chosen, sc, nil)
 		return nil
 	}
-	s.trace(Dropped, c.TCPConn, err)
-	c.writers.Wait()
+	s.trace(Dropped, sc, err)
+	sc.conn.writers.Wait()
 	return err
 }
 
-func (s *Stream) trace(step Step, c *net.TCPConn, err error) {
-	t := tupleOf(c)
+func (s *Stream) trace(step Step, sc *streamCopy, err error) {
+	t := tupleOf(sc.conn.TCPConn)
 	s.cfg.Trace(step, t.port, t.remote, err)
 }
 
 // admit asks the application whether a connection that has shown the right token may be used.
-func (s *Stream) admit(sc *streamCopy, c *net.TCPConn, accepted bool) {
+func (s *Stream) admit(sc *streamCopy, accepted bool) {
+	c := sc.conn.TCPConn
 	err := s.cfg.Admit(c, accepted)
 	s.update(func(k *choice) {
 		if err != nil {
@@ -104,14 +101,14 @@ func (s *Stream) admit(sc *streamCopy, c *net.TCPConn, accepted bool) {
 }
 
 // readCopy reads what comes in on a copy until it was chosen or dropped.
-func (s *Stream) readCopy(sc *streamCopy, c *net.TCPConn, accepted bool) {
+func (s *Stream) readCopy(sc *streamCopy, accepted bool) {
 	buf := make([]byte, PreambleLen)
 	silent := !accepted
 	for over := false; !over; {
 		if want := min(sc.want(), readBuffer); want > len(buf) {
 			buf = make([]byte, want)
 		}
-		n, err := c.Read(buf[:min(sc.want(), len(buf))])
+		n, err := sc.conn.Read(buf[:min(sc.want(), len(buf))])
 		silent = silent && n == 0
 		var shown bool
 		s.update(func(k *choice) {
@@ -131,7 +128,7 @@ func (s *Stream) readCopy(sc *streamCopy, c *net.TCPConn, accepted bool) {
 			over = sc.dropped != nil || sc == k.chosen
 		})
 		if shown && !over {
-			s.admit(sc, c, accepted)
+			s.admit(sc, accepted)
 		}
 	}
 }
@@ -150,34 +147,35 @@ func (s *Stream) Settle(ctx context.Context) {
 // startWriters has what is to be sent on any copy sent, where no writer is at it. The caller holds
 // s.mu.
 func (s *Stream) startWriters() {
-	for sc, c := range s.conns {
-		if c.writing {
+	for _, sc := range s.choice.copies {
+		if sc.conn.writing {
 			continue
 		}
-		if b := s.unsent(sc, c, nil); len(b) > 0 {
-			c.writers.Go(func() { s.writeCopy(sc, c, b) })
+		if b := s.unsent(sc, nil); len(b) > 0 {
+			sc.conn.writers.Go(func() { s.writeCopy(sc, b) })
 		}
 	}
 }
 
 // writeCopy writes b and what is to be sent on a copy after that, until nothing is left.
-func (s *Stream) writeCopy(sc *streamCopy, c *copyConn, b []byte) {
+func (s *Stream) writeCopy(sc *streamCopy, b []byte) {
 	for len(b) > 0 {
-		if _, err := c.Write(b); err != nil {
+		if _, err := sc.conn.Write(b); err != nil {
 			// Reading fails as well, when all that came before is read. That may be the marker.
-			s.update(func(*choice) { sc.writeErr = err }) // and c.writing stays: nothing more can be sent
+			s.update(func(*choice) { sc.writeErr = err }) // and conn.writing stays: nothing more can be sent
 			return
 		}
 		s.mu.Lock()
-		b = s.unsent(sc, c, b[:0])
+		b = s.unsent(sc, b[:0])
 		s.mu.Unlock()
 	}
 }
 
 // unsent appends what is to be sent on a copy, which the caller writes. If there is nothing and the
 // copy was chosen, Write goes to the connection from now on. The caller holds s.mu.
-func (s *Stream) unsent(sc *streamCopy, c *copyConn, b []byte) []byte {
+func (s *Stream) unsent(sc *streamCopy, b []byte) []byte {
 	b = s.choice.next(sc, b)
+	c := sc.conn
 	c.writing = len(b) > 0
 	switch {
 	case c.writing && c.timer == nil:

@@ -177,7 +177,7 @@ func nothingLeft(t *testing.T, s *Stream) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.conns {
+	for _, c := range s.choice.copies {
 		if c != s.choice.chosen {
 			t.Error("a connection is left")
 		}
