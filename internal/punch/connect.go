@@ -29,7 +29,11 @@ func (o *Opening) connect(p *pair) {
 			// The listener has accepted the peer's SYN on this very 4-tuple and hands the
 			// connection over, or another attempt connects it. Asking again sends nothing until
 			// the connection is gone.
-			o.recordTaken(p, err)
+			accepted := !p.claim.contested()
+			o.record(func(r *Result) {
+				r.report(err)
+				o.met = o.met || accepted
+			})
 			sleepUnless(o.ctx, freed, p.taken.pause())
 			sleep(o.ctx, o.jitter(p))
 		case up:
@@ -37,11 +41,11 @@ func (o *Opening) connect(p *pair) {
 			// it. That is common, so the first repeat is quick: unless another attempt is to get
 			// the 4-tuple.
 			o.tuples.free(p.tuple())
+			pause := o.jitter(p)
 			if p.dropped++; p.dropped > 1 || p.claim.contested() {
-				sleep(o.ctx, p.useless.pause())
-			} else {
-				sleep(o.ctx, o.jitter(p))
+				pause = p.useless.pause()
 			}
+			sleep(o.ctx, pause)
 		default:
 			o.recordFailure(p, err)
 			o.tuples.free(p.tuple())
@@ -81,15 +85,6 @@ func (o *Opening) recordFailure(p *pair, err error) {
 			r.Refused++
 			o.refused = o.refused || throughNAT(p.to)
 		}
-	})
-}
-
-// recordTaken records a connect whose 4-tuple was another connection's.
-func (o *Opening) recordTaken(p *pair, err error) {
-	accepted := !p.claim.contested()
-	o.record(func(r *Result) {
-		r.report(err)
-		o.met = o.met || accepted
 	})
 }
 

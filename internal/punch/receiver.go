@@ -43,13 +43,13 @@ type Receiver struct {
 
 	mu       sync.Mutex
 	closed   bool
-	attempts map[Token]*func(*net.TCPConn)
+	attempts map[Token]func(*net.TCPConn)
 	waiting  waiting
 }
 
 // NewReceiver returns a Receiver. Close must be called.
 func NewReceiver() *Receiver {
-	return &Receiver{timeout: tokenTimeout, attempts: make(map[Token]*func(*net.TCPConn))}
+	return &Receiver{timeout: tokenTimeout, attempts: make(map[Token]func(*net.TCPConn))}
 }
 
 // Accept takes an accepted connection. It does not block; it is the accept function of a
@@ -62,19 +62,17 @@ func (r *Receiver) Accept(c *net.TCPConn) {
 	})
 }
 
-// Expect hands connections that show the token to serve, each in a goroutine of the Receiver,
-// until cancel is called. cancel does not wait for calls of serve under way. serve owns the
+// Expect hands connections that show the token, which no other attempt has, to serve, each in a
+// goroutine of the Receiver, until cancel is called. cancel does not wait for calls of serve under way. serve owns the
 // connection.
 func (r *Receiver) Expect(t Token, serve func(*net.TCPConn)) (cancel func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.attempts[t] = &serve
+	r.attempts[t] = serve
 	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.attempts[t] == &serve {
-			delete(r.attempts, t)
-		}
+		delete(r.attempts, t)
 	}
 }
 
@@ -123,19 +121,19 @@ func (r *Receiver) leave(c *net.TCPConn) bool {
 
 // identify reads a preamble to its end and returns what serves the connections of its attempt. With
 // an error it has reset the connection.
-func (r *Receiver) identify(c *net.TCPConn, begun []byte) (serve func(*net.TCPConn), err error) {
+func (r *Receiver) identify(c *net.TCPConn, begun []byte) (func(*net.TCPConn), error) {
 	line, err := readPreamble(c, begun, r.timeout)
 	var t Token
 	if err == nil {
 		t, err = ParsePreamble(line)
 	}
 	r.mu.Lock()
-	waited, expected := r.waiting.remove(c), r.attempts[t]
+	waited, serve := r.waiting.remove(c), r.attempts[t]
 	r.mu.Unlock()
 	switch {
 	case !waited:
 		err = errCrowded
-	case err == nil && expected == nil:
+	case err == nil && serve == nil:
 		err = ErrToken
 	}
 	if err != nil {
@@ -143,7 +141,7 @@ func (r *Receiver) identify(c *net.TCPConn, begun []byte) (serve func(*net.TCPCo
 		return nil, err
 	}
 	c.SetReadDeadline(time.Time{})
-	return *expected, nil
+	return serve, nil
 }
 
 // readPreamble reads a preamble to its end, or what there is of it when the time is over.

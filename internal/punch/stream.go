@@ -1,6 +1,7 @@
 package punch
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"sync"
@@ -19,7 +20,9 @@ const (
 
 	// defaultChoiceTimeout bounds the time in which a responder's application may already use a
 	// stream that the initiator does not have. The initiator takes defaultCopyTimeout to give up a
-	// connection on which it hears nothing; 3 s more are enough to make another and choose it.
+	// connection on which it hears nothing; 3 s more are enough to make another and choose it. Each
+	// connection that is confirmed has as long, as one of another round may come up late; but a peer
+	// must not keep a stream by making one after another, so that twice as long is the most in all.
 	defaultChoiceTimeout = defaultCopyTimeout + 3*time.Second
 
 	// defaultFlushTimeout bounds the time that Close takes to send what was kept and is not sent
@@ -43,7 +46,7 @@ type StreamConfig struct {
 	Trace Trace
 
 	// ChoiceTimeout is how long a responder waits for the choice after it has confirmed a connection,
-	// the last one if there are more; 0 means the default, 8 s. CopyTimeout bounds the time from this side's token on
+	// the last one if there are more, but not longer than twice that in all; 0 means the default, 8 s. CopyTimeout bounds the time from this side's token on
 	// a connection to the peer's, and at the initiator to its 0x01; 0 means the default, 5 s.
 	ChoiceTimeout, CopyTimeout time.Duration
 
@@ -71,6 +74,7 @@ type Stream struct {
 	conn          *copyConn     // the chosen one
 	first         *net.TCPConn  // the first that was admitted
 	choiceTimer   *time.Timer   // of a responder that has confirmed a connection
+	choiceLimit   time.Time     // the latest that choiceTimer is set to
 	changed       chan struct{} // closed and replaced by each change
 	readDeadline  time.Time
 	writeDeadline time.Time
@@ -138,6 +142,17 @@ func (s *Stream) Err() error {
 // Fail ends the stream with an error unless a connection was chosen, and resets its connections.
 // Calls of Serve return, with that error.
 func (s *Stream) Fail(err error) { s.update(func(k *choice) { k.fail(err) }) }
+
+// Settle waits until no connection is up that may still be chosen, or one was chosen, or ctx ends.
+// At an initiator that takes the time to the peer's token and marker at most; see StreamConfig.
+func (s *Stream) Settle(ctx context.Context) {
+	defer context.AfterFunc(ctx, func() { s.update(func(*choice) {}) })()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := &s.choice; k.chosen == nil && len(k.copies) > 0 && ctx.Err() == nil; {
+		s.wait(time.Time{})
+	}
+}
 
 // TCPConn returns the chosen connection, or nil before the choice.
 func (s *Stream) TCPConn() *net.TCPConn {

@@ -70,6 +70,17 @@ func TestChoiceTimeoutStartsAnew(t *testing.T) {
 	wantServed(t, serve(t, s, y, true), ErrNoChoice)
 }
 
+// TestChoiceTimeoutIsBounded: a peer cannot keep a stream for ever by one connection after another.
+func TestChoiceTimeoutIsBounded(t *testing.T) {
+	t.Parallel()
+	s := newStream(t, StreamConfig{ChoiceTimeout: time.Hour})
+	serveUp(t, s, true)
+	wantClosed(t, "Usable", s.Usable())
+	s.update(func(*choice) { s.choiceLimit = time.Now() })
+	_, y := connPair(t)
+	wantServed(t, serve(t, s, y, true), ErrNoChoice)
+}
+
 // TestSettle: it waits for connections that may still be chosen, and for no others.
 func TestSettle(t *testing.T) {
 	t.Parallel()

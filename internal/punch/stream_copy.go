@@ -1,7 +1,6 @@
 package punch
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -94,8 +93,9 @@ func (s *Stream) admit(sc *streamCopy, accepted bool) {
 		case s.cfg.Initiator:
 		case s.choiceTimer == nil:
 			s.choiceTimer = time.AfterFunc(s.cfg.ChoiceTimeout, func() { s.Fail(ErrNoChoice) })
+			s.choiceLimit = time.Now().Add(2 * s.cfg.ChoiceTimeout)
 		default:
-			s.choiceTimer.Reset(s.cfg.ChoiceTimeout)
+			s.choiceTimer.Reset(min(s.cfg.ChoiceTimeout, time.Until(s.choiceLimit)))
 		}
 	})
 }
@@ -130,17 +130,6 @@ func (s *Stream) readCopy(sc *streamCopy, accepted bool) {
 		if shown && !over {
 			s.admit(sc, accepted)
 		}
-	}
-}
-
-// Settle waits until no connection is up that may still be chosen, or one was chosen, or ctx ends.
-// At an initiator that takes the time to the peer's token and marker at most; see StreamConfig.
-func (s *Stream) Settle(ctx context.Context) {
-	defer context.AfterFunc(ctx, func() { s.update(func(*choice) {}) })()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for k := &s.choice; k.chosen == nil && len(k.copies) > 0 && ctx.Err() == nil; {
-		s.wait(time.Time{})
 	}
 }
 

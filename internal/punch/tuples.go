@@ -55,11 +55,16 @@ func (t *tuples) claim(k tuple) *claim {
 	return &claim{tuples: t, tuple: k}
 }
 
+// demand locks the account and returns what is known of the claim's tuple. The caller unlocks it.
+func (c *claim) demand() *demand {
+	c.tuples.mu.Lock()
+	return c.tuples.wanted[c.tuple]
+}
+
 // contested reports whether the tuple may lead to the peer of another attempt.
 func (c *claim) contested() bool {
-	c.tuples.mu.Lock()
+	others := c.demand().claims
 	defer c.tuples.mu.Unlock()
-	others := c.tuples.wanted[c.tuple].claims
 	if !c.doubted {
 		others--
 	}
@@ -69,28 +74,26 @@ func (c *claim) contested() bool {
 // doubt says that a connection of the tuple was of no use to its attempt. Other attempts need not
 // wait on its account any more.
 func (c *claim) doubt() {
-	c.tuples.mu.Lock()
+	d := c.demand()
 	defer c.tuples.mu.Unlock()
 	if !c.doubted {
 		c.doubted = true
-		c.tuples.wanted[c.tuple].claims--
+		d.claims--
 	}
 }
 
 // freed returns a channel that is closed when the tuple may have become free. To miss nothing, it
 // is to be asked for before the connect.
 func (c *claim) freed() <-chan struct{} {
-	c.tuples.mu.Lock()
 	defer c.tuples.mu.Unlock()
-	return c.tuples.wanted[c.tuple].freed
+	return c.demand().freed
 }
 
 // release ends the claim. Its connect has ended.
 func (c *claim) release() {
 	c.doubt()
-	c.tuples.mu.Lock()
+	d := c.demand()
 	defer c.tuples.mu.Unlock()
-	d := c.tuples.wanted[c.tuple]
 	d.wake()
 	if d.openings--; d.openings == 0 {
 		delete(c.tuples.wanted, c.tuple)
