@@ -105,7 +105,7 @@ func (o *Opening) spend(p *pair) bool {
 func (o *Opening) serve(c *net.TCPConn, k *claim, took time.Duration) error {
 	tcpport.DistrustRTT(c, o.roundTrip(took))
 	o.record(func(r *Result) { r.Up++ })
-	err := o.settle(c, k, took)
+	err := o.attribute(c, k, took)
 	if err == nil {
 		o.record(func(*Result) { o.met = true })
 		err = o.round.Serve(c)

@@ -13,8 +13,8 @@ import (
 // errAttributed is a connection that another attempt has, by its token.
 var errAttributed = fmt.Errorf("%w: it is another attempt's", tcpport.ErrTupleTaken)
 
-// settle finds out whose a connection is, if another attempt wants its 4-tuple, too.
-func (o *Opening) settle(c *net.TCPConn, k *claim, took time.Duration) error {
+// attribute finds out whose a connection is, if another attempt wants its 4-tuple, too.
+func (o *Opening) attribute(c *net.TCPConn, k *claim, took time.Duration) error {
 	if o.round.Receiver == nil || !k.contested() {
 		return nil
 	}

@@ -46,8 +46,9 @@ type StreamConfig struct {
 	Trace Trace
 
 	// ChoiceTimeout is how long a responder waits for the choice after it has confirmed a connection,
-	// the last one if there are more, but not longer than twice that in all; 0 means the default, 8 s. CopyTimeout bounds the time from this side's token on
-	// a connection to the peer's, and at the initiator to its 0x01; 0 means the default, 5 s.
+	// the last one if there are more, and twice that in all at most; 0 means the default, 8 s.
+	// CopyTimeout bounds the time from this side's token on a connection to the peer's, and at the
+	// initiator to its 0x01; 0 means the default, 5 s.
 	ChoiceTimeout, CopyTimeout time.Duration
 
 	flushTimeout time.Duration // shortened by tests
