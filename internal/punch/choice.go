@@ -44,7 +44,8 @@ type streamCopy struct {
 // number of connections, and each holds a socket and a goroutine. Two ports at each side make four
 // pairs, and a peer has more than one or two external addresses only behind a carrier's NAT. Beyond
 // the bound the oldest copy that has not shown the token gives way: a peer's shows it within a round
-// trip, and guessing ports may connect to many strangers that say nothing.
+// trip, and guessing ports may connect to many strangers that say nothing. If all have shown it, the
+// oldest gives way: it is likeliest to be up on this side only.
 const maxLiveCopies = 16
 
 // add adds a copy that has come up. The token of an accepted one was read by the [Receiver].
@@ -60,10 +61,8 @@ func (k *choice) add(c *streamCopy, accepted bool) {
 	case k.err != nil:
 		k.drop(c, k.err)
 	case len(k.copies) > maxLiveCopies:
-		if i := slices.IndexFunc(k.copies, func(o *streamCopy) bool { return o.state == atPreamble }); i >= 0 {
-			c = k.copies[i]
-		}
-		k.drop(c, errTooManyCopies)
+		silent := slices.IndexFunc(k.copies, func(o *streamCopy) bool { return o.state == atPreamble })
+		k.drop(k.copies[max(silent, 0)], errTooManyCopies)
 	}
 }
 

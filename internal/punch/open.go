@@ -66,14 +66,12 @@ type Opening struct {
 
 // Open begins to connect. Connects end with ctx; Wait must be called.
 func Open(ctx context.Context, r Round) *Opening {
-	o := &Opening{round: r, times: defaultTimings, pairs: make(map[tuple]bool)}
+	o := &Opening{round: r, times: defaultTimings, tuples: new(tuples), pairs: make(map[tuple]bool)}
 	if r.times != nil {
 		o.times = *r.times
 	}
 	if r.Receiver != nil {
 		o.tuples = &r.Receiver.tuples
-	} else {
-		o.tuples = new(tuples)
 	}
 	o.ctx, o.stop = context.WithCancel(ctx)
 	o.Add(r.Remote)

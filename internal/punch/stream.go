@@ -1,6 +1,7 @@
 package punch
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/netip"
@@ -85,15 +86,9 @@ var _ net.Conn = (*Stream)(nil)
 
 // NewStream returns a stream without connections. It must be closed, or ended by [Stream.Fail].
 func NewStream(cfg StreamConfig) *Stream {
-	if cfg.ChoiceTimeout == 0 {
-		cfg.ChoiceTimeout = defaultChoiceTimeout
-	}
-	if cfg.CopyTimeout == 0 {
-		cfg.CopyTimeout = defaultCopyTimeout
-	}
-	if cfg.flushTimeout == 0 {
-		cfg.flushTimeout = defaultFlushTimeout
-	}
+	cfg.ChoiceTimeout = cmp.Or(cfg.ChoiceTimeout, defaultChoiceTimeout)
+	cfg.CopyTimeout = cmp.Or(cfg.CopyTimeout, defaultCopyTimeout)
+	cfg.flushTimeout = cmp.Or(cfg.flushTimeout, defaultFlushTimeout)
 	if cfg.Admit == nil {
 		cfg.Admit = func(*net.TCPConn, bool) error { return nil }
 	}

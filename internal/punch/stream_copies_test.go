@@ -12,13 +12,12 @@ func TestManyCopies(t *testing.T) {
 	t.Parallel()
 	s := newStream(t, StreamConfig{})
 	var served []<-chan error
-	for range maxLiveCopies {
+	for range maxLiveCopies + 1 {
 		served = append(served, serveUp(t, s, true))
 	}
-	_, y := connPair(t)
-	wantServed(t, serve(t, s, y, true), errTooManyCopies)
-	for i, c := range served {
-		wantServing(t, fmt.Sprintf("connection %d", i), c)
+	wantServed(t, served[0], errTooManyCopies)
+	for i, c := range served[1:] {
+		wantServing(t, fmt.Sprintf("connection %d", i+1), c)
 	}
 }
 
