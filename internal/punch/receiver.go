@@ -63,8 +63,8 @@ func (r *Receiver) Accept(c *net.TCPConn) {
 }
 
 // Expect hands connections that show the token, which no other attempt has, to serve, each in a
-// goroutine of the Receiver, until cancel is called. cancel does not wait for calls of serve under way. serve owns the
-// connection.
+// goroutine of the Receiver, until cancel is called. cancel does not wait for calls of serve under
+// way. serve owns the connection.
 func (r *Receiver) Expect(t Token, serve func(*net.TCPConn)) (cancel func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

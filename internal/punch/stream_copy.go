@@ -17,7 +17,7 @@ const readBuffer = 4 << 10
 type copyConn struct {
 	*net.TCPConn
 	writing bool           // nobody else may begin to write
-	writers sync.WaitGroup // one at a time, while there is something to send; Close waits for a chosen copy's
+	writers sync.WaitGroup // one at a time, while there is something to send
 	timer   *time.Timer    // from the moment where the peer's turn has come
 }
 
@@ -51,7 +51,9 @@ func (s *Stream) addCopy(sc *streamCopy, accepted bool) {
 	}
 }
 
-// endCopy takes leave of a copy that was chosen or dropped, and returns why it was dropped.
+// endCopy takes leave of a copy that was chosen or dropped, and returns why it was dropped. A chosen
+// one may still be written to, which Stream.Close ends: an attempt does not wait for a peer that
+// reads nothing.
 func (s *Stream) endCopy(sc *streamCopy) error {
 	s.mu.Lock()
 	if t := sc.conn.timer; t != nil {
