@@ -78,10 +78,10 @@ func (c Config) gatherConfig() (gather.Config, error) {
 		g.Servers, errs = append(g.Servers, server), append(errs, err)
 	}
 	if c.WarmPorts < 0 || c.WarmPorts > punch.MaxPorts {
-		errs = append(errs, fmt.Errorf("WarmPorts is %d: want 0 to %d", c.WarmPorts, punch.MaxPorts))
+		errs = append(errs, fmt.Errorf("value of WarmPorts is %d: want 0 to %d", c.WarmPorts, punch.MaxPorts))
 	}
 	if c.Timeout < 0 {
-		errs = append(errs, fmt.Errorf("Timeout is %v: want more than 0, or 0 for the default", c.Timeout))
+		errs = append(errs, fmt.Errorf("value of Timeout is %v: want more than 0, or 0 for the default", c.Timeout))
 	}
 	if c.Observers != nil {
 		g.Observers = func(port uint16) []gather.Observer {

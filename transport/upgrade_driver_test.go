@@ -257,7 +257,7 @@ func TestGracePeriod(t *testing.T) {
 		if relayed.IsClosed() || another.IsClosed() {
 			t.Error("closed before the grace period of the second one was over")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if !relayed.IsClosed() || !another.IsClosed() {
 			t.Error("not closed when the grace period was over")

@@ -76,7 +76,7 @@ func TestSearchAgain(t *testing.T) {
 			if len(n.searched()) != count {
 				t.Errorf("searched again before %v", after)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			if len(n.searched()) != count+1 {
 				t.Errorf("not searched again after %v", after)

@@ -111,8 +111,7 @@ func (o *Opening) Cross() {
 // end them, the caller ends the context and the stream.
 func (o *Opening) Wait() Result {
 	<-o.ctx.Done()
-	o.mu.Lock() // no call of Add or Cross begins a connect after this one
-	o.mu.Unlock()
+	o.record(func(*Result) {}) // takes the lock: a call of Add or Cross that has begun a connect is over
 	o.workers.Wait()
 	o.stop()
 	o.mu.Lock()
