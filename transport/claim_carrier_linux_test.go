@@ -54,9 +54,9 @@ func claimerRole(c *labtest.Child) error {
 	return c.UntilEnd()
 }
 
-// TestClaimedCarrierAddress: one of two peers behind a carrier's NAT has offered the other peer's
+// TestCarrierAddressClaim: one of two peers behind a carrier's NAT has offered the other peer's
 // addresses as its own, and its attempts are under way while the other peer connects.
-func TestClaimedCarrierAddress(t *testing.T) {
+func TestCarrierAddressClaim(t *testing.T) {
 	t.Parallel() // it waits, for the most part
 	l := newHostLab(t, relayConfig{})
 	for name, cfg := range map[string]peerConfig{

@@ -8,9 +8,9 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
-// TestClaimedIP: a peer that has offered another one's IP address as its own does not get in the way of that one, by
+// TestIPClaim: a peer that has offered another one's IP address as its own does not get in the way of that one, by
 // whatever way there is to it, and whichever part it plays.
-func TestClaimedIP(t *testing.T) {
+func TestIPClaim(t *testing.T) {
 	t.Parallel() // it waits, for the most part
 	for name, tc := range map[string]struct {
 		home, office    string // where the host is, and the peer

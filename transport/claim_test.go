@@ -7,9 +7,9 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
 )
 
-// TestClaimedAddress: a peer that has named another one's addresses as its own, as often as it may,
+// TestAddressClaim: a peer that has named another one's addresses as its own, as often as it may,
 // does not get in the way of that one, whichever part the host plays, and whoever observes.
-func TestClaimedAddress(t *testing.T) {
+func TestAddressClaim(t *testing.T) {
 	for name, initiates := range map[string]bool{"initiator": true, "responder": false} {
 		for observers, opts := range map[string][]Option{
 			"STUN server":  {WithSTUNServers(newSTUNServer(t))},
@@ -27,18 +27,18 @@ func TestClaimedAddress(t *testing.T) {
 				}
 				dialRelayed(t, relay, listener, dialler)
 				// The victim itself tells where it is.
-				var claimed []*pb.Candidate
+				var named []*pb.Candidate
 				_, answer := sendRaw(t, mallory, v.ID(), newOffer(newCandidate(pb.Candidate_REFLEXIVE, "127.0.0.1:1024")))
 				for _, c := range answer.Candidates {
 					if c.Kind == pb.Candidate_REFLEXIVE {
-						claimed = append(claimed, c)
+						named = append(named, c)
 					}
 				}
-				if len(claimed) == 0 {
+				if len(named) == 0 {
 					t.Fatalf("answered %v, want candidates", answer)
 				}
 				for range 16 {
-					if _, answer := sendRaw(t, mallory, h.ID(), newOffer(claimed...)); answer.Status != pb.Status_OK {
+					if _, answer := sendRaw(t, mallory, h.ID(), newOffer(named...)); answer.Status != pb.Status_OK {
 						t.Fatalf("answered %v", answer)
 					}
 				}

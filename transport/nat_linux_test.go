@@ -208,9 +208,9 @@ func TestPublicHost(t *testing.T) {
 	}
 }
 
-// TestForetoldPorts: other hosts of the site open connections while ports are foretold. A
+// TestPredictedPorts: other hosts of the site open connections while ports are foretold. A
 // few are foretold at a time, and as long as these are not right, anew.
-func TestForetoldPorts(t *testing.T) {
+func TestPredictedPorts(t *testing.T) {
 	t.Parallel() // it waits, for the most part
 	for name, nats := range map[string][2]string{
 		"one side":                {"apdm-apdf-sequential", "eim-apdf"},
