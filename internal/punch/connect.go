@@ -29,7 +29,7 @@ func (o *Opening) connect(p *pair) {
 			// The listener has accepted the peer's SYN on this very 4-tuple and hands the
 			// connection over, or another attempt connects it. Asking again sends nothing until
 			// the connection is gone.
-			accepted := !p.claim.contested()
+			accepted := !p.claim.shared()
 			o.record(func(r *Result) {
 				r.report(err)
 				o.met = o.met || accepted
@@ -42,7 +42,7 @@ func (o *Opening) connect(p *pair) {
 			// the 4-tuple.
 			o.tuples.free(p.tuple())
 			pause := o.jitter(p)
-			if p.dropped++; p.dropped > 1 || p.claim.contested() {
+			if p.dropped++; p.dropped > 1 || p.claim.shared() {
 				pause = p.useless.pause()
 			}
 			sleep(o.ctx, pause)

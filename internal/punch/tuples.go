@@ -61,8 +61,8 @@ func (c *claim) demand() *demand {
 	return c.tuples.wanted[c.tuple]
 }
 
-// contested reports whether the tuple may lead to the peer of another attempt.
-func (c *claim) contested() bool {
+// shared reports whether the tuple may lead to the peer of another attempt.
+func (c *claim) shared() bool {
 	others := c.demand().claims
 	defer c.tuples.mu.Unlock()
 	if !c.doubted {

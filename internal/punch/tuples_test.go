@@ -20,27 +20,27 @@ func TestClaims(t *testing.T) {
 	k := tuple{4001, netip.MustParseAddrPort("192.0.2.1:4002")}
 	elsewhere := ts.claim(tuple{4002, k.remote})
 	one := ts.claim(k)
-	if one.contested() {
-		t.Error("contested by nobody")
+	if one.shared() {
+		t.Error("shared with nobody")
 	}
 	other := ts.claim(k)
-	if !one.contested() || !other.contested() {
-		t.Error("two claims do not contest each other")
+	if !one.shared() || !other.shared() {
+		t.Error("two claims do not share the tuple")
 	}
 	// An attempt whose connection was of no use does not make others wait, but waits for them.
 	other.doubt()
 	other.doubt()
-	if one.contested() || !other.contested() {
-		t.Errorf("contested after doubt: %v, %v, want false, true", one.contested(), other.contested())
+	if one.shared() || !other.shared() {
+		t.Errorf("shared after doubt: %v, %v, want false, true", one.shared(), other.shared())
 	}
 	third := ts.claim(k)
-	if !one.contested() {
-		t.Error("not contested by the third")
+	if !one.shared() {
+		t.Error("not shared with the third")
 	}
 	third.release()
 	one.release()
-	if other.contested() {
-		t.Error("contested by claims that were released")
+	if other.shared() {
+		t.Error("shared with claims that were released")
 	}
 	other.release()
 	elsewhere.release()

@@ -15,7 +15,7 @@ var errAttributed = fmt.Errorf("%w: it is another attempt's", tcpport.ErrTupleTa
 
 // attribute finds out whose a connection is, if another attempt wants its 4-tuple, too.
 func (o *Opening) attribute(c *net.TCPConn, k *claim, took time.Duration) error {
-	if o.round.Receiver == nil || !k.contested() {
+	if o.round.Receiver == nil || !k.shared() {
 		return nil
 	}
 	wait := min(max(took, o.times.minTokenWait), o.times.maxTokenWait)

@@ -21,9 +21,9 @@ func listenSilent(t *testing.T) (*tcpport.SilentPort, netip.AddrPort) {
 	return s, netip.AddrPortFrom(localhost, s.Number())
 }
 
-// TestContestedAndConnected: where the SYNs cross, the peer has connected as well and shows its
+// TestSharedTupleConnected: where the SYNs cross, the peer has connected as well and shows its
 // token at once. The first connection is the one, whichever attempt has connected it.
-func TestContestedAndConnected(t *testing.T) {
+func TestSharedTupleConnected(t *testing.T) {
 	t.Parallel()
 	for name, liarFirst := range map[string]bool{"liar first": true, "liar second": false} {
 		t.Run(name, func(t *testing.T) {

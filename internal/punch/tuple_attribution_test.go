@@ -22,9 +22,9 @@ func (s *side) liar(t *testing.T) *attempt {
 	return a
 }
 
-// TestContestedAndAccepted: the peer has accepted the host's connection, and waits for a token. It
+// TestSharedTupleAccepted: the peer has accepted the host's connection, and waits for a token. It
 // gets the right one, from the attempt that has connected or from the next one.
-func TestContestedAndAccepted(t *testing.T) {
+func TestSharedTupleAccepted(t *testing.T) {
 	t.Parallel()
 	for name, liarFirst := range map[string]bool{"liar first": true, "liar second": false} {
 		t.Run(name, func(t *testing.T) {
@@ -49,9 +49,9 @@ func TestContestedAndAccepted(t *testing.T) {
 	}
 }
 
-// TestContestedByMany: it makes no difference how many there are, and that they begin again all the
+// TestTupleSharedByMany: it makes no difference how many there are, and that they begin again all the
 // time.
-func TestContestedByMany(t *testing.T) {
+func TestTupleSharedByMany(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(testContext(t))
 	host, peer := newSide(t), newSide(t)
@@ -92,8 +92,8 @@ func TestContestedByMany(t *testing.T) {
 	}
 }
 
-// TestBothContested: each side has an attempt with a liar, too.
-func TestBothContested(t *testing.T) {
+// TestTupleSharedAtBothEnds: each side has an attempt with a liar, too.
+func TestTupleSharedAtBothEnds(t *testing.T) {
 	t.Parallel()
 	for range 10 {
 		ctx := testContext(t)
@@ -113,7 +113,7 @@ func TestBothContested(t *testing.T) {
 	}
 }
 
-// TestAwaitToken: what the other end of a contested connection can do.
+// TestAwaitToken: what the other end of a connection of a shared tuple can do.
 func TestAwaitToken(t *testing.T) {
 	t.Parallel()
 	token := NewToken()
