@@ -97,7 +97,7 @@ func (a *Agent) Dial(ctx context.Context, s Stream, o *Options) (*Conn, error) {
 // Accept makes an attempt as responder, for an OFFER that comes over the stream. Without a handshake
 // it returns the connection when the initiator has chosen one; with one, when the handshake is
 // done, which may be half a round trip before that. The agent goes on reading from the stream until
-// [Conn.Chosen]; closing it earlier does no harm. A failure is a [*PunchError].
+// [Conn.AwaitChoice]; closing it earlier does no harm. A failure is a [*PunchError].
 func (a *Agent) Accept(ctx context.Context, s Stream, o *Options) (*Conn, error) {
 	return a.attempt(ctx, s, o, false)
 }

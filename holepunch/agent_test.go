@@ -140,7 +140,7 @@ func TestAttempt(t *testing.T) {
 	}
 	wantTalk(t, dialled.conn, accepted.conn)
 	for _, c := range []*Conn{dialled.conn, accepted.conn} {
-		<-c.Chosen()
+		c.AwaitChoice(context.Background())
 		if c.TCPConn() == nil {
 			t.Error("there is no TCP connection after the choice")
 		}
@@ -207,7 +207,7 @@ func TestHandshake(t *testing.T) {
 				t.Fatal(dialled.err, accepted.err)
 			}
 			wantTalk(t, client.conn, server.conn)
-			<-accepted.conn.Chosen()
+			accepted.conn.AwaitChoice(context.Background())
 			if !slices.Equal(client.runs, tc.runs) || !slices.Equal(server.runs, tc.runs[len(tc.runs)-1:]) {
 				t.Errorf("the handshakes %q and %q were run, want %q and the last of them", client.runs, server.runs, tc.runs)
 			}

@@ -1,6 +1,7 @@
 package holepunch
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -50,10 +51,10 @@ func (h *handmadeInitiator) deliver(t *testing.T, responder *Agent) *Conn {
 	if s.err != nil {
 		t.Fatal(s.err)
 	}
-	select {
-	case <-s.conn.Chosen():
-		t.Fatal("chosen by nobody")
-	default:
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.conn.AwaitChoice(canceled); !errors.Is(err, context.Canceled) {
+		t.Fatalf("chosen by nobody: %v", err)
 	}
 	if s.conn.TCPConn() != nil {
 		t.Error("there is a TCP connection before the choice")
@@ -79,7 +80,9 @@ func TestAcceptBeforeChoice(t *testing.T) {
 	if _, err := h.tcp.Write([]byte("\x01hello")); err != nil {
 		t.Fatal(err)
 	}
-	<-c.Chosen()
+	if err := c.AwaitChoice(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	b := make([]byte, 5)
 	c.SetDeadline(time.Now().Add(testTimeout))
 	if _, err := io.ReadFull(c, b); err != nil || string(b) != "hello" {
@@ -119,6 +122,9 @@ func TestNotChosen(t *testing.T) {
 			c.SetDeadline(time.Now().Add(testTimeout))
 			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, tc.want) {
 				t.Errorf("read: %v, want %v", err, tc.want)
+			}
+			if err := c.AwaitChoice(t.Context()); !errors.Is(err, tc.want) || ReasonOf(err) == "" {
+				t.Errorf("the choice: %v, want %v and a reason", err, tc.want)
 			}
 			a.attempts.Wait()
 			if a.limiter.attempts != 0 {

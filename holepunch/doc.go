@@ -32,7 +32,7 @@
 // neither, after the token. A [Handshake], such as TLS, takes care of that, and costs nothing: its
 // first two flights travel in OFFER and ANSWER, and the rest while the connection is made. A
 // responder then has its connection before it knows that the initiator has chosen it; see
-// [Conn.Chosen].
+// [Conn.AwaitChoice].
 //
 // # Failures
 //

@@ -48,7 +48,9 @@ func ExampleAgent() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		<-conn.Chosen() // or it ends with its agent
+		if err := conn.AwaitChoice(context.Background()); err != nil { // or it ends with its agent
+			log.Fatal(err)
+		}
 		fmt.Fprintln(secure, "hello Alice")
 		bufio.NewReader(secure).ReadString('\n')
 		secure.Close()

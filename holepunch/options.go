@@ -2,6 +2,7 @@ package holepunch
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -89,9 +90,26 @@ type Conn struct {
 	stream *punch.Stream
 }
 
-// Chosen is closed when the initiator has chosen the TCP connection, which at the initiator is so
-// from the beginning. If that does not happen soon, the connection fails.
-func (c *Conn) Chosen() <-chan struct{} { return c.stream.Chosen() }
+// AwaitChoice waits until the initiator has chosen the TCP connection, which at the initiator is so
+// from the beginning. It returns why the connection has failed before, by its own timeout of some
+// seconds for one, or the error of ctx.
+func (c *Conn) AwaitChoice(ctx context.Context) error {
+	select {
+	case <-c.stream.Chosen():
+		return nil
+	case <-c.stream.Done():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if c.stream.TCPConn() != nil {
+		return nil // it was closed after the choice
+	}
+	err := c.stream.Err()
+	if ReasonOf(err) == "" {
+		err = fmt.Errorf("%w: %w", ErrHandshake, err)
+	}
+	return err
+}
 
 // TCPConn returns the TCP connection, or nil before it was chosen.
 func (c *Conn) TCPConn() *net.TCPConn { return c.stream.TCPConn() }

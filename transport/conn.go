@@ -17,9 +17,6 @@ type conn struct {
 	tcp       tcpConn // below security
 	scope     network.ConnManagementScope
 	state     network.ConnectionState
-
-	giveBack func()        // gives the scope back, and closes closed
-	closed   chan struct{} // the connection was closed here
 }
 
 var _ tpt.CapableConn = (*conn)(nil)
@@ -36,14 +33,14 @@ func (c *conn) resetOnClose() {
 // Close closes the connection. It must be called even if the peer has closed it.
 func (c *conn) Close() error {
 	c.resetOnClose() // a responder's connection may be closed as soon as it is chosen
-	defer c.giveBack()
+	defer c.scope.Done()
 	return c.MuxedConn.Close()
 }
 
 // CloseWithError is Close with a code that the peer is told.
 func (c *conn) CloseWithError(code network.ConnErrorCode) error {
 	c.resetOnClose()
-	defer c.giveBack()
+	defer c.scope.Done()
 	return c.MuxedConn.CloseWithError(code)
 }
 

@@ -124,15 +124,12 @@ func (a *attempt) deliver(ctx context.Context, l *listener, c *holepunch.Conn) (
 	if !l.deliver(ctx, conn) {
 		return nil, fmt.Errorf("%w: nobody accepts the connection", holepunch.ErrNoConnection)
 	}
-	select {
-	case <-c.Chosen():
-		conn.resetOnClose()
-	case <-conn.closed:
-		if c.TCPConn() == nil {
-			return nil, fmt.Errorf("%w: it was closed before the initiator chose it", holepunch.ErrNoConnection)
+	if err := c.AwaitChoice(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
 		}
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, err
 	}
+	conn.resetOnClose()
 	return conn.RemoteMultiaddr(), nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -73,7 +72,6 @@ func (a *attempt) multiplex(ctx context.Context, c tcpConn, scope network.ConnMa
 		return nil, fmt.Errorf("%w: negotiate muxer: %w", holepunch.ErrHandshake, err)
 	}
 	state := a.secured.ConnState()
-	closed := make(chan struct{})
 	made := &conn{
 		MuxedConn:    muxed,
 		ConnSecurity: a.secured,
@@ -86,11 +84,6 @@ func (a *attempt) multiplex(ctx context.Context, c tcpConn, scope network.ConnMa
 			Transport:                 "tcp",
 			UsedEarlyMuxerNegotiation: state.UsedEarlyMuxerNegotiation,
 		},
-		closed: closed,
-		giveBack: sync.OnceFunc(func() {
-			scope.Done()
-			close(closed)
-		}),
 	}
 	made.resetOnClose()
 	return made, nil
