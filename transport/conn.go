@@ -3,6 +3,7 @@ package transport
 import (
 	"fmt"
 	"net"
+	"sync"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	tpt "github.com/libp2p/go-libp2p/core/transport"
@@ -16,6 +17,7 @@ type conn struct {
 	transport *Transport
 	tcp       tcpConn // below security
 	scope     network.ConnManagementScope
+	scopeDone sync.Once
 	state     network.ConnectionState
 }
 
@@ -33,14 +35,14 @@ func (c *conn) resetOnClose() {
 // Close closes the connection. It must be called even if the peer has closed it.
 func (c *conn) Close() error {
 	c.resetOnClose() // a responder's connection may be closed as soon as it is chosen
-	defer c.scope.Done()
+	defer c.scopeDone.Do(c.scope.Done)
 	return c.MuxedConn.Close()
 }
 
 // CloseWithError is Close with a code that the peer is told.
 func (c *conn) CloseWithError(code network.ConnErrorCode) error {
 	c.resetOnClose()
-	defer c.scope.Done()
+	defer c.scopeDone.Do(c.scope.Done)
 	return c.MuxedConn.CloseWithError(code)
 }
 
