@@ -122,7 +122,7 @@ var reasons = []reasonRow{
 	{ErrNoBareSYN, "no NAT lets in a bare SYN, as a simultaneous open needs", StatusImpossible, true, true},
 	{ErrNoHairpin, "both peers are behind the same NAT, and it has no hairpinning", StatusImpossible, true, true},
 	{ErrGlare, "the peer is initiating itself", StatusGlare, false, false},
-	{ErrClosed, "the agent is closed", StatusCancelled, true, false},
+	{ErrClosed, "the host or its agent is closed", StatusCancelled, true, false},
 	{ErrElsewhere, "there is a connection by other means", StatusOK, true, false},
 	{ErrGated, "refused by the connection gater", StatusNoCandidate, true, true},
 	{ErrPeerFiltered, "the peer filter of this host refuses the peer", StatusDeclined, true, false},

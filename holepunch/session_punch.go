@@ -37,7 +37,10 @@ func (s *session) onTimer(t timer) {
 	case t == attemptTimer:
 		s.onContextEnded(context.DeadlineExceeded)
 	case t == answerTimer:
-		if s.state == receiving || s.state == waiting {
+		switch s.state {
+		case receiving:
+			s.fail(s.op(), fmt.Errorf("%w: no OFFER within %v", ErrNoAnswer, answerTimeout))
+		case waiting:
 			s.fail(s.op(), fmt.Errorf("%w within %v", ErrNoAnswer, answerTimeout))
 		}
 	case t == trailerTimer:

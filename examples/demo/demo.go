@@ -40,7 +40,7 @@ func (d *demo) run(ctx context.Context) pair.Report {
 	if d.network.segments != nil {
 		report.Simultaneous = simultaneous(d.network.segments.all(), addrPort(report.RemoteAddr))
 	}
-	d.view.end(report)
+	d.view.end(report, d.network.segments != nil)
 	return report
 }
 

@@ -23,25 +23,27 @@ type segment struct {
 
 // A segmentLog records the segments that open connections between the two peers.
 type segmentLog struct {
-	alice, bob netip.Addr // as seen from outside
+	alice, bob netip.Prefix // the external addresses of their sites
 
 	mu       sync.Mutex
 	segments []segment
 }
 
 func newSegmentLog(alice, bob *natlab.Host) *segmentLog {
-	l := &segmentLog{alice: outerAddr(alice), bob: outerAddr(bob)}
+	l := &segmentLog{alice: outerPrefix(alice), bob: outerPrefix(bob)}
 	alice.Site().Tap(l.record)
 	bob.Site().Tap(l.record)
 	return l
 }
 
-// outerAddr returns the address at which a host appears outside its NAT.
-func outerAddr(h *natlab.Host) netip.Addr {
-	if a := h.Site().External(); a.IsValid() {
-		return a
+// outerPrefix returns the addresses at which a host may appear outside its NAT.
+func outerPrefix(h *natlab.Host) netip.Prefix {
+	const siteBits = 24 // of the lab's address plan
+	outer := h.Site().External()
+	if !outer.IsValid() {
+		outer = h.Addr() // public
 	}
-	return h.Addr() // public
+	return netip.PrefixFrom(outer, siteBits).Masked()
 }
 
 func (l *segmentLog) record(e natlab.Event) {
@@ -73,7 +75,7 @@ func (l *segmentLog) record(e natlab.Event) {
 }
 
 func (l *segmentLog) between(src, dst netip.Addr) bool {
-	return src == l.alice && dst == l.bob || src == l.bob && dst == l.alice
+	return l.alice.Contains(src) && l.bob.Contains(dst) || l.bob.Contains(src) && l.alice.Contains(dst)
 }
 
 // all returns a copy of the segments so far.

@@ -100,13 +100,15 @@ func place(h *natlab.Host) string {
 	return h.Name() + "'s NAT"
 }
 
-// end prints the result.
-func (v *view) end(r pair.Report) {
+// end prints the result. What opened the connection was captured, or not.
+func (v *view) end(r pair.Report, captured bool) {
 	v.peers.Clear()
 	switch {
 	case r.Simultaneous:
 		v.out.Line("open", "simultaneous: SYNs crossed, and both ends answered with SYN+ACK")
-	case r.Direct:
+	case r.Direct && captured:
 		v.out.Line("open", "one-sided: one end's SYN got in, the other's did not")
+	case r.Direct:
+		v.out.Line("open", "one-sided: one end accepted the other's SYN")
 	}
 }

@@ -23,17 +23,20 @@ func explain(err error) string {
 	}
 	var refused *holepunch.RemoteError
 	var punch *holepunch.PunchError
+	reason := holepunch.ReasonOf(err)
 	switch {
 	case err == nil:
 		return ""
 	case errors.Is(err, context.Canceled) || errors.Is(err, transport.ErrClosed):
 		return "interrupted"
-	case impossible[holepunch.ReasonOf(err)] && errors.As(err, &punch):
+	case impossible[reason] && errors.As(err, &punch):
 		return console.OneLine(punch.Err)
-	case errors.Is(err, holepunch.ErrNoConnection) && errors.As(err, &punch):
+	case reason == holepunch.ErrNoConnection && errors.As(err, &punch):
 		// Also when the other side was the first to say so.
 		return fmt.Sprintf("no connection to %s came up in time: as far as is known these NATs allow one; natcheck on both sides may tell more",
 			list(punch.Remote))
+	case reason == holepunch.ErrHandshake && errors.As(err, &punch):
+		return "TCP connections came up, but none could be secured as the other side's: " + console.OneLine(punch.Err)
 	case errors.As(err, &refused):
 		return explainRefusal(refused)
 	case errors.Is(err, transport.ErrPeerUnsupported):
@@ -46,8 +49,6 @@ func explain(err error) string {
 		return "the relayed connection broke before the peers knew each other's addresses"
 	case errors.Is(err, holepunch.ErrNoCandidate):
 		return "the other side's addresses cannot be connected to: " + console.OneLine(err)
-	case errors.Is(err, holepunch.ErrHandshake) && errors.As(err, &punch):
-		return "a TCP connection came up, but it could not be secured: " + console.OneLine(punch.Err)
 	}
 	return console.OneLine(err)
 }

@@ -35,7 +35,7 @@ func TestExplain(t *testing.T) {
 		{holepunch.ErrNoAnswer, "does not answer"},
 		{holepunch.ErrSignalLost, "relayed connection broke"},
 		{holepunch.ErrNoCandidate, "cannot be connected to"},
-		{&holepunch.PunchError{Op: "open", Err: holepunch.ErrHandshake}, "could not be secured: no connection"},
+		{&holepunch.PunchError{Op: "open", Err: holepunch.ErrHandshake}, "none could be secured as the other side's: no connection"},
 		{punch, "no connection to 192.0.2.1:4001 came up in time"},
 		{errors.New("one\ntwo"), "one; two"},
 	} {
