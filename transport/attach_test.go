@@ -15,6 +15,7 @@ import (
 
 // New and Attach are for hosts that are put together by hand.
 func TestNewAndAttach(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	relay := newRelay(t)
 	byHand := func() host.Host {
@@ -33,6 +34,7 @@ func TestNewAndAttach(t *testing.T) {
 
 // The user's own decorator of what the swarm is made from is no hindrance.
 func TestEnableBesideDecorator(t *testing.T) {
+	t.Parallel()
 	decorator := libp2p.WithFxOption(fx.Decorate(func(b event.Bus) event.Bus { return b }))
 	for name, opts := range map[string][]libp2p.Option{
 		"before Enable": {decorator, Enable()},

@@ -58,7 +58,7 @@ func textsOf(as []ma.Multiaddr) (texts []string) {
 // or swarm of its own to dial with. They serve each other, behind NATs or not, and find out
 // whom the world can reach.
 func TestAutoNAT(t *testing.T) {
-	t.Parallel() // it waits, for the most part
+	t.Parallel()
 	l := newHostLab(t, relayConfig{})
 	both := []string{"NAT service", "AutoNAT v2", "believes two"}
 	at := func(ip string) string { return "/ip4/" + ip + "/tcp/4001" }

@@ -102,6 +102,7 @@ func newBadSTUNServer(t *testing.T, f func(net.Conn)) string {
 }
 
 func TestBadSTUNServer(t *testing.T) {
+	t.Parallel()
 	refusing := func(t *testing.T) string {
 		l, err := net.Listen("tcp4", "127.0.0.1:0")
 		if err != nil {
@@ -179,6 +180,7 @@ func TestBadSTUNServer(t *testing.T) {
 
 // A peer without simopen costs a small stream or two, and says so at once.
 func TestPeerWithoutSimopen(t *testing.T) {
+	t.Parallel()
 	for name, handler := range map[string]func(host.Host) network.StreamHandler{
 		"go-libp2p": nil,
 		"an implementation whose resets have no code": func(h host.Host) network.StreamHandler {
@@ -210,6 +212,7 @@ func TestPeerWithoutSimopen(t *testing.T) {
 
 // The relay dies when the OFFER has arrived.
 func TestRelayDiesBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
 	offers := make(chan network.Stream)
 	relay, dialler, relayed, peer := hostile(t, func(s network.Stream) { offers <- s })
 	(<-offers).Reset() // of the automatic upgrade
@@ -329,6 +332,7 @@ func TestFailedPunchLeavesNothing(t *testing.T) {
 // A context that ends while the automatic upgrade shares the dial, and goes on
 // with it.
 func TestContextEndsInSharedDial(t *testing.T) {
+	t.Parallel()
 	offered := make(chan struct{}, 1)
 	release := make(chan struct{})
 	_, dialler, _, peer := hostile(t, func(network.Stream) {

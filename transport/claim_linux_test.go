@@ -11,7 +11,7 @@ import (
 // TestIPClaim: a peer that has offered another one's IP address as its own does not get in the way of that one, by
 // whatever way there is to it, and whichever part it plays.
 func TestIPClaim(t *testing.T) {
-	t.Parallel() // it waits, for the most part
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		home, office    string // where the host is, and the peer
 		guess, listener bool

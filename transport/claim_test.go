@@ -16,6 +16,7 @@ func TestAddressClaim(t *testing.T) {
 			"relays alone": nil,
 		} {
 			t.Run(name+"/"+observers, func(t *testing.T) {
+				t.Parallel()
 				opts := append(opts, WithOnRequestOnly())
 				relay := newRelay(t)
 				h, v, mallory := newPeer(t, Enable(opts...)), newPeer(t, Enable(opts...)), newPeer(t)

@@ -10,6 +10,7 @@ import (
 // TestProtection: of the peers that make attempts some are protected from the connection manager,
 // and of those with which this host makes attempts all are.
 func TestProtection(t *testing.T) {
+	t.Parallel()
 	h := newHost(t, Enable())
 	tr := find(h)
 	ends := make(map[peer.ID]func())

@@ -51,6 +51,7 @@ func readDashboard(t *testing.T) (d dashboard) {
 }
 
 func TestDashboardIsOne(t *testing.T) {
+	t.Parallel()
 	d := readDashboard(t)
 	if d.UID == "" || d.Title == "" || d.SchemaVersion == 0 || len(d.Panels) == 0 {
 		t.Fatalf("uid %q, title %q, schema version %d, %d panels", d.UID, d.Title, d.SchemaVersion, len(d.Panels))
@@ -90,6 +91,7 @@ var (
 
 // The dashboard asks for metrics, labels and values that there are, and shows every metric.
 func TestDashboardShowsTheMetrics(t *testing.T) {
+	t.Parallel()
 	d := readDashboard(t)
 	series := seriesLabels(t)
 	shown := make(map[string]bool)

@@ -20,6 +20,7 @@ import (
 
 // TestRelayedConnectionBecomesDirect shows what libp2p sees of the main job.
 func TestRelayedConnectionBecomesDirect(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	relay := newRelay(t)
 	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
@@ -105,6 +106,7 @@ func recordAddrs(t *testing.T, e *record.Envelope) []ma.Multiaddr {
 
 // The side that did not dial the relayed connection initiates, too.
 func TestDirectConnectOverInboundRelayedConnection(t *testing.T) {
+	t.Parallel()
 	server := newSTUNServer(t)
 	relay := newBlindRelay(t)
 	a := newPeer(t, Enable(WithSTUNServers(server)))
@@ -136,6 +138,7 @@ func TestDirectConnectOverInboundRelayedConnection(t *testing.T) {
 
 // Both peers dialled the other through the relay, and both offer.
 func TestGlare(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	relay := newRelay(t)
 	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
@@ -158,6 +161,7 @@ func TestGlare(t *testing.T) {
 }
 
 func TestDirectConnectNeedsARelayedConnection(t *testing.T) {
+	t.Parallel()
 	a := newPeer(t, Enable(WithSTUNServers("127.0.0.1:1")))
 	b := newPeer(t)
 	_, err := DirectConnect(testContext(t), a, b.ID())
@@ -177,6 +181,7 @@ func TestDirectConnectNeedsARelayedConnection(t *testing.T) {
 }
 
 func TestDirectConnectReturnsWhatIsThere(t *testing.T) {
+	t.Parallel()
 	a, b := newHost(t, Enable()), newHost(t)
 	if err := a.Connect(testContext(t), info(b)); err != nil {
 		t.Fatal(err)
@@ -188,6 +193,7 @@ func TestDirectConnectReturnsWhatIsThere(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
+	t.Parallel()
 	for _, bad := range []string{"", "stuns:stun.example.org", "stun:example.org?transport=udp", "a:b:c"} {
 		if h, err := libp2p.New(libp2p.NoListenAddrs, Enable(WithSTUNServers(bad))); err == nil {
 			h.Close()
@@ -197,6 +203,7 @@ func TestOptions(t *testing.T) {
 }
 
 func TestAttachOnce(t *testing.T) {
+	t.Parallel()
 	h := newHost(t, Enable())
 	if err := Attach(h, find(h)); err == nil {
 		t.Error("attached twice")
@@ -220,6 +227,7 @@ func TestAttachOnce(t *testing.T) {
 
 // Closing the transport leaves the host as it would be without.
 func TestCloseTransport(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	relay := newRelay(t)
 	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
@@ -244,6 +252,7 @@ func TestCloseTransport(t *testing.T) {
 
 // The end of the host is reported as that, whichever of its parts ends first.
 func TestHostCloses(t *testing.T) {
+	t.Parallel()
 	for name, outbound := range map[string]bool{"over an outbound relayed connection": true, "over an inbound one": false} {
 		t.Run(name, func(t *testing.T) {
 			relay := newRelay(t)

@@ -33,7 +33,11 @@ type EvtPunchStarted struct {
 type EvtPunchFinished struct {
 	Peer      peer.ID
 	Direction network.Direction
-	Remote    ma.Multiaddr     // the peer's end of the direct connection; nil without one, or if the punch did not make it
+
+	// Remote is the peer's end of the direct connection. It is nil after a failure, and where the swarm
+	// has got the connection by an ordinary listener of this host or of the peer.
+	Remote ma.Multiaddr
+
 	Err       error            // nil: the peers are connected directly; ErrGlare: the peer's own attempt shows whether they are
 	Reason    holepunch.Reason // of Err, if it has one
 	Took      time.Duration    // from EvtPunchStarted until the connection was usable, or the failure

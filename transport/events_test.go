@@ -38,6 +38,7 @@ func next[E any](t testing.TB, sub event.Subscription) E {
 
 // Both sides' buses tell of a punch, once.
 func TestEvents(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	relay := newRelay(t)
 	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
@@ -70,6 +71,7 @@ func TestEvents(t *testing.T) {
 
 // What fails before a packet was sent is told as well.
 func TestEventOfFailure(t *testing.T) {
+	t.Parallel()
 	relay := newRelay(t)
 	a, b := newPeer(t), newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
 	sub := subscribe(t, b, new(EvtPunchStarted), new(EvtPunchFinished))

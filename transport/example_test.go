@@ -93,6 +93,7 @@ func ExampleError() {
 
 // TestREADME: the Go code that the README shows is in these examples.
 func TestREADME(t *testing.T) {
+	t.Parallel()
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)

@@ -58,6 +58,7 @@ func privateAddrs(m *pb.Message) (private []string) {
 // TestOfferFlood: a peer that offers more than its share is told that the host is busy. That makes no
 // events, and asks the user's filter nothing.
 func TestOfferFlood(t *testing.T) {
+	t.Parallel()
 	const allowed, offers = 3, 50
 	var asked atomic.Int64
 	relay := newRelay(t)
@@ -107,6 +108,7 @@ func wantNoEvent(t *testing.T, events event.Subscription, n int) {
 
 // TestFilteredIsToldNothing: what a peer hears that the filter refuses is that, and no address.
 func TestFilteredIsToldNothing(t *testing.T) {
+	t.Parallel()
 	relay := newRelay(t)
 	victim := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)), WithPeerFilter(func(peer.ID) bool { return false })))
 	attacker := newPeer(t)
@@ -122,7 +124,7 @@ func TestFilteredIsToldNothing(t *testing.T) {
 
 // TestNoSYNToSpare: an attempt for which no SYN is left says so, where it ends for that.
 func TestNoSYNToSpare(t *testing.T) {
-	t.Parallel() // it waits, for the most part
+	t.Parallel()
 	opts := []Option{
 		WithSTUNServers(newSTUNServer(t)),
 		WithOnRequestOnly(),
@@ -173,6 +175,7 @@ func sendTargets(t testing.TB, from, to host.Host, targets ...string) *pb.Messag
 // TestBusyAsksNothing: a peer that has as many attempts under way as it may is told so, and the user's filter is asked
 // nothing.
 func TestBusyAsksNothing(t *testing.T) {
+	t.Parallel()
 	var asked atomic.Int64
 	relay := newRelay(t)
 	victim := newPeer(t, Enable(

@@ -30,6 +30,7 @@ func (g lateGater) InterceptAddrDial(peer.ID, ma.Multiaddr) bool {
 // TestGaterRefusesDials: a host that is not to dial the peer does not, as initiator or as
 // responder, and says why.
 func TestGaterRefusesDials(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	for _, side := range []string{"responder", "initiator"} {
 		for _, what := range []string{"the peer", "every address"} {

@@ -20,6 +20,7 @@ import (
 // time, and neither refuses an OFFER unless its own can still be answered. With another rule than that
 // of the lower peer ID, it finds what goes wrong.
 func TestGlareOrders(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		selves [2]peer.ID // what each takes itself for
 		want   string
@@ -198,6 +199,7 @@ func (s *glareState) checkEnd() {
 
 // Whoever waits for the peer's own attempt learns how it ended.
 func TestAwaitInbound(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		events func(t *Transport, h *stubHost, p peer.ID, cancel context.CancelFunc)
 		want   error // besides ErrGlare

@@ -20,29 +20,27 @@ import (
 
 // A gater refuses what goes over, or leads to, a direct connection in one hook.
 type gater struct {
-	hook string
+	hook      string
+	relayPort string
 }
 
 func direct(a ma.Multiaddr) bool { return !strings.Contains(a.String(), "p2p-circuit") }
 
 func (g gater) allow(hook string, a network.ConnMultiaddrs, opened network.Direction) bool {
-	return g.hook != hook || !direct(a.RemoteMultiaddr()) || !ephemeral(a)
+	return g.hook != hook || !direct(a.RemoteMultiaddr()) || !g.ephemeral(a)
 }
 
 // ephemeral tells a connection between two punching ports from one to the relay,
 // which has a peer ID in none of its addresses either: by the relay's port.
-func ephemeral(a network.ConnMultiaddrs) bool {
+func (g gater) ephemeral(a network.ConnMultiaddrs) bool {
 	port, _ := a.RemoteMultiaddr().ValueForProtocol(ma.P_TCP)
-	return port != relayPort
+	return port != g.relayPort
 }
-
-// relayPort is the relay's port in the gater's tests, which run one at a time.
-var relayPort string
 
 func (g gater) InterceptPeerDial(peer.ID) bool { return true }
 func (g gater) InterceptAddrDial(_ peer.ID, a ma.Multiaddr) bool {
 	port, _ := a.ValueForProtocol(ma.P_TCP)
-	return g.hook != "InterceptAddrDial" || !direct(a) || port == relayPort || port == ""
+	return g.hook != "InterceptAddrDial" || !direct(a) || port == g.relayPort || port == ""
 }
 func (g gater) InterceptAccept(a network.ConnMultiaddrs) bool {
 	return g.allow("InterceptAccept", a, network.DirInbound)
@@ -57,6 +55,7 @@ func (g gater) InterceptUpgraded(c network.Conn) (bool, control.DisconnectReason
 // TestGater: each hook of the host's gater is asked, on either side, and its
 // refusal stops the punch.
 func TestGater(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	for _, hook := range []string{"InterceptAddrDial", "InterceptAccept", "InterceptSecured", "InterceptUpgraded"} {
 		for _, side := range []string{"responder", "initiator"} {
@@ -64,10 +63,11 @@ func TestGater(t *testing.T) {
 				continue // it dials, and is asked only if its listener has the connection
 			}
 			t.Run(side+"/"+hook, func(t *testing.T) {
+				t.Parallel()
 				relay := newRelay(t)
-				relayPort, _ = relay.Addrs()[0].ValueForProtocol(ma.P_TCP)
+				relayPort, _ := relay.Addrs()[0].ValueForProtocol(ma.P_TCP)
 				opts := map[string][]libp2p.Option{"responder": nil, "initiator": nil}
-				opts[side] = []libp2p.Option{libp2p.ConnectionGater(gater{hook})}
+				opts[side] = []libp2p.Option{libp2p.ConnectionGater(gater{hook, relayPort})}
 				a := newPeer(t, append(opts["responder"], Enable(servers))...)
 				b := newPeer(t, append(opts["initiator"], Enable(servers))...)
 				relayed := connectRelayed(t, relay, a, b)
@@ -124,6 +124,7 @@ func peerStat(t *testing.T, h host.Host, p peer.ID) (stat network.ScopeStat) {
 // TestResourceManager: the connection is accounted for, and a limit is kept and
 // named as the reason.
 func TestResourceManager(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	relay := newRelay(t)
 	a, b := newLimited(t, 2, Enable(servers)), newLimited(t, 2, Enable(servers))
@@ -148,9 +149,11 @@ func TestResourceManager(t *testing.T) {
 }
 
 func TestResourceLimit(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	for _, side := range []string{"initiator", "responder"} {
 		t.Run(side, func(t *testing.T) {
+			t.Parallel()
 			relay := newRelay(t)
 			limit := map[string]int{"initiator": 100, "responder": 100}
 			limit[side] = 1 // for the relayed connection

@@ -28,6 +28,7 @@ func hostile(t *testing.T, f func(network.Stream), opts ...Option) (relay, diall
 }
 
 func TestHostileResponder(t *testing.T) {
+	t.Parallel()
 	answer := func(change func(*pb.Message)) func(network.Stream) {
 		return func(s network.Stream) {
 			defer s.Close()
@@ -71,6 +72,7 @@ func TestHostileResponder(t *testing.T) {
 
 // A hostile initiator is told why it is refused.
 func TestHostileInitiator(t *testing.T) {
+	t.Parallel()
 	relay := newRelay(t)
 	victim := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
 	attacker := newPeer(t)
@@ -123,6 +125,7 @@ func TestHostileInitiator(t *testing.T) {
 // Strangers connect to the punching port when the punch begins, with bytes or without. None of it is
 // to the peer's harm, also where resource limits have room for the peer's connection alone.
 func TestStrangersAtThePunchingPort(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	for _, victim := range []string{"responder", "initiator"} {
 		t.Run(victim, func(t *testing.T) {
@@ -174,6 +177,7 @@ func TestStrangersAtThePunchingPort(t *testing.T) {
 
 // A peer has a host dial nothing that it has put into its peerstore.
 func TestUpgradeDoesNotScan(t *testing.T) {
+	t.Parallel()
 	target, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -75,6 +75,7 @@ func (l *hostLab) circuit() string {
 // TestJSRelay: js-libp2p relays between two hosts behind NATs, and is the only one to tell
 // them their addresses.
 func TestJSRelay(t *testing.T) {
+	t.Parallel()
 	requireJS(t)
 	l := &hostLab{Lab: labtest.New(t, natlab.Config{Seed: 1})}
 	relay := addHost(t, l.site(t, "relay", "public"), "relay")
@@ -111,6 +112,7 @@ type dialled struct {
 
 // TestJSDialler: js-libp2p dials hosts with simopen, directly and through a relay.
 func TestJSDialler(t *testing.T) {
+	t.Parallel()
 	requireJS(t)
 	l := newHostLab(t, relayConfig{Limited: true})
 	server, office := addHost(t, l.site(t, "server", "public"), "server"), l.site(t, "office", "eim-apdf-rst")
@@ -147,6 +149,7 @@ func TestJSDialler(t *testing.T) {
 
 // TestJSListener: a host with simopen dials peers of js-libp2p, directly and through a relay.
 func TestJSListener(t *testing.T) {
+	t.Parallel()
 	requireJS(t)
 	l := newHostLab(t, relayConfig{Limited: true})
 	a := l.startPeer(t, addHost(t, l.site(t, "home", "eim-apdf"), "alice"), peerConfig{})

@@ -13,7 +13,7 @@ import (
 // TestKeepAlive: NATs that forget an idle connection soon are reminded of it, and of the ports
 // that are warm. TCP does so every 15 s, as Go sets it.
 func TestKeepAlive(t *testing.T) {
-	t.Parallel() // it waits, for the most part
+	t.Parallel()
 	const forgets = 17 * time.Second
 	l := newHostLab(t, relayConfig{})
 	home, office := l.site(t, "home", "eim-apdf"), l.site(t, "office", "eim-apdf")

@@ -233,6 +233,7 @@ func (s step) String() string {
 
 // TestPunchInLab: two homes of the usual kind, whole hosts, either one as the dialler.
 func TestPunchInLab(t *testing.T) {
+	t.Parallel()
 	l := newHostLab(t, relayConfig{})
 	a := l.startPeer(t, addHost(t, l.site(t, "home", "eim-apdf"), "alice"), peerConfig{})
 	b := l.startPeer(t, addHost(t, l.site(t, "office", "eim-apdf-rst"), "bob"), peerConfig{})

@@ -139,7 +139,7 @@ type lie struct {
 // TestRelayLies: a relay that is the observer, too, tells a host that it is somebody else, or nobody. Its
 // peer sends some SYNs there, and nobody takes anybody for the peer.
 func TestRelayLies(t *testing.T) {
-	t.Parallel() // it waits, for the most part
+	t.Parallel()
 	l := &hostLab{Lab: labtest.New(t, natlab.Config{Seed: 1})}
 	evil := addHost(t, l.site(t, "relay", "public"), "relay")
 	var third []netip.Addr // parties, which refuse what comes in

@@ -12,6 +12,7 @@ import (
 // TestSystemLimit: a host that allows two connections in all, or none with a file descriptor
 // more, has them: to the relay, and through it. It keeps both when there is no room for ours.
 func TestSystemLimit(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	for name, system := range map[string]rcmgr.ResourceLimits{
 		"connections":      {Conns: 2},
@@ -19,6 +20,7 @@ func TestSystemLimit(t *testing.T) {
 		"file descriptors": {FD: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			limits := rcmgr.PartialLimitConfig{System: system}
 			m, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.Build(rcmgr.InfiniteLimits)))
 			if err != nil {

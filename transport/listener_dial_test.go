@@ -21,6 +21,7 @@ import (
 // A responder connects to the listener that an OFFER names, and to nothing else that it
 // was told of that peer.
 func TestDialBackDoesNotScan(t *testing.T) {
+	t.Parallel()
 	elsewhere, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

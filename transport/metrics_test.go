@@ -281,6 +281,7 @@ func TestMetricsDoNotAllocate(t *testing.T) {
 
 // Every Reason that the source has is a label of its own.
 func TestReasonLabels(t *testing.T) {
+	t.Parallel()
 	constants := slices.Concat(reasonConstants(t, "."), reasonConstants(t, "../holepunch"))
 	labels := slices.Clone(otherLabels)
 	for _, r := range slices.Compact(slices.Sorted(slices.Values(constants))) {
@@ -353,6 +354,7 @@ func reasonConstants(t *testing.T, dir string) (found []holepunch.Reason) {
 }
 
 func TestMetricNames(t *testing.T) {
+	t.Parallel()
 	reg := prometheus.NewRegistry()
 	newMetrics(reg)
 	problems, err := testutil.GatherAndLint(reg)

@@ -54,8 +54,10 @@ func wantReason(t *testing.T, a, b *labPeer, reason holepunch.Reason) {
 // towards the STUN server, so that the mapping to the server gets a port at random, but
 // those to other peers get the local one.
 func TestMasqueradeCollision(t *testing.T) {
+	t.Parallel()
 	for _, other := range []string{"eim-eif", "eim-apdf", "apdm-apdf-overload"} {
 		t.Run(other, func(t *testing.T) {
+			t.Parallel()
 			l := newHostLab(t, relayConfig{})
 			office := l.site(t, "office", "apdm-apdf-overload")
 			a, b := l.newPair(t, addHost(t, office, "alice"), addHost(t, l.site(t, "home", other), "bob"), peerConfig{})
@@ -69,6 +71,7 @@ func TestMasqueradeCollision(t *testing.T) {
 
 // TestCarrierNAT: homes behind the NATs of carriers.
 func TestCarrierNAT(t *testing.T) {
+	t.Parallel()
 	l := newHostLab(t, relayConfig{})
 	home := func(name, nat, carrier string) *natlab.Host {
 		outer := l.site(t, name+"'s carrier", carrier)
@@ -80,8 +83,10 @@ func TestCarrierNAT(t *testing.T) {
 
 // TestSameSite: both peers are behind one NAT.
 func TestSameSite(t *testing.T) {
+	t.Parallel()
 	for name, nat := range map[string]string{"hairpin": "eim-apdf-rst-hairpin", "no hairpin": "eim-apdf-rst"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l := newHostLab(t, relayConfig{})
 			home := l.site(t, "home", nat)
 			a, b := l.newPair(t, addHost(t, home, "alice"), addHost(t, home, "bob"), peerConfig{})
@@ -92,7 +97,7 @@ func TestSameSite(t *testing.T) {
 
 // TestSameCarrier: both peers' homes are behind one carrier's NAT.
 func TestSameCarrier(t *testing.T) {
-	t.Parallel() // it waits, for the most part
+	t.Parallel()
 	newPair := func(t *testing.T, nat string) (_, _ *labPeer) {
 		l := newHostLab(t, relayConfig{})
 		carrier := l.site(t, "carrier", nat)
@@ -102,10 +107,12 @@ func TestSameCarrier(t *testing.T) {
 		return l.newPair(t, home("alice"), home("bob"), peerConfig{})
 	}
 	t.Run("hairpin", func(t *testing.T) {
+		t.Parallel()
 		a, b := newPair(t, "eim-apdf-hairpin")
 		wantDirect(t, a, b)
 	})
 	t.Run("no hairpin", func(t *testing.T) {
+		t.Parallel()
 		a, b := newPair(t, "eim-apdf")
 		wantReason(t, a, b, holepunch.ErrNoHairpin)
 	})
@@ -113,6 +120,7 @@ func TestSameCarrier(t *testing.T) {
 
 // TestUDPBlocked: QUIC has no way out, and nothing else changes.
 func TestUDPBlocked(t *testing.T) {
+	t.Parallel()
 	l := newHostLab(t, relayConfig{})
 	a, b := l.newPair(t,
 		addHost(t, l.site(t, "office", "eim-apdf-rst-noudp"), "alice"),
@@ -127,6 +135,7 @@ func TestUDPBlocked(t *testing.T) {
 // TestForwardedPort: a peer listens behind a NAT, which forwards a port to it. It could not
 // be reached otherwise.
 func TestForwardedPort(t *testing.T) {
+	t.Parallel()
 	l := newHostLab(t, relayConfig{})
 	home := l.site(t, "home", "apdm-apdf-random")
 	host := addHost(t, home, "alice")
@@ -162,13 +171,14 @@ const (
 
 // TestIPv6: hosts behind stateful firewalls, and NATs that allow no connection in IPv4.
 func TestIPv6(t *testing.T) {
-	t.Parallel() // it waits, for the most part
+	t.Parallel()
 	for name, nats := range map[string][2]string{
 		"drop":  {"apdm-apdf-random", "apdm-apdf-random"},
 		"reset": {"apdm-apdf-rst-random", "apdm-apdf-rst-random"},
 		"mixed": {"apdm-apdf-icmp-random", "apdm-apdf-random"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l := newHostLab(t, relayConfig{})
 			a, b := l.newPair(t, addHost(t, l.site6(t, "home", nats[0]), "alice"), addHost(t, l.site6(t, "office", nats[1]), "bob"), peerConfig{})
 			a.join(t)
@@ -183,11 +193,13 @@ func TestIPv6(t *testing.T) {
 		})
 	}
 	t.Run("raced with IPv4", func(t *testing.T) {
+		t.Parallel()
 		l := newHostLab(t, relayConfig{})
 		a, b := l.newPair(t, addHost(t, l.site6(t, "home", "eim-apdf"), "alice"), addHost(t, l.site6(t, "office", "eim-apdf-rst"), "bob"), peerConfig{})
 		wantDirect(t, a, b)
 	})
 	t.Run("of one side", func(t *testing.T) {
+		t.Parallel()
 		l := newHostLab(t, relayConfig{})
 		a, b := l.newPair(t, addHost(t, l.site6(t, "home", "eim-apdf"), "alice"), addHost(t, l.site(t, "office", "eim-apdf-rst"), "bob"), peerConfig{})
 		wantDirect(t, a, b)
@@ -196,8 +208,10 @@ func TestIPv6(t *testing.T) {
 
 // TestPublicHost: one peer listens at a public address.
 func TestPublicHost(t *testing.T) {
+	t.Parallel()
 	for _, nat := range []string{"eim-apdf", "apdm-apdf-random"} {
 		t.Run(nat, func(t *testing.T) {
+			t.Parallel()
 			l := newHostLab(t, relayConfig{})
 			host := addHost(t, l.site(t, "data centre", "public"), "alice")
 			a := l.startPeer(t, host, peerConfig{Listen: []string{"/ip4/" + host.Addr().String() + "/tcp/4001"}})
@@ -211,7 +225,7 @@ func TestPublicHost(t *testing.T) {
 // TestPredictedPorts: other hosts of the site open connections while ports are foretold. A
 // few are foretold at a time, and as long as these are not right, anew.
 func TestPredictedPorts(t *testing.T) {
-	t.Parallel() // it waits, for the most part
+	t.Parallel()
 	for name, nats := range map[string][2]string{
 		"one side":                {"apdm-apdf-sequential", "eim-apdf"},
 		"one side, RST":           {"apdm-apdf-rst-sequential2", "eim-apdf-rst"},
@@ -219,6 +233,7 @@ func TestPredictedPorts(t *testing.T) {
 		"both sides, RST, busier": {"adm-apdf-rst-sequential", "apdm-apdf-rst-sequential"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l := newHostLab(t, relayConfig{})
 			office := l.site(t, "office", nats[0])
 			a, b := l.newPair(t, addHost(t, office, "alice"), addHost(t, l.site(t, "home", nats[1]), "bob"), peerConfig{})
@@ -246,12 +261,13 @@ func TestPredictedPorts(t *testing.T) {
 // TestPortGuessing: one side's ports cannot be foretold, and the other's filter wants to
 // know them.
 func TestPortGuessing(t *testing.T) {
-	t.Parallel() // it waits, for the most part
+	t.Parallel()
 	for name, nats := range map[string][2]string{
 		"dialler guesses":  {"eim-apdf", "apdm-apdf-random"},
 		"listener guesses": {"apdm-apdf-rst-random", "eim-apdf-rst"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l := newHostLab(t, relayConfig{})
 			a, b := l.newPair(t, addHost(t, l.site(t, "office", nats[0]), "alice"), addHost(t, l.site(t, "home", nats[1]), "bob"), peerConfig{Guess: true})
 			a.join(t)

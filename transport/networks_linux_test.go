@@ -9,6 +9,7 @@ import (
 
 // TestAutoRelay: the listener gets its reservation by itself, and is dialled where it says.
 func TestAutoRelay(t *testing.T) {
+	t.Parallel()
 	l := newHostLab(t, relayConfig{})
 	a := l.startPeer(t, addHost(t, l.site(t, "home", "eim-apdf"), "alice"), peerConfig{})
 	b := l.startPeer(t, addHost(t, l.site(t, "office", "eim-apdf-rst"), "bob"), peerConfig{
@@ -35,7 +36,7 @@ func TestAutoRelay(t *testing.T) {
 
 // TestPrivateNetwork: all hosts have a pre-shared key, or have no part in it.
 func TestPrivateNetwork(t *testing.T) {
-	t.Parallel() // it waits, for the most part
+	t.Parallel()
 	l := newHostLab(t, relayConfig{PSK: ourPSK})
 	ours := peerConfig{Options: []string{"our network"}}
 	home := l.site(t, "home", "eim-apdf")

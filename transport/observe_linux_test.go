@@ -33,8 +33,10 @@ func init() {
 
 // TestRelayObservesInLab: a relay, two hosts behind NATs, and no STUN server anywhere.
 func TestRelayObservesInLab(t *testing.T) {
+	t.Parallel()
 	for _, nat := range []string{"eim-apdf", "eim-apdf-rst-rstkills"} {
 		t.Run(nat, func(t *testing.T) {
+			t.Parallel()
 			l := newHostLab(t, relayConfig{NoSTUN: true})
 			a, b := l.newPair(t, addHost(t, l.site(t, "home", nat), "alice"), addHost(t, l.site(t, "office", "eim-apdf-rst"), "bob"), peerConfig{})
 			wantDirect(t, a, b)
@@ -141,6 +143,7 @@ func viewRole(c *labtest.Child) error {
 // TestObserversTellMapping: two relays, or a relay and another public peer, tell whether the
 // NAT gives each another port, and a relay that lies does not win against two.
 func TestObserversTellMapping(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		nat       string
 		observers []observerConfig
@@ -153,6 +156,7 @@ func TestObserversTellMapping(t *testing.T) {
 		"EIM, a relay that lies":        {"eim-apdf", []observerConfig{{Hop: true}, {Hop: true, Lie: "/ip4/46.0.99.1/tcp/4001"}, {Hop: true}}, 1, "EIM"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			lab := labtest.New(t, natlab.Config{Seed: 1})
 			l := &hostLab{Lab: lab}
 			var peers []peer.AddrInfo

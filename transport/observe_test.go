@@ -94,6 +94,7 @@ func newByHand(t testing.TB, h host.Host, opts ...Option) *Transport {
 
 // A relay is all that two hosts need, in networks of any make.
 func TestRelayObserves(t *testing.T) {
+	t.Parallel()
 	const anyTCP = "/ip4/127.0.0.1/tcp/0"
 	tcpAlone := libp2p.Transport(tcp.NewTCPTransport)
 	for name, tc := range map[string]struct {
@@ -141,6 +142,7 @@ func TestRelayObserves(t *testing.T) {
 
 // The connection to the relay is by QUIC: it is asked where it listens on TCP.
 func TestRelayOverQUICObserves(t *testing.T) {
+	t.Parallel()
 	relay := newRelayAt(t, "/ip4/127.0.0.1/udp/0/quic-v1")
 	if err := relay.Network().Listen(ma.StringCast("/ip4/127.0.0.1/tcp/0")); err != nil {
 		t.Fatal(err)
@@ -163,6 +165,7 @@ func TestRelayOverQUICObserves(t *testing.T) {
 
 // A host's own ID for TLS is the one that its observers are asked with.
 func TestObserverSecurityID(t *testing.T) {
+	t.Parallel()
 	const id = "/our-tls/1.0.0"
 	own := libp2p.Security(id, libp2ptls.New)
 	relay := newRelayAt(t, "/ip4/127.0.0.1/tcp/0", own)
@@ -180,6 +183,7 @@ func TestObserverSecurityID(t *testing.T) {
 // A connection with a throw-away identity is there while the port is warm, is
 // identified by the relay, and leaves nothing.
 func TestObserverComesAndGoes(t *testing.T) {
+	t.Parallel()
 	relay := newRelay(t)
 	a := newLimited(t, 100, Enable())
 	if err := a.Connect(testContext(t), info(relay)); err != nil {
@@ -221,6 +225,7 @@ func TestObserverComesAndGoes(t *testing.T) {
 
 // While a STUN server answers no relay is asked; of many relays three are, and one for the spare port.
 func TestWhoIsAsked(t *testing.T) {
+	t.Parallel()
 	t.Run("STUN first", func(t *testing.T) {
 		relay := newRelay(t)
 		a, b := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)))), newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
@@ -283,6 +288,7 @@ func wantObserveError(t *testing.T, err error, relay peer.ID) {
 
 // A relay that tells the port something else than its address.
 func TestLyingRelay(t *testing.T) {
+	t.Parallel()
 	told := func(addr string) func(*idpb.Identify, network.Stream) {
 		return func(m *idpb.Identify, s network.Stream) {
 			m.ObservedAddr = ma.StringCast(addr).Bytes()
@@ -354,6 +360,7 @@ func TestLyingRelay(t *testing.T) {
 
 // Another peer answers at the relay's address.
 func TestImpostor(t *testing.T) {
+	t.Parallel()
 	impostor, a := newHost(t), newPeer(t)
 	addr, _ := fromMultiaddr(impostor.Addrs()[0])
 	o := observer{newByHand(t, a), a.ID(), addr}
@@ -380,6 +387,7 @@ func (g *firstAlone) InterceptAddrDial(_ peer.ID, a ma.Multiaddr) bool {
 
 // What gater and resource manager refuse is not asked, and they are the reason.
 func TestObserverRefused(t *testing.T) {
+	t.Parallel()
 	t.Run("gater", func(t *testing.T) {
 		relay := newRelay(t)
 		a, b := newPeer(t), newPeer(t, Enable(), libp2p.ConnectionGater(new(firstAlone)))

@@ -16,6 +16,7 @@ import (
 
 // What an identify says and what it comes to.
 func TestReadObserved(t *testing.T) {
+	t.Parallel()
 	for addr, want := range map[string]string{
 		"/ip4/46.0.2.1/tcp/40000":        "46.0.2.1:40000",
 		"/ip6/2a00::1/tcp/40000":         "[2a00::1]:40000",
@@ -62,6 +63,7 @@ func FuzzObserved(f *testing.F) {
 // A peer that has connected to us claims to be a relay, and names a port of somebody's: that
 // is not asked.
 func TestStrangerIsNoObserver(t *testing.T) {
+	t.Parallel()
 	victim := newHost(t, Enable())
 	stranger := newHost(t, libp2p.NoListenAddrs)
 	if err := stranger.Connect(testContext(t), info(victim)); err != nil {

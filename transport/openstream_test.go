@@ -15,6 +15,7 @@ import (
 // TestOpenStreamReason: a relayed connection that is lost just now is the reason of an attempt's end, and the end
 // of its context stays that.
 func TestOpenStreamReason(t *testing.T) {
+	t.Parallel()
 	relay := newRelay(t)
 	a, b := newPeer(t), newPeer(t)
 	relayed := connectRelayed(t, relay, a, b)
@@ -32,6 +33,7 @@ func TestOpenStreamReason(t *testing.T) {
 // TestLazyStream: nothing is proposed before the first write, and a read that waits for that ends by
 // its deadline.
 func TestLazyStream(t *testing.T) {
+	t.Parallel()
 	relay := newRelay(t)
 	a, b := newPeer(t), newPeer(t)
 	served := make(chan network.Stream, 1)

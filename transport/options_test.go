@@ -21,6 +21,7 @@ import (
 
 // What cannot be meant is refused when the host is made, by name.
 func TestBadOptions(t *testing.T) {
+	t.Parallel()
 	for name, o := range map[string]Option{
 		"STUN server":    WithSTUNServers("stun:a:b:c"),
 		"observer":       WithObservers(peer.AddrInfo{ID: "peer", Addrs: []ma.Multiaddr{ma.StringCast("/ip4/1.2.3.4/udp/1/quic-v1")}}),
@@ -49,6 +50,7 @@ func TestBadOptions(t *testing.T) {
 
 // Nothing is upgraded until somebody asks.
 func TestOnRequestOnly(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	relay := newRelay(t)
 	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers, WithOnRequestOnly()))
@@ -70,6 +72,7 @@ func TestOnRequestOnly(t *testing.T) {
 
 // A peer that is not wanted is told so, whoever asks, and nobody's address is.
 func TestPeerFilter(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	nobody := WithPeerFilter(func(peer.ID) bool { return false })
 	for name, opts := range map[string][2][]Option{
@@ -118,6 +121,7 @@ func (f addrFilter) filter(p peer.ID, as []ma.Multiaddr, is func(ma.Multiaddr) b
 }
 
 func TestAddrFilter(t *testing.T) {
+	t.Parallel()
 	all, none := func(ma.Multiaddr) bool { return true }, func(ma.Multiaddr) bool { return false }
 	for name, test := range map[string]struct {
 		local, remote func(ma.Multiaddr) bool
@@ -147,6 +151,7 @@ func TestAddrFilter(t *testing.T) {
 
 // The observers that are named are asked, and not the relay.
 func TestObservers(t *testing.T) {
+	t.Parallel()
 	relay, named := newRelay(t), newHost(t)
 	asked := make(chan network.Conn, 100)
 	named.Network().Notify(&network.NotifyBundle{ConnectedF: func(_ network.Network, c network.Conn) { asked <- c }})
@@ -211,6 +216,7 @@ func TestWarmPorts(t *testing.T) {
 
 // An attempt ends in its time, and says what it was at.
 func TestTimeout(t *testing.T) {
+	t.Parallel()
 	silent, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -231,6 +237,7 @@ func TestTimeout(t *testing.T) {
 }
 
 func TestLogger(t *testing.T) {
+	t.Parallel()
 	logs := make(logged, 100)
 	relay := newRelay(t)
 	a, b := newPeer(t), newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)), WithLogger(slog.New(logs))))

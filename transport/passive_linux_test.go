@@ -12,7 +12,7 @@ import (
 // would have a session with her that her SYN has no part in. They would be
 // there first, for she learns late that he is ready.
 func TestPassive(t *testing.T) {
-	t.Parallel() // it waits, for the most part
+	t.Parallel()
 	l := newHostLab(t, relayConfig{})
 	home, office := l.site(t, "home", "eim-apdf-rst"), l.site(t, "office", "apdm-eif-random")
 	l.SetExtraDelay(l.relaySite, home, 100*time.Millisecond)

@@ -23,7 +23,7 @@ func wantUsualTime(t *testing.T, got ...outcome) {
 // may come from an address that no observer has reported. A filter by address (ADF) needs the right
 // one beforehand: it is known if the mapping is endpoint-independent.
 func TestAddressPool(t *testing.T) {
-	t.Parallel() // it waits, for the most part
+	t.Parallel()
 	l := newHostLab(t, relayConfig{})
 	for _, tt := range []struct{ pool, other string }{
 		{"eim-apdf-pool4", "public"},

@@ -38,7 +38,7 @@ const mostSYNs = 4 * 12
 // TestProxy: a transparent proxy answers the connects of one peer in place of the other peer. The
 // attempt fails with a reason and after few SYNs, and the relayed connection remains usable.
 func TestProxy(t *testing.T) {
-	t.Parallel() // it waits, for the most part
+	t.Parallel()
 	l := newHostLab(t, relayConfig{})
 	type side struct {
 		*labPeer

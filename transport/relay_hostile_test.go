@@ -86,7 +86,7 @@ func (p *carried) ended(t *testing.T, name string) {
 // TestRelayMeddles: a relay cuts the connection that it carries, or lets nothing more through, at every message; or it
 // changes one, or says it twice. What comes of it is a direct connection, or a reason.
 func TestRelayMeddles(t *testing.T) {
-	t.Parallel() // it waits, for the most part
+	t.Parallel()
 	// How many chunks the two sides have to say to each other until both are connected, and
 	// after which of them the relayed connection is there.
 	const first, last = 2, 20
@@ -148,7 +148,7 @@ func TestRelayMeddles(t *testing.T) {
 
 // TestRelayDelays: a relay that is slow in one direction delays the direct connection, and no more.
 func TestRelayDelays(t *testing.T) {
-	t.Parallel()             // it waits
+	t.Parallel()
 	const slow = time.Second // a swarm gives a relayed connection 5 s, if the relay is at a local address
 	m, servers := newMeddler(t), WithSTUNServers(newSTUNServer(t))
 	var all sync.WaitGroup
@@ -177,6 +177,7 @@ func TestRelayDelays(t *testing.T) {
 // TestRelayReplays: what a relay has carried means nothing on another connection, whichever of the peers
 // it plays.
 func TestRelayReplays(t *testing.T) {
+	t.Parallel()
 	m := newMeddler(t)
 	var mu sync.Mutex
 	var said [2][][]byte
@@ -220,6 +221,7 @@ func TestRelayReplays(t *testing.T) {
 
 // TestRelayInTheMiddle: a relay that ends the connections itself, with a key of its own, is neither of the peers.
 func TestRelayInTheMiddle(t *testing.T) {
+	t.Parallel()
 	m := newMeddler(t)
 	us, parts := newParts(t, nil, true, noise.ID, libp2ptls.ID)
 	own, err := upgrader.New(parts.Security, parts.Muxers, nil, nil, nil)
@@ -281,6 +283,7 @@ func (m *meddler) playDialler(t *testing.T, p *carried) network.Stream {
 
 // TestOldOffer: an OFFER that is sent again, on streams of its own, is an attempt like any other.
 func TestOldOffer(t *testing.T) {
+	t.Parallel()
 	relay := newRelay(t)
 	finished := make(chan error, 10)
 	victim := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)), WithTracer(func(e Event) {

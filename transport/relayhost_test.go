@@ -24,6 +24,7 @@ func newEnabledRelay(t *testing.T, servers Option) host.Host {
 // and they are peers themselves, for hosts that know them through another relay only. All
 // hosts are in one process.
 func TestEnabledRelay(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	first, second := newEnabledRelay(t, servers), newEnabledRelay(t, servers)
 	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))

@@ -7,24 +7,26 @@ import (
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
-// TestRoundTrips: a direct connection takes one round trip over the relay and two
-// of its own: for the signalling, for TCP, and for security and muxer together.
+// TestRoundTrips: a direct connection takes one round trip over the relay and two of its own: for the
+// signalling, for TCP, and for security and muxer together. What cannot work is known after the one
+// over the relay, also where a side has to ask which port comes next.
+//
+// It runs apart from the package's parallel tests, whose work would be in its times.
 func TestRoundTrips(t *testing.T) {
-	const want = relayedRTT + 2*directRTT
-	if got := farApartPunch(t, "eim-apdf", "eim-apdf"); !got.Direct || got.Took < want || got.Took >= want+directRTT/2 {
-		t.Errorf("got %v, want one after %v", got, want)
-	}
-}
-
-// TestRoundTripsToAReason: what cannot work is known after one round trip over the relay, also
-// where a side has to ask which port comes next.
-func TestRoundTripsToAReason(t *testing.T) {
+	t.Run("to a connection", func(t *testing.T) {
+		t.Parallel()
+		const want = relayedRTT + 2*directRTT
+		if got := farApartPunch(t, "eim-apdf", "eim-apdf"); !got.Direct || got.Took < want || got.Took >= want+directRTT/2 {
+			t.Errorf("got %v, want one after %v", got, want)
+		}
+	})
 	for _, nats := range [][2]string{
 		{"apdm-apdf-random", "eim-apdf"},
 		{"apdm-apdf-random", "apdm-apdf-sequential"},
 		{"apdm-apdf-sequential", "apdm-apdf-random"},
 	} {
-		t.Run(nats[0]+" "+nats[1], func(t *testing.T) {
+		t.Run("to a reason/"+nats[0]+" "+nats[1], func(t *testing.T) {
+			t.Parallel()
 			if got := farApartPunch(t, nats[0], nats[1]); got.Direct || got.Reason != holepunch.ErrPortFiltered || got.Took >= relayedRTT*3/2 {
 				t.Errorf("got %v, want %q after %v", got, holepunch.ErrPortFiltered, relayedRTT)
 			}
@@ -35,13 +37,14 @@ func TestRoundTripsToAReason(t *testing.T) {
 // TestLosersAreNoHarm: where a NAT forgets a port when a RST passes, the end of the connections that
 // are not taken is none of the one that is.
 func TestLosersAreNoHarm(t *testing.T) {
+	t.Parallel()
 	for _, nats := range [][2]string{
 		{"eim-apdf-rst-rstkills", "eim-adf"},
 		{"eim-apdf-rst-rstkills", "eim-apdf-rst-rstkills"},
 		{"eim-apdf-rstkills", "eim-apdf-rstkills"},
 	} {
 		t.Run(nats[0]+" "+nats[1], func(t *testing.T) {
-			t.Parallel() // it waits, for the most part
+			t.Parallel()
 			if got := farApartPunch(t, nats[0], nats[1]); !got.Direct {
 				t.Error(got)
 			}

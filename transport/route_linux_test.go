@@ -8,7 +8,7 @@ import (
 // TestMachineMoves: a machine that gets another address has its ports' new addresses soon, and
 // punches from them. Its connections do not tell: they hang.
 func TestMachineMoves(t *testing.T) {
-	t.Parallel() // it waits, for the most part
+	t.Parallel()
 	l := newHostLab(t, relayConfig{})
 	a, b := l.newPair(t, addHost(t, l.site(t, "office", "eim-apdf"), "alice"), addHost(t, l.site(t, "home", "eim-apdf"), "bob"), peerConfig{})
 	b.join(t)

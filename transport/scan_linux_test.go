@@ -107,6 +107,7 @@ func scannerRole(c *labtest.Child) error {
 // host sends is bounded: to each address, and in all; and there are some who get nothing at all.
 // With -scan it says what that is with the default limits.
 func TestScan(t *testing.T) {
+	t.Parallel()
 	limits := holepunch.Limits{
 		PeerSYNs:   holepunch.Rate{Burst: 24, PerSecond: 4},
 		AddrSYNs:   holepunch.Rate{Burst: 16, PerSecond: 2},

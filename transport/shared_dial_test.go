@@ -53,6 +53,7 @@ func countStarted(n *atomic.Int32) Option {
 // All callers of DirectConnect, on one side or on both, get the one connection that one attempt
 // brings.
 func TestCallersShareAnAttempt(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	for _, side := range []string{"dialler", "listener", "both"} {
 		for _, n := range []int{16, 1000} {
@@ -107,6 +108,7 @@ func noDials(t *Transport) bool {
 
 // All callers who wait for an attempt get the reason why it failed.
 func TestCallersShareAReason(t *testing.T) {
+	t.Parallel()
 	const n = 1000
 	var started atomic.Int32
 	relay := newRelay(t)
@@ -149,6 +151,7 @@ func awaitCallers(t *testing.T, tr *Transport, p peer.ID, n int) {
 // A caller who gives up is told what the attempt was at, the attempt goes on for the others, and ends
 // with the last of them. Whoever calls then gets another one.
 func TestCallersGiveUp(t *testing.T) {
+	t.Parallel()
 	relay := newRelay(t)
 	a := newPeer(t)
 	b := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)), WithOnRequestOnly()))
@@ -187,6 +190,7 @@ func TestCallersGiveUp(t *testing.T) {
 // relayed connection as inbound: it finds what the transport already knows, minds its context, and is no
 // hindrance to closing the host.
 func TestDirectConnectInNotification(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	for name, tc := range map[string]struct {
 		opts    []Option
@@ -197,6 +201,7 @@ func TestDirectConnectInNotification(t *testing.T) {
 		"peer wants it too": {[]Option{servers}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			relay := newRelay(t)
 			a := newPeer(t, Enable(servers))
 			var b host.Host
@@ -238,6 +243,7 @@ func TestDirectConnectInNotification(t *testing.T) {
 
 // Closing the host ends DirectConnect, also within a notification.
 func TestCloseDuringNotification(t *testing.T) {
+	t.Parallel()
 	relay := newRelay(t)
 	a, b := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)))), newPeer(t)
 	offered := holdOffers(t, b)

@@ -19,7 +19,7 @@ type sideBySide struct {
 // TestSideBySide: a relayed connection becomes direct whatever else the hosts have, and what
 // else they have does its own job.
 func TestSideBySide(t *testing.T) {
-	t.Parallel() // it waits, for the most part
+	t.Parallel()
 	both := func(cfg peerConfig, own func(t *testing.T, p, other *labPeer)) sideBySide {
 		return sideBySide{cfg, cfg, func(t *testing.T, d, l *labPeer) {
 			if own != nil {
@@ -30,8 +30,6 @@ func TestSideBySide(t *testing.T) {
 	}
 	dcutr := peerConfig{Listen: listenTCP, HolePunching: true}
 	l := newHostLab(t, relayConfig{})
-	// NATs that refuse with a RST, for DCUtR waits long for others before it begins.
-	home, office := l.site(t, "home", "eim-apdf-rst"), l.site(t, "office", "eim-apdf-rst")
 	for name, tc := range map[string]sideBySide{
 		"hole punching":                 both(dcutr, nil),
 		"hole punching at the dialler":  {dcutr, peerConfig{}, nil},
@@ -55,6 +53,9 @@ func TestSideBySide(t *testing.T) {
 			wantAdvertisedAlone(announced...)),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			// NATs that refuse with a RST, for DCUtR waits long for others before it begins.
+			home, office := l.site(t, "home, "+name, "eim-apdf-rst"), l.site(t, "office, "+name, "eim-apdf-rst")
 			a := l.startPeer(t, addHost(t, home, "alice, "+name), tc.dialler)
 			b := l.startPeer(t, addHost(t, office, "bob, "+name), tc.listener)
 			ready(t, a, b)

@@ -8,8 +8,8 @@ import (
 // connection, as it does between two such peers. The attempt to do more is over before that,
 // after one question, and without a punch.
 func TestStockPeer(t *testing.T) {
+	t.Parallel()
 	l := newHostLab(t, relayConfig{})
-	home, office := l.site(t, "home", "eim-apdf-rst"), l.site(t, "office", "eim-apdf-rst")
 	ours := peerConfig{Listen: listenTCP, HolePunching: true}
 	stock := ours
 	stock.Stock = true
@@ -19,6 +19,8 @@ func TestStockPeer(t *testing.T) {
 		"none is ours": {stock, stock},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			home, office := l.site(t, "home, "+name, "eim-apdf-rst"), l.site(t, "office, "+name, "eim-apdf-rst")
 			a := l.startPeer(t, addHost(t, home, "alice, "+name), cfgs[0])
 			b := l.startPeer(t, addHost(t, office, "bob, "+name), cfgs[1])
 			ready(t, a, b)

@@ -169,7 +169,7 @@ func (s *siege) punchUnder(t testing.TB, by *labtest.Proc, a attack) (o outcome,
 // TestStrangers: a stranger at the peer's public address, whom both NATs let through, is in nobody's way, in
 // none of the ways that it may try, and gets nothing.
 func TestStrangers(t *testing.T) {
-	t.Parallel() // it waits, for the most part
+	t.Parallel()
 	for carrier, kinds := range map[string][]string{
 		// The peer comes from its candidates' ports,
 		"eim-apdf": {"says nothing", "crowd", "opens and closes", "one byte a second", "half a handshake", "noise", "tls", "replays"},

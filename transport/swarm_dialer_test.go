@@ -27,6 +27,7 @@ import (
 // TestPlantedAddress: a peer's addresses are anybody's word, such as that of a server of the DHT.
 // Whoever names /simopen among them, alone or after another address, keeps nobody from the others.
 func TestPlantedAddress(t *testing.T) {
+	t.Parallel()
 	there := newHost(t)
 	nowhere := ma.StringCast("/ip4/127.0.0.1/tcp/1")
 	for name, planted := range map[string][]ma.Multiaddr{
@@ -59,6 +60,7 @@ func (r silentResolver) ResolveDNSComponent(ctx context.Context, a ma.Multiaddr,
 
 // TestSilentNameServer: a peer has names among its addresses, and no name server answers.
 func TestSilentNameServer(t *testing.T) {
+	t.Parallel()
 	servers, own := WithSTUNServers(newSTUNServer(t)), libp2p.MultiaddrResolver(silentResolver{})
 	for name, opts := range map[string][]libp2p.Option{
 		"before Enable": {own, Enable(servers)},
@@ -83,6 +85,7 @@ func TestSilentNameServer(t *testing.T) {
 
 // The peer has more addresses that do not answer than the resource manager allows connections to it.
 func TestOtherAddressesDoNotMatter(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	for name, opts := range map[string][]libp2p.Option{
 		"default":       {Enable(servers)},
@@ -109,6 +112,7 @@ func TestOtherAddressesDoNotMatter(t *testing.T) {
 
 // A host's own dial ranker is kept, whatever the order of the options.
 func TestOwnDialRanker(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	for name, order := range map[string]func(own, enable libp2p.Option) []libp2p.Option{
 		"before Enable": func(own, enable libp2p.Option) []libp2p.Option { return []libp2p.Option{own, enable} },
@@ -138,6 +142,7 @@ func TestOwnDialRanker(t *testing.T) {
 
 // The user's own dial of a peer with which a punch is under way goes to the peer's listener.
 func TestUsersDialDuringAnAttempt(t *testing.T) {
+	t.Parallel()
 	relay := newRelay(t)
 	a := newHost(t, libp2p.EnableRelay())
 	b := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)), WithOnRequestOnly()))
@@ -188,6 +193,7 @@ func holdOffers(t testing.TB, h interface {
 
 // Only a dial of the transport's own sees its addresses, and none but these.
 func TestResolve(t *testing.T) {
+	t.Parallel()
 	listener, other := ma.StringCast("/ip4/192.0.2.1/tcp/4001"), ma.StringCast("/ip4/192.0.2.2/tcp/4001")
 	ours := network.WithForceDirectDial(t.Context(), dialReason)
 	listeners := network.WithForceDirectDial(t.Context(), listenersReason+" "+mark(listener).String())
@@ -213,6 +219,7 @@ func TestResolve(t *testing.T) {
 }
 
 func TestRank(t *testing.T) {
+	t.Parallel()
 	one, two := ma.StringCast("/ip4/192.0.2.1/tcp/4001"), ma.StringCast("/ip4/192.0.2.2/tcp/4001")
 	d := &swarmDialer{}
 	rank := d.rank(swarm.NoDelayDialRanker)
@@ -238,6 +245,7 @@ func TestRank(t *testing.T) {
 // The swarm dials the listeners that it is told, none of the peer's other addresses, and no marks are
 // left.
 func TestDialListeners(t *testing.T) {
+	t.Parallel()
 	a, b := newHost(t), newHost(t, Enable())
 	silent, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -294,6 +302,7 @@ func (h lostHost) Peerstore() peerstore.Peerstore { return h.store }
 
 // The address of a dial does not stay in the peerstore if the peer is lost meanwhile.
 func TestAddressIsNotPutBack(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store, err := pstoremem.NewPeerstore()
 		if err != nil {

@@ -125,7 +125,9 @@ func (t *Transport) agentConfig() holepunch.Config {
 	}
 }
 
-// CanDial reports whether an address is /simopen, or a mark of a [swarmDialer].
+// CanDial reports whether an address is /simopen, or an IP address and TCP port with /simopen after
+// it. They lead to something only in dials that the transport has asked the swarm for; see
+// [Transport.Resolve].
 func (t *Transport) CanDial(a ma.Multiaddr) bool { return isSimopen(a) || isMark(a) }
 
 // Protocols returns the code of /simopen.

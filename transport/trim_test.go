@@ -14,6 +14,7 @@ import (
 // TestTrimming: a connection manager closes what it can in the middle of an attempt, but not the
 // relayed connection that carries the signalling. After the attempt it may close that one, too.
 func TestTrimming(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	for _, side := range []string{"responder", "initiator"} {
 		for _, when := range []string{"before the ANSWER", "in the punch"} {

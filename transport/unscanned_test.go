@@ -16,7 +16,7 @@ import (
 // TestNobodyIsScanned: a peer that names somebody else's address hears that it is not connected, in the words that it
 // would hear if nobody were there, whichever part it plays.
 func TestNobodyIsScanned(t *testing.T) {
-	t.Parallel() // it waits
+	t.Parallel()
 	service, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

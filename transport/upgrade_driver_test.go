@@ -61,6 +61,7 @@ func (l logged) Handle(_ context.Context, r slog.Record) error {
 
 // The relayed connection is closed when the direct one has taken its place.
 func TestRelayedConnectionIsClosed(t *testing.T) {
+	t.Parallel()
 	for _, side := range []string{"initiator", "responder"} {
 		t.Run(side, func(t *testing.T) {
 			servers := WithSTUNServers(newSTUNServer(t))
@@ -83,6 +84,7 @@ func TestRelayedConnectionIsClosed(t *testing.T) {
 
 // A stream on the relayed connection is not cut, however long it lasts.
 func TestRelayedStreamIsNotCut(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	relay := newRelay(t)
 	logs := make(logged, 1000)
@@ -132,6 +134,7 @@ func TestRelayedStreamIsNotCut(t *testing.T) {
 
 // When the direct connection dies and the relayed one lives, another is made.
 func TestPunchedAgain(t *testing.T) {
+	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
 	relay := newRelay(t)
 	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
@@ -243,6 +246,7 @@ func (h *stubHost) add(addr string) *stubConn {
 
 // A relayed connection is closed after the grace period, and not by a timer that was set before.
 func TestGracePeriod(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, h := newStubDriver(t, time.Minute, func(peer.ID) bool { return false })
 		relayed := h.add(stubRelayed)
@@ -274,6 +278,7 @@ func TestGracePeriod(t *testing.T) {
 
 // The end of a connection may be queued before the news of it, when a driver starts.
 func TestRelayedConnectionEndsBeforeItIsKnown(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, h := newStubDriver(t, time.Minute, func(peer.ID) bool { return false })
 		relayed := h.add(stubRelayed)
@@ -289,6 +294,7 @@ func TestRelayedConnectionEndsBeforeItIsKnown(t *testing.T) {
 
 // A notification returns at once, and the driver goes on, while a peer filter takes its time.
 func TestNotificationsDoNotWait(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		asked := false
@@ -315,6 +321,7 @@ func TestNotificationsDoNotWait(t *testing.T) {
 
 // A connection that is there when the driver starts may be notified of as well.
 func TestRelayedConnectionKnownTwice(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var attempts atomic.Int32
 		w, h := newStubDriver(t, time.Minute, func(peer.ID) bool {

@@ -53,6 +53,7 @@ func actionNames(actions []upgradeAction) string {
 }
 
 func TestUpgrade(t *testing.T) {
+	t.Parallel()
 	const grace = time.Minute
 	for name, tc := range map[string]struct {
 		policy upgradePolicy
@@ -209,6 +210,7 @@ func TestUpgrade(t *testing.T) {
 
 // Only waits before another attempt are lengthened at random, by a quarter at most.
 func TestUpgradeJitter(t *testing.T) {
+	t.Parallel()
 	var u upgrade
 	again := u.repeat(redialWait)[0]
 	grace := u.haveDirect(&upgradePolicy{grace: time.Minute}, time.Unix(1, 0))[0]
