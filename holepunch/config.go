@@ -31,13 +31,14 @@ type Observer interface {
 // agent succeeds unless the peer listens at a public address.
 type Config struct {
 	// STUNServers report the host's reflexive addresses, over TCP: each a stun: URI (RFC 7064) or
-	// host:port; without a port it is 3478. With two at different addresses the NAT's mapping is known
-	// and ports can be predicted; one with two addresses, such as examples/stunserver, tells its filter
-	// besides, and so which pairs of NATs allow nothing.
+	// host:port; without a port it is 3478. With two servers at different addresses the NAT's mapping is
+	// known and ports can be predicted. A server with two addresses, such as examples/stunserver, shows
+	// the NAT's filter as well, and so which pairs of NATs allow no connection.
 	STUNServers []string
 
-	// Observers returns who else may be asked at the moment where the given local port is seen, while
-	// no STUN server answers. Nil for none. It must not block.
+	// Observers returns the observers that may be asked now, besides the STUN servers, for the address
+	// of the given local port. They are asked while no STUN server answers. Nil for none. It must not
+	// block.
 	Observers func(port uint16) []Observer
 
 	// WarmPorts is how many local ports are kept warm while [Agent.SetWarm] says so: 0 to 2.

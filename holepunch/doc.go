@@ -34,15 +34,21 @@
 // responder then has its connection before it knows that the initiator has chosen it; see
 // [Conn.AwaitChoice].
 //
+// One side dials and the other accepts. The two programs agree beforehand which: if both call
+// [Agent.Dial] on one stream, both calls end with [ErrGlare].
+//
 // # Failures
 //
 // Every error of an attempt is a [*PunchError], and [ReasonOf] returns why, as a code that programs
-// can rely on. [Compatibility] returns beforehand what two NATs allow. Where [Reason.Final] reports
-// false, trying again may help.
+// can rely on. It returns "" where a context has ended, here or at the peer, and for errors of the
+// caller's own: a Handshake that is not valid, or an error of Options.Refuse that is no [Reason].
+// [Compatibility] returns beforehand what two NATs allow. Where [Reason.Final] reports false, trying
+// again may help.
 //
 // # What a peer can have a host do
 //
-// A peer names addresses, and the host connects to them. Private and reserved addresses and ports
-// below 1024 are not connected to, [Limits] bound the SYNs, and no peer hears what came of them.
-// docs/security.md has the details.
+// A peer names addresses, and the host connects to them. It does not connect to ports below 1024 and
+// to reserved addresses, nor to private ones, unless observers see the host itself at a private
+// address, or both peers are behind one NAT. [Limits] bound the SYNs, and no peer hears what came of
+// them. docs/security.md has the details.
 package holepunch

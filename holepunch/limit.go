@@ -15,25 +15,27 @@ import (
 )
 
 // Limits bound what peers can have a host do, for a peer's candidates are a stranger's word: nobody
-// may use the host to scan, or to flood. Zero values mean the defaults, a zero [Rate] as a whole.
+// may use the host to scan, or to flood. Zero values mean the defaults; a [Rate] is zero if both its
+// fields are.
 //
-// A SYN is a connect, and each second for which it stays unanswered: that often the kernel repeats
-// it at the most. The repetitions are a debt, which has to be paid before the next connect.
+// A connect counts as one SYN, and as one more for each second for which it stays unanswered: the
+// kernel repeats the SYN that often at most. The repetitions cannot be held back. They are counted
+// afterwards, as a debt that is paid before the next connect.
 type Limits struct {
-	// PeerSYNs are those that the candidates of one peer draw. Default: 256, and 16 a second. Between
-	// NATs that answer with a RST, with a short path, a punch sends 60 SYNs a second from each of two
-	// ports while it is quick, which is 3 s; the burst is enough for the first two, and silent
-	// candidates draw one a second each.
+	// PeerSYNs bounds the SYNs to the candidates of one peer. Default: 256, and 16 a second. A punch
+	// connects quickly for 3 s: between NATs that answer with a RST, on a short path, it sends 60 SYNs
+	// a second from each of two ports. The burst is enough for the first 2 s of that. A candidate that
+	// does not answer costs one SYN a second.
 	PeerSYNs Rate
 
-	// AddrSYNs are those to one IPv4 address, or one IPv6 /64, which is as good as one: whoever asks
-	// for them. Default: 512, and 32 a second; twice a peer's, for many peers are behind the same
-	// carrier's NAT, and most punches take some four.
+	// AddrSYNs bounds the SYNs to one IPv4 address or one IPv6 /64, which one customer has, whichever
+	// peers named it. Default: 512, and 32 a second. That is twice a peer's, since many peers may be
+	// behind the same carrier's NAT; most punches take some four SYNs.
 	AddrSYNs Rate
 
-	// HostSYNs are those of all peers together. Default: 1024, and 128 a second. That is 250 punches
-	// at once, and 30 in each second after that. A host that thousands of peers come back to when a
-	// relay does needs more.
+	// HostSYNs bounds the SYNs to the candidates of all peers together. Default: 1024, and 128 a
+	// second: 250 punches at once, and 30 in each second after that. A host needs more if thousands of
+	// peers come back at once, as after the restart of a relay.
 	HostSYNs Rate
 
 	// PeerOffers are a peer's OFFERs. Default: 32, and one a second. One attempt needs one, and a

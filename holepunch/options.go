@@ -15,10 +15,14 @@ import (
 const Protocol = "/simopen/1.0.0"
 
 // A Stream carries the signalling of one attempt. Any reliable stream to the peer will do that is
-// encrypted and authenticated end to end, for anybody who reads it can join the attempt: a libp2p
-// stream, a WebSocket, a chat server. The agent does not close it, and it is of no other use after the
-// attempt. Messages are written one after the other while the peer reads; a Write should not wait
-// until the peer has read.
+// encrypted and authenticated end to end: a libp2p stream, a WebSocket, a chat server. The agent does
+// not close it, and it is of no other use after the attempt. Messages are written one after the other
+// while the peer reads; a Write should not wait until the peer has read.
+//
+// The encryption of the stream protects the candidates and the tokens: anybody who reads these can
+// join the attempt. It does not protect the connection, which takes a [Handshake], however the
+// signalling is encrypted. A host at a wrong candidate that accepts this host's connection reads the
+// peer's token there, and with it can relay between the two peers.
 type Stream interface {
 	io.ReadWriter
 	SetReadDeadline(time.Time) error
@@ -27,16 +31,21 @@ type Stream interface {
 
 // Options are the wishes of one attempt; nil for the defaults.
 type Options struct {
-	// Peer names whom the attempt is with. [Limits] bound what one peer can have the agent do.
+	// Peer names whom the attempt is with, by a string that is the same in each attempt with that peer.
+	// [Limits] bound what one peer can have the agent do. All attempts in which Peer is "" count as
+	// those of one peer.
 	Peer string
 
 	// Handshake runs on the connection while the punch is under way.
 	Handshake *Handshake
 
-	// Refuse is called by Accept when the OFFER was read and is within the limits. An error that it
-	// returns is told to the peer, by its reason, and ends the attempt before anything else is done.
-	// Started is called after that, by Dial at once. Nil for none.
-	Refuse  func() error
+	// Refuse is called by Accept when the OFFER was read and is within the limits. An error ends the
+	// attempt before anything else is done. It should be a [Reason] or wrap one, which tells the peer
+	// why: [ErrDeclined] and [ErrPeerFiltered] are told as DECLINED. Any other error is told as FAILED.
+	// Nil refuses nothing.
+	Refuse func() error
+
+	// Started is called when the attempt begins: by Accept after Refuse, by Dial at once. Nil for none.
 	Started func()
 
 	// FilterOwn returns which of the host's addresses the peer may be told, and FilterRemote to which
@@ -73,9 +82,19 @@ type Handshake struct {
 	Protocols []string
 
 	// Run does the handshake as client (initiator) or server on c, which is the beginning of the
-	// connection that Dial or Accept returns. It is called again, with another protocol and a connection
-	// that starts anew, if the responder has chosen another than the initiator's first. It must
-	// return when c fails.
+	// connection that Dial or Accept returns. It must return when c fails. What it makes of c, such as
+	// a *tls.Conn, the application goes on with; Run keeps it in a variable.
+	//
+	// Run is called again, with another protocol and a connection that starts anew, if the responder
+	// has chosen another protocol than the initiator's first. That call begins when the first one has
+	// returned.
+	//
+	// While the flights travel in the signalling there is no TCP connection yet, so LocalAddr and
+	// RemoteAddr of c are unspecified addresses. Before the choice, Write keeps up to 64 KiB, and a
+	// Write that does not fit waits for the choice.
+	//
+	// The initiator of a TLS 1.3 handshake is done before the responder has seen its certificate. If
+	// the responder refuses that, the first Read may be what returns the error, and not Dial.
 	Run func(ctx context.Context, c net.Conn, protocol string, initiator bool) error
 
 	// Wrap wraps what runs over TCP, as a private network's protector does; not the flights in the
@@ -83,8 +102,9 @@ type Handshake struct {
 	Wrap func(net.Conn) (net.Conn, error)
 }
 
-// A Conn is a direct connection. With a Handshake, what Run did with its connection it did with this
-// one.
+// A Conn is a direct connection. With a Handshake, the application reads and writes what Run has made
+// of its connection, such as a *tls.Conn, and not the Conn itself, whose bytes are the handshake
+// protocol's. The Conn then is for its addresses and for [Conn.AwaitChoice].
 type Conn struct {
 	net.Conn
 	stream *punch.Stream

@@ -68,7 +68,9 @@ const (
 	// their external addresses, and their addresses within do not reach either.
 	ErrNoHairpin Reason = "no_hairpin"
 
-	// ErrGlare: both peers have offered, and the other one is the initiator.
+	// ErrGlare: both peers have offered, and the other one is the initiator. Package transport decides
+	// that by the peer IDs. An agent knows none: two calls of [Agent.Dial] on one stream both end with
+	// ErrGlare, so programs agree beforehand which of them dials.
 	ErrGlare Reason = "glare"
 
 	// ErrClosed: the agent is closed. It matches [net.ErrClosed] as well.

@@ -38,9 +38,9 @@ type EvtPunchFinished struct {
 	// has got the connection by an ordinary listener of this host or of the peer.
 	Remote ma.Multiaddr
 
-	Err       error            // nil: the peers are connected directly; ErrGlare: the peer's own attempt shows whether they are
-	Reason    holepunch.Reason // of Err, if it has one
-	Took      time.Duration    // from EvtPunchStarted until the connection was usable, or the failure
+	Err    error            // nil: the peers are connected directly; ErrGlare: the peer's own attempt shows whether they are
+	Reason holepunch.Reason // of Err, if it has one
+	Took   time.Duration    // from EvtPunchStarted until the connection was usable, or the failure
 }
 
 // EvtNATLearnt is emitted when the host has found out, or in vain tried to find out, how its NAT

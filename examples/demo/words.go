@@ -26,6 +26,7 @@ func describe(b natlab.Behaviour) []string {
 		natlab.UnsolicitedRST:  "refuses other SYNs with a RST",
 		natlab.UnsolicitedICMP: "refuses other SYNs by ICMP",
 	}
+	const proxy = "has a proxy before it, which accepts all to ports from 10000 up and "
 	lines := []string{mapping[b.Mapping] + ports[b.Ports], filtering[b.Filtering], unsolicited[b.Unsolicited]}
 	for _, extra := range []struct {
 		on   bool
@@ -34,7 +35,12 @@ func describe(b natlab.Behaviour) []string {
 		{b.RSTKills, "forgets a port when a RST passes"},
 		{b.NoSYN, "never lets a SYN in"},
 		{b.Hairpin, "hairpins"},
+		{b.HairpinInside, "hairpins, and shows the receiver an inside address"},
+		{b.Pool4, "has four outer addresses, one at random for each mapping"},
 		{b.NoUDP, "blocks UDP"},
+		{b.Proxy == natlab.ProxySilent, proxy + "says nothing"},
+		{b.Proxy == natlab.ProxyClose, proxy + "closes"},
+		{b.Proxy == natlab.ProxyNoise, proxy + "sends an error"},
 	} {
 		if extra.on {
 			lines = append(lines, extra.text)

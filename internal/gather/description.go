@@ -213,7 +213,7 @@ func failure(errs []error) error {
 	err := errors.Join(errs...)
 	switch {
 	case err == nil:
-		return fmt.Errorf("%w: there is none to ask", ErrNoAddress)
+		return fmt.Errorf("%w: there is none to ask: set Config.STUNServers", ErrNoAddress)
 	case errors.Is(err, tcpport.ErrShort):
 		return err // nobody was asked
 	default:

@@ -36,7 +36,8 @@ func (b *Behaviour) extras() []*bool {
 //	EXTRA        rstkills, nosyn, hairpin, hairpininside, pool4, noudp,
 //	             proxysilent, proxyclose, proxynoise
 //
-// as in "eim-apdf-rst" or "apdm-apdf-random-noudp". The fields of [Behaviour] explain the words.
+// as in "eim-apdf-rst" or "apdm-apdf-random-noudp". The fields of [Behaviour] explain the words. A
+// proxy takes only connections to ports from 10000 up.
 func ParseBehaviour(s string) (Behaviour, error) {
 	var b Behaviour
 	if err := b.parse(s); err != nil {

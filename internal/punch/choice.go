@@ -11,8 +11,9 @@ import (
 // neither sockets nor a clock. TestChoiceModel drives two of them through every order of events.
 //
 // The initiator chooses the first copy on which it has read its token and the marker, for good.
-// The responder learns of it by the marker on that copy. The initiator has framed there all that
-// it has framed anywhere, so that the responder lacks nothing then, and nothing comes twice.
+// It completes the frames of that copy, which then have all that it has framed anywhere, and sends
+// the marker after them. By the marker the responder learns of the choice: it lacks nothing then, and
+// nothing comes twice.
 type choice struct {
 	initiator bool
 	token     Token  // that copies have to show

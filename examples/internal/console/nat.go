@@ -9,5 +9,5 @@ PORTS        preserve (the default), overload (as Linux does), sequential, seque
 EXTRA        rstkills (a RST ends a mapping), nosyn (lets no SYN in), noudp,
              hairpin, hairpininside (it shows the inside address),
              pool4 (four outer addresses, one at random for each mapping),
-             proxysilent, proxyclose, proxynoise (a transparent proxy in front of the NAT, and what
-             it does when it cannot connect)`
+             proxysilent, proxyclose, proxynoise (a transparent proxy before the NAT accepts all
+             connections to ports from 10000 up, and says nothing, closes, or sends an error)`
