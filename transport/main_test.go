@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"flag"
 	"os"
 	"os/exec"
 	"testing"
@@ -15,13 +14,9 @@ const aloneEnv = "SIMOPEN_TEST_ALONE"
 // roles are what child processes of the tests do; the lab's files fill it in.
 var roles = make(map[string]labtest.Role)
 
-// atOnce is how many of the tests run side by side that can, if the command line does not say it: they
-// wait for timers and for packets, most of the time: all of them together take less than a fifth of two
-// processors' time.
-const atOnce = "16"
-
 func TestMain(m *testing.M) {
-	flag.Set("test.parallel", atOnce)
+	// They wait for timers and packets: all of them together use a fifth of two processors.
+	labtest.Parallel(16)
 	if os.Getenv(aloneEnv) != "" {
 		os.Exit(m.Run())
 	}
