@@ -233,16 +233,20 @@ func TestSecureWithoutMuxer(t *testing.T) {
 		}
 		served <- err
 	}()
+	hs, err := client.handshake()
+	if err == nil {
+		err = hs.Run(t.Context(), a, noise.ID, true)
+	}
+	if err := errors.Join(err, <-served); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	scope := new(countedScope)
 	failed := make(chan error, 1)
 	go func() {
-		_, err := secureOver(ctx, client, a, noise.ID, scope)
+		_, err := client.multiplex(ctx, unchosenConn{a}, scope)
 		failed <- err
 	}()
-	if err := <-served; err != nil {
-		t.Fatal(err)
-	}
 	cancel() // nobody answers
 	if err := <-failed; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the context's error", err)
