@@ -8,16 +8,29 @@ import (
 )
 
 // TestRoundTrips: a direct connection takes one round trip over the relay and two of its own: for the
-// signalling, for TCP, and for security and muxer together. What cannot work is known after the one
-// over the relay, also where a side has to ask which port comes next.
+// signalling, for TCP, and for the choice. The responder has it before the choice, half a round trip
+// earlier; its relayed connection is up half a round trip after the initiator's. What cannot work is
+// known after the one round trip over the relay, also where a side has to ask which port comes next.
 //
 // It runs apart from the package's parallel tests, whose work would be in its times.
 func TestRoundTrips(t *testing.T) {
 	t.Run("to a connection", func(t *testing.T) {
 		t.Parallel()
-		const want = relayedRTT + 2*directRTT
-		if got := farApartPunch(t, "eim-apdf", "eim-apdf"); !got.Direct || got.Took < want || got.Took >= want+directRTT/2 {
-			t.Errorf("got %v, want one after %v", got, want)
+		initiator, responder := farApartPunch(t, "eim-apdf", "eim-apdf")
+		for _, side := range []struct {
+			name string
+			got  outcome
+			want time.Duration
+		}{
+			{"initiator", initiator, relayedRTT + 2*directRTT},
+			{"responder", responder, relayedRTT/2 + 3*directRTT/2},
+		} {
+			if !side.got.Direct || side.got.Took < side.want || side.got.Took >= side.want+directRTT { // one more
+				t.Errorf("the %s has %v, want a connection after %v", side.name, side.got, side.want)
+			}
+		}
+		if responder.Took+relayedRTT/2 >= initiator.Took {
+			t.Errorf("the responder has %v, want its connection before the initiator's: %v", responder, initiator)
 		}
 	})
 	for _, nats := range [][2]string{
@@ -27,7 +40,7 @@ func TestRoundTrips(t *testing.T) {
 	} {
 		t.Run("to a reason/"+nats[0]+" "+nats[1], func(t *testing.T) {
 			t.Parallel()
-			if got := farApartPunch(t, nats[0], nats[1]); got.Direct || got.Reason != holepunch.ErrPortFiltered || got.Took >= relayedRTT*3/2 {
+			if got, _ := farApartPunch(t, nats[0], nats[1]); got.Direct || got.Reason != holepunch.ErrPortFiltered || got.Took >= 2*relayedRTT {
 				t.Errorf("got %v, want %q after %v", got, holepunch.ErrPortFiltered, relayedRTT)
 			}
 		})
@@ -45,7 +58,7 @@ func TestLosersAreNoHarm(t *testing.T) {
 	} {
 		t.Run(nats[0]+" "+nats[1], func(t *testing.T) {
 			t.Parallel()
-			if got := farApartPunch(t, nats[0], nats[1]); !got.Direct {
+			if got, _ := farApartPunch(t, nats[0], nats[1]); !got.Direct {
 				t.Error(got)
 			}
 		})
@@ -61,7 +74,7 @@ const (
 
 // farApartPunch has two peers who know their NATs punch, with those round trips. A direct
 // connection has to be of use.
-func farApartPunch(t *testing.T, diallers, listeners string) outcome {
+func farApartPunch(t *testing.T, diallers, listeners string) (initiator, responder outcome) {
 	t.Helper()
 	const ( // those of the lab's sites as they are
 		direct  = 4 * siteDelay
@@ -78,10 +91,10 @@ func farApartPunch(t *testing.T, diallers, listeners string) outcome {
 	l.SetExtraDelay(office, home, (directRTT-direct)/2)
 	l.SetExtraDelay(home, l.relaySite, (relayedRTT-relayed)/2)
 	l.SetExtraDelay(l.relaySite, home, (relayedRTT-relayed)/2)
-	got, _ := punch(t, a, b)
+	initiator, responder = punch(t, a, b)
 	logSteps(t, a, b)
-	if got.Direct {
+	if initiator.Direct {
 		a.ping(t, b.id, "direct")
 	}
-	return got
+	return initiator, responder
 }
