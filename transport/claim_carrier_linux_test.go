@@ -57,7 +57,6 @@ func claimerRole(c *labtest.Child) error {
 // TestCarrierAddressClaim: one of two peers behind a carrier's NAT has offered the other peer's
 // addresses as its own, and its attempts are under way while the other peer connects.
 func TestCarrierAddressClaim(t *testing.T) {
-	t.Parallel()
 	l := newHostLab(t, relayConfig{})
 	for name, cfg := range map[string]peerConfig{
 		"STUN server":  {},

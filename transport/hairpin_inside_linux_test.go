@@ -12,7 +12,6 @@ import (
 // address as the source. So the peer that accepts sees the connection come from an address that is
 // not among the candidates.
 func TestHairpinInside(t *testing.T) {
-	t.Parallel()
 	l := newHostLab(t, relayConfig{})
 	for _, tt := range []struct{ name, carrier, alice, bob string }{
 		{"carrier", "eim-eif-hairpininside", "eim-eif", "eim-eif"},

@@ -16,7 +16,7 @@ var roles = make(map[string]labtest.Role)
 
 func TestMain(m *testing.M) {
 	// They wait for timers and packets: all of them together use a fifth of two processors.
-	labtest.Parallel(16)
+	labtest.Parallel(12)
 	if os.Getenv(aloneEnv) != "" {
 		os.Exit(m.Run())
 	}

@@ -10,6 +10,8 @@ import (
 // are repeated. A punch that depends on one of its own timers takes 4 s and more.
 const usual = 3500 * time.Millisecond
 
+// wantUsualTime wants direct connections within the usual time. Tests with it run apart from the
+// package's parallel tests, whose work would be in their times.
 func wantUsualTime(t *testing.T, got ...outcome) {
 	t.Helper()
 	for _, o := range got {
@@ -23,7 +25,6 @@ func wantUsualTime(t *testing.T, got ...outcome) {
 // may come from an address that no observer has reported. A filter by address (ADF) needs the right
 // one beforehand: it is known if the mapping is endpoint-independent.
 func TestAddressPool(t *testing.T) {
-	t.Parallel()
 	l := newHostLab(t, relayConfig{})
 	for _, tt := range []struct{ pool, other string }{
 		{"eim-apdf-pool4", "public"},
