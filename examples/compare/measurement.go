@@ -214,8 +214,8 @@ func waitForListener(up chan time.Time) {
 	}
 }
 
-// followListener passes on when the listener has a direct connection, and tells the dialler when the
-// listener gives up, or the time is over. It returns when ctx ends.
+// followListener passes on when the listener has a direct connection, and tells the dialler when
+// the listener gives up, or the time is over. It returns when ctx ends.
 func (m *measurement) followListener(ctx context.Context, up chan<- time.Time) error {
 	limited, cancel := context.WithTimeout(ctx, runTime)
 	defer cancel()
