@@ -88,16 +88,16 @@ func (a *Agent) Close() error {
 }
 
 // Dial makes an attempt as initiator: it offers over the stream, on which the peer calls
-// [Agent.Accept], punches, and returns the connection that it has chosen. It takes Config.Timeout at
-// most. A failure is a [*PunchError]; [ReasonOf] returns why.
+// [Agent.Accept], punches, and returns the connection that it has chosen. It takes Config.Timeout
+// at most. A failure is a [*PunchError]; [ReasonOf] returns why.
 func (a *Agent) Dial(ctx context.Context, s Stream, o *Options) (*Conn, error) {
 	return a.attempt(ctx, s, o, true)
 }
 
-// Accept makes an attempt as responder, for an OFFER that comes over the stream. Without a handshake
-// it returns the connection when the initiator has chosen one; with one, when the handshake is
-// done, which may be half a round trip before that. The agent goes on reading from the stream until
-// [Conn.AwaitChoice]; closing it earlier does no harm. A failure is a [*PunchError].
+// Accept makes an attempt as responder, for an OFFER that comes over the stream. Without a
+// handshake it returns the connection when the initiator has chosen one; with one, when the
+// handshake is done, which may be half a round trip before that. The agent goes on reading from the
+// stream until [Conn.AwaitChoice]; closing it earlier does no harm. A failure is a [*PunchError].
 func (a *Agent) Accept(ctx context.Context, s Stream, o *Options) (*Conn, error) {
 	return a.attempt(ctx, s, o, false)
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 )
 
-// An attempt runs a session: one goroutine, which is the caller's while that waits, takes the events
-// and performs the actions. What takes time is done by helpers, which the attempt waits for in the
-// end.
+// An attempt runs a session: one goroutine, which is the caller's while that waits, takes the
+// events and performs the actions. What takes time is done by helpers, which the attempt waits for
+// in the end.
 type attempt struct {
 	agent   *Agent
 	opts    Options
@@ -195,7 +195,8 @@ func (at *attempt) next() {
 	}
 }
 
-// onStreamEnded handles the end of the stream. A handshake that has closed it says why when it returns.
+// onStreamEnded handles the end of the stream. A handshake that has closed it says why when it
+// returns.
 func (at *attempt) onStreamEnded() {
 	at.streamEnded = true
 	err := at.stream.Err()

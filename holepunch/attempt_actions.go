@@ -129,8 +129,8 @@ func (at *attempt) cross() {
 	}
 }
 
-// elsewhere has the application connect by its own means, which costs SYNs as any other connect to a
-// peer's candidate does.
+// elsewhere has the application connect by its own means, which costs SYNs as any other connect to
+// a peer's candidate does.
 func (at *attempt) elsewhere(listeners []netip.AddrPort, punchable bool) {
 	at.helpers.Go(func() {
 		var err error

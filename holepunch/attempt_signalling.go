@@ -34,8 +34,8 @@ func (at *attempt) onRead(b []byte, err error) {
 	}
 }
 
-// send writes a message, which takes some time at most. The end of the attempt interrupts it, unless
-// that is what the message tells, in doneTimeout.
+// send writes a message, which takes some time at most. The end of the attempt interrupts it,
+// unless that is what the message tells, in doneTimeout.
 func (at *attempt) send(m *message, timeout time.Duration) error {
 	defer at.signal.SetWriteDeadline(time.Time{})
 	at.signal.SetWriteDeadline(time.Now().Add(timeout))

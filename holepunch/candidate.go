@@ -43,9 +43,9 @@ const maxLAN = 2
 // duplicates. A peer is a stranger and could name anybody's address, so refused are
 //
 //   - ports below 1024,
-//   - multicast, link-local, unspecified and reserved addresses, those which name an IPv4 address in
-//     IPv6, and our own: those that are ours in public at any port, for what else listens there may
-//     be behind our firewall,
+//   - multicast, link-local, unspecified and reserved addresses, those which name an IPv4 address
+//     in IPv6, and our own: those that are ours in public at any port, for what else listens there
+//     may be behind our firewall,
 //   - addresses of private networks and the like, and loopback, unless our own reflexive address is
 //     of that kind: then the observers that see us, and so the peers, are within such a network,
 //   - LAN candidates, unless both peers are at the same site (see sameSite) and the address is a

@@ -106,8 +106,8 @@ func (d *drawn) links() (ls []netip.Prefix) {
 	return ls
 }
 
-// FuzzAdmissible: whoever we are and whatever a peer names, what may be dialled is nobody else's. What that means is
-// said here once more, in other words.
+// FuzzAdmissible: whoever we are and whatever a peer names, what may be dialled is nobody else's.
+// What that means is said here once more, in other words.
 func FuzzAdmissible(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte("\x01\x01\x9c\x40\x02\x02\x01\x9c\x40\x06\x04\x9c\x40\x3e\x01\x3a\x18")) // a neighbour, and its private address

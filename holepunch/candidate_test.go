@@ -68,8 +68,8 @@ func TestAdmissibleToWhoForetells(t *testing.T) {
 	}
 }
 
-// TestNamesAreNotResolved: a candidate that is a name is none. Looking it up would have the peer choose whom
-// the host asks, and wait for the answer while a message is read.
+// TestNamesAreNotResolved: a candidate that is a name is none. Looking it up would have the peer
+// choose whom the host asks, and wait for the answer while a message is read.
 func TestNamesAreNotResolved(t *testing.T) {
 	for _, s := range []string{"/dns/localhost/tcp/40000", "/dns4/localhost/tcp/40000", "/dns6/localhost/tcp/40000", "/dnsaddr/localhost/tcp/40000"} {
 		if a, ok := addrFromBytes(ma.StringCast(s).Bytes()); ok {

@@ -21,7 +21,8 @@ type handmadeInitiator struct {
 	tcp    net.Conn
 }
 
-// deliver has the responder accept, which returns before the choice. Its handshake is script{4, 4, 4}.
+// deliver has the responder accept, which returns before the choice. Its handshake is
+// script{4, 4, 4}.
 func (h *handmadeInitiator) deliver(t *testing.T, responder *Agent) *Conn {
 	t.Helper()
 	var b *pipeEnd

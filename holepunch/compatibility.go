@@ -58,8 +58,8 @@ func (o Outcome) String() string {
 // direct TCP connection. The order of the two does not matter. What is not known of a behaviour is
 // taken for the better: an Outcome without a way rests on facts.
 //
-// There are two ways. The SYNs cross: each side knows the external port of the other, and one SYN at
-// least passes the other's NAT. Or one side's SYN reaches the other's listener: then only that
+// There are two ways. The SYNs cross: each side knows the external port of the other, and one SYN
+// at least passes the other's NAT. Or one side's SYN reaches the other's listener: then only that
 // side's port must be known, and its filter must let in an address from any port.
 func Compatibility(a, b stun.Behaviour) Outcome {
 	crossing := min(portKnowledge(a), portKnowledge(b))
@@ -109,8 +109,8 @@ const (
 	portKnown // as observers saw it
 )
 
-// portKnowledge returns how well a peer knows the external port towards another peer that it has not
-// sent to.
+// portKnowledge returns how well a peer knows the external port towards another peer that it has
+// not sent to.
 func portKnowledge(b stun.Behaviour) int {
 	switch {
 	case b.Mapping == stun.EIM || b.Mapping == stun.MappingUnknown:
@@ -122,8 +122,8 @@ func portKnowledge(b stun.Behaviour) int {
 	}
 }
 
-// listenerKnowledge returns how well a peer knows an external port at which its listener is reached,
-// from any port, by those that it sends to.
+// listenerKnowledge returns how well a peer knows an external port at which its listener is
+// reached, from any port, by those that it sends to.
 func listenerKnowledge(b stun.Behaviour) int {
 	switch {
 	case b.BareSYN == stun.No || !admitsAddress(b):
@@ -145,9 +145,9 @@ func predictsPort(b stun.Behaviour) bool {
 		(b.Ports == stun.Preserved || b.Ports == stun.Sequential)
 }
 
-// impossible returns nil if the two sides may get a connection, or else an error with the reason and
-// the behaviours that it rests on. NATs that allow none are no obstacle to IPv6, to a listener that
-// anybody can reach, or within a site.
+// impossible returns nil if the two sides may get a connection, or else an error with the reason
+// and the behaviours that it rests on. NATs that allow none are no obstacle to IPv6, to a listener
+// that anybody can reach, or within a site.
 func impossible(own, theirs description) error {
 	if otherWay(own, theirs) || guesses(own, theirs) != punch.NoGuess {
 		return nil

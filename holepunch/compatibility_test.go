@@ -253,8 +253,8 @@ func TestOwnLANAddressAdmitsNothing(t *testing.T) {
 	}
 }
 
-// TestOwnAddressAtAnotherPort: what listens on the host itself, at an address of its own in public, is behind its
-// firewall, and not for a peer to have connected to.
+// TestOwnAddressAtAnotherPort: what listens on the host itself, at an address of its own in public,
+// is behind its firewall, and not for a peer to have connected to.
 func TestOwnAddressAtAnotherPort(t *testing.T) {
 	links := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8"), netip.MustParsePrefix("46.0.1.1/24"), netip.MustParsePrefix("2a00::1/64")}
 	own := reflexive(addrs("46.0.1.1:40000", "[2a00::1]:40000")...)

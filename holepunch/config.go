@@ -31,9 +31,9 @@ type Observer interface {
 // agent succeeds unless the peer listens at a public address.
 type Config struct {
 	// STUNServers report the host's reflexive addresses, over TCP: each a stun: URI (RFC 7064) or
-	// host:port; without a port it is 3478. With two servers at different addresses the NAT's mapping is
-	// known and ports can be predicted. A server with two addresses, such as examples/stunserver, shows
-	// the NAT's filter as well, and so which pairs of NATs allow no connection.
+	// host:port; without a port it is 3478. With two servers at different addresses the NAT's mapping
+	// is known and ports can be predicted. A server with two addresses, such as examples/stunserver,
+	// shows the NAT's filter as well, and so which pairs of NATs allow no connection.
 	STUNServers []string
 
 	// Observers returns the observers that may be asked now, besides the STUN servers, for the address
@@ -46,8 +46,8 @@ type Config struct {
 	WarmPorts int
 
 	// PortGuessing lets the agent guess ports, if the peer's does, too: where one NAT gives every
-	// destination another port, at random, and the other lets in only ports that were sent to. It takes
-	// some thousands of SYNs, so the agent guesses for one peer at a time, and once a minute.
+	// destination another port, at random, and the other lets in only ports that were sent to. It
+	// takes some thousands of SYNs, so the agent guesses for one peer at a time, and once a minute.
 	PortGuessing bool
 
 	// Timeout bounds an attempt of Dial, and one of Accept with 3 s more. Default: 15 s.

@@ -8,8 +8,8 @@
 //	conn, err := agent.Accept(ctx, stream, nil) // on the other
 //
 // The one that calls [Agent.Dial] is the initiator, the other one the responder. An attempt is
-// an exchange of messages, docs/protocol.md has them, and then connects from both sides at once, each
-// from the local port whose NAT mapping it told the other:
+// an exchange of messages, docs/protocol.md has them, and then connects from both sides at once,
+// each from the local port whose NAT mapping it told the other:
 //
 //	initiator             stream             responder
 //	    | OFFER {candidates, NAT behaviour,      |
@@ -42,13 +42,13 @@
 // Every error of an attempt is a [*PunchError], and [ReasonOf] returns why, as a code that programs
 // can rely on. It returns "" where a context has ended, here or at the peer, and for errors of the
 // caller's own: a Handshake that is not valid, or an error of Options.Refuse that is no [Reason].
-// [Compatibility] returns beforehand what two NATs allow. Where [Reason.Final] reports false, trying
-// again may help.
+// [Compatibility] returns beforehand what two NATs allow. Where [Reason.Final] reports false,
+// trying again may help.
 //
 // # What a peer can have a host do
 //
-// A peer names addresses, and the host connects to them. It does not connect to ports below 1024 and
-// to reserved addresses, nor to private ones, unless observers see the host itself at a private
-// address, or both peers are behind one NAT. [Limits] bound the SYNs, and no peer hears what came of
-// them. docs/security.md has the details.
+// A peer names addresses, and the host connects to them. It does not connect to ports below 1024
+// and to reserved addresses, nor to private ones, unless observers see the host itself at a private
+// address, or both peers are behind one NAT. [Limits] bound the SYNs, and no peer hears what came
+// of them. docs/security.md has the details.
 package holepunch

@@ -17,8 +17,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// Two agents get a direct connection, with TLS on it. The signalling is a pipe here; in earnest it is
-// a stream through a server that both can reach, such as a WebSocket, encrypted end to end. The
+// Two agents get a direct connection, with TLS on it. The signalling is a pipe here; in earnest it
+// is a stream through a server that both can reach, such as a WebSocket, encrypted end to end. The
 // first flights of TLS travel in the signalling.
 func ExampleAgent() {
 	server, stop := stunServer()

@@ -6,7 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// A flightConn is what a Handshake runs on: a connection whose first bytes travel in the signalling.
+// A flightConn is what a Handshake runs on: a connection whose first bytes travel in the
+// signalling.
 //
 // What is written before the first Read that has to wait is the flight, which goes into OFFER or
 // ANSWER; what the peer's has is read first. Everything else goes over the embedded connection,
@@ -124,8 +125,8 @@ func (c *flightConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// writeFlight adds b to the flight, or waits until the connection is next. Then it returns what is to
-// be written before b: a flight that became too long.
+// writeFlight adds b to the flight, or waits until the connection is next. Then it returns what is
+// to be written before b: a flight that became too long.
 func (c *flightConn) writeFlight(b []byte) (rest []byte, written bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,7 +7,8 @@ import (
 	"testing/synctest"
 )
 
-// TestFlightConnFails: what waits in a Read or a Write ends with the attempt, and with the caller's Close.
+// TestFlightConnFails: what waits in a Read or a Write ends with the attempt, and with the caller's
+// Close.
 func TestFlightConnFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, end := range []func(*flightConn) error{

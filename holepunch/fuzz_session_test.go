@@ -253,8 +253,8 @@ func (p *twoPipes) SetDeadline(t time.Time) error {
 }
 
 // programs are those to begin with. The first byte is about us: 0 a responder, 1 an initiator, our
-// NAT with it, and whether there is a handshake. Of a message follow what is wrong with it, its round
-// and features, the number of candidates with the peer's NAT, and the candidates.
+// NAT with it, and whether there is a handshake. Of a message follow what is wrong with it, its
+// round and features, the number of candidates with the peer's NAT, and the candidates.
 var programs = map[string][]byte{
 	"an attempt":                       {0, 1, 0, 0, 1, 1, 0, stepWait, 10, 4, 0, 0, 0},
 	"with a handshake":                 {16, 1, 6, 0, 1, 1, 0, stepWait, 10, 4, 0, 0, 0},

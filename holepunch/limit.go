@@ -15,8 +15,8 @@ import (
 )
 
 // Limits bound what peers can have a host do, for a peer's candidates are a stranger's word: nobody
-// may use the host to scan, or to flood. Zero values mean the defaults; a [Rate] is zero if both its
-// fields are.
+// may use the host to scan, or to flood. Zero values mean the defaults; a [Rate] is zero if both
+// its fields are.
 //
 // A connect counts as one SYN, and as one more for each second for which it stays unanswered: the
 // kernel repeats the SYN that often at most. The repetitions cannot be held back. They are counted
@@ -135,8 +135,8 @@ func (l *limiter) offered(peer string) error {
 	return fmt.Errorf("%w: too many in a short time", ErrBusy)
 }
 
-// beginGuess admits an attempt that guesses ports, one at a time for a host and guessPause after the
-// one before, or returns an error that matches [ErrBusy]. end gives the place back.
+// beginGuess admits an attempt that guesses ports, one at a time for a host and guessPause after
+// the one before, or returns an error that matches [ErrBusy]. end gives the place back.
 func (l *limiter) beginGuess() (end func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -162,8 +162,8 @@ type budget struct {
 }
 
 // Spend waits until a SYN may be sent to an address; an invalid one stands for a server of ours,
-// which no peer chose. It fails if ctx ends before that, and with an error that matches [ErrBusy] if
-// its deadline is known to be earlier.
+// which no peer chose. It fails if ctx ends before that, and with an error that matches [ErrBusy]
+// if its deadline is known to be earlier.
 func (b *budget) Spend(ctx context.Context, to netip.Addr) error {
 	for _, l := range b.limiters(to) {
 		if err := l.Wait(ctx); err != nil {

@@ -101,9 +101,9 @@ func (m *message) marshal() *pb.Message {
 	return p
 }
 
-// unmarshal checks bounds. Of a message beyond them it returns the attempt, for the refusal. What it
-// does not know (kinds of candidate, addresses other than IP and TCP) it leaves out, so that a later
-// version can add to it.
+// unmarshal checks bounds. Of a message beyond them it returns the attempt, for the refusal. What
+// it does not know (kinds of candidate, addresses other than IP and TCP) it leaves out, so that a
+// later version can add to it.
 func unmarshal(p *pb.Message) (*message, error) {
 	m := &message{typ: p.Type, status: Status(p.Status), detail: clip(p.Detail)}
 	if len(p.Attempt) != len(m.attempt) {
@@ -166,11 +166,12 @@ func candidateFromPB(p *pb.Candidate) (punch.Candidate, bool) {
 }
 
 // newReader returns a reader of messages for decodeMessage. It has no buffer but during a message:
-// most of an attempt passes in silence, and pbio's buffer of 4 KiB would be a tenth of what it holds.
+// most of an attempt passes in silence, and pbio's buffer of 4 KiB would be a tenth of what it
+// holds.
 func newReader(r io.Reader) msgio.Reader { return msgio.NewVarintReaderSize(r, maxMessage) }
 
-// decodeMessage returns the message that was read, or why there is none. Errors match [ErrMalformed],
-// with a message that has the attempt if that could be read, or [ErrSignalLost].
+// decodeMessage returns the message that was read, or why there is none. Errors match
+// [ErrMalformed], with a message that has the attempt if that could be read, or [ErrSignalLost].
 func decodeMessage(b []byte, err error) (*message, error) {
 	var p pb.Message
 	if err == nil {

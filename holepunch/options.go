@@ -15,14 +15,14 @@ import (
 const Protocol = "/simopen/1.0.0"
 
 // A Stream carries the signalling of one attempt. Any reliable stream to the peer will do that is
-// encrypted and authenticated end to end: a libp2p stream, a WebSocket, a chat server. The agent does
-// not close it, and it is of no other use after the attempt. Messages are written one after the other
-// while the peer reads; a Write should not wait until the peer has read.
+// encrypted and authenticated end to end: a libp2p stream, a WebSocket, a chat server. The agent
+// does not close it, and it is of no other use after the attempt. Messages are written one after
+// the other while the peer reads; a Write should not wait until the peer has read.
 //
 // The encryption of the stream protects the candidates and the tokens: anybody who reads these can
 // join the attempt. It does not protect the connection, which takes a [Handshake], however the
-// signalling is encrypted. A host at a wrong candidate that accepts this host's connection reads the
-// peer's token there, and with it can relay between the two peers.
+// signalling is encrypted. A host at a wrong candidate that accepts this host's connection reads
+// the peer's token there, and with it can relay between the two peers.
 type Stream interface {
 	io.ReadWriter
 	SetReadDeadline(time.Time) error
@@ -31,9 +31,9 @@ type Stream interface {
 
 // Options are the wishes of one attempt; nil for the defaults.
 type Options struct {
-	// Peer names whom the attempt is with, by a string that is the same in each attempt with that peer.
-	// [Limits] bound what one peer can have the agent do. All attempts in which Peer is "" count as
-	// those of one peer.
+	// Peer names whom the attempt is with, by a string that is the same in each attempt with that
+	// peer. [Limits] bound what one peer can have the agent do. All attempts in which Peer is "" count
+	// as those of one peer.
 	Peer string
 
 	// Handshake runs on the connection while the punch is under way.
@@ -41,11 +41,12 @@ type Options struct {
 
 	// Refuse is called by Accept when the OFFER was read and is within the limits. An error ends the
 	// attempt before anything else is done. It should be a [Reason] or wrap one, which tells the peer
-	// why: [ErrDeclined] and [ErrPeerFiltered] are told as DECLINED. Any other error is told as FAILED.
-	// Nil refuses nothing.
+	// why: [ErrDeclined] and [ErrPeerFiltered] are told as DECLINED. Any other error is told as
+	// FAILED. Nil refuses nothing.
 	Refuse func() error
 
-	// Started is called when the attempt begins: by Accept after Refuse, by Dial at once. Nil for none.
+	// Started is called when the attempt begins: by Accept after Refuse, by Dial at once. Nil for
+	// none.
 	Started func()
 
 	// FilterOwn returns which of the host's addresses the peer may be told, and FilterRemote to which
@@ -62,11 +63,11 @@ type Options struct {
 	// peer is told, and may connect there by its own means instead of by the punch.
 	Listeners []netip.AddrPort
 
-	// Elsewhere is called, in a goroutine of its own, when the peer's description is known. It gets the
-	// peer's listeners, which it may connect to by the application's own means, and whether the two NATs
-	// allow a punch. When it returns nil the application has a connection by other means: the attempt
-	// ends with [ErrElsewhere], and the peer is told of success. Other errors mean nothing. It must
-	// return soon after ctx ends. Nil for none.
+	// Elsewhere is called, in a goroutine of its own, when the peer's description is known. It gets
+	// the peer's listeners, which it may connect to by the application's own means, and whether the
+	// two NATs allow a punch. When it returns nil the application has a connection by other means: the
+	// attempt ends with [ErrElsewhere], and the peer is told of success. Other errors mean nothing. It
+	// must return soon after ctx ends. Nil for none.
 	Elsewhere func(ctx context.Context, listeners []netip.AddrPort, punchable bool) error
 
 	// Trace reports each step. Calls come from several goroutines. Nil for none.
@@ -102,9 +103,9 @@ type Handshake struct {
 	Wrap func(net.Conn) (net.Conn, error)
 }
 
-// A Conn is a direct connection. With a Handshake, the application reads and writes what Run has made
-// of its connection, such as a *tls.Conn, and not the Conn itself, whose bytes are the handshake
-// protocol's. The Conn then is for its addresses and for [Conn.AwaitChoice].
+// A Conn is a direct connection. With a Handshake, the application reads and writes what Run has
+// made of its connection, such as a *tls.Conn, and not the Conn itself, whose bytes are the
+// handshake protocol's. The Conn then is for its addresses and for [Conn.AwaitChoice].
 type Conn struct {
 	net.Conn
 	stream *punch.Stream

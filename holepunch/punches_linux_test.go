@@ -86,7 +86,8 @@ var chart = flag.String("chart", "", "with -bench Punches: write the medians of 
 // BenchmarkPunches measures punches at once, both ends and their signalling in this process.
 // The chart of docs/performance.md is made by
 //
-//	go test ./holepunch -run - -bench Punches -benchtime 0.5s -count 5 -args -chart ../docs/punches.svg
+//	go test ./holepunch -run - -bench Punches -benchtime 0.5s -count 5 -args \
+//		-chart ../docs/punches.svg
 func BenchmarkPunches(b *testing.B) {
 	for _, n := range []int{1, 3, 10, 30, 100, 300, 1000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) { benchmarkPunches(b, n) })
@@ -151,8 +152,8 @@ func benchmarkPunches(b *testing.B, n int) {
 	b.ReportMetric(float64(at.goroutines)/float64(peaks*n), "peak-goroutines/punch")
 }
 
-// maxGate is how long an initiator holds a connection before it chooses it. The responder gives it up
-// after 5 s.
+// maxGate is how long an initiator holds a connection before it chooses it. The responder gives it
+// up after 5 s.
 const maxGate = 2500 * time.Millisecond
 
 // A peak is what the punches of a crowd hold while each has a connection up, and is about

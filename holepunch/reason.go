@@ -216,8 +216,8 @@ func (s Status) String() string {
 	return fmt.Sprintf("status %d", int32(s))
 }
 
-// reason returns what the status means to a peer that is told it, or "". A status of a later version
-// is a failure like any other.
+// reason returns what the status means to a peer that is told it, or "". A status of a later
+// version is a failure like any other.
 func (s Status) reason() Reason {
 	if s.known() {
 		return statuses[s].reason

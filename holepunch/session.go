@@ -245,8 +245,9 @@ func (m *message) refusal() *RemoteError {
 	return &RemoteError{Status: m.status, Detail: m.detail, Behaviour: m.behaviour}
 }
 
-// onSignalLost handles the end of the signalling. m is the message that was malformed, or nil. During
-// a punch it is no reason to stop: with the relayed connection gone, the punch is all that is left.
+// onSignalLost handles the end of the signalling. m is the message that was malformed, or nil.
+// During a punch it is no reason to stop: with the relayed connection gone, the punch is all that
+// is left.
 func (s *session) onSignalLost(m *message, err error) {
 	s.signalLost = true
 	if s.state == receiving && m != nil {
@@ -258,7 +259,8 @@ func (s *session) onSignalLost(m *message, err error) {
 	}
 }
 
-// send writes a message that nobody waits for. After one that could not be written it writes no more.
+// send writes a message that nobody waits for. After one that could not be written it writes no
+// more.
 func (s *session) send(m *message) error { return s.sendWithin(doneTimeout, m) }
 
 func (s *session) sendWithin(timeout time.Duration, m *message) error {

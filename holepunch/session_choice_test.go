@@ -10,8 +10,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 )
 
-// TestChosenBetweenRounds: a connection of the round before may be chosen while the next one is being
-// prepared. Nothing is retried then, and nothing is waited for but the handshake.
+// TestChosenBetweenRounds: a connection of the round before may be chosen while the next one is
+// being prepared. Nothing is retried then, and nothing is waited for but the handshake.
 func TestChosenBetweenRounds(t *testing.T) {
 	t.Parallel()
 	own := description{candidates: ours.candidates, behaviour: preserving}
@@ -61,8 +61,8 @@ func TestChosenBetweenRounds(t *testing.T) {
 	}
 }
 
-// TestChosenAfterRound: a connection that is up when the last round's time is over, and on which the
-// peer has yet to say that it agrees, is given the time for that.
+// TestChosenAfterRound: a connection that is up when the last round's time is over, and on which
+// the peer has yet to say that it agrees, is given the time for that.
 func TestChosenAfterRound(t *testing.T) {
 	t.Parallel()
 	h := &fakeHost{T: t}

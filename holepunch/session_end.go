@@ -46,9 +46,10 @@ func (s *session) tellSuccess() {
 }
 
 // tellFailure tells the peer how the attempt has ended, so that its user learns the reason at once.
-// The peer is a stranger: it gets the status and the sentence that the table of reasons has, not the
-// error's text. When SYNs were sent it is told that there is no connection, and nothing more: the
-// addresses were of the peer's choice, and whether somebody else was there is what a scan finds out.
+// The peer is a stranger: it gets the status and the sentence that the table of reasons has, not
+// the error's text. When SYNs were sent it is told that there is no connection, and nothing more:
+// the addresses were of the peer's choice, and whether somebody else was there is what a scan finds
+// out.
 func (s *session) tellFailure(err error) {
 	var remote *RemoteError
 	row := ReasonOf(err).row()

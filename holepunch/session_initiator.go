@@ -27,8 +27,9 @@ func (s *session) sendRetry() {
 	s.sendOrFail("retry", &message{typ: pb.Message_RETRY, round: s.round, description: s.own})
 }
 
-// refuses reports whether a message is no reply to the OFFER, and fails the session then. A peer that
-// could not read the OFFER may not know its attempt, so that MALFORMED is a reply of any attempt.
+// refuses reports whether a message is no reply to the OFFER, and fails the session then. A peer
+// that could not read the OFFER may not know its attempt, so that MALFORMED is a reply of any
+// attempt.
 func (s *session) refuses(m *message) bool {
 	switch {
 	case m.typ == pb.Message_OFFER:
@@ -93,8 +94,8 @@ func (s *session) agree(m *message) error {
 	return nil
 }
 
-// sendCandidates sends the candidates that the OFFER could not have: predicted ones, and those within
-// the site, if the ANSWER shows that both peers are at one.
+// sendCandidates sends the candidates that the OFFER could not have: predicted ones, and those
+// within the site, if the ANSWER shows that both peers are at one.
 func (s *session) sendCandidates() {
 	var cs []punch.Candidate
 	if s.promised && s.round == 0 {
@@ -108,8 +109,8 @@ func (s *session) sendCandidates() {
 	}
 }
 
-// mayRetry reports whether another round may help after one that failed with err: where a port has to
-// be predicted. Otherwise it would but close what is coming up.
+// mayRetry reports whether another round may help after one that failed with err: where a port has
+// to be predicted. Otherwise it would but close what is coming up.
 func (s *session) mayRetry(err error) bool {
 	met := errors.Is(err, ErrNoConnection) || errors.Is(err, ErrHandshake)
 	return s.initiator && met && s.predicted() && s.round < maxRounds && !s.lastRound && !s.signalLost

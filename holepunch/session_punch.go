@@ -60,9 +60,9 @@ func (s *session) onTimer(t timer) {
 	}
 }
 
-// onRoundEnded handles the end of a round that endRound has ended, after its window: of its connects,
-// and of all connections that the initiator might have chosen yet. A stream that is usable all the
-// same ends by itself if no connection is chosen.
+// onRoundEnded handles the end of a round that endRound has ended, after its window: of its
+// connects, and of all connections that the initiator might have chosen yet. A stream that is
+// usable all the same ends by itself if no connection is chosen.
 func (s *session) onRoundEnded(number int, r punch.Result) {
 	if s.state != punching || number != s.round || s.usable {
 		return
@@ -120,8 +120,8 @@ func (s *session) onSecured(err error) {
 	}
 }
 
-// succeed gives the caller the connection once it is secured and chosen. A responder with a handshake
-// has it before the choice.
+// succeed gives the caller the connection once it is secured and chosen. A responder with a
+// handshake has it before the choice.
 func (s *session) succeed() {
 	handshake := len(s.protocols) > 0
 	switch {
@@ -135,7 +135,8 @@ func (s *session) succeed() {
 	}
 }
 
-// onStreamEnded handles the end of the stream: a connection was not admitted, or not chosen in time.
+// onStreamEnded handles the end of the stream: a connection was not admitted, or not chosen in
+// time.
 func (s *session) onStreamEnded(err error) {
 	if ReasonOf(err) == "" {
 		err = fmt.Errorf("%w: %w", ErrHandshake, err)

@@ -29,8 +29,8 @@ func (s *session) onFirst(m *message) {
 	s.prepare()
 }
 
-// chooseProtocol chooses the first of the initiator's protocols that this side has. The flight in the
-// OFFER is of the first one.
+// chooseProtocol chooses the first of the initiator's protocols that this side has. The flight in
+// the OFFER is of the first one.
 func (s *session) chooseProtocol() error {
 	offered := s.offer.protocols
 	i := slices.IndexFunc(offered, func(p string) bool { return slices.Contains(s.protocols, p) })
@@ -106,8 +106,8 @@ func (s *session) onRetry(m *message) {
 
 var errRetried = fmt.Errorf("%w: the initiator tries again", ErrNoConnection)
 
-// onCandidates adds candidates that come late: those of the initiator's own site, and predicted ones
-// that its OFFER promised.
+// onCandidates adds candidates that come late: those of the initiator's own site, and predicted
+// ones that its OFFER promised.
 func (s *session) onCandidates(cs []punch.Candidate) {
 	late := slices.DeleteFunc(slices.Clone(cs), func(c punch.Candidate) bool {
 		return c.Kind != punch.LAN && !(s.theirs.following && isPredicted(c))

@@ -171,7 +171,8 @@ func TestInitiatorSession(t *testing.T) {
 	r.want(t, "end round", "DONE", "finish")
 }
 
-// TestInitiatorWaitsForHandshake: the connection is there when it is chosen and secured; of the choice the peer is told at once.
+// TestInitiatorWaitsForHandshake: the connection is there when it is chosen and secured; of the
+// choice the peer is told at once.
 func TestInitiatorWaitsForHandshake(t *testing.T) {
 	t.Parallel()
 	s, r := newSession(true, "/noise", "/tls/1.0.0")
@@ -257,7 +258,8 @@ func TestDoneTwice(t *testing.T) {
 	}
 }
 
-// TestPredictedRounds: the OFFER leaves before the prediction, a round is short, and another follows until it is too late.
+// TestPredictedRounds: the OFFER leaves before the prediction, a round is short, and another
+// follows until it is too late.
 func TestPredictedRounds(t *testing.T) {
 	t.Parallel()
 	first := description{candidates: reflexive(addrs("46.0.1.1:40000")...), behaviour: sequential, following: true}
@@ -352,7 +354,8 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// TestFollowing: a responder does not connect to the address that only says where the initiator is, but to those which follow.
+// TestFollowing: a responder does not connect to the address that only says where the initiator is,
+// but to those which follow.
 func TestFollowing(t *testing.T) {
 	t.Parallel()
 	s, r := newSession(false)
@@ -371,7 +374,8 @@ func TestFollowing(t *testing.T) {
 	r.want(t)
 }
 
-// TestSameSite: both sides name their addresses within, after they have seen that they are at one site.
+// TestSameSite: both sides name their addresses within, after they have seen that they are at one
+// site.
 func TestSameSite(t *testing.T) {
 	t.Parallel()
 	neighbour := description{candidates: reflexive(addrs("46.0.1.1:50000")...)}
@@ -421,7 +425,8 @@ func TestNoHairpin(t *testing.T) {
 	}
 }
 
-// TestImpossibleIsExplained: a responder that knows that there is no way refuses with its behaviour, and the initiator says why in its own words.
+// TestImpossibleIsExplained: a responder that knows that there is no way refuses with its
+// behaviour, and the initiator says why in its own words.
 func TestImpossibleIsExplained(t *testing.T) {
 	t.Parallel()
 	s, r := newSession(false)
@@ -590,7 +595,8 @@ func TestSignalLost(t *testing.T) {
 	}
 }
 
-// TestTold: a peer is told of a failure what the table of reasons says; and after SYNs were sent, nothing of what came of them.
+// TestTold: a peer is told of a failure what the table of reasons says; and after SYNs were sent,
+// nothing of what came of them.
 func TestTold(t *testing.T) {
 	t.Parallel()
 	secret := fmt.Errorf("stun.example.org at 192.0.2.1 does not answer: %w", context.Canceled)

@@ -278,7 +278,8 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// TestNobodyReads: a peer that reads nothing holds nobody up, and is not blamed for what ends the wait.
+// TestNobodyReads: a peer that reads nothing holds nobody up, and is not blamed for what ends the
+// wait.
 func TestNobodyReads(t *testing.T) {
 	for want, end := range map[error]func(*Agent, context.CancelFunc){
 		context.Canceled: func(_ *Agent, cancel context.CancelFunc) { cancel() },
@@ -300,8 +301,8 @@ func TestNobodyReads(t *testing.T) {
 	}
 }
 
-// TestRefusalBeforeOffer: of an attempt that ends before it has read the OFFER the peer, which knows
-// no attempt of the responder's, is told nothing.
+// TestRefusalBeforeOffer: of an attempt that ends before it has read the OFFER the peer, which
+// knows no attempt of the responder's, is told nothing.
 func TestRefusalBeforeOffer(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, a *Agent) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -318,7 +319,8 @@ func TestRefusalBeforeOffer(t *testing.T) {
 	})
 }
 
-// TestContext: the end of the caller's patience ends an attempt at any stage, is in the error, and is told.
+// TestContext: the end of the caller's patience ends an attempt at any stage, is in the error, and
+// is told.
 func TestContext(t *testing.T) {
 	for _, after := range []time.Duration{10 * time.Millisecond, 60 * time.Millisecond, time.Second} {
 		for _, role := range []string{"dial", "accept"} {
@@ -392,7 +394,8 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// TestNoSocket: a host that has no socket has sent nothing, and blames no NAT. Its peer hears that it is busy.
+// TestNoSocket: a host that has no socket has sent nothing, and blames no NAT. Its peer hears that
+// it is busy.
 func TestNoSocket(t *testing.T) {
 	inBubble(t, 6, func(t *testing.T, a *Agent) {
 		x, y := pipe()
