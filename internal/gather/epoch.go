@@ -50,8 +50,8 @@ func newEpoch(parent context.Context) *epoch {
 }
 
 // moved reports whether the host has moved since the epoch began: by the address from which it
-// sends, or by those at which observers see it. Only this function decides so, and other signs, such
-// as a gap in the clock, belong here. Connections do not show it for a long time: they hang.
+// sends, or by those at which observers see it. Only this function decides so, and other signs,
+// such as a gap in the clock, belong here. Connections do not show it for a long time: they hang.
 func (g *Gatherer) moved(now time.Time) bool {
 	moved := false
 	first := g.ports[0]

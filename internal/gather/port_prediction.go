@@ -42,8 +42,8 @@ func (d *Description) Predict(ctx context.Context) (*Description, error) {
 	return &predicted, nil
 }
 
-// nextPorts returns the ports that a NAT gives next after the last that was seen, a step apart. They
-// go round within minPort to 65535.
+// nextPorts returns the ports that a NAT gives next after the last that was seen, a step apart.
+// They go round within minPort to 65535.
 func nextPorts(last netip.AddrPort, step int) []netip.AddrPort {
 	next := make([]netip.AddrPort, predictions)
 	port := int(last.Port())

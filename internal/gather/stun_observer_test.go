@@ -175,7 +175,8 @@ func TestManyAddresses(t *testing.T) {
 	}
 }
 
-// TestServerEnds: an observation ends with the connection, and when the answer changes or cannot be.
+// TestServerEnds: an observation ends with the connection, and when the answer changes or cannot
+// be.
 func TestServerEnds(t *testing.T) {
 	t.Parallel()
 	a, b := addrPorts("127.0.0.1:5000")[0], addrPorts("127.0.0.1:5001")[0]
