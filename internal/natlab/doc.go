@@ -33,8 +33,8 @@
 // a port, as a user's rule or UPnP does.
 //
 // A NAT has one session for an inside and a remote endpoint. Its packets leave by the session's
-// mapping. If the filter admits a SYN at one mapping while a SYN that left by another mapping has no
-// answer yet, the session belongs to the former.
+// mapping. If the filter admits a SYN at one mapping while a SYN that left by another mapping has
+// no answer yet, the session belongs to the former.
 //
 // Traffic that disturbs port prediction comes from a further host at the site. Whatever the host
 // sends takes ports, even to an address that nobody has.
