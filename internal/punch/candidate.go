@@ -23,7 +23,8 @@ const MaxCandidates = 8
 // two in 96 %; a lost SYN costs a second. A third port gained nothing.
 const MaxPorts = 2
 
-// A Candidate is an address at which a peer may be reached, nearly always through its punching port.
+// A Candidate is an address at which a peer may be reached, nearly always through its punching
+// port.
 type Candidate struct {
 	Kind Kind
 	Addr netip.AddrPort

@@ -12,8 +12,8 @@ import (
 //
 // The initiator chooses the first copy on which it has read its token and the marker, for good.
 // It completes the frames of that copy, which then have all that it has framed anywhere, and sends
-// the marker after them. By the marker the responder learns of the choice: it lacks nothing then, and
-// nothing comes twice.
+// the marker after them. By the marker the responder learns of the choice: it lacks nothing then,
+// and nothing comes twice.
 type choice struct {
 	initiator bool
 	token     Token  // that copies have to show
@@ -44,9 +44,9 @@ type streamCopy struct {
 // maxLiveCopies bounds the copies that are up at a time: a peer that knows the token could make any
 // number of connections, and each holds a socket and a goroutine. Two ports at each side make four
 // pairs, and a peer has more than one or two external addresses only behind a carrier's NAT. Beyond
-// the bound the oldest copy that has not shown the token gives way: a peer's shows it within a round
-// trip, and guessing ports may connect to many strangers that say nothing. If all have shown it, the
-// oldest gives way: it is likeliest to be up on this side only.
+// the bound the oldest copy that has not shown the token gives way: a peer's shows it within a
+// round trip, and guessing ports may connect to many strangers that say nothing. If all have shown
+// it, the oldest gives way: it is likeliest to be up on this side only.
 const maxLiveCopies = 16
 
 // add adds a copy that has come up. The token of an accepted one was read by the [Receiver].

@@ -3,8 +3,10 @@
 // in by the token that it opens with, and presents all connections that come up as copies of one
 // byte stream until the initiator has chosen one of them.
 //
-//	initiator -> responder:  token of the responder | (0x00, length uint16, bytes)* | 0x01 | stream, unframed
-//	responder -> initiator:  token of the initiator | 0x01 once the right token was read | stream, unframed
+//	initiator -> responder:  token of the responder | (0x00, length uint16, bytes)* | 0x01 |
+//	                         stream, unframed
+//	responder -> initiator:  token of the initiator | 0x01 once the right token was read |
+//	                         stream, unframed
 //
 // A token is sent as a line, "simopen " and 22 characters of base64url and a newline. A length is
 // big-endian and not 0. What is in frames on one connection has 64 KiB at most. Before its 0x01 the

@@ -51,9 +51,9 @@ func (s *Stream) addCopy(sc *streamCopy, accepted bool) {
 	}
 }
 
-// endCopy takes leave of a copy that was chosen or dropped, and returns why it was dropped. A chosen
-// one may still be written to, which Stream.Close ends: an attempt does not wait for a peer that
-// reads nothing.
+// endCopy takes leave of a copy that was chosen or dropped, and returns why it was dropped. A
+// chosen one may still be written to, which Stream.Close ends: an attempt does not wait for a peer
+// that reads nothing.
 func (s *Stream) endCopy(sc *streamCopy) error {
 	s.mu.Lock()
 	if t := sc.conn.timer; t != nil {

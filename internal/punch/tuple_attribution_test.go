@@ -49,8 +49,8 @@ func TestSharedTupleAccepted(t *testing.T) {
 	}
 }
 
-// TestTupleSharedByMany: it makes no difference how many there are, and that they begin again all the
-// time.
+// TestTupleSharedByMany: it makes no difference how many there are, and that they begin again all
+// the time.
 func TestTupleSharedByMany(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(testContext(t))
