@@ -53,9 +53,9 @@ func mortals(s *stage) (ps []*station) {
 	return ps
 }
 
-// movable are the peers whose address may change. The NAT holds on to what the old address had, and gives
-// the host's ports others than theirs from then on; if it also forgets a port with every RST, the
-// host is elsewhere after each refused SYN, for good, and nobody knows where.
+// movable are the peers whose address may change. The NAT holds on to what the old address had, and
+// gives the host's ports others than theirs from then on; if it also forgets a port with every RST,
+// the host is elsewhere after each refused SYN, for good, and nobody knows where.
 func movable(s *stage) (ps []*station) {
 	for _, p := range s.peers {
 		if !p.site.NAT().RSTKills {

@@ -192,7 +192,8 @@ func (s *stage) start(t *testing.T, st *station) {
 	st.answer(t)
 }
 
-// patience is how long a process may take to answer: longer than a round, and than it takes to settle.
+// patience is how long a process may take to answer: longer than a round, and than it takes to
+// settle.
 const patience = 3 * time.Minute
 
 func (st *station) answer(t *testing.T) report {

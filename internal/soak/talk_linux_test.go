@@ -9,8 +9,8 @@ import (
 )
 
 // A command is what the test asks of a child process: to "work" and to "rest", to take a "sample",
-// to show its "stacks", and to be short of file descriptors and no longer, "few files" and "many files", and to have its
-// "wall clock" ahead.
+// to show its "stacks", and to be short of file descriptors and no longer, "few files" and "many
+// files", and to have its "wall clock" ahead.
 type command struct {
 	Do   string
 	Base int           `json:",omitempty"` // of "sample": as many goroutines as it is expected to have

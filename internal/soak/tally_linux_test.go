@@ -82,8 +82,8 @@ func (c *tally) concerning(r told) (fs []fault) {
 	return fs
 }
 
-// wrong are results that nothing explains: data that came otherwise than it was sent, and connections
-// that ended where no fault that cuts any had struck.
+// wrong are results that nothing explains: data that came otherwise than it was sent, and
+// connections that ended where no fault that cuts any had struck.
 func (c *tally) wrong() (texts []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -119,10 +119,10 @@ func (c *tally) wrong() (texts []string) {
 	return texts
 }
 
-// forgetful tells whether a round goes through a NAT that forgets a port with all its connections when a
-// RST passes. A punch of the host with another peer resets what it does not need, from the same port, and
-// until the host's end sends something, 15 s later at most, nothing gets in: yamux, which waits 10 s for a
-// write, may give the connection up.
+// forgetful tells whether a round goes through a NAT that forgets a port with all its connections
+// when a RST passes. A punch of the host with another peer resets what it does not need, from the
+// same port, and until the host's end sends something, 15 s later at most, nothing gets in: yamux,
+// which waits 10 s for a write, may give the connection up.
 func forgetful(r told) bool { return strings.Contains(r.from+r.to, "rstkills") }
 
 // unexplained are the punches that failed where none should, which happens: a port is predicted
@@ -183,8 +183,8 @@ func (w *row) add(r told) {
 	}
 }
 
-// rows are those of each kind of fault, before them that of all rounds and that of rounds without a fault, by
-// the heading. A round that several faults concern counts in the row of each.
+// rows are those of each kind of fault, before them that of all rounds and that of rounds without a
+// fault, by the heading. A round that several faults concern counts in the row of each.
 func (c *tally) rows() (headings []string, rows map[string]*row) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
