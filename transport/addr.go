@@ -44,8 +44,8 @@ func fromMultiaddr(a ma.Multiaddr) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(ip.Unmap(), binary.BigEndian.Uint16(a[1].RawValue())), ok
 }
 
-// toMultiaddr returns an address as a multiaddr, or nil for an invalid one, such as that of an event
-// that has none.
+// toMultiaddr returns an address as a multiaddr, or nil for an invalid one, such as that of an
+// event that has none.
 func toMultiaddr(a netip.AddrPort) ma.Multiaddr {
 	m, err := manet.FromNetAddr(net.TCPAddrFromAddrPort(a))
 	if err != nil {

@@ -22,9 +22,9 @@ const (
 	scopeRetry = 20 * time.Millisecond
 )
 
-// The attempt asks the host's connection gater and resource manager for its connection, in the order
-// in which libp2p's TCP transport asks them. Several TCP connections of an attempt have one scope: by
-// their token they are the peer's, and one of them will be used.
+// The attempt asks the host's connection gater and resource manager for its connection, in the
+// order in which libp2p's TCP transport asks them. Several TCP connections of an attempt have one
+// scope: by their token they are the peer's, and one of them will be used.
 
 // admit asks for a TCP connection that has shown the attempt's token. Calls come from several
 // goroutines.
@@ -88,7 +88,8 @@ func (a connAddrs) LocalMultiaddr() ma.Multiaddr  { return netMultiaddr(a.c.Loca
 func (a connAddrs) RemoteMultiaddr() ma.Multiaddr { return netMultiaddr(a.c.RemoteAddr()) }
 
 // ungated returns the addresses of the peer at which the gater lets this host dial it. For an
-// initiator the swarm has asked whether the peer may be dialled; but the responder sends SYNs as well.
+// initiator the swarm has asked whether the peer may be dialled; but the responder sends SYNs as
+// well.
 func (a *attempt) ungated(addrs []ma.Multiaddr) ([]ma.Multiaddr, error) {
 	gater := a.t.gater
 	if gater == nil {

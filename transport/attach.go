@@ -61,11 +61,12 @@ type enabled struct{ fx.Option }
 
 // Attach puts the transport to use in a host: it adds it to the host's network unless
 // [libp2p.Transport] did, listens, answers signalling, and upgrades relayed connections from then
-// on. A transport serves one host, and a host has one. Close undoes it, and so does closing the host.
+// on. A transport serves one host, and a host has one. Close undoes it, and so does closing the
+// host.
 //
 // It fails if the host's network takes no transports, as libp2p's swarm does; if the transport is
-// closed ([ErrClosed]) or has a host; and with [errors.ErrUnsupported] where the system cannot share
-// a port.
+// closed ([ErrClosed]) or has a host; and with [errors.ErrUnsupported] where the system cannot
+// share a port.
 func Attach(h host.Host, t *Transport) error {
 	if err := t.attach(h); err != nil {
 		return fmt.Errorf("simopen: attach: %w", err)

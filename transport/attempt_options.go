@@ -123,7 +123,8 @@ func (a *attempt) assemble(ctx context.Context, c *holepunch.Conn) (*conn, error
 	return a.multiplex(ctx, c, scope)
 }
 
-// filterRemote returns those of the peer's addresses that this host's user and gater let it connect to.
+// filterRemote returns those of the peer's addresses that this host's user and gater let it connect
+// to.
 func (a *attempt) filterRemote(addrs []netip.AddrPort) ([]netip.AddrPort, error) {
 	if len(addrs) == 0 {
 		return nil, nil

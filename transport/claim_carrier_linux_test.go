@@ -25,7 +25,8 @@ type claimerConfig struct {
 // claims is how many attempts a claimer has under way.
 const claims = 3
 
-// claimerRole makes the claims and emits the answers to them. The attempts remain open until the end.
+// claimerRole makes the claims and emits the answers to them. The attempts remain open until the
+// end.
 func claimerRole(c *labtest.Child) error {
 	var cfg claimerConfig
 	if err := c.Config(&cfg); err != nil {

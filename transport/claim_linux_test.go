@@ -14,8 +14,8 @@ type ipClaim struct {
 	guess, listener bool
 }
 
-// TestIPClaim: a peer that has offered another one's IP address as its own does not get in the way of that one, by
-// whatever way there is to it, and whichever part it plays.
+// TestIPClaim: a peer that has offered another one's IP address as its own does not get in the way
+// of that one, by whatever way there is to it, and whichever part it plays.
 func TestIPClaim(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]ipClaim{

@@ -35,8 +35,8 @@ func (closedConn) IsClosed() bool { return true }
 
 func (n *closingNetwork) ConnsToPeer(peer.ID) []network.Conn { return nil }
 
-// TestPeerClosesAtOnce: a peer that closes each direct connection as soon as it is there has the host
-// dial some times, and not as long as it likes.
+// TestPeerClosesAtOnce: a peer that closes each direct connection as soon as it is there has the
+// host dial some times, and not as long as it likes.
 func TestPeerClosesAtOnce(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, Enable())

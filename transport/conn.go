@@ -24,8 +24,8 @@ type conn struct {
 var _ tpt.CapableConn = (*conn)(nil)
 
 // resetOnClose makes the connection end with a RST, as those of go-libp2p's TCP transport do, if it
-// was chosen: a FIN leaves the 4-tuple in TIME-WAIT for a minute, in which the same two ports cannot
-// be punched again.
+// was chosen: a FIN leaves the 4-tuple in TIME-WAIT for a minute, in which the same two ports
+// cannot be punched again.
 func (c *conn) resetOnClose() {
 	if tcp := c.tcp.TCPConn(); tcp != nil {
 		tcp.SetLinger(0)
@@ -46,8 +46,8 @@ func (c *conn) CloseWithError(code network.ConnErrorCode) error {
 	return c.MuxedConn.CloseWithError(code)
 }
 
-// Before the initiator's choice the addresses are those of the responder's first TCP connection, and
-// may change once.
+// Before the initiator's choice the addresses are those of the responder's first TCP connection,
+// and may change once.
 
 func (c *conn) LocalMultiaddr() ma.Multiaddr  { return netMultiaddr(c.tcp.LocalAddr()) }
 func (c *conn) RemoteMultiaddr() ma.Multiaddr { return netMultiaddr(c.tcp.RemoteAddr()) }

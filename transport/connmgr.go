@@ -7,9 +7,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// maxProtected is how many peers at a time are protected for attempts of theirs, which go on without
-// it: otherwise an attacker with many identities could fill the host with connections that its
-// manager may not close. go-libp2p's manager begins to close at 192.
+// maxProtected is how many peers at a time are protected for attempts of theirs, which go on
+// without it: otherwise an attacker with many identities could fill the host with connections that
+// its manager may not close. go-libp2p's manager begins to close at 192.
 const maxProtected = 32
 
 // protect keeps the connection manager from closing the relayed connection to p while there is

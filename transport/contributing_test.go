@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestContributing: CONTRIBUTING.md has a line for each file of these packages, and none for others.
+// TestContributing: CONTRIBUTING.md has a line for each file of these packages, and none for
+// others.
 func TestContributing(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../CONTRIBUTING.md")

@@ -19,8 +19,8 @@ import (
 // DirectConnect returns a direct connection to p: one that is there, or one that an attempt brings.
 // All callers share the attempt that is under way, whoever began it. There must be a relayed
 // connection to p. DirectConnect returns as soon as there is a direct connection, by whatever
-// transport, or with an [*Error] that says why there is none. Without a deadline in ctx it takes the
-// time of one attempt at most ([WithTimeout]).
+// transport, or with an [*Error] that says why there is none. Without a deadline in ctx it takes
+// the time of one attempt at most ([WithTimeout]).
 func DirectConnect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
 	c, err := directConnect(ctx, h, p)
 	if err != nil {
@@ -102,8 +102,9 @@ type sharedDial struct {
 	err  error
 }
 
-// connect has the swarm dial p by this transport, and returns the connection, or any direct one that
-// comes up meanwhile. Concurrent calls share the dial, which ends when the last of them gives up.
+// connect has the swarm dial p by this transport, and returns the connection, or any direct one
+// that comes up meanwhile. Concurrent calls share the dial, which ends when the last of them gives
+// up.
 func (t *Transport) connect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
 	d := t.joinDial(h, p)
 	c := t.awaitDirect(ctx, h, p, d.done)
@@ -117,8 +118,8 @@ func (t *Transport) connect(ctx context.Context, h host.Host, p peer.ID) (networ
 	return d.conn, d.err
 }
 
-// joinDial returns the dial of p that is under way, or begins one. A dial that all have given up ends
-// before the next begins, for the two would share an address in the peerstore.
+// joinDial returns the dial of p that is under way, or begins one. A dial that all have given up
+// ends before the next begins, for the two would share an address in the peerstore.
 func (t *Transport) joinDial(h host.Host, p peer.ID) *sharedDial {
 	ctx, cancel := context.WithCancel(t.ctx)
 	begun := &sharedDial{step: "waiting for the swarm to dial", cancel: cancel, done: make(chan struct{})}
@@ -182,9 +183,9 @@ func (pt *peerTable) at(p peer.ID, step string) {
 }
 
 const (
-	// maxDials is how often the swarm is asked while the connection is closed by the time that the dial
-	// returns, as one may be that was there already, and was just ending. Without a bound a peer could
-	// have this host begin one attempt after the other.
+	// maxDials is how often the swarm is asked while the connection is closed by the time that the
+	// dial returns, as one may be that was there already, and was just ending. Without a bound a peer
+	// could have this host begin one attempt after the other.
 	maxDials = 3
 
 	// dialMargin is how much longer than [Transport.Dial] the swarm may take, which runs so many dials
@@ -241,8 +242,8 @@ func directConn(h host.Host, p peer.ID) network.Conn {
 }
 
 // awaitDirect waits until there is a direct connection to p, by whatever transport. It returns nil
-// when ctx or done has ended before. (Connectedness events would not do: a relayed connection without
-// limits counts as connected.)
+// when ctx or done has ended before. (Connectedness events would not do: a relayed connection
+// without limits counts as connected.)
 func (t *Transport) awaitDirect(ctx context.Context, h host.Host, p peer.ID, done <-chan struct{}) network.Conn {
 	defer t.peers.wait(p)()
 	for {

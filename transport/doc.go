@@ -9,17 +9,18 @@
 //
 // # How
 //
-// The package adapts [holepunch.Agent] to libp2p. The side that dialled the relayed connection opens
-// a stream of [holepunch.Protocol] on it, and is the initiator. Over that stream both sides exchange
-// the reflexive addresses of TCP ports that they keep warm, which STUN servers report, or else the
-// relays themselves, and the first flights of the security handshake. Then both open the connection
-// at the same time.
+// The package adapts [holepunch.Agent] to libp2p. The side that dialled the relayed connection
+// opens a stream of [holepunch.Protocol] on it, and is the initiator. Over that stream both sides
+// exchange the reflexive addresses of TCP ports that they keep warm, which STUN servers report, or
+// else the relays themselves, and the first flights of the security handshake. Then both open the
+// connection at the same time.
 //
 // The host's own security transports and muxers make it a libp2p connection. The resource manager
 // accounts for it and the connection gater is asked, as for any TCP connection. The swarm has it as
 // outbound at the initiator and as inbound at the responder.
 //
-//	relayed connection -> upgrade policy -> swarm -> Transport.Dial -> Agent.Dial -> security, muxer -> swarm
+//	relayed connection -> upgrade policy -> swarm -> Transport.Dial -> Agent.Dial ->
+//	                      security, muxer -> swarm
 //	signalling stream  -> Agent.Accept -> security, muxer -> Listener.Accept -> swarm
 //
 // # Addresses

@@ -72,9 +72,9 @@ func (t *Transport) explain(err error) error {
 	return &addressError{kind, err}
 }
 
-// An Error is the failure to get a direct connection to a peer. The relayed connection is as it was.
-// [holepunch.ReasonOf] returns why; the chain has a [*holepunch.PunchError] if the attempt got as
-// far as signalling.
+// An Error is the failure to get a direct connection to a peer. The relayed connection is as it
+// was. [holepunch.ReasonOf] returns why; the chain has a [*holepunch.PunchError] if the attempt got
+// as far as signalling.
 type Error struct {
 	Op   string // "dial", "respond" or "direct connect"
 	Peer peer.ID

@@ -34,8 +34,8 @@ type EvtPunchFinished struct {
 	Peer      peer.ID
 	Direction network.Direction
 
-	// Remote is the peer's end of the direct connection. It is nil after a failure, and where the swarm
-	// has got the connection by an ordinary listener of this host or of the peer.
+	// Remote is the peer's end of the direct connection. It is nil after a failure, and where the
+	// swarm has got the connection by an ordinary listener of this host or of the peer.
 	Remote ma.Multiaddr
 
 	Err    error            // nil: the peers are connected directly; ErrGlare: the peer's own attempt shows whether they are

@@ -55,8 +55,8 @@ func privateAddrs(m *pb.Message) (private []string) {
 	return private
 }
 
-// TestOfferFlood: a peer that offers more than its share is told that the host is busy. That makes no
-// events, and asks the user's filter nothing.
+// TestOfferFlood: a peer that offers more than its share is told that the host is busy. That makes
+// no events, and asks the user's filter nothing.
 func TestOfferFlood(t *testing.T) {
 	t.Parallel()
 	const allowed, offers = 3, 50
@@ -172,8 +172,8 @@ func sendTargets(t testing.TB, from, to host.Host, targets ...string) *pb.Messag
 	return answer
 }
 
-// TestBusyAsksNothing: a peer that has as many attempts under way as it may is told so, and the user's filter is asked
-// nothing.
+// TestBusyAsksNothing: a peer that has as many attempts under way as it may is told so, and the
+// user's filter is asked nothing.
 func TestBusyAsksNothing(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64

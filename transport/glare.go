@@ -10,8 +10,8 @@ import (
 )
 
 // Two peers that offer at the same time would punch between the same ports, and get in each other's
-// way. So there is one attempt at a time between two peers: a peer that is answering does not offer,
-// and when two OFFERs cross, the lower peer ID initiates.
+// way. So there is one attempt at a time between two peers: a peer that is answering does not
+// offer, and when two OFFERs cross, the lower peer ID initiates.
 
 // beginOffer counts an attempt as initiator, until endOffer, unless one of the peer is being
 // answered. It returns the peer's attempts so far.
@@ -48,13 +48,14 @@ func (pt *peerTable) endAnswer(p peer.ID, err error) {
 	})
 }
 
-// inboundTimeout is how long the peer's own attempt may take, from its OFFER until the swarm has taken
-// the connection.
+// inboundTimeout is how long the peer's own attempt may take, from its OFFER until the swarm has
+// taken the connection.
 const inboundTimeout = 12 * time.Second
 
-// awaitInbound waits for the connection of the attempt in which the peer is the initiator, until one
-// that had not ended before has failed. The caller has registered as a waiter. awaitInbound returns
-// [ErrGlare] all the same: the swarm looks for a connection that came in meanwhile when a dial fails.
+// awaitInbound waits for the connection of the attempt in which the peer is the initiator, until
+// one that had not ended before has failed. The caller has registered as a waiter. awaitInbound
+// returns [ErrGlare] all the same: the swarm looks for a connection that came in meanwhile when a
+// dial fails.
 func (t *Transport) awaitInbound(ctx context.Context, h host.Host, p peer.ID, before answers) error {
 	t.peers.at(p, "waiting for the peer's own attempt")
 	timeout := time.NewTimer(inboundTimeout)

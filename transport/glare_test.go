@@ -15,10 +15,10 @@ import (
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
-// TestGlareOrders tries every order in which two peers may offer and receive each other's OFFERs, with
-// the counts of their tables of peers. Never are both initiators of attempts that punch at the same
-// time, and neither refuses an OFFER unless its own can still be answered. With another rule than that
-// of the lower peer ID, it finds what goes wrong.
+// TestGlareOrders tries every order in which two peers may offer and receive each other's OFFERs,
+// with the counts of their tables of peers. Never are both initiators of attempts that punch at the
+// same time, and neither refuses an OFFER unless its own can still be answered. With another rule
+// than that of the lower peer ID, it finds what goes wrong.
 func TestGlareOrders(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -261,8 +261,8 @@ func TestAwaitInbound(t *testing.T) {
 	}
 }
 
-// Whoever has given way to the peer's attempt learns that it failed, also if that was before the wait
-// began.
+// Whoever has given way to the peer's attempt learns that it failed, also if that was before the
+// wait began.
 func TestPeersAttemptFailedAtOnce(t *testing.T) {
 	t.Parallel()
 	tr, h, p := &Transport{peers: newPeerTable()}, &stubHost{}, peer.ID("peer")

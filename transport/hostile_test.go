@@ -122,8 +122,8 @@ func TestHostileInitiator(t *testing.T) {
 	wantUntouched(t, relayed)
 }
 
-// Strangers connect to the punching port when the punch begins, with bytes or without. None of it is
-// to the peer's harm, also where resource limits have room for the peer's connection alone.
+// Strangers connect to the punching port when the punch begins, with bytes or without. None of it
+// is to the peer's harm, also where resource limits have room for the peer's connection alone.
 func TestStrangersAtThePunchingPort(t *testing.T) {
 	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))

@@ -52,8 +52,8 @@ func TestKeepAlive(t *testing.T) {
 	}
 }
 
-// seen sends the first TCP packet from outside that reaches the site's NAT from an address at or after a
-// time.
+// seen sends the first TCP packet from outside that reaches the site's NAT from an address at or
+// after a time.
 func seen(s *natlab.Site, from netip.AddrPort, since time.Time) <-chan natlab.Event {
 	events := make(chan natlab.Event, 1)
 	s.Tap(func(e natlab.Event) {

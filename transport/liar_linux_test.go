@@ -32,8 +32,8 @@ type liarConfig struct {
 // the second a responder's.
 const trapPort = 5000
 
-// liarRole is a relay that tells some hosts a wrong address. It emits its own, and at the end what it got at
-// its traps.
+// liarRole is a relay that tells some hosts a wrong address. It emits its own, and at the end what
+// it got at its traps.
 func liarRole(c *labtest.Child) error {
 	var cfg liarConfig
 	if err := c.Config(&cfg); err != nil {
@@ -136,8 +136,8 @@ type lie struct {
 	got       outcome
 }
 
-// TestRelayLies: a relay that is the observer, too, tells a host that it is somebody else, or nobody. Its
-// peer sends some SYNs there, and nobody takes anybody for the peer.
+// TestRelayLies: a relay that is the observer, too, tells a host that it is somebody else, or
+// nobody. Its peer sends some SYNs there, and nobody takes anybody for the peer.
 func TestRelayLies(t *testing.T) {
 	t.Parallel()
 	l := &hostLab{Lab: labtest.New(t, natlab.Config{Seed: 1})}

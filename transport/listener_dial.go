@@ -20,8 +20,9 @@ import (
 // connection to an ordinary listener the one who dials is the client and has it as outbound, which
 // in the responder's swarm is nobody's dial. The initiator notices that the connection is there.
 
-// dialBackDelay is the head start that a responder gives the punch, unless the NATs are known to allow
-// none: the punch is through by then, or has lost a SYN. Both at once would make two connections.
+// dialBackDelay is the head start that a responder gives the punch, unless the NATs are known to
+// allow none: the punch is through by then, or has lost a SYN. Both at once would make two
+// connections.
 const dialBackDelay = time.Second
 
 var errNotElsewhere = errors.New("no connection by other means")
@@ -34,8 +35,8 @@ func isElsewhere(err error) bool {
 		errors.As(err, &remote) && remote.Status == holepunch.StatusCancelled
 }
 
-// connectElsewhere is [holepunch.Options.Elsewhere]. It is called once in an attempt, and connects to
-// maxListeners addresses at most: that bounds the SYNs.
+// connectElsewhere is [holepunch.Options.Elsewhere]. It is called once in an attempt, and connects
+// to maxListeners addresses at most: that bounds the SYNs.
 func (a *attempt) connectElsewhere(ctx context.Context, theirs []netip.AddrPort, punchable bool) error {
 	theirs = theirs[:min(len(theirs), maxListeners)]
 	if a.dir == network.DirInbound {
@@ -62,8 +63,8 @@ func (a *attempt) dialBack(ctx context.Context, theirs []netip.AddrPort, punchab
 }
 
 // untilFull returns a context for a dial of listeners. It ends when a connection of the punch has
-// shown the token and the resource manager has no room for it: the dial may have the last place, and
-// nobody may answer it.
+// shown the token and the resource manager has no room for it: the dial may have the last place,
+// and nobody may answer it.
 func (a *attempt) untilFull(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(a.full, cancel)

@@ -223,7 +223,8 @@ func TestObserverComesAndGoes(t *testing.T) {
 	})
 }
 
-// While a STUN server answers no relay is asked; of many relays three are, and one for the spare port.
+// While a STUN server answers no relay is asked; of many relays three are, and one for the spare
+// port.
 func TestWhoIsAsked(t *testing.T) {
 	t.Parallel()
 	t.Run("STUN first", func(t *testing.T) {

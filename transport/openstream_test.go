@@ -12,8 +12,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
-// TestOpenStreamReason: a relayed connection that is lost just now is the reason of an attempt's end, and the end
-// of its context stays that.
+// TestOpenStreamReason: a relayed connection that is lost just now is the reason of an attempt's
+// end, and the end of its context stays that.
 func TestOpenStreamReason(t *testing.T) {
 	t.Parallel()
 	relay := newRelay(t)
@@ -30,8 +30,8 @@ func TestOpenStreamReason(t *testing.T) {
 	}
 }
 
-// TestLazyStream: nothing is proposed before the first write, and a read that waits for that ends by
-// its deadline.
+// TestLazyStream: nothing is proposed before the first write, and a read that waits for that ends
+// by its deadline.
 func TestLazyStream(t *testing.T) {
 	t.Parallel()
 	relay := newRelay(t)

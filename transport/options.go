@@ -71,14 +71,15 @@ func newConfig(opts []Option) (config, error) {
 	return c, nil
 }
 
-// WithSTUNServers sets the STUN servers that report the host's reflexive addresses, over TCP: each a
-// stun: URI (RFC 7064) or host:port; without a port it is 3478. All are asked side by side, so that
-// one of two may fail, and one of three may lie. With two at different addresses, ports can be
+// WithSTUNServers sets the STUN servers that report the host's reflexive addresses, over TCP: each
+// a stun: URI (RFC 7064) or host:port; without a port it is 3478. All are asked side by side, so
+// that one of two may fail, and one of three may lie. With two at different addresses, ports can be
 // predicted. A server that connects back, as [stun.Server] with two addresses does, also detects
 // hopeless pairs of NATs. See docs/nat.md.
 //
 // Without a server, or when none answers, observers are asked; see [WithObservers]. A server is
-// better where no relay listens on plain TCP, or where the relays are within the host's own network.
+// better where no relay listens on plain TCP, or where the relays are within the host's own
+// network.
 func WithSTUNServers(servers ...string) Option {
 	return func(c *config) error {
 		for _, s := range servers {
@@ -118,9 +119,9 @@ func WithObservers(observers ...peer.AddrInfo) Option {
 }
 
 // WithWarmPorts sets how many local ports the host keeps warm while it is connected to a relay: 0,
-// 1 or 2. A warm port has a connection to each of its observers, which holds its mapping at the NAT,
-// so that an OFFER leaves at once. A punch races two ports against lost SYNs. With 0 one port is
-// used, and its address is asked for in each attempt: no connection is held between them, and a
+// 1 or 2. A warm port has a connection to each of its observers, which holds its mapping at the
+// NAT, so that an OFFER leaves at once. A punch races two ports against lost SYNs. With 0 one port
+// is used, and its address is asked for in each attempt: no connection is held between them, and a
 // punch takes a round trip or two longer. Default: 2.
 func WithWarmPorts(n int) Option {
 	return func(c *config) error {
@@ -132,9 +133,9 @@ func WithWarmPorts(n int) Option {
 	}
 }
 
-// WithTimeout bounds an attempt: from 1 s, which a lost SYN takes, to any length. Default: 15 s, the
-// swarm's own bound for a dial, which goes on to hold: for a longer one set [swarm.WithDialTimeout]
-// as well.
+// WithTimeout bounds an attempt: from 1 s, which a lost SYN takes, to any length. Default: 15 s,
+// the swarm's own bound for a dial, which goes on to hold: for a longer one set
+// [swarm.WithDialTimeout] as well.
 //
 // [swarm.WithDialTimeout]: https://pkg.go.dev/github.com/libp2p/go-libp2p/p2p/net/swarm#WithDialTimeout
 func WithTimeout(d time.Duration) Option {
@@ -147,9 +148,9 @@ func WithTimeout(d time.Duration) Option {
 	}
 }
 
-// WithRelayGrace sets how long a relayed connection stays beside the direct one that took its place.
-// After that it is closed if it has no open stream, and otherwise looked at again after as long (1 s
-// at least): no stream is cut. A negative time keeps it until somebody else closes it.
+// WithRelayGrace sets how long a relayed connection stays beside the direct one that took its
+// place. After that it is closed if it has no open stream, and otherwise looked at again after as
+// long (1 s at least): no stream is cut. A negative time keeps it until somebody else closes it.
 //
 // Default: 1 min. DCUtR's specification asks for a grace period and names none; a stream takes
 // seconds to open, and go-libp2p's relays end a limited connection after 2 min anyway. While the
@@ -165,10 +166,10 @@ func WithOnRequestOnly() Option {
 	return func(c *config) error { c.onRequest = true; return nil }
 }
 
-// WithPeerFilter makes the host punch only with peers for which f returns true, whoever initiates. A
-// direct connection shows the peer this host's IP address, which a relay hides. Other peers are told
-// that the host declines, and stay relayed. Calls of f come from several goroutines. Default: every
-// peer.
+// WithPeerFilter makes the host punch only with peers for which f returns true, whoever initiates.
+// A direct connection shows the peer this host's IP address, which a relay hides. Other peers are
+// told that the host declines, and stay relayed. Calls of f come from several goroutines. Default:
+// every peer.
 func WithPeerFilter(f func(peer.ID) bool) Option {
 	return func(c *config) error {
 		if f == nil {
@@ -194,8 +195,8 @@ func WithAddrFilter(f AddrFilter) Option {
 }
 
 // WithLimits bounds what peers can make the host do: attempts, and SYNs, for the addresses that a
-// peer names need not be its own. Default: those of [holepunch.Limits], each of which is the default
-// where l has zero. docs/security.md has the figures behind them.
+// peer names need not be its own. Default: those of [holepunch.Limits], each of which is the
+// default where l has zero. docs/security.md has the figures behind them.
 func WithLimits(l holepunch.Limits) Option {
 	return func(c *config) error {
 		c.limits = l
@@ -225,9 +226,9 @@ func WithLogger(l *slog.Logger) Option {
 }
 
 // WithRegisterer registers the Prometheus metrics, libp2p_simopen_*, with r. Hosts of one process
-// share them, as in go-libp2p. Default: with [Enable], where the host registers its own, and nowhere
-// after [libp2p.DisableMetrics]; with [New], nowhere. Without a registerer nothing is counted.
-// Building the host panics if r has others of these names, as go-libp2p's metrics do.
+// share them, as in go-libp2p. Default: with [Enable], where the host registers its own, and
+// nowhere after [libp2p.DisableMetrics]; with [New], nowhere. Without a registerer nothing is
+// counted. Building the host panics if r has others of these names, as go-libp2p's metrics do.
 //
 // [libp2p.DisableMetrics]: https://pkg.go.dev/github.com/libp2p/go-libp2p#DisableMetrics
 func WithRegisterer(r prometheus.Registerer) Option {
@@ -236,8 +237,8 @@ func WithRegisterer(r prometheus.Registerer) Option {
 
 // WithPortGuessing lets the host guess ports, with peers that have it as well, where nothing else
 // can help: one NAT gives every destination another port, at random, and the other lets in only
-// ports that were sent to. That is up to 200 ports a second for 10 s, with two SYNs each, from up to
-// 256 sockets, for one peer at a time; see docs/nat.md for the odds. A minute passes between two
+// ports that were sent to. That is up to 200 ports a second for 10 s, with two SYNs each, from up
+// to 256 sockets, for one peer at a time; see docs/nat.md for the odds. A minute passes between two
 // such attempts of the host, and one that failed is repeated while the relayed connection lasts.
 // Default: off, for some networks take it for a scan.
 func WithPortGuessing() Option {

@@ -20,8 +20,8 @@ type peerTable struct {
 
 // A peerState is what the transport knows of a peer.
 type peerState struct {
-	// Of the upgradeDriver: the relayed connections, true for those that this host dialled, and what to do
-	// about them. The event of another timer than timerID does not count.
+	// Of the upgradeDriver: the relayed connections, true for those that this host dialled, and what
+	// to do about them. The event of another timer than timerID does not count.
 	relayed map[network.Conn]bool
 	upgrade upgrade
 	timer   *time.Timer
@@ -62,8 +62,8 @@ func (s *peerState) wake() {
 	}
 }
 
-// with calls f with the state of a peer, which it makes if there is none, and forgets the peer if it
-// is idle then. f must not call anything else.
+// with calls f with the state of a peer, which it makes if there is none, and forgets the peer if
+// it is idle then. f must not call anything else.
 func (pt *peerTable) with(p peer.ID, f func(*peerState)) {
 	pt.mu.Lock()
 	defer pt.mu.Unlock()

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// usual bounds the time of a punch on a busy machine: 100 ms, and a second for each of two SYNs that
-// are repeated. A punch that depends on one of its own timers takes 4 s and more.
+// usual bounds the time of a punch on a busy machine: 100 ms, and a second for each of two SYNs
+// that are repeated. A punch that depends on one of its own timers takes 4 s and more.
 const usual = 3500 * time.Millisecond
 
 // wantUsualTime wants direct connections within the usual time. Tests with it run apart from the
@@ -21,9 +21,9 @@ func wantUsualTime(t *testing.T, got ...outcome) {
 	}
 }
 
-// TestAddressPool: the NAT of one peer has several external addresses, so that the peer's connections
-// may come from an address that no observer has reported. A filter by address (ADF) needs the right
-// one beforehand: it is known if the mapping is endpoint-independent.
+// TestAddressPool: the NAT of one peer has several external addresses, so that the peer's
+// connections may come from an address that no observer has reported. A filter by address (ADF)
+// needs the right one beforehand: it is known if the mapping is endpoint-independent.
 func TestAddressPool(t *testing.T) {
 	l := newHostLab(t, relayConfig{})
 	for _, tt := range []struct{ pool, other string }{

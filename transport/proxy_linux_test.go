@@ -30,9 +30,10 @@ func (h *labHost) fail(ctx context.Context, cmd command) any {
 	return failure{h.outcome(cmd.Peer, err), errors.As(err, &punch), errors.Is(err, holepunch.ErrHandshake)}
 }
 
-// mostSYNs bounds the SYNs from one peer to the other in an attempt of 10 s. There are four pairs of
-// ports. A connect that brings up a useless connection is repeated at once, and then after 0.1 s,
-// 0.2 s and so on up to 2 s: ten times. The SYN of a connect without an answer is sent seven times.
+// mostSYNs bounds the SYNs from one peer to the other in an attempt of 10 s. There are four pairs
+// of ports. A connect that brings up a useless connection is repeated at once, and then after
+// 0.1 s, 0.2 s and so on up to 2 s: ten times. The SYN of a connect without an answer is sent seven
+// times.
 const mostSYNs = 4 * 12
 
 // TestProxy: a transparent proxy answers the connects of one peer in place of the other peer. The

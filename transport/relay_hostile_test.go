@@ -83,8 +83,9 @@ func (p *carried) ended(t *testing.T, name string) {
 	}
 }
 
-// TestRelayMeddles: a relay cuts the connection that it carries, or lets nothing more through, at every message; or it
-// changes one, or says it twice. What comes of it is a direct connection, or a reason.
+// TestRelayMeddles: a relay cuts the connection that it carries, or lets nothing more through, at
+// every message; or it changes one, or says it twice. What comes of it is a direct connection, or a
+// reason.
 func TestRelayMeddles(t *testing.T) {
 	t.Parallel()
 	// How many chunks the two sides have to say to each other until both are connected, and
@@ -174,8 +175,8 @@ func TestRelayDelays(t *testing.T) {
 	all.Wait()
 }
 
-// TestRelayReplays: what a relay has carried means nothing on another connection, whichever of the peers
-// it plays.
+// TestRelayReplays: what a relay has carried means nothing on another connection, whichever of the
+// peers it plays.
 func TestRelayReplays(t *testing.T) {
 	t.Parallel()
 	m := newMeddler(t)
@@ -219,7 +220,8 @@ func TestRelayReplays(t *testing.T) {
 	t.Log(err)
 }
 
-// TestRelayInTheMiddle: a relay that ends the connections itself, with a key of its own, is neither of the peers.
+// TestRelayInTheMiddle: a relay that ends the connections itself, with a key of its own, is neither
+// of the peers.
 func TestRelayInTheMiddle(t *testing.T) {
 	t.Parallel()
 	m := newMeddler(t)

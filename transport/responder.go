@@ -114,8 +114,8 @@ func (t *Transport) respond(ctx context.Context, h host.Host, s network.Stream, 
 	return err
 }
 
-// deliver hands the connection to the listener, and waits for the initiator's choice. It returns the
-// peer's end of the TCP connection that was chosen.
+// deliver hands the connection to the listener, and waits for the initiator's choice. It returns
+// the peer's end of the TCP connection that was chosen.
 func (a *attempt) deliver(ctx context.Context, l *listener, c *holepunch.Conn) (ma.Multiaddr, error) {
 	conn, err := a.assemble(ctx, c)
 	if err != nil {

@@ -7,10 +7,11 @@ import (
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
-// TestRoundTrips: a direct connection takes one round trip over the relay and two of its own: for the
-// signalling, for TCP, and for the choice. The responder has it before the choice, half a round trip
-// earlier; its relayed connection is up half a round trip after the initiator's. What cannot work is
-// known after the one round trip over the relay, also where a side has to ask which port comes next.
+// TestRoundTrips: a direct connection takes one round trip over the relay and two of its own: for
+// the signalling, for TCP, and for the choice. The responder has it before the choice, half a round
+// trip earlier; its relayed connection is up half a round trip after the initiator's. What cannot
+// work is known after the one round trip over the relay, also where a side has to ask which port
+// comes next.
 //
 // It runs apart from the package's parallel tests, whose work would be in its times.
 func TestRoundTrips(t *testing.T) {
@@ -47,8 +48,8 @@ func TestRoundTrips(t *testing.T) {
 	}
 }
 
-// TestLosersAreNoHarm: where a NAT forgets a port when a RST passes, the end of the connections that
-// are not taken is none of the one that is.
+// TestLosersAreNoHarm: where a NAT forgets a port when a RST passes, the end of the connections
+// that are not taken is none of the one that is.
 func TestLosersAreNoHarm(t *testing.T) {
 	t.Parallel()
 	for _, nats := range [][2]string{

@@ -19,8 +19,8 @@ import (
 )
 
 // The attempt secures and multiplexes its connection with the host's own security transports and
-// muxers, as an Upgrader does. It is not an Upgrader's work because the security handshake begins in
-// the signalling, and which protocol it is was settled there.
+// muxers, as an Upgrader does. It is not an Upgrader's work because the security handshake begins
+// in the signalling, and which protocol it is was settled there.
 
 // handshake returns what the agent runs on the connection.
 func (a *attempt) handshake() (*holepunch.Handshake, error) {
@@ -93,8 +93,8 @@ func (a *attempt) multiplex(ctx context.Context, c tcpConn, scope network.ConnMa
 // is usually shorter.
 const muxerTimeout = time.Minute
 
-// newMuxedConn makes a muxed connection of a secured one: by the muxer that the security handshake has
-// come to, or else by the one that multistream-select comes to.
+// newMuxedConn makes a muxed connection of a secured one: by the muxer that the security handshake
+// has come to, or else by the one that multistream-select comes to.
 func (t *Transport) newMuxedConn(ctx context.Context, c sec.SecureConn, server bool, scope network.PeerScope) (protocol.ID, network.MuxedConn, error) {
 	id := c.ConnState().StreamMultiplexer
 	if id == "" {

@@ -148,8 +148,8 @@ func awaitCallers(t *testing.T, tr *Transport, p peer.ID, n int) {
 	})
 }
 
-// A caller who gives up is told what the attempt was at, the attempt goes on for the others, and ends
-// with the last of them. Whoever calls then gets another one.
+// A caller who gives up is told what the attempt was at, the attempt goes on for the others, and
+// ends with the last of them. Whoever calls then gets another one.
 func TestCallersGiveUp(t *testing.T) {
 	t.Parallel()
 	relay := newRelay(t)
@@ -187,8 +187,8 @@ func TestCallersGiveUp(t *testing.T) {
 }
 
 // DirectConnect may be called from within a notification of the swarm, by the side that has the
-// relayed connection as inbound: it finds what the transport already knows, minds its context, and is no
-// hindrance to closing the host.
+// relayed connection as inbound: it finds what the transport already knows, minds its context, and
+// is no hindrance to closing the host.
 func TestDirectConnectInNotification(t *testing.T) {
 	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))

@@ -74,8 +74,8 @@ func (s *lazyStream) SetReadDeadline(t time.Time) error {
 	return s.Stream.SetReadDeadline(t)
 }
 
-// openStream opens a stream for signalling on a relayed connection. Begun is called before the first
-// write.
+// openStream opens a stream for signalling on a relayed connection. Begun is called before the
+// first write.
 func openStream(ctx context.Context, c network.Conn, begun func()) (*lazyStream, error) {
 	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, serviceName))
 	if err != nil {

@@ -84,8 +84,8 @@ func openRaw(ctx context.Context, h host.Host, to peer.ID) (network.Stream, erro
 	return s, s.SetDeadline(time.Now().Add(testTimeout / 2))
 }
 
-// sendRaw sends a message on a new signalling stream, and returns that and what comes back first. The
-// stream stays open, so that the attempt goes on.
+// sendRaw sends a message on a new signalling stream, and returns that and what comes back first.
+// The stream stays open, so that the attempt goes on.
 func sendRaw(t testing.TB, h host.Host, to peer.ID, m *pb.Message) (network.Stream, *pb.Message) {
 	t.Helper()
 	s, err := openRaw(testContext(t), h, to)

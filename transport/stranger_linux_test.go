@@ -26,7 +26,8 @@ import (
 
 func init() {
 	commands["besieged"] = (*labHost).besieged
-	// One of go-libp2p's own limits counts what a test does in a minute: connections a second from an address.
+	// One of go-libp2p's own limits counts what a test does in a minute: connections a second from an
+	// address.
 	hostOptions["no rates"] = func(*labHost) []libp2p.Option {
 		limits := rcmgr.DefaultLimits
 		libp2p.SetDefaultServiceLimits(&limits)
@@ -98,8 +99,8 @@ func socketsTo(to netip.Addr) (found []string) {
 	return found
 }
 
-// A siege is a peer behind a NAT that lets in anybody, another behind a carrier's, and a stranger behind
-// that, too: it has the address that the first one expects the second at.
+// A siege is a peer behind a NAT that lets in anybody, another behind a carrier's, and a stranger
+// behind that, too: it has the address that the first one expects the second at.
 type siege struct {
 	*hostLab
 	victim, peer *labPeer
@@ -166,8 +167,8 @@ func (s *siege) punchUnder(t testing.TB, by *labtest.Proc, a attack) (o outcome,
 	return o, r, b
 }
 
-// TestStrangers: a stranger at the peer's public address, whom both NATs let through, is in nobody's way, in
-// none of the ways that it may try, and gets nothing.
+// TestStrangers: a stranger at the peer's public address, whom both NATs let through, is in
+// nobody's way, in none of the ways that it may try, and gets nothing.
 func TestStrangers(t *testing.T) {
 	t.Parallel()
 	// A siege is one attempt after the other, most of which take the 5 s that a stranger's connection
@@ -233,7 +234,8 @@ func wantNothing(t *testing.T, r siegeReport, b booty) {
 	}
 }
 
-// settled wants the victim to have no connections, and so many goroutines at most. It returns how many.
+// settled wants the victim to have no connections, and so many goroutines at most. It returns how
+// many.
 func (s *siege) settled(t *testing.T, most int) int {
 	t.Helper()
 	var now peerStats
@@ -247,8 +249,8 @@ func (s *siege) settled(t *testing.T, most int) int {
 	return most
 }
 
-// listenIn records what passes at the victim's NAT. The function returned gives what the peer has said over
-// its connection so far, and forgets it.
+// listenIn records what passes at the victim's NAT. The function returned gives what the peer has
+// said over its connection so far, and forgets it.
 func (s *siege) listenIn(t *testing.T) (heard func() []byte) {
 	type segment struct {
 		seq  uint32

@@ -81,7 +81,8 @@ func newStranger() (*stranger, error) {
 	return s, err
 }
 
-// strangerRole attacks as it is told to, until it is told something else. It then emits what it got.
+// strangerRole attacks as it is told to, until it is told something else. It then emits what it
+// got.
 func strangerRole(c *labtest.Child) error {
 	for {
 		s, err := newStranger()

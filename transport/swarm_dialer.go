@@ -74,8 +74,8 @@ func (d *swarmDialer) dialled(h host.Host, p peer.ID) {
 	h.Peerstore().SetAddr(p, simopenAddr, 0)
 }
 
-// dialListeners has the swarm dial p at these addresses, by the host's other transports. Without our
-// ranker it fails, for the swarm would dial other addresses as well.
+// dialListeners has the swarm dial p at these addresses, by the host's other transports. Without
+// our ranker it fails, for the swarm would dial other addresses as well.
 func (d *swarmDialer) dialListeners(ctx context.Context, h host.Host, p peer.ID, listeners []netip.AddrPort) error {
 	if !d.ranks.Load() {
 		return errors.New("the host has a dial ranker of its own")
@@ -97,8 +97,8 @@ func dialAt(ctx context.Context, h host.Host, p peer.ID, addrs ...ma.Multiaddr) 
 	defer h.Peerstore().SetAddrs(p, addrs, 0)
 	c, err := h.Network().DialPeer(ctx, p)
 	if err != nil && h.Network().Connectedness(p) == network.NotConnected {
-		// The relayed connection has just ended. Identify then puts those addresses in for 15 min which it
-		// has read a moment before.
+		// The relayed connection has just ended. Identify then puts those addresses in for 15 min which
+		// it has read a moment before.
 		select {
 		case <-time.After(settleTime):
 		case <-ctx.Done():
@@ -121,8 +121,8 @@ func isMark(a ma.Multiaddr) bool {
 
 var _ tpt.Resolver = (*Transport)(nil)
 
-// Resolve returns what the swarm is to dial for an address that [Transport.CanDial] matches: nothing
-// unless the dial is the transport's own.
+// Resolve returns what the swarm is to dial for an address that [Transport.CanDial] matches:
+// nothing unless the dial is the transport's own.
 func (t *Transport) Resolve(ctx context.Context, a ma.Multiaddr) ([]ma.Multiaddr, error) {
 	_, reason := network.GetForceDirectDial(ctx)
 	marks, listeners := strings.CutPrefix(reason, listenersReason)
@@ -135,8 +135,8 @@ func (t *Transport) Resolve(ctx context.Context, a ma.Multiaddr) ([]ma.Multiaddr
 	return nil, nil
 }
 
-// rank returns a ranker that leaves /simopen, or the addresses with a mark, alone in a dial of ours,
-// and asks next about others.
+// rank returns a ranker that leaves /simopen, or the addresses with a mark, alone in a dial of
+// ours, and asks next about others.
 func (d *swarmDialer) rank(next network.DialRanker) network.DialRanker {
 	return func(addrs []ma.Multiaddr) []network.AddrDelay {
 		d.ranks.Store(true)

@@ -83,7 +83,8 @@ func TestSilentNameServer(t *testing.T) {
 	}
 }
 
-// The peer has more addresses that do not answer than the resource manager allows connections to it.
+// The peer has more addresses that do not answer than the resource manager allows connections to
+// it.
 func TestOtherAddressesDoNotMatter(t *testing.T) {
 	t.Parallel()
 	servers := WithSTUNServers(newSTUNServer(t))
@@ -242,8 +243,8 @@ func TestRank(t *testing.T) {
 	}
 }
 
-// The swarm dials the listeners that it is told, none of the peer's other addresses, and no marks are
-// left.
+// The swarm dials the listeners that it is told, none of the peer's other addresses, and no marks
+// are left.
 func TestDialListeners(t *testing.T) {
 	t.Parallel()
 	a, b := newHost(t), newHost(t, Enable())

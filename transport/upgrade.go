@@ -70,8 +70,8 @@ const (
 	stopTimer
 )
 
-// wait returns after, lengthened by up to a quarter if that is wanted, so that peers which lost each
-// other at one time, as when a NAT restarts, do not come back at one time.
+// wait returns after, lengthened by up to a quarter if that is wanted, so that peers which lost
+// each other at one time, as when a NAT restarts, do not come back at one time.
 func (a upgradeAction) wait() time.Duration {
 	if a.jitter {
 		return a.after + rand.N(a.after/4)
@@ -140,8 +140,8 @@ func (u *upgrade) step(p *upgradePolicy, now time.Time, e upgradeEvent, v peerVi
 	return nil
 }
 
-// haveDirect records that there is a direct connection beside a relayed one, of which either is new.
-// The relayed one has the whole grace period.
+// haveDirect records that there is a direct connection beside a relayed one, of which either is
+// new. The relayed one has the whole grace period.
 func (u *upgrade) haveDirect(p *upgradePolicy, now time.Time) []upgradeAction {
 	if u.directSince.IsZero() {
 		u.directSince = now
@@ -182,8 +182,8 @@ func (u *upgrade) ended(p *upgradePolicy, err error, v peerView) []upgradeAction
 	return nil
 }
 
-// forget ends the upgrade when there is no relayed connection left. During an attempt that waits for
-// its end: another relayed connection, which takes the place of one that broke, would join the
+// forget ends the upgrade when there is no relayed connection left. During an attempt that waits
+// for its end: another relayed connection, which takes the place of one that broke, would join the
 // attempt that breaks with it.
 func (u *upgrade) forget(v peerView) []upgradeAction {
 	if v.relayed {

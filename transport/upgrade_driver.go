@@ -239,8 +239,8 @@ func (d *upgradeDriver) settle(ctx context.Context, p peer.ID) {
 	}
 }
 
-// retire closes the relayed connections that a direct one has taken the place of, and on which there
-// are no streams.
+// retire closes the relayed connections that a direct one has taken the place of, and on which
+// there are no streams.
 func (d *upgradeDriver) retire(p peer.ID, relayed []network.Conn) {
 	for _, c := range relayed {
 		if n := len(c.GetStreams()); n > 0 {

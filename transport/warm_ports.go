@@ -10,8 +10,8 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 )
 
-// A portWarmer decides when the agent's ports are kept warm: while there is a relayed connection, or a
-// connection to a relay, where a reservation may bring one at any time. It belongs to the
+// A portWarmer decides when the agent's ports are kept warm: while there is a relayed connection,
+// or a connection to a relay, where a reservation may bring one at any time. It belongs to the
 // [upgradeDriver]'s goroutine.
 type portWarmer struct {
 	relays  map[peer.ID]struct{} // connected peers that are relays
@@ -29,8 +29,9 @@ func newPortWarmer(h host.Host) portWarmer {
 	return w
 }
 
-// countRelays records which relays the host is connected to, and reports whether they are others now.
-// Only then the agent's observers are looked for anew, for that walks all peers and their connections.
+// countRelays records which relays the host is connected to, and reports whether they are others
+// now. Only then the agent's observers are looked for anew, for that walks all peers and their
+// connections.
 func (w *portWarmer) countRelays(e any) (changed bool) {
 	before := len(w.relays)
 	switch e := e.(type) {
