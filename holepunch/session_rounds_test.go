@@ -1,0 +1,146 @@
+package holepunch
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/simopen/go-libp2p-simopen/internal/punch"
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+// TestPredictedRounds: the OFFER leaves before the prediction, a round is short, and another
+// follows until it is too late.
+func TestPredictedRounds(t *testing.T) {
+	t.Parallel()
+	first := description{candidates: reflexive(addrs("46.0.1.1:40000")...), behaviour: sequential, following: true}
+	predicted := candidates(punch.Predicted, "46.0.1.1:50001", "46.0.1.1:50002")
+	s, r := newSession(true)
+	s.onGathered(first, 40000, nil)
+	r.want(t, "gather", "predict", "expect", "OFFER")
+	s.onMessage(received("answer", plain))
+	r.want(t, "connect with")
+	s.onPredicted(predicted, nil)
+	r.want(t, "CANDIDATES", "trace offered", "round 0")
+	if got := r.sent[1].candidates; !slices.Equal(got, predicted) {
+		t.Errorf("CANDIDATES with %v, want %v", got, predicted)
+	}
+	for round := 1; round <= 2; round++ {
+		if got := r.rounds[round-1].window; got != predictedWindow {
+			t.Errorf("a round of %v, want %v", got, predictedWindow)
+		}
+		s.onRoundEnded(round-2, punch.Result{}) // of another round
+		s.onTimer(roundTimer)
+		r.want(t, "end round")
+		s.onRoundEnded(round-1, punch.Result{Err: errors.New("timeout")})
+		r.want(t, "end round", "trace round failed", "gather")
+		s.onGathered(first, 40001, nil)
+		r.want(t, "predict")
+		s.onPredicted(predicted, nil)
+		r.want(t, "RETRY")
+		s.onMessage(received("retried", inRound(round-1))) // late
+		s.onMessage(received("retried", inRound(round)))
+		r.want(t, "trace offered", fmt.Sprint("round ", round))
+	}
+	s.onTimer(retryTimer)
+	s.onTimer(roundTimer)
+	s.onRoundEnded(2, punch.Result{Err: errors.New("timeout")})
+	r.want(t, "end round", "DONE FAILED", "fail")
+	if r.err.Op != "open" || r.err.Reason() != ErrNoConnection {
+		t.Errorf("got %v", r.err)
+	}
+}
+
+// TestRoundsAreFew, and there are none where no port has to be predicted.
+func TestRoundsAreFew(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		own    stun.Behaviour
+		rounds int
+	}{{portFilter, 1}, {preserving, maxRounds + 1}} {
+		s, r := punchingSession(t, true, description{candidates: ours.candidates, behaviour: tc.own})
+		for s.state != over {
+			s.onTimer(roundTimer)
+			s.onRoundEnded(s.round, punch.Result{})
+			s.onGathered(description{candidates: ours.candidates, behaviour: tc.own}, 40000, nil)
+			s.onMessage(received("retried", inRound(s.round)))
+		}
+		if len(r.rounds) != tc.rounds {
+			t.Errorf("%d rounds, want %d", len(r.rounds), tc.rounds)
+		}
+	}
+}
+
+// TestRetry: the responder follows, ends the round before, and takes the last of several.
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	own := description{candidates: theirs.candidates, behaviour: sequential, following: true}
+	predicted := candidates(punch.Predicted, "46.0.2.1:60001")
+	s, r := newSession(false)
+	s.onMessage(received("offer", plain))
+	s.onGathered(own, 50000, nil)
+	r.want(t, "gather", "predict")
+	s.onPredicted(predicted, nil)
+	r.want(t, "expect", "connect with", "ANSWER", "trace offered", "round 0")
+	if got := r.rounds[0].window; got != window {
+		t.Errorf("a round of %v: the initiator says when it is over", got)
+	}
+	s.onMessage(received("retry", inRound(0)))
+	r.want(t)
+	s.onMessage(received("retry", inRound(1)))
+	r.want(t, "end round", "trace round failed", "gather")
+	s.onMessage(received("retry", inRound(3)))
+	r.want(t)
+	s.onGathered(own, 50001, nil)
+	r.want(t, "predict")
+	s.onMessage(received("retry", inRound(2)))
+	s.onMessage(received("retry", inRound(4), of(candidates(punch.Predicted, "46.0.1.1:50009")...)))
+	s.onPredicted(predicted, nil)
+	r.want(t, "ANSWER", "trace offered", "round 4")
+	if m := r.sent[1]; m.round != 4 || m.token != (punch.Token{}) {
+		t.Errorf("answered %+v, want round 4 and no token", m)
+	}
+	if got := addrsOf(r.rounds[1].remote); !slices.Equal(got, addrs("46.0.1.1:50009")) {
+		t.Errorf("connects to %v, want those of round 4", got)
+	}
+}
+
+// TestGuessing is admitted, once, in the first round.
+func TestGuessing(t *testing.T) {
+	t.Parallel()
+	own := description{candidates: reflexive(addrs("46.0.1.1:40000")...), behaviour: portFilter}
+	willing := func(m *message) { m.guessing, m.behaviour = true, random }
+	s, r := newSession(true)
+	s.guessing = true
+	s.onGathered(own, 40000, nil)
+	s.onMessage(received("answer", plain, willing))
+	if len(r.rounds) != 1 || r.rounds[0].guess != punch.GuessPorts {
+		t.Errorf("did %q, rounds %+v, want one of GuessPorts", r.did, r.rounds)
+	}
+	s, r = newSession(true)
+	s.guessing, r.guessErr = true, fmt.Errorf("%w: ports of another peer are being guessed", ErrBusy)
+	s.onGathered(own, 40000, nil)
+	s.onMessage(received("answer", plain, willing))
+	if len(r.rounds) != 0 || r.err.Reason() != ErrBusy || r.sent[1].status != StatusBusy {
+		t.Errorf("did %q: %v, want ErrBusy", r.did, r.err)
+	}
+}
+
+// TestLateAndPassive: who waits for whom.
+func TestLateAndPassive(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		initiator     bool
+		own           stun.Behaviour
+		late, passive bool
+	}{
+		{false, noBareSYN, true, false}, {true, noBareSYN, false, false}, {false, portFilter, false, false},
+		{true, randomEIF, false, true}, {false, randomEIF, false, true},
+	} {
+		_, r := punchingSession(t, tc.initiator, description{candidates: reflexive(addrs("46.0.3.1:40000")...), behaviour: tc.own}, behind(portFilter))
+		if got := r.rounds[0]; got.late != tc.late || got.passive != tc.passive {
+			t.Errorf("%+v: late %v, passive %v", tc, got.late, got.passive)
+		}
+	}
+}
