@@ -2,35 +2,24 @@ package transport
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"io"
-	"net"
-	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
-	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/sec"
-	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
-	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
-	idpb "github.com/libp2p/go-libp2p/p2p/protocol/identify/pb"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	tcp "github.com/libp2p/go-libp2p/p2p/transport/tcp"
-	"github.com/libp2p/go-msgio/pbio"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
-	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 // newRelayAt makes a relay that listens at an address.
@@ -271,146 +260,6 @@ func TestWhoIsAsked(t *testing.T) {
 		_, err := DirectConnect(testContext(t), b, a.ID())
 		if !errors.Is(err, ErrNoSTUNServer) || !errors.Is(err, holepunch.ErrNoAddress) || !strings.Contains(err.Error(), "none to ask") {
 			t.Errorf("got %v, want ErrNoSTUNServer, for there is nobody to ask", err)
-		}
-		wantUntouched(t, relayed)
-	})
-}
-
-// wantObserveError checks that nobody reported the address, and that the relay is named.
-func wantObserveError(t *testing.T, err error, relay peer.ID) {
-	t.Helper()
-	if !errors.Is(err, ErrNoSTUNServer) || !errors.Is(err, holepunch.ErrNoAddress) {
-		t.Fatalf("got %v, want ErrNoSTUNServer", err)
-	}
-	if !strings.Contains(err.Error(), relay.String()+" at ") {
-		t.Errorf("got %v, which does not name the relay", err)
-	}
-}
-
-// A relay that tells the port something else than its address.
-func TestLyingRelay(t *testing.T) {
-	t.Parallel()
-	told := func(addr string) func(*idpb.Identify, network.Stream) {
-		return func(m *idpb.Identify, s network.Stream) {
-			m.ObservedAddr = ma.StringCast(addr).Bytes()
-			pbio.NewDelimitedWriter(s).WriteMsg(m)
-		}
-	}
-	for name, tc := range map[string]struct {
-		f    func(*idpb.Identify, network.Stream)
-		want error // nil: any
-	}{
-		"other family": {told("/ip6/2a00::1/tcp/4001"), stun.ErrFamily},
-		"unspecified":  {told("/ip4/0.0.0.0/tcp/4001"), errNoObserved},
-		"multicast":    {told("/ip4/224.0.0.1/tcp/4001"), errNoObserved},
-		"port 0":       {told("/ip4/127.0.0.1/tcp/0"), errNoObserved},
-		"UDP":          {told("/ip4/127.0.0.1/udp/4001"), errNoObserved},
-		"circuit":      {told("/p2p-circuit"), errNoObserved},
-		"name":         {told("/dns4/localhost/tcp/4001"), errNoObserved},
-		"absent": {func(m *idpb.Identify, s network.Stream) {
-			m.ObservedAddr = nil
-			pbio.NewDelimitedWriter(s).WriteMsg(m)
-		}, errNoObserved},
-		"absent for ever": {func(m *idpb.Identify, s network.Stream) {
-			for pbio.NewDelimitedWriter(s).WriteMsg(&idpb.Identify{}) == nil {
-			}
-		}, errNoObserved},
-		"no address": {func(m *idpb.Identify, s network.Stream) {
-			m.ObservedAddr = []byte("nonsense")
-			pbio.NewDelimitedWriter(s).WriteMsg(m)
-		}, nil},
-		"too long": {func(m *idpb.Identify, s network.Stream) {
-			m.Protocols = append(m.Protocols, strings.Repeat("x", 1<<20))
-			pbio.NewDelimitedWriter(s).WriteMsg(m)
-		}, io.ErrShortBuffer},
-		"hangs up": {func(_ *idpb.Identify, s network.Stream) { s.Conn().Close() }, nil},
-		"resets":   {func(_ *idpb.Identify, s network.Stream) { s.Reset() }, nil},
-		"silent":   {func(_ *idpb.Identify, s network.Stream) { io.Copy(io.Discard, s) }, context.DeadlineExceeded},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			relay := newRelay(t)
-			a, b := newPeer(t), newPeer(t, Enable())
-			key, err := crypto.MarshalPublicKey(relay.Peerstore().PubKey(relay.ID()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			relay.SetStreamHandler(identify.ID, func(s network.Stream) {
-				defer s.Close()
-				m := &idpb.Identify{
-					PublicKey:    key,
-					Protocols:    []string{proto.ProtoIDv2Hop, identify.ID},
-					ObservedAddr: s.Conn().RemoteMultiaddr().Bytes(),
-				}
-				if p := s.Conn().RemotePeer(); p == a.ID() || p == b.ID() {
-					pbio.NewDelimitedWriter(s).WriteMsg(m)
-				} else {
-					tc.f(m, s)
-				}
-			})
-			relayed := connectRelayed(t, relay, a, b)
-			_, err = DirectConnect(testContext(t), b, a.ID())
-			wantObserveError(t, err, relay.ID())
-			if tc.want != nil && !errors.Is(err, tc.want) {
-				t.Errorf("got %v, want %v", err, tc.want)
-			}
-			wantUntouched(t, relayed)
-		})
-	}
-}
-
-// Another peer answers at the relay's address.
-func TestImpostor(t *testing.T) {
-	t.Parallel()
-	impostor, a := newHost(t), newPeer(t)
-	addr, _ := fromMultiaddr(impostor.Addrs()[0])
-	o := observer{newByHand(t, a), a.ID(), addr}
-	err := o.Observe(testContext(t), new(net.Dialer), func(netip.AddrPort, netip.AddrPort) {
-		t.Error("the impostor is believed")
-	})
-	if err == nil || !strings.Contains(err.Error(), impostor.ID().String()) {
-		t.Errorf("got %v, want a mismatch of peer IDs", err)
-	}
-}
-
-// firstAlone lets only the first dial of every TCP address pass: of the relay's, the
-// host's own.
-type firstAlone struct {
-	gater
-	dials sync.Map
-}
-
-func (g *firstAlone) InterceptAddrDial(_ peer.ID, a ma.Multiaddr) bool {
-	_, tcp := fromMultiaddr(a)
-	_, again := g.dials.LoadOrStore(a.String(), true)
-	return !tcp || !again
-}
-
-// What gater and resource manager refuse is not asked, and they are the reason.
-func TestObserverRefused(t *testing.T) {
-	t.Parallel()
-	t.Run("gater", func(t *testing.T) {
-		relay := newRelay(t)
-		a, b := newPeer(t), newPeer(t, Enable(), libp2p.ConnectionGater(new(firstAlone)))
-		relayed := connectRelayed(t, relay, a, b)
-		_, err := DirectConnect(testContext(t), b, a.ID())
-		wantObserveError(t, err, relay.ID())
-		if !errors.Is(err, errObserverGated) {
-			t.Errorf("got %v, want that the gater refuses", err)
-		}
-		wantUntouched(t, relayed)
-	})
-	t.Run("resource manager", func(t *testing.T) {
-		relay := newRelay(t)
-		a, b := newPeer(t), newLimited(t, 1, Enable())
-		relayed := connectRelayed(t, relay, a, b)
-		_, err := DirectConnect(testContext(t), b, a.ID())
-		wantObserveError(t, err, relay.ID())
-		if !errors.Is(err, network.ErrResourceLimitExceeded) {
-			t.Errorf("got %v, want ErrResourceLimitExceeded", err)
-		}
-		if got := peerStat(t, b, relay.ID()); got.NumConnsOutbound != 1 {
-			t.Errorf("%+v is left", got)
 		}
 		wantUntouched(t, relayed)
 	})
