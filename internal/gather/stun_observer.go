@@ -24,12 +24,6 @@ type Observer interface {
 	Observe(ctx context.Context, d stun.Dialer, report func(remote, reflexive netip.AddrPort)) error
 }
 
-// keepAlive is how often a STUN server is asked again over the connection that holds the mapping.
-// NATs must keep an established connection for over two hours (RFC 5382, REQ-5), but many forget
-// after a minute or few; and it must be well below the 90 s after which our own STUN server hangs
-// up.
-const keepAlive = 25 * time.Second
-
 // answerTimeout is what a STUN server has of askTimeout: its own error says more than that it was
 // late.
 const answerTimeout = askTimeout - 100*time.Millisecond

@@ -12,6 +12,12 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
+// keepAlive is how often a STUN server is asked again over the connection that holds the mapping.
+// NATs must keep an established connection for over two hours (RFC 5382, REQ-5), but many forget
+// after a minute or few; and it must be well below the 90 s after which our own STUN server hangs
+// up.
+const keepAlive = 25 * time.Second
+
 const (
 	// askTimeout bounds the wait for an answer: a SYN that is lost twice is answered within it, and
 	// a responder can still refuse before the initiator has waited for 5 s.
