@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/simopen/go-libp2p-simopen/stun"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // testTimeout ends a test that waits for what does not come. It is far more than any test needs on
@@ -29,26 +29,6 @@ func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	t.Cleanup(cancel)
 	return ctx
-}
-
-// newSTUNServer starts our server on loopback and returns its address.
-func newSTUNServer(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := stun.NewServer(nil)
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		s.Serve(l)
-	}()
-	t.Cleanup(func() {
-		s.Close()
-		<-served
-	})
-	return l.Addr().String()
 }
 
 func newAgent(t testing.TB, c Config) *Agent {
@@ -67,7 +47,7 @@ func newAgent(t testing.TB, c Config) *Agent {
 
 // newPair returns two agents that know their addresses on loopback.
 func newPair(t testing.TB) (initiator, responder *Agent) {
-	server := newSTUNServer(t)
+	server := stuntest.New(t)
 	return newAgent(t, Config{STUNServers: []string{server}}), newAgent(t, Config{STUNServers: []string{server}})
 }
 

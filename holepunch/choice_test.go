@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-msgio/pbio"
 
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // A handmadeInitiator does the initiator's part with a socket of its own, up to where the responder
@@ -74,7 +75,7 @@ func (h *handmadeInitiator) say(t *testing.T, m *message) {
 // keeps it if that comes.
 func TestAcceptBeforeChoice(t *testing.T) {
 	t.Parallel()
-	responder := newAgent(t, Config{STUNServers: []string{newSTUNServer(t)}})
+	responder := newAgent(t, Config{STUNServers: []string{stuntest.New(t)}})
 	h := new(handmadeInitiator)
 	c := h.deliver(t, responder)
 	h.signal.Close() // which does no harm
@@ -116,7 +117,7 @@ func TestNotChosen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := newAgent(t, Config{STUNServers: []string{newSTUNServer(t)}})
+			a := newAgent(t, Config{STUNServers: []string{stuntest.New(t)}})
 			h := new(handmadeInitiator)
 			c := h.deliver(t, a)
 			tc.end(h, a, c)

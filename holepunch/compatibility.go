@@ -139,12 +139,6 @@ func listenerKnowledge(b stun.Behaviour) int {
 
 func admitsAddress(b stun.Behaviour) bool { return b.Filtering != stun.APDF }
 
-// predictsPort reports whether the external port towards a peer has to be predicted, and can be.
-func predictsPort(b stun.Behaviour) bool {
-	return (b.Mapping == stun.ADM || b.Mapping == stun.APDM) && b.Filtering != stun.EIF &&
-		(b.Ports == stun.Preserved || b.Ports == stun.Sequential)
-}
-
 // impossible returns nil if the two sides may get a connection, or else an error with the reason
 // and the behaviours that it rests on. NATs that allow none are no obstacle to IPv6, to a listener
 // that anybody can reach, or within a site.

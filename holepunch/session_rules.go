@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/simopen/go-libp2p-simopen/internal/gather"
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 	"github.com/simopen/go-libp2p-simopen/stun"
@@ -60,7 +61,7 @@ func (s *session) roundSpec() roundSpec {
 
 // predicted reports whether a side has named predicted ports.
 func (s *session) predicted() bool {
-	return predictsPort(s.own.behaviour) || predictsPort(s.theirs.behaviour)
+	return gather.PredictsPort(s.own.behaviour) || gather.PredictsPort(s.theirs.behaviour)
 }
 
 func (s *session) sameSite() bool { return sameSite(s.own.candidates, s.theirs.candidates) }

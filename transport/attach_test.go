@@ -11,12 +11,14 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	tcp "github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"go.uber.org/fx"
+
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // New and Attach are for hosts that are put together by hand.
 func TestNewAndAttach(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	relay := newRelay(t)
 	byHand := func() host.Host {
 		h := newPeer(t, libp2p.EnableNATService(), libp2p.EnableAutoNATv2())

@@ -20,6 +20,7 @@ import (
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
@@ -142,7 +143,7 @@ func TestBadSTUNServer(t *testing.T) {
 				servers = append(servers, tc.server(t))
 			}
 			relay := newBlindRelay(t)
-			a, b := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)))), newPeer(t, Enable(WithSTUNServers(servers...)))
+			a, b := newPeer(t, Enable(WithSTUNServers(stuntest.New(t)))), newPeer(t, Enable(WithSTUNServers(servers...)))
 			relayed := connectRelayed(t, relay, a, b)
 			_, err := DirectConnect(testContext(t), b, a.ID())
 			for _, want := range tc.want {
@@ -167,7 +168,7 @@ func TestBadSTUNServer(t *testing.T) {
 	t.Run("of the responder", func(t *testing.T) {
 		t.Parallel()
 		relay := newBlindRelay(t)
-		a, b := newPeer(t, Enable()), newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
+		a, b := newPeer(t, Enable()), newPeer(t, Enable(WithSTUNServers(stuntest.New(t))))
 		relayed := connectRelayed(t, relay, a, b)
 		_, err := DirectConnect(testContext(t), b, a.ID())
 		var remote *holepunch.RemoteError
@@ -197,7 +198,7 @@ func TestPeerWithoutSimopen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			relay := newRelay(t)
-			a, b := newPeer(t), newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
+			a, b := newPeer(t), newPeer(t, Enable(WithSTUNServers(stuntest.New(t))))
 			if handler != nil {
 				a.Network().SetStreamHandler(handler(a))
 			}
@@ -233,7 +234,7 @@ func TestRelayDiesBeforeTheAnswer(t *testing.T) {
 
 // A context that ends at any point: the error says so, and nothing is left.
 func TestContextEnds(t *testing.T) {
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	relay := newRelay(t)
 	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers, manyAttempts))
 	relayed := connectRelayed(t, relay, a, b)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // TestAddressClaim: a peer that has named another one's addresses as its own, as often as it may,
@@ -12,7 +13,7 @@ import (
 func TestAddressClaim(t *testing.T) {
 	for name, initiates := range map[string]bool{"initiator": true, "responder": false} {
 		for observers, opts := range map[string][]Option{
-			"STUN server":  {WithSTUNServers(newSTUNServer(t))},
+			"STUN server":  {WithSTUNServers(stuntest.New(t))},
 			"relays alone": nil,
 		} {
 			t.Run(name+"/"+observers, func(t *testing.T) {

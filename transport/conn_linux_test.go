@@ -7,13 +7,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // A connection that is closed leaves nothing in TIME-WAIT, whichever side closes it, and the same
 // ports are punched again at once.
 func TestNoTimeWait(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	relay := newRelay(t)
 	opts := Enable(servers, WithOnRequestOnly(), WithWarmPorts(1), WithRelayGrace(-1))
 	a, b := newPeer(t, opts), newPeer(t, opts)

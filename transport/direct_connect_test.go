@@ -16,12 +16,13 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // TestRelayedConnectionBecomesDirect shows what libp2p sees of the main job.
 func TestRelayedConnectionBecomesDirect(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	relay := newRelay(t)
 	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
 	relayed := connectRelayed(t, relay, a, b)
@@ -107,7 +108,7 @@ func recordAddrs(t *testing.T, e *record.Envelope) []ma.Multiaddr {
 // The side that did not dial the relayed connection initiates, too.
 func TestDirectConnectOverInboundRelayedConnection(t *testing.T) {
 	t.Parallel()
-	server := newSTUNServer(t)
+	server := stuntest.New(t)
 	relay := newBlindRelay(t)
 	a := newPeer(t, Enable(WithSTUNServers(server)))
 	for name, tc := range map[string]struct {
@@ -139,7 +140,7 @@ func TestDirectConnectOverInboundRelayedConnection(t *testing.T) {
 // Both peers dialled the other through the relay, and both offer.
 func TestGlare(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	relay := newRelay(t)
 	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
 	ctx := testContext(t)
@@ -228,7 +229,7 @@ func TestAttachOnce(t *testing.T) {
 // Closing the transport leaves the host as it would be without.
 func TestCloseTransport(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	relay := newRelay(t)
 	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
 	relayed := connectRelayed(t, relay, a, b)
@@ -257,7 +258,7 @@ func TestHostCloses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			relay := newRelay(t)
 			events := make(chan Event, 100)
-			a, b := newPeer(t), newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)), WithOnRequestOnly(), WithTracer(func(e Event) { events <- e })))
+			a, b := newPeer(t), newPeer(t, Enable(WithSTUNServers(stuntest.New(t)), WithOnRequestOnly(), WithTracer(func(e Event) { events <- e })))
 			offered := holdOffers(t, a)
 			if outbound {
 				connectRelayed(t, relay, a, b)

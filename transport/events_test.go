@@ -7,6 +7,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // subscribe returns what h's bus tells of these types from now on.
@@ -39,7 +41,7 @@ func next[E any](t testing.TB, sub event.Subscription) E {
 // Both sides' buses tell of a punch, once.
 func TestEvents(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	relay := newRelay(t)
 	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
 	punches := []any{new(EvtPunchStarted), new(EvtPunchFinished)}
@@ -73,7 +75,7 @@ func TestEvents(t *testing.T) {
 func TestEventOfFailure(t *testing.T) {
 	t.Parallel()
 	relay := newRelay(t)
-	a, b := newPeer(t), newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
+	a, b := newPeer(t), newPeer(t, Enable(WithSTUNServers(stuntest.New(t))))
 	sub := subscribe(t, b, new(EvtPunchStarted), new(EvtPunchFinished))
 	connectRelayed(t, relay, a, b)
 	next[EvtPunchStarted](t, sub)

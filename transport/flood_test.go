@@ -18,6 +18,7 @@ import (
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // offerTargets sends an OFFER that names some of the targets. The stream stays open, so that the
@@ -63,7 +64,7 @@ func TestOfferFlood(t *testing.T) {
 	var asked atomic.Int64
 	relay := newRelay(t)
 	victim := newPeer(t, Enable(
-		WithSTUNServers(newSTUNServer(t)),
+		WithSTUNServers(stuntest.New(t)),
 		WithLimits(holepunch.Limits{PeerOffers: holepunch.Rate{Burst: allowed, PerSecond: 1e-6}}),
 		WithPeerFilter(func(peer.ID) bool { asked.Add(1); return true }),
 	))
@@ -110,7 +111,7 @@ func wantNoEvent(t *testing.T, events event.Subscription, n int) {
 func TestFilteredIsToldNothing(t *testing.T) {
 	t.Parallel()
 	relay := newRelay(t)
-	victim := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)), WithPeerFilter(func(peer.ID) bool { return false })))
+	victim := newPeer(t, Enable(WithSTUNServers(stuntest.New(t)), WithPeerFilter(func(peer.ID) bool { return false })))
 	attacker := newPeer(t)
 	connectRelayed(t, relay, victim, attacker)
 	_, answer, err := offerTargets(attacker, victim.ID(), []string{"46.0.2.1:4001"})
@@ -126,7 +127,7 @@ func TestFilteredIsToldNothing(t *testing.T) {
 func TestNoSYNToSpare(t *testing.T) {
 	t.Parallel()
 	opts := []Option{
-		WithSTUNServers(newSTUNServer(t)),
+		WithSTUNServers(stuntest.New(t)),
 		WithOnRequestOnly(),
 		WithLimits(holepunch.Limits{HostSYNs: holepunch.Rate{Burst: 1, PerSecond: 1e-6}}),
 	}
@@ -179,7 +180,7 @@ func TestBusyAsksNothing(t *testing.T) {
 	var asked atomic.Int64
 	relay := newRelay(t)
 	victim := newPeer(t, Enable(
-		WithSTUNServers(newSTUNServer(t)),
+		WithSTUNServers(stuntest.New(t)),
 		WithLimits(holepunch.Limits{PeerAttempts: 1}),
 		WithPeerFilter(func(peer.ID) bool { asked.Add(1); return true }),
 	))

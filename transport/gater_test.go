@@ -12,6 +12,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // A lateGater refuses dials when the relayed connection is there: of any peer, or of
@@ -31,7 +32,7 @@ func (g lateGater) InterceptAddrDial(peer.ID, ma.Multiaddr) bool {
 // responder, and says why.
 func TestGaterRefusesDials(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	for _, side := range []string{"responder", "initiator"} {
 		for _, what := range []string{"the peer", "every address"} {
 			t.Run(side+"/"+what, func(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // A gater refuses what goes over, or leads to, a direct connection in one hook.
@@ -56,7 +57,7 @@ func (g gater) InterceptUpgraded(c network.Conn) (bool, control.DisconnectReason
 // refusal stops the punch.
 func TestGater(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	for _, hook := range []string{"InterceptAddrDial", "InterceptAccept", "InterceptSecured", "InterceptUpgraded"} {
 		for _, side := range []string{"responder", "initiator"} {
 			if hook == "InterceptAccept" && side == "initiator" {
@@ -125,7 +126,7 @@ func peerStat(t *testing.T, h host.Host, p peer.ID) (stat network.ScopeStat) {
 // named as the reason.
 func TestResourceManager(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	relay := newRelay(t)
 	a, b := newLimited(t, 2, Enable(servers)), newLimited(t, 2, Enable(servers))
 	connectRelayed(t, relay, a, b)
@@ -150,7 +151,7 @@ func TestResourceManager(t *testing.T) {
 
 func TestResourceLimit(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	for _, side := range []string{"initiator", "responder"} {
 		t.Run(side, func(t *testing.T) {
 			t.Parallel()

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"net"
 	"strconv"
 	"testing"
 	"time"
@@ -14,8 +13,6 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	ma "github.com/multiformats/go-multiaddr"
-
-	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 // testTimeout ends a test that waits for what does not come. It is far more than
@@ -26,26 +23,6 @@ func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	t.Cleanup(cancel)
 	return ctx
-}
-
-// newSTUNServer starts our server on loopback and returns its address.
-func newSTUNServer(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := stun.NewServer(nil)
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		s.Serve(l)
-	}()
-	t.Cleanup(func() {
-		s.Close()
-		<-served
-	})
-	return l.Addr().String()
 }
 
 // newHost makes a host on loopback that is closed when the test ends.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // hostile connects a host that answers OFFERs with f to an enabled dialler.
@@ -23,7 +24,7 @@ func hostile(t *testing.T, f func(network.Stream), opts ...Option) (relay, diall
 	relay = newRelay(t)
 	peer = newPeer(t)
 	peer.SetStreamHandler(holepunch.Protocol, f)
-	dialler = newPeer(t, Enable(append(opts, WithSTUNServers(newSTUNServer(t)))...))
+	dialler = newPeer(t, Enable(append(opts, WithSTUNServers(stuntest.New(t)))...))
 	return relay, dialler, connectRelayed(t, relay, peer, dialler), peer
 }
 
@@ -74,7 +75,7 @@ func TestHostileResponder(t *testing.T) {
 func TestHostileInitiator(t *testing.T) {
 	t.Parallel()
 	relay := newRelay(t)
-	victim := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
+	victim := newPeer(t, Enable(WithSTUNServers(stuntest.New(t))))
 	attacker := newPeer(t)
 	relayed := connectRelayed(t, relay, victim, attacker)
 	many := func(n int, addr string) (cs []*pb.Candidate) {
@@ -126,7 +127,7 @@ func TestHostileInitiator(t *testing.T) {
 // is to the peer's harm, also where resource limits have room for the peer's connection alone.
 func TestStrangersAtThePunchingPort(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	for _, victim := range []string{"responder", "initiator"} {
 		t.Run(victim, func(t *testing.T) {
 			var mu sync.Mutex
@@ -202,7 +203,7 @@ func TestUpgradeDoesNotScan(t *testing.T) {
 	attacker := newPeer(t)
 	// The attacker refuses OFFERs, so that the dial fails.
 	attacker.SetStreamHandler(holepunch.Protocol, func(s network.Stream) { s.Reset() })
-	victim := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
+	victim := newPeer(t, Enable(WithSTUNServers(stuntest.New(t))))
 	reserve(t, relay, attacker)
 	dialRelayed(t, relay, attacker, victim)
 	victim.Peerstore().AddAddr(attacker.ID(), ma.StringCast("/ip4/127.0.0.1/tcp/"+itoa(uint16(target.Addr().(*net.TCPAddr).Port))), time.Hour)

@@ -7,13 +7,15 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/network"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // TestSystemLimit: a host that allows two connections in all, or none with a file descriptor
 // more, has them: to the relay, and through it. It keeps both when there is no room for ours.
 func TestSystemLimit(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	for name, system := range map[string]rcmgr.ResourceLimits{
 		"connections":      {Conns: 2},
 		"outbound":         {ConnsOutbound: 2},

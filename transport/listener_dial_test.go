@@ -16,6 +16,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // A responder connects to the listener that an OFFER names, and to nothing else that it
@@ -42,7 +43,7 @@ func TestDialBackDoesNotScan(t *testing.T) {
 
 	relay := newRelay(t)
 	finished := make(chan struct{}, 1)
-	victim := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)), WithTracer(func(e Event) {
+	victim := newPeer(t, Enable(WithSTUNServers(stuntest.New(t)), WithTracer(func(e Event) {
 		if e.Kind == Finished {
 			finished <- struct{}{}
 		}

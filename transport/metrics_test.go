@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // counts is a value for each series, such as `attempts_total side="initiator"`; of a histogram, how
@@ -87,7 +88,7 @@ func wantIncrease(t *testing.T, before, want counts) {
 
 func TestMetricsOfSuccess(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	opts := Enable(WithSTUNServers(newSTUNServer(t)), WithRegisterer(reg))
+	opts := Enable(WithSTUNServers(stuntest.New(t)), WithRegisterer(reg))
 	relay := newBlindRelay(t)
 	before := counted(t)
 	a, b := newPeer(t, opts), newPeer(t, opts)
@@ -129,7 +130,7 @@ func TestMetricsOfSuccess(t *testing.T) {
 
 // What fails counts for its reason, and in the host alone that counts.
 func TestMetricsOfFailure(t *testing.T) {
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	nobody := WithPeerFilter(func(peer.ID) bool { return false })
 	counting := WithRegisterer(prometheus.NewRegistry())
 	for name, c := range map[string]struct {
@@ -170,7 +171,7 @@ func TestMetricsOfFailure(t *testing.T) {
 }
 
 func TestMetricsOfRelayedClosed(t *testing.T) {
-	opts := Enable(WithSTUNServers(newSTUNServer(t)), WithRegisterer(prometheus.NewRegistry()), WithRelayGrace(0))
+	opts := Enable(WithSTUNServers(stuntest.New(t)), WithRegisterer(prometheus.NewRegistry()), WithRelayGrace(0))
 	before := counted(t)
 	a, b := newPeer(t, opts), newPeer(t, opts)
 	connectRelayed(t, newBlindRelay(t), a, b)

@@ -20,6 +20,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // newRelayAt makes a relay that listens at an address.
@@ -218,7 +219,7 @@ func TestWhoIsAsked(t *testing.T) {
 	t.Parallel()
 	t.Run("STUN first", func(t *testing.T) {
 		relay := newRelay(t)
-		a, b := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)))), newPeer(t, Enable(WithSTUNServers(newSTUNServer(t))))
+		a, b := newPeer(t, Enable(WithSTUNServers(stuntest.New(t)))), newPeer(t, Enable(WithSTUNServers(stuntest.New(t))))
 		connectRelayed(t, relay, a, b)
 		if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
 			t.Fatal(err)

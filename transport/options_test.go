@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // What cannot be meant is refused when the host is made, by name.
@@ -51,7 +52,7 @@ func TestBadOptions(t *testing.T) {
 // Nothing is upgraded until somebody asks.
 func TestOnRequestOnly(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	relay := newRelay(t)
 	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers, WithOnRequestOnly()))
 	sub := subscribe(t, b, new(EvtPunchStarted), new(EvtPunchFinished))
@@ -73,7 +74,7 @@ func TestOnRequestOnly(t *testing.T) {
 // A peer that is not wanted is told so, whoever asks, and nobody's address is.
 func TestPeerFilter(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	nobody := WithPeerFilter(func(peer.ID) bool { return false })
 	for name, opts := range map[string][2][]Option{
 		"of the dialler":  {{servers}, {servers, nobody}},
@@ -132,7 +133,7 @@ func TestAddrFilter(t *testing.T) {
 		"no remote": {all, none, holepunch.ErrNoCandidate},
 	} {
 		t.Run(name, func(t *testing.T) {
-			servers := WithSTUNServers(newSTUNServer(t))
+			servers := WithSTUNServers(stuntest.New(t))
 			relay := newRelay(t)
 			f := addrFilter{test.local, test.remote, make(chan peer.ID, 1)}
 			a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers, WithAddrFilter(f)))
@@ -187,7 +188,7 @@ func TestWarmPorts(t *testing.T) {
 		t.Run(itoa(uint16(n)), func(t *testing.T) {
 			own := make(chan []ma.Multiaddr, 10)
 			held := counted(t)["observer_sockets"]
-			opts := []Option{WithSTUNServers(newSTUNServer(t)), WithWarmPorts(n), WithRegisterer(prometheus.NewRegistry())}
+			opts := []Option{WithSTUNServers(stuntest.New(t)), WithWarmPorts(n), WithRegisterer(prometheus.NewRegistry())}
 			traced := append(opts, WithOnRequestOnly(), WithTracer(func(e Event) {
 				if e.Kind == Offered {
 					own <- e.Own
@@ -223,7 +224,7 @@ func TestTimeout(t *testing.T) {
 	}
 	defer silent.Close()
 	relay := newRelay(t)
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	a := newPeer(t, Enable(servers))
 	b := newPeer(t, Enable(WithSTUNServers(silent.Addr().String()), WithObservers(), WithTimeout(time.Second)))
 	connectRelayed(t, relay, a, b)
@@ -240,7 +241,7 @@ func TestLogger(t *testing.T) {
 	t.Parallel()
 	logs := make(logged, 100)
 	relay := newRelay(t)
-	a, b := newPeer(t), newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)), WithLogger(slog.New(logs))))
+	a, b := newPeer(t), newPeer(t, Enable(WithSTUNServers(stuntest.New(t)), WithLogger(slog.New(logs))))
 	connectRelayed(t, relay, a, b)
 	ctx := testContext(t)
 	for {

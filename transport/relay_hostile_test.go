@@ -23,6 +23,7 @@ import (
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // A carried pair is two peers with a relay between them that meddles.
@@ -97,7 +98,7 @@ func TestRelayMeddles(t *testing.T) {
 		"changes": func(b []byte) action { b[len(b)-1]++; return action{pass: b} },
 		"repeats": func(b []byte) action { return action{pass: slices.Repeat(b, 2)} },
 	}
-	m, servers := newMeddler(t), WithSTUNServers(newSTUNServer(t))
+	m, servers := newMeddler(t), WithSTUNServers(stuntest.New(t))
 	pairs := make(map[string]*carried)
 	for n := first; n <= last; n++ {
 		for i, way := range []string{"cuts", "stalls", "changes", "repeats"} {
@@ -151,7 +152,7 @@ func TestRelayMeddles(t *testing.T) {
 func TestRelayDelays(t *testing.T) {
 	t.Parallel()
 	const slow = time.Second // a swarm gives a relayed connection 5 s, if the relay is at a local address
-	m, servers := newMeddler(t), WithSTUNServers(newSTUNServer(t))
+	m, servers := newMeddler(t), WithSTUNServers(stuntest.New(t))
 	var all sync.WaitGroup
 	for name, delay := range map[string][2]time.Duration{
 		"what the dialler says":  {slow, 0},
@@ -182,7 +183,7 @@ func TestRelayReplays(t *testing.T) {
 	m := newMeddler(t)
 	var mu sync.Mutex
 	var said [2][][]byte
-	p := m.carry(t, WithSTUNServers(newSTUNServer(t)), &circuit{meddle: func(from, _ int, chunk []byte) action {
+	p := m.carry(t, WithSTUNServers(stuntest.New(t)), &circuit{meddle: func(from, _ int, chunk []byte) action {
 		mu.Lock()
 		defer mu.Unlock()
 		said[from] = append(said[from], bytes.Clone(chunk))
@@ -233,7 +234,7 @@ func TestRelayInTheMiddle(t *testing.T) {
 	ctx := testContext(t)
 	var impostor sync.WaitGroup
 	defer impostor.Wait()
-	p := m.carry(t, WithSTUNServers(newSTUNServer(t)), &circuit{impostor: func(c net.Conn) {
+	p := m.carry(t, WithSTUNServers(stuntest.New(t)), &circuit{impostor: func(c net.Conn) {
 		impostor.Go(func() {
 			defer c.Close()
 			var hello pbv2.StopMessage
@@ -288,7 +289,7 @@ func TestOldOffer(t *testing.T) {
 	t.Parallel()
 	relay := newRelay(t)
 	finished := make(chan error, 10)
-	victim := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)), WithTracer(func(e Event) {
+	victim := newPeer(t, Enable(WithSTUNServers(stuntest.New(t)), WithTracer(func(e Event) {
 		if e.Kind == Finished {
 			finished <- e.Err
 		}

@@ -5,6 +5,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // newEnabledRelay is newRelay for a relay that has simopen itself, and relayed connections of
@@ -25,7 +27,7 @@ func newEnabledRelay(t *testing.T, servers Option) host.Host {
 // hosts are in one process.
 func TestEnabledRelay(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	first, second := newEnabledRelay(t, servers), newEnabledRelay(t, servers)
 	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
 	connectRelayed(t, first, a, b)

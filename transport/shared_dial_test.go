@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // A call is the result of a call of DirectConnect.
@@ -54,7 +55,7 @@ func countStarted(n *atomic.Int32) Option {
 // brings.
 func TestCallersShareAnAttempt(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	for _, side := range []string{"dialler", "listener", "both"} {
 		for _, n := range []int{16, 1000} {
 			t.Run(fmt.Sprintf("%s/%d", side, n), func(t *testing.T) {
@@ -113,7 +114,7 @@ func TestCallersShareAReason(t *testing.T) {
 	var started atomic.Int32
 	relay := newRelay(t)
 	a := newPeer(t)
-	b := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)), WithOnRequestOnly(), countStarted(&started)))
+	b := newPeer(t, Enable(WithSTUNServers(stuntest.New(t)), WithOnRequestOnly(), countStarted(&started)))
 	offered, release := make(chan struct{}), make(chan struct{})
 	a.SetStreamHandler(holepunch.Protocol, func(s network.Stream) {
 		s.Read(make([]byte, 1))
@@ -154,7 +155,7 @@ func TestCallersGiveUp(t *testing.T) {
 	t.Parallel()
 	relay := newRelay(t)
 	a := newPeer(t)
-	b := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)), WithOnRequestOnly()))
+	b := newPeer(t, Enable(WithSTUNServers(stuntest.New(t)), WithOnRequestOnly()))
 	offered := holdOffers(t, a)
 	connectRelayed(t, relay, a, b)
 	var cancels []context.CancelFunc
@@ -191,7 +192,7 @@ func TestCallersGiveUp(t *testing.T) {
 // is no hindrance to closing the host.
 func TestDirectConnectInNotification(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	for name, tc := range map[string]struct {
 		opts    []Option
 		answers bool
@@ -245,7 +246,7 @@ func TestDirectConnectInNotification(t *testing.T) {
 func TestCloseDuringNotification(t *testing.T) {
 	t.Parallel()
 	relay := newRelay(t)
-	a, b := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)))), newPeer(t)
+	a, b := newPeer(t, Enable(WithSTUNServers(stuntest.New(t)))), newPeer(t)
 	offered := holdOffers(t, b)
 	ended := make(chan error, 1)
 	a.Network().Notify(&network.NotifyBundle{ConnectedF: func(_ network.Network, c network.Conn) {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // Is a punched connection as fast as one that go-libp2p's TCP transport dialled, between
@@ -255,7 +256,7 @@ func medianOf[T float64 | time.Duration](v []T) T {
 func BenchmarkPunched(b *testing.B) {
 	b.Run("loopback", func(b *testing.B) {
 		cfg := speedConfig{
-			Relay: info(newRelay(b)), STUN: []string{newSTUNServer(b)},
+			Relay: info(newRelay(b)), STUN: []string{stuntest.New(b)},
 			Listen: "/ip4/127.0.0.1/tcp/0", Bytes: 8 << 20, Pings: 200,
 		}
 		var server peer.AddrInfo

@@ -6,12 +6,14 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/network"
 	ttransport "github.com/libp2p/go-libp2p/p2p/transport/testsuite"
+
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // TestTransportSuite is go-libp2p's own suite for transports, whole: every connection of it is
 // signalled over a relayed connection.
 func TestTransportSuite(t *testing.T) {
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	relay := newRelay(t)
 	// The suite opens 50 connections between the two at once, which go-libp2p's default limits and
 	// ours refuse.

@@ -22,6 +22,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // TestPlantedAddress: a peer's addresses are anybody's word, such as that of a server of the DHT.
@@ -61,7 +62,7 @@ func (r silentResolver) ResolveDNSComponent(ctx context.Context, a ma.Multiaddr,
 // TestSilentNameServer: a peer has names among its addresses, and no name server answers.
 func TestSilentNameServer(t *testing.T) {
 	t.Parallel()
-	servers, own := WithSTUNServers(newSTUNServer(t)), libp2p.MultiaddrResolver(silentResolver{})
+	servers, own := WithSTUNServers(stuntest.New(t)), libp2p.MultiaddrResolver(silentResolver{})
 	for name, opts := range map[string][]libp2p.Option{
 		"before Enable": {own, Enable(servers)},
 		"after Enable":  {Enable(servers), own},
@@ -87,7 +88,7 @@ func TestSilentNameServer(t *testing.T) {
 // it.
 func TestOtherAddressesDoNotMatter(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	for name, opts := range map[string][]libp2p.Option{
 		"default":       {Enable(servers)},
 		"swarm options": {Enable(servers), libp2p.SwarmOpts(swarm.WithDialTimeout(time.Minute))},
@@ -114,7 +115,7 @@ func TestOtherAddressesDoNotMatter(t *testing.T) {
 // A host's own dial ranker is kept, whatever the order of the options.
 func TestOwnDialRanker(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	for name, order := range map[string]func(own, enable libp2p.Option) []libp2p.Option{
 		"before Enable": func(own, enable libp2p.Option) []libp2p.Option { return []libp2p.Option{own, enable} },
 		"after Enable":  func(own, enable libp2p.Option) []libp2p.Option { return []libp2p.Option{enable, own} },
@@ -146,7 +147,7 @@ func TestUsersDialDuringAnAttempt(t *testing.T) {
 	t.Parallel()
 	relay := newRelay(t)
 	a := newHost(t, libp2p.EnableRelay())
-	b := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)), WithOnRequestOnly()))
+	b := newPeer(t, Enable(WithSTUNServers(stuntest.New(t)), WithOnRequestOnly()))
 	offered := holdOffers(t, a)
 	connectRelayed(t, relay, a, b)
 	direct := make(chan error, 1)

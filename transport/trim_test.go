@@ -9,13 +9,15 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // TestTrimming: a connection manager closes what it can in the middle of an attempt, but not the
 // relayed connection that carries the signalling. After the attempt it may close that one, too.
 func TestTrimming(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	for _, side := range []string{"responder", "initiator"} {
 		for _, when := range []string{"before the ANSWER", "in the punch"} {
 			t.Run(side+"/"+when, func(t *testing.T) {

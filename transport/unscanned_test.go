@@ -11,6 +11,7 @@ import (
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // TestNobodyIsScanned: a peer that names somebody else's address hears that it is not connected, in
@@ -58,7 +59,7 @@ func TestNobodyIsScanned(t *testing.T) {
 	told := make(map[string]*pb.Message)
 
 	relay := newRelay(t)
-	victim, attacker := newPeer(t, Enable(WithSTUNServers(newSTUNServer(t)))), newPeer(t)
+	victim, attacker := newPeer(t, Enable(WithSTUNServers(stuntest.New(t)))), newPeer(t)
 	connectRelayed(t, relay, victim, attacker)
 	s, _ := sendRaw(t, attacker, victim.ID(), newOffer(named))
 	told["as responder"] = outcome(s)

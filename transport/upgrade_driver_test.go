@@ -20,6 +20,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // awaitConns waits until what h has of connections to its peer is as wanted.
@@ -64,7 +66,7 @@ func TestRelayedConnectionIsClosed(t *testing.T) {
 	t.Parallel()
 	for _, side := range []string{"initiator", "responder"} {
 		t.Run(side, func(t *testing.T) {
-			servers := WithSTUNServers(newSTUNServer(t))
+			servers := WithSTUNServers(stuntest.New(t))
 			relay := newRelay(t)
 			grace := map[string]time.Duration{"initiator": -1, "responder": -1, side: time.Millisecond}
 			a := newPeer(t, Enable(servers, WithRelayGrace(grace["responder"])))
@@ -85,7 +87,7 @@ func TestRelayedConnectionIsClosed(t *testing.T) {
 // A stream on the relayed connection is not cut, however long it lasts.
 func TestRelayedStreamIsNotCut(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	relay := newRelay(t)
 	logs := make(logged, 1000)
 	a := newPeer(t, Enable(servers, WithRelayGrace(-1)))
@@ -135,7 +137,7 @@ func TestRelayedStreamIsNotCut(t *testing.T) {
 // When the direct connection dies and the relayed one lives, another is made.
 func TestPunchedAgain(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(newSTUNServer(t))
+	servers := WithSTUNServers(stuntest.New(t))
 	relay := newRelay(t)
 	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
 	relayed := connectRelayed(t, relay, a, b)

@@ -13,7 +13,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/examples/internal/program"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
-	"github.com/simopen/go-libp2p-simopen/stun"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 func TestMain(m *testing.M) { program.Main(m, main) }
@@ -25,16 +25,7 @@ func serve(t *testing.T, listen func() (net.Listener, error)) (port uint16) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := stun.NewServer(nil)
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		s.Serve(l)
-	}()
-	t.Cleanup(func() {
-		s.Close()
-		<-served
-	})
+	stuntest.Serve(t, l)
 	return uint16(l.Addr().(*net.TCPAddr).Port)
 }
 

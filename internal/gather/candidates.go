@@ -54,8 +54,8 @@ func candidates(s snapshot, local uint16, fresh bool, ipv6 netip.Addr, o Options
 	return l.list
 }
 
-// needsFreshPort reports whether the external port towards a peer has to be predicted, and can be.
-func needsFreshPort(b stun.Behaviour) bool {
+// PredictsPort reports whether the external port towards a peer has to be predicted, and can be.
+func PredictsPort(b stun.Behaviour) bool {
 	return isDependent(b.Mapping) && b.Filtering != stun.EIF && (b.Ports == stun.Preserved || b.Ports == stun.Sequential)
 }
 

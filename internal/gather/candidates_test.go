@@ -82,7 +82,7 @@ func TestNeedsFreshPort(t *testing.T) {
 		"APDM, lets anybody in": {stun.Behaviour{Mapping: stun.APDM, Filtering: stun.EIF, Ports: stun.Sequential}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := needsFreshPort(tc.behaviour); got != tc.want {
+			if got := PredictsPort(tc.behaviour); got != tc.want {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})

@@ -72,7 +72,7 @@ func (g *Gatherer) Gather(ctx context.Context, o Options) (*Description, error) 
 	}
 	first := s.ports[0]
 	d := &Description{Ports: []*tcpport.Port{first.Port}, Behaviour: s.behaviour, filter: o.Filter, release: release}
-	fresh := needsFreshPort(s.behaviour) && slices.ContainsFunc(first.reflexive, isIPv4)
+	fresh := PredictsPort(s.behaviour) && slices.ContainsFunc(first.reflexive, isIPv4)
 	if fresh {
 		port, err := g.openPort(g.cfg.Accept)
 		if err != nil {

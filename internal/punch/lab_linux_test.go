@@ -14,6 +14,7 @@ import (
 
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
@@ -228,16 +229,7 @@ func serveSTUN(t *testing.T, h *natlab.Host) string {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	s := stun.NewServer(nil)
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		s.Serve(l)
-	}()
-	t.Cleanup(func() {
-		s.Close()
-		<-served
-	})
+	stuntest.Serve(t, l)
 	return netip.AddrPortFrom(h.Addr(), 3478).String()
 }
 
