@@ -87,7 +87,8 @@ func ExampleError() {
 	var simopen *transport.Error
 	fmt.Println(errors.As(err, &simopen), simopen.Op)
 	// Output:
-	// simopen: direct connect 12D3KooWGoiTrnMkgRPPLy1EbpgzmzjnNfW6juJyGvAoDA5vnL5m: no relayed connection to the peer: connect to it through a relay first true direct connect
+	// simopen: direct connect 12D3KooWGoiTrnMkgRPPLy1EbpgzmzjnNfW6juJyGvAoDA5vnL5m: no relayed connection to the peer: connect to it through a relay first
+	// true direct connect
 }
 
 // TestREADME: the Go code that the README shows is in these examples.
