@@ -42,7 +42,7 @@ const (
 	Forwarded Fate = iota // goes on
 	Dropped               // goes no further
 	Answered              // goes no further, and its sender is told so
-	Lost                  // lost on the site's link by chance
+	Lost                  // lost on the site's link
 )
 
 func (f Fate) String() string {

@@ -125,7 +125,7 @@ func (s *Site) fromInside(now time.Time, pkt []byte) {
 
 // transmit sends a packet up the link.
 func (s *Site) transmit(now time.Time, pkt []byte) {
-	if reason := s.lose(); reason != "" {
+	if reason := s.lose(pkt); reason != "" {
 		s.emit(now, Outside, Outbound, Verdict{Fate: Lost, Reason: reason}, pkt)
 		return
 	}
@@ -151,7 +151,7 @@ func (s *Site) transmit(now time.Time, pkt []byte) {
 
 // fromOutside accepts a packet that comes down the link.
 func (s *Site) fromOutside(now time.Time, pkt []byte) {
-	if reason := s.lose(); reason != "" {
+	if reason := s.lose(pkt); reason != "" {
 		s.emit(now, Outside, Inbound, Verdict{Fate: Lost, Reason: reason}, pkt)
 		return
 	}
@@ -186,10 +186,12 @@ func (s *Site) toInside(now time.Time, pkt []byte) {
 }
 
 // lose decides whether the link loses a packet, and returns why, or "".
-func (s *Site) lose() (reason string) {
+func (s *Site) lose(pkt []byte) (reason string) {
 	switch {
 	case s.down:
 		return "link down"
+	case s.mtu > 0 && len(pkt) > s.mtu:
+		return "too long"
 	case s.loss > 0 && s.lab.rng.Float64() < s.loss:
 		return "by chance"
 	}

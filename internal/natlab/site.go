@@ -21,6 +21,10 @@ type SiteConfig struct {
 	Jitter time.Duration
 	// Loss is the probability that a packet is lost on the link, 0 to 1.
 	Loss float64
+	// MTU is the length of the longest packet that the link carries, IP header included. Longer ones
+	// are lost in both directions without an ICMP error, which nobody sees: the hosts' own MTU stays
+	// 1500. This is a black hole of path MTU discovery (RFC 2923, section 2.1). 0 is no such limit.
+	MTU int
 	// IPv6 gives the hosts global IPv6 addresses as well, which are not translated. A public site
 	// admits everything. At a site with a NAT, a stateful firewall admits what belongs to a session
 	// that began inside, and NAT configures it with Unsolicited, RSTKills, NoSYN and NoUDP.
@@ -37,6 +41,8 @@ func (c *SiteConfig) check() error {
 		return errors.New("negative delay or jitter")
 	case !(c.Loss >= 0 && c.Loss <= 1):
 		return fmt.Errorf("loss %v is not within 0 to 1", c.Loss)
+	case c.MTU < 0:
+		return fmt.Errorf("negative MTU %d", c.MTU)
 	case c.Behind != nil && (c.NAT.Mapping == Public || c.Behind.public()):
 		return errors.New("public sites have none behind them, and are behind none")
 	case c.IPv6 && c.Behind != nil && !c.Behind.ipv6:
@@ -62,6 +68,7 @@ type Site struct {
 
 	delay, jitter time.Duration
 	loss          float64
+	mtu           int
 	down          bool
 
 	hosts  byte                  // how many addresses for hosts are given away
@@ -79,6 +86,7 @@ func newSite(l *Lab, number byte, cfg SiteConfig) *Site {
 		delay:  cfg.Delay,
 		jitter: cfg.Jitter,
 		loss:   cfg.Loss,
+		mtu:    cfg.MTU,
 		inside: make(map[netip.Addr]device),
 	}
 	if cfg.NAT.Mapping == Public {
@@ -180,6 +188,14 @@ func (s *Site) SetLoss(p float64) {
 	s.lab.mu.Lock()
 	defer s.lab.mu.Unlock()
 	s.loss = p
+}
+
+// SetMTU changes the length of the longest packet that the site's link carries; see
+// [SiteConfig.MTU].
+func (s *Site) SetMTU(n int) {
+	s.lab.mu.Lock()
+	defer s.lab.mu.Unlock()
+	s.mtu = n
 }
 
 // SetDown cuts the site's link, or restores it. Packets on the way to the site are lost.
