@@ -51,11 +51,6 @@ const (
 
 	// defaultTimeout is as long as go-libp2p's swarm gives one dial.
 	defaultTimeout = 15 * time.Second
-
-	// defaultGrace: DCUtR's specification has the relayed connection closed after a grace period, and
-	// names none. A stream takes seconds to open, and go-libp2p's relays end a limited connection
-	// after 2 min by themselves.
-	defaultGrace = time.Minute
 )
 
 func newConfig(opts []Option) (config, error) {

@@ -22,6 +22,11 @@ const (
 	// to forget a connection in.
 	stableTime = 5 * time.Minute
 
+	// defaultGrace is how long a relayed connection stays beside a direct one. DCUtR's specification
+	// asks for a grace period and names none. A stream takes seconds to open, and go-libp2p's relays
+	// end a limited connection after 2 min by themselves.
+	defaultGrace = time.Minute
+
 	// idleCheck is how long it takes at least until a relayed connection that had open streams is
 	// looked at again.
 	idleCheck = time.Second

@@ -4,17 +4,11 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 )
 
 const (
-	// tokenTimeout is how long an accepted connection may take to show its token. A peer writes it
-	// as soon as its connect has succeeded, or half a second later where another attempt of its
-	// wants the same 4-tuple: 5 s is time for TCP to repeat it four times.
-	tokenTimeout = 5 * time.Second
-
 	// maxWaiting bounds the connections that have not shown a token yet, and waitingAttempt those
 	// for each of many attempts: a peer brings one for each of its ports, or two. A peer's waits
 	// for one round trip at the most. To be in its way, a stranger has to make as many connections
