@@ -44,6 +44,9 @@ const (
 	PortSequential
 	// PortSequential2 counts up by two.
 	PortSequential2
+	// PortDescending and PortDescending2 count down, by one and by two.
+	PortDescending
+	PortDescending2
 	// PortRandom draws.
 	PortRandom
 )
@@ -71,8 +74,18 @@ type Behaviour struct {
 	// 4787, section 4.1: IP address pooling "arbitrary"). With EIM each local port has one, with
 	// APDM each connection. A later mapping of the same host may have another.
 	Pool4 bool
+	// Blocks16 leaves the NAT a block of 16 external ports, as a carrier does that shares an address
+	// among customers by port (MAP-E, RFC 7597). Ports says how it chooses among them; one that is
+	// not in the block is not preserved. With APDM, a port is used for several remote endpoints at
+	// the same time: there are too few for one each.
+	Blocks16 bool
+	// SYNLimit has the NAT answer, as Unsolicited says, five unsolicited SYNs at once and then one a
+	// second, and drop those above. Firewalls limit so what a SYN flood can have them send.
+	SYNLimit bool
 	// NoUDP drops UDP both ways, as the firewalls of many companies do.
 	NoUDP bool
+	// Egress filters the connections of the hosts, in IPv4 and IPv6.
+	Egress Egress
 	// Forgets is the idle time after which an established TCP connection ends. 0 means what RFC
 	// 5382 REQ-5 requires, 2 h 4 min. Many NATs forget after minutes.
 	Forgets time.Duration

@@ -14,15 +14,17 @@ var (
 	unsolicitedNames = []string{UnsolicitedDrop: "drop", UnsolicitedRST: "rst", UnsolicitedICMP: "icmp"}
 	portNames        = []string{
 		PortPreserve: "preserve", PortOverload: "overload",
-		PortSequential: "sequential", PortSequential2: "sequential2", PortRandom: "random",
+		PortSequential: "sequential", PortSequential2: "sequential2",
+		PortDescending: "descending", PortDescending2: "descending2", PortRandom: "random",
 	}
-	extraNames = []string{"rstkills", "nosyn", "hairpin", "hairpininside", "pool4", "noudp"}
-	proxyNames = []string{NoProxy: "", ProxySilent: "proxysilent", ProxyClose: "proxyclose", ProxyNoise: "proxynoise"}
+	extraNames  = []string{"rstkills", "nosyn", "hairpin", "hairpininside", "pool4", "blocks16", "synlimit", "noudp"}
+	egressNames = []string{EgressOpen: "", EgressDrop: "egressdrop", EgressRST: "egressrst", EgressICMP: "egressicmp"}
+	proxyNames  = []string{NoProxy: "", ProxySilent: "proxysilent", ProxyClose: "proxyclose", ProxyNoise: "proxynoise"}
 )
 
 // extras returns pointers to the fields that extraNames names, in that order.
 func (b *Behaviour) extras() []*bool {
-	return []*bool{&b.RSTKills, &b.NoSYN, &b.Hairpin, &b.HairpinInside, &b.Pool4, &b.NoUDP}
+	return []*bool{&b.RSTKills, &b.NoSYN, &b.Hairpin, &b.HairpinInside, &b.Pool4, &b.Blocks16, &b.SYNLimit, &b.NoUDP}
 }
 
 // ParseBehaviour reads a behaviour in words: "public", or
@@ -32,9 +34,10 @@ func (b *Behaviour) extras() []*bool {
 //	MAPPING      eim, adm, apdm
 //	FILTERING    eif, adf, apdf
 //	UNSOLICITED  drop (the default), rst, icmp
-//	PORTS        preserve (the default), overload, sequential, sequential2, random
-//	EXTRA        rstkills, nosyn, hairpin, hairpininside, pool4, noudp,
-//	             proxysilent, proxyclose, proxynoise
+//	PORTS        preserve (the default), overload, sequential, sequential2, descending,
+//	             descending2, random
+//	EXTRA        rstkills, nosyn, hairpin, hairpininside, pool4, blocks16, synlimit, noudp,
+//	             egressdrop, egressrst, egressicmp, proxysilent, proxyclose, proxynoise
 //
 // as in "eim-apdf-rst" or "apdm-apdf-random-noudp". The fields of [Behaviour] explain the words. A
 // proxy takes only connections to ports from 10000 up.
@@ -91,10 +94,17 @@ func (b *Behaviour) parseExtra(w string) error {
 		*b.extras()[i] = true
 		return nil
 	}
+	if i := slices.Index(egressNames, w); i > 0 {
+		if b.Egress != EgressOpen {
+			return fmt.Errorf("%q is a second egress filter", w)
+		}
+		b.Egress = Egress(i)
+		return nil
+	}
 	i := slices.Index(proxyNames[ProxySilent:], w)
 	switch {
 	case i < 0:
-		extras := slices.Concat(extraNames, proxyNames[ProxySilent:])
+		extras := slices.Concat(extraNames, egressNames[EgressDrop:], proxyNames[ProxySilent:])
 		return fmt.Errorf("%q is no known word, or not in its place: want [%s][-%s][-%s...]", w,
 			strings.Join(unsolicitedNames, "|"), strings.Join(portNames, "|"), strings.Join(extras, "|"))
 	case b.Proxy != NoProxy:
@@ -113,8 +123,11 @@ func (b Behaviour) check() error {
 		return errors.New("hairpininside needs a single external address")
 	case b.Ports == PortOverload && b.Mapping != APDM:
 		return errors.New("overload needs the mapping apdm")
+	case b.SYNLimit && b.Unsolicited == UnsolicitedDrop:
+		return errors.New("synlimit needs answers to limit: rst or icmp")
 	case int(b.Mapping) >= len(mappingNames) || int(b.Filtering) >= len(filteringNames) ||
-		int(b.Unsolicited) >= len(unsolicitedNames) || int(b.Ports) >= len(portNames) || int(b.Proxy) >= len(proxyNames):
+		int(b.Unsolicited) >= len(unsolicitedNames) || int(b.Ports) >= len(portNames) ||
+		int(b.Egress) >= len(egressNames) || int(b.Proxy) >= len(proxyNames):
 		return errors.New("a value is out of range")
 	}
 	return nil
@@ -139,6 +152,9 @@ func (b Behaviour) String() string {
 		if *on {
 			words = append(words, extraNames[i])
 		}
+	}
+	if b.Egress != EgressOpen {
+		words = append(words, egressNames[b.Egress])
 	}
 	if b.Proxy != NoProxy {
 		words = append(words, proxyNames[b.Proxy])

@@ -21,6 +21,9 @@ func TestParseBehaviour(t *testing.T) {
 		{"apdm-apdf-overload", Behaviour{Mapping: APDM, Filtering: APDF, Ports: PortOverload}, "apdm-apdf-overload"},
 		{"eim-adf-drop-sequential-noudp-rstkills", Behaviour{Mapping: EIM, Filtering: ADF, Ports: PortSequential, RSTKills: true, NoUDP: true}, "eim-adf-sequential-rstkills-noudp"},
 		{"adm-adf-sequential2", Behaviour{Mapping: ADM, Filtering: ADF, Ports: PortSequential2}, "adm-adf-sequential2"},
+		{"apdm-apdf-descending2-blocks16", Behaviour{Mapping: APDM, Filtering: APDF, Ports: PortDescending2, Blocks16: true}, "apdm-apdf-descending2-blocks16"},
+		{"eim-eif-rst-descending-synlimit", Behaviour{Mapping: EIM, Unsolicited: UnsolicitedRST, Ports: PortDescending, SYNLimit: true}, "eim-eif-rst-descending-synlimit"},
+		{"eim-eif-noudp-egressicmp-proxynoise", Behaviour{Mapping: EIM, NoUDP: true, Egress: EgressICMP, Proxy: ProxyNoise}, "eim-eif-noudp-egressicmp-proxynoise"},
 		{"eim-eif-nosyn-hairpin", Behaviour{Mapping: EIM, NoSYN: true, Hairpin: true}, "eim-eif-nosyn-hairpin"},
 		{"eim-eif-hairpininside", Behaviour{Mapping: EIM, HairpinInside: true}, "eim-eif-hairpininside"},
 		{"eim-eif-proxyclose-pool4", Behaviour{Mapping: EIM, Pool4: true, Proxy: ProxyClose}, "eim-eif-pool4-proxyclose"},
@@ -48,7 +51,9 @@ func TestParseBehaviourErrors(t *testing.T) {
 		"eim-apdf-overload":              {"overload", "apdm"},
 		"apdm-apdf-rst-rst":              {`"rst"`},
 		"apdm-apdf-hairpin- ":            {`" "`, "hairpin", "proxynoise"},
+		"eim-apdf-synlimit":              {"synlimit", "rst", "icmp"},
 		"eim-eif-pool4-hairpininside":    {"hairpininside", "address"},
+		"eim-eif-egressrst-egressdrop":   {`"egressdrop"`, "second"},
 		"eim-eif-proxysilent-proxyclose": {`"proxyclose"`, "second"},
 		"eim-eif-":                       {`""`, "place"},
 	} {
@@ -71,8 +76,8 @@ func TestBehaviourRoundTrip(t *testing.T) {
 			for u := UnsolicitedDrop; u <= UnsolicitedICMP; u++ {
 				for p := PortPreserve; p <= PortRandom; p++ {
 					for extras := range 1 << len(extraNames) {
-						for x := NoProxy; x <= ProxyNoise; x++ {
-							b := Behaviour{Mapping: m, Filtering: f, Unsolicited: u, Ports: p, Proxy: x}
+						for x := range 4 { // filters and proxies, of each one
+							b := Behaviour{Mapping: m, Filtering: f, Unsolicited: u, Ports: p, Egress: Egress(x), Proxy: Proxy(3 - x)}
 							for i, on := range b.extras() {
 								*on = extras&(1<<i) != 0
 							}

@@ -115,6 +115,8 @@ func (s *Site) fromInside(now time.Time, pkt []byte) {
 	v := s.gate(pkt).Outbound(now, pkt)
 	s.emit(now, Inside, Outbound, v, before)
 	switch {
+	case v.Fate == Answered:
+		s.toInside(now, v.Packet)
 	case v.Fate != Forwarded:
 	case v.Hairpin:
 		s.toInside(now, v.Packet)

@@ -46,18 +46,32 @@ func (p Packet) pseudoHeader() uint32 {
 	return acc + uint32(p.proto) + n>>16 + n&0xffff
 }
 
+// Codes of the ICMP error "destination unreachable" in IPv4 (RFC 792, RFC 1812) and IPv6 (RFC 4443).
+var (
+	portUnreachable = icmpCode{3, 4}
+	prohibited      = icmpCode{13, 1}
+)
+
+type icmpCode struct{ v4, v6 byte }
+
 // unreachableFor returns the ICMP error "port unreachable" about p, from p's destination. RFC 5382
 // REQ-4 asks for it, and Linux fails a connect with ECONNREFUSED on it.
-func unreachableFor(p Packet) []byte {
-	proto, typ, code, room := uint8(protoICMP), byte(3), byte(3), 576-28 // RFC 1812, section 4.3.2.3
+func unreachableFor(p Packet) []byte { return icmpFor(p, p.Dst().Addr(), portUnreachable) }
+
+// prohibitedFor returns the ICMP error "communication administratively prohibited" about p from a
+// router. Linux fails a connect with EHOSTUNREACH on it, and in IPv6 with EACCES.
+func prohibitedFor(p Packet, router netip.Addr) []byte { return icmpFor(p, router, prohibited) }
+
+func icmpFor(p Packet, from netip.Addr, code icmpCode) []byte {
+	proto, kind, room := uint8(protoICMP), [2]byte{3, code.v4}, 576-28 // RFC 1812, section 4.3.2.3
 	if !p.ipv4() {
-		proto, typ, code, room = protoICMPv6, 1, 4, 1280-48 // RFC 4443, section 3.1
+		proto, kind, room = protoICMPv6, [2]byte{1, code.v6}, 1280-48 // RFC 4443, section 3.1
 	}
 	quote := p.b[:min(len(p.b), room)]
-	b := newPacket(proto, p.Dst().Addr(), p.Src().Addr(), 8+len(quote))
+	b := newPacket(proto, from, p.Src().Addr(), 8+len(quote))
 	r := Packet{b: b, proto: proto, transport: len(b) - 8 - len(quote)}
 	t := b[r.transport:]
-	t[0], t[1] = typ, code
+	t[0], t[1] = kind[0], kind[1]
 	copy(t[8:], quote)
 	r.setICMPChecksum()
 	return b

@@ -4,6 +4,15 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// What Behaviour.SYNLimit leaves: the rate of the classic rule against SYN floods (iptables -m limit
+// --limit 1/s), with that match's usual burst.
+const (
+	synLimitRate  = 1
+	synLimitBurst = 5
 )
 
 // maxSessions bounds a NAT's memory. It is the limit of Linux on a machine with 1 GB
@@ -18,28 +27,34 @@ const sweepInterval = time.Minute
 type NAT struct {
 	behaviour Behaviour
 	pool      []netip.Addr // external addresses; none in a firewall
-	router    netip.Addr   // the router's inside address, for HairpinInside
+	router    netip.Addr   // the router's inside address
 	rng       *rand.Rand
 
 	byFlow   map[flow]*mapping   // as packets from inside look for it
 	byPort   map[port][]*mapping // as packets from outside do; more than one if overloaded
 	byTuple  map[tuple]*mapping  // every session has its place here
 	static   []*mapping          // they outlive a reset
-	nextPort uint16              // for PortSequential and PortSequential2
+	ports    portRange
+	nextPort uint16        // for ports in sequence
+	answers  *rate.Limiter // to unsolicited SYNs
 	sweepAt  time.Time
 }
 
 // NewNAT makes a NAT without mappings. Random ports come from rng. With [Behaviour.Pool4] the NAT
 // also has the three addresses after external.
 func NewNAT(b Behaviour, external netip.Addr, rng *rand.Rand) *NAT {
-	n := &NAT{behaviour: b, pool: poolFrom(external, b), rng: rng}
-	n.nextPort = minPort + uint16(rng.IntN(numPorts))
+	n := &NAT{behaviour: b, pool: poolFrom(external, b), rng: rng, ports: portsFor(b, rng)}
+	n.nextPort = n.ports.draw(rng)
 	n.Reset()
 	return n
 }
 
 // Reset removes all mappings but static ones. Sequential ports continue where they were.
 func (n *NAT) Reset() {
+	n.answers = rate.NewLimiter(rate.Inf, 0)
+	if n.behaviour.SYNLimit {
+		n.answers = rate.NewLimiter(synLimitRate, synLimitBurst)
+	}
 	n.byFlow = make(map[flow]*mapping)
 	n.byPort = make(map[port][]*mapping)
 	n.byTuple = make(map[tuple]*mapping)
@@ -56,7 +71,7 @@ type Verdict struct {
 	// Reason is why a packet is not forwarded.
 	Reason string
 	// Packet is the translated packet if it is forwarded. If it is answered, Packet is the answer,
-	// which goes to the packet's source.
+	// which goes back to where the packet came from.
 	Packet []byte
 	// Hairpin means that the packet came from inside, and goes back there.
 	Hairpin bool
@@ -82,6 +97,9 @@ func (n *NAT) Outbound(now time.Time, pkt []byte) Verdict {
 	if s == nil {
 		if p.TCP() && p.Flags()&SYN == 0 || n.toRouter(p) {
 			return drop("no session")
+		}
+		if !hairpin && !n.letsOut(p) {
+			return n.refuseOut(p)
 		}
 		if !n.reserveSession(now) {
 			return drop("table full")
@@ -113,7 +131,7 @@ func (n *NAT) Inbound(now time.Time, pkt []byte) Verdict {
 	}
 	m, reason := n.admit(now, p)
 	if reason != "" {
-		return n.unsolicited(p, reason)
+		return n.unsolicited(now, p, reason)
 	}
 	return n.deliver(now, m, p)
 }
@@ -189,10 +207,12 @@ func (n *NAT) admit(now time.Time, p Packet) (m *mapping, reason string) {
 }
 
 // unsolicited refuses a packet from outside. Only a bare SYN gets an answer.
-func (n *NAT) unsolicited(p Packet, reason string) Verdict {
+func (n *NAT) unsolicited(now time.Time, p Packet, reason string) Verdict {
 	switch {
 	case !p.bareSYN() || n.behaviour.Unsolicited == UnsolicitedDrop:
 		return drop(reason)
+	case !n.answers.AllowN(now, 1):
+		return drop(reason + ", and too many of late")
 	case n.behaviour.Unsolicited == UnsolicitedRST:
 		return Verdict{Fate: Answered, Reason: reason, Packet: resetFor(p)}
 	default:

@@ -4,14 +4,16 @@ package natlab
 // every flow has a mapping of its own, to the endpoint that it has already. A mapping is then a
 // session, and RSTKills ends no more than that. Mapping, Filtering and Ports of b are about IPv4.
 func newFirewall(b Behaviour) *NAT {
-	n := &NAT{behaviour: Behaviour{
+	n := &NAT{ports: portRange{minPort, numPorts}, behaviour: Behaviour{
 		Mapping:     APDM,
 		Filtering:   APDF,
 		Ports:       PortOverload,
 		Unsolicited: b.Unsolicited,
+		SYNLimit:    b.SYNLimit,
 		RSTKills:    b.RSTKills,
 		NoSYN:       b.NoSYN,
 		NoUDP:       b.NoUDP,
+		Egress:      b.Egress,
 	}}
 	n.Reset()
 	return n

@@ -50,13 +50,16 @@ func TestPortOverload(t *testing.T) {
 func TestPortSequential(t *testing.T) {
 	for _, tt := range []struct {
 		ports string
+		first uint16
 		want  [4]uint16
 	}{
-		{"sequential", [4]uint16{65534, 65535, minPort + 1, minPort + 2}},
-		{"sequential2", [4]uint16{65534, minPort + 2, minPort + 4, minPort + 6}},
+		{"sequential", 65534, [4]uint16{65534, 65535, minPort + 1, minPort + 2}},
+		{"sequential2", 65534, [4]uint16{65534, minPort + 2, minPort + 4, minPort + 6}},
+		{"descending", minPort + 2, [4]uint16{minPort + 2, minPort + 1, 65535, 65534}},
+		{"descending2", minPort + 2, [4]uint16{minPort + 2, 65534, 65532, 65530}},
 	} {
 		n := newNATTest(t, "apdm-apdf-"+tt.ports)
-		n.nat.nextPort = 65534
+		n.nat.nextPort = tt.first
 		var got []uint16
 		for i := range tt.want {
 			to := netip.AddrPortFrom(remote1.Addr(), 80+uint16(i))
@@ -88,6 +91,44 @@ func TestPortRandom(t *testing.T) {
 	}
 	if a, b := ports(1), ports(2); a == b {
 		t.Errorf("different seeds give %v", a)
+	}
+}
+
+// TestPortBlock: all mappings are within one block, in which a sequence goes round.
+func TestPortBlock(t *testing.T) {
+	for _, words := range []string{"apdm-apdf-overload-blocks16", "apdm-apdf-sequential-blocks16", "apdm-adf-descending2-blocks16", "apdm-eif-random-blocks16"} {
+		n := newNATTest(t, words)
+		first, last := n.open(protoTCP, inside1, remote1).Port(), uint16(0)
+		block := first &^ (blockSize - 1)
+		seen := make(map[uint16]bool)
+		for i := range uint16(4 * blockSize) {
+			external := n.open(protoTCP, inside1, netip.AddrPortFrom(remote1.Addr(), 81+i))
+			if got := external.Port(); got&^(blockSize-1) != block {
+				t.Errorf("%s: port %d, want one from %d on", words, got, block)
+			} else if seen[got] = true; n.nat.behaviour.Ports == PortSequential && last != 0 && got != last+1 && got != block {
+				t.Errorf("%s: port %d after %d", words, got, last)
+			}
+			last = external.Port()
+			if got, reason := n.in(tcpPacket(netip.AddrPortFrom(remote1.Addr(), 81+i), external, SYN|ACK, "")); got != inside1 {
+				t.Errorf("%s: back to %v: %v %s", words, external, got, reason)
+			}
+		}
+		if want := map[bool]int{true: blockSize, false: blockSize / 2}[n.nat.behaviour.Ports != PortDescending2]; len(seen) != want {
+			t.Errorf("%s: %d ports are used, want %d", words, len(seen), want)
+		}
+		n.consistent()
+	}
+	// A port within the block is preserved, and none is used twice towards one endpoint.
+	n := newNATTest(t, "eim-eif-blocks16")
+	own := netip.AddrPortFrom(inside1.Addr(), uint16(n.nat.ports.first+3))
+	if got := n.open(protoTCP, own, remote1); got.Port() != own.Port() {
+		t.Errorf("got port %d, want the internal one, %d", got.Port(), own.Port())
+	}
+	for i := range uint16(blockSize) {
+		external, reason := n.out(tcpPacket(netip.AddrPortFrom(inside2.Addr(), 5000+i), remote1, SYN, ""))
+		if want := map[bool]string{true: "", false: "no port free"}[i < blockSize-1]; reason != want {
+			t.Errorf("mapping %d: %v %q, want %q", i, external, reason, want)
+		}
 	}
 }
 

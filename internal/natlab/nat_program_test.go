@@ -26,6 +26,7 @@ var programWords = []string{
 	"eim-eif", "eim-adf-rst", "eim-apdf-icmp-hairpin", "adm-adf-hairpin", "apdm-apdf-sequential", "apdm-apdf-random-rstkills",
 	"apdm-apdf-overload-rstkills", "apdm-apdf-icmp-overload", "eim-eif-rst-hairpin-rstkills", "eim-apdf-nosyn", "apdm-adf-sequential2", "firewall",
 	"eim-eif-rst-hairpininside", "apdm-adf-random-hairpininside", "apdm-adf-pool4-rstkills", "eim-apdf-sequential-hairpin-pool4",
+	"apdm-apdf-overload-blocks16", "eim-eif-rst-descending-blocks16-synlimit", "apdm-eif-egressrst",
 }
 
 func runNATProgram(t *testing.T, program []byte) {
@@ -174,7 +175,7 @@ func (t *natTest) consistent() {
 		}
 	}
 	for p, ms := range n.byPort {
-		if len(ms) == 0 || len(ms) > 1 && n.behaviour.Ports != PortOverload {
+		if len(ms) == 0 || len(ms) > 1 && !n.overloads() {
 			t.Errorf("port %v has %d mappings", p, len(ms))
 		}
 		for _, m := range ms {

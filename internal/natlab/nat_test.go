@@ -212,6 +212,30 @@ func TestHairpin(t *testing.T) {
 	}
 }
 
+// TestSYNLimit: of many unsolicited SYNs some are answered.
+func TestSYNLimit(t *testing.T) {
+	for _, words := range []string{"eim-apdf-rst-synlimit", "eim-apdf-icmp-synlimit"} {
+		n := newNATTest(t, words)
+		answered := func(syns int) (count int) {
+			for range syns {
+				if v := n.nat.Inbound(n.now, tcpPacket(remote1, ap("46.0.1.1:4001"), SYN, "")); v.Fate == Answered {
+					count++
+				} else if v.Fate != Dropped || v.Reason != "no mapping, and too many of late" {
+					t.Errorf("%s: %v", words, v)
+				}
+			}
+			return count
+		}
+		if got := answered(10); got != synLimitBurst {
+			t.Errorf("%s: %d of 10 are answered", words, got)
+		}
+		n.now = n.now.Add(3 * time.Second / synLimitRate)
+		if got := answered(10); got != 3 {
+			t.Errorf("%s: %d of 10 are answered after a while", words, got)
+		}
+	}
+}
+
 func TestReset(t *testing.T) {
 	n := newNATTest(t, "eim-eif")
 	external := n.open(protoTCP, inside1, remote1)

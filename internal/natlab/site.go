@@ -27,7 +27,8 @@ type SiteConfig struct {
 	MTU int
 	// IPv6 gives the hosts global IPv6 addresses as well, which are not translated. A public site
 	// admits everything. At a site with a NAT, a stateful firewall admits what belongs to a session
-	// that began inside, and NAT configures it with Unsolicited, RSTKills, NoSYN and NoUDP.
+	// that began inside, and NAT configures it with Unsolicited, SYNLimit, RSTKills, NoSYN, NoUDP
+	// and Egress.
 	IPv6 bool
 	// Behind is the site that this one is behind: this site's outside is the other's inside. Both
 	// must have a NAT. IPv6 passes both sites' firewalls, and needs both sites to have it. If nil,
@@ -146,6 +147,7 @@ func (s *Site) setNAT(b Behaviour) {
 		s.proxy = newProxy(b.Proxy)
 		if s.ipv6 {
 			s.firewall = newFirewall(b)
+			s.firewall.router = s.addr6(s.nat.router)
 		}
 	}
 }

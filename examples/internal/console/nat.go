@@ -5,9 +5,12 @@ const NATWords = `public, or MAPPING-FILTERING[-UNSOLICITED][-PORTS][-EXTRA...],
 MAPPING      one outer port (eim), one for each remote address (adm) or each endpoint (apdm)
 FILTERING    lets in anybody (eif), addresses (adf) or endpoints (apdf) that were sent to
 UNSOLICITED  answer to others: none (drop, the default), rst, icmp
-PORTS        preserve (the default), overload (as Linux does), sequential, sequential2, random
+PORTS        preserve (the default), overload (as Linux does), sequential, sequential2,
+             descending, descending2, random
 EXTRA        rstkills (a RST ends a mapping), nosyn (lets no SYN in), noudp,
              hairpin, hairpininside (it shows the inside address),
              pool4 (four outer addresses, one at random for each mapping),
+             blocks16 (16 outer ports in all), synlimit (answers one SYN a second),
+             egressdrop, egressrst, egressicmp (lets out only TCP to ports 443 and 4001),
              proxysilent, proxyclose, proxynoise (a transparent proxy before the NAT accepts all
              connections to ports from 10000 up, and says nothing, closes, or sends an error)`
