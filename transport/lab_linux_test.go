@@ -30,6 +30,7 @@ const (
 // in it.
 type hostLab struct {
 	*natlab.Lab
+	bridged   bool
 	relay     peer.AddrInfo
 	relaySite *natlab.Site
 	stun      []string
@@ -39,12 +40,24 @@ type hostLab struct {
 func newHostLab(t testing.TB, cfg relayConfig) *hostLab {
 	t.Helper()
 	l := &hostLab{Lab: labtest.New(t, natlab.Config{Seed: 1})}
-	site, err := l.AddSite(natlab.SiteConfig{Name: "relay", Delay: relayDelay})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.relaySite = site
-	host := addHost(t, site, "relay")
+	l.startRelay(t, cfg, natlab.SiteConfig{Name: "relay", Delay: relayDelay})
+	return l
+}
+
+// newBridgedLab is newHostLab with sites that a Linux bridge joins, with no delay. Their NATs are
+// those of kernels.
+func newBridgedLab(t testing.TB, cfg relayConfig) *hostLab {
+	t.Helper()
+	l := &hostLab{Lab: labtest.New(t, natlab.Config{Bridge: true}), bridged: true}
+	l.startRelay(t, cfg, natlab.SiteConfig{Name: "relay"})
+	return l
+}
+
+func (l *hostLab) startRelay(t testing.TB, cfg relayConfig, site natlab.SiteConfig) {
+	t.Helper()
+	l.relaySite = labtest.AddSite(t, l.Lab, site)
+	host := addHost(t, l.relaySite, "relay")
+	var err error
 	cfg.Addrs[0] = host.Addr()
 	if cfg.Addrs[1], err = host.AddAddr(); err != nil {
 		t.Fatal(err)
@@ -53,7 +66,6 @@ func newHostLab(t testing.TB, cfg relayConfig) *hostLab {
 		l.stun = []string{cfg.stunAddresses()[0].String()}
 	}
 	labtest.Start(t, host, "relay", cfg).Next(t, &l.relay)
-	return l
 }
 
 // site adds a site whose NAT is given in words, as for [natlab.ParseBehaviour].
@@ -76,16 +88,14 @@ func (l *hostLab) site6(t testing.TB, name, words string) *natlab.Site {
 
 func (l *hostLab) add(t testing.TB, words string, cfg natlab.SiteConfig) *natlab.Site {
 	t.Helper()
-	cfg.Delay = siteDelay
+	if !l.bridged {
+		cfg.Delay = siteDelay
+	}
 	var err error
 	if cfg.NAT, err = natlab.ParseBehaviour(words); err != nil {
 		t.Fatal(err)
 	}
-	s, err := l.AddSite(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return labtest.AddSite(t, l.Lab, cfg)
 }
 
 func addHost(t testing.TB, s *natlab.Site, name string) *natlab.Host {

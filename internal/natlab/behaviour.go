@@ -91,4 +91,6 @@ type Behaviour struct {
 	Forgets time.Duration
 	// Proxy is a transparent proxy between the hosts and the NAT, in IPv4 and IPv6.
 	Proxy Proxy
+	// Kernel has a Linux kernel do all this.
+	Kernel Kernel
 }

@@ -41,6 +41,18 @@ func (b *Behaviour) extras() []*bool {
 //
 // as in "eim-apdf-rst" or "apdm-apdf-random-noudp". The fields of [Behaviour] explain the words. A
 // proxy takes only connections to ports from 10000 up.
+//
+// A Linux kernel in the place of the emulation is
+//
+//	kernel[-INPUT][-RULE...]
+//
+//	INPUT  what a stranger's SYN gets: drop (the default), rst (a rule rejects it), accept (it gets
+//	       in to the router, whose kernel answers with a reset)
+//	RULE   random, fullyrandom, persistent, snat4 (four external addresses, one at random for each
+//	       connection), blocks16 (16 external ports), invalid (drops what is invalid), firewall (a
+//	       public address behind a stateful firewall, without translation)
+//
+// as in "kernel-rst-random" or "kernel-drop-firewall". [Kernel] explains them.
 func ParseBehaviour(s string) (Behaviour, error) {
 	var b Behaviour
 	if err := b.parse(s); err != nil {
@@ -54,6 +66,9 @@ func (b *Behaviour) parse(s string) error {
 		return nil
 	}
 	words := strings.Split(s, "-")
+	if words[0] == kernelName {
+		return b.parseKernel(words[1:])
+	}
 	m := slices.Index(mappingNames[EIM:], words[0])
 	if m < 0 {
 		return fmt.Errorf("%q is no mapping: want one of %s", words[0], list(mappingNames))
@@ -117,6 +132,10 @@ func (b *Behaviour) parseExtra(w string) error {
 // check returns an error if no site can have the behaviour.
 func (b Behaviour) check() error {
 	switch {
+	case b.Kernel.On:
+		return b.checkKernel()
+	case b.Kernel != Kernel{}:
+		return errors.New("rules for a kernel without one")
 	case b.Mapping == Public && b != Behaviour{}:
 		return errors.New("a public site has no NAT to behave")
 	case b.HairpinInside && b.Pool4:
@@ -137,6 +156,9 @@ func (b Behaviour) check() error {
 func (b Behaviour) String() string {
 	if b.check() != nil {
 		return fmt.Sprintf("invalid(%d-%d-%d-%d)", b.Mapping, b.Filtering, b.Unsolicited, b.Ports)
+	}
+	if b.Kernel.On {
+		return b.kernelString()
 	}
 	if b.Mapping == Public {
 		return mappingNames[Public]

@@ -39,12 +39,29 @@
 // Traffic that disturbs port prediction comes from a further host at the site. Whatever the host
 // sends takes ports, even to an address that nobody has.
 //
+// # Kernels
+//
+// A site may have a Linux kernel in the place of the emulation: [ParseBehaviour] has its words, as
+// in "kernel-rst-random". A namespace is the site's router then. It forwards between its two links,
+// and translates and filters by rules of nftables. With "firewall" there is no router: the hosts
+// have public addresses, and their own kernels filter. No system program is called.
+//
+// On the core both links of a router are TUN devices, so delays, loss, taps and captures are those
+// of any site. Taps do not learn what a kernel drops, or that a reset is its own.
+//
+// With [Config].Bridge there is no core. A Linux bridge joins the sites, and veth pairs join hosts,
+// routers and bridge, with no delay at all:
+//
+//	host --veth-- router A --veth--+             +--veth-- router B --veth-- host
+//	                               |-- bridge ---|
+//	public host ------veth---------+             +--veth--- public host
+//
 // # Addresses
 //
 // Addresses are assigned in the order of creation: the n-th site is 46.0.n.1 outside (or 100.64.n.1
 // behind another site), or 46.0.n.1 to 46.0.n.4 with a pool of addresses, and 10.n.0.0/24 inside,
 // where 10.n.0.254 is the router; hosts at a public site are 46.0.n.1, 46.0.n.2 and so on. A host
-// with [Host.AddAddr] has more than one of them. With [SiteConfig].IPv6 the k-th address has
+// with [Host.AddAddr] has more than one of them. A kernel's router always has four outside. With [SiteConfig].IPv6 the k-th address has
 // 2a00:46:0:n::k at its side, which is not translated but filtered where there is a NAT. The
 // documentation ranges cannot be used, as go-libp2p does not take them for public. Nothing of it
 // leaves the namespaces.

@@ -73,7 +73,7 @@ func probeNamespace() error {
 			result <- os.NewSyscallError("unshare", err)
 			return
 		}
-		tun, err := openTUN()
+		tun, err := openTUN(uplink)
 		if err == nil {
 			tun.Close()
 		}

@@ -18,7 +18,7 @@ var (
 	_ device = (*Site)(nil)
 )
 
-func (h *Host) fromLAN(_ time.Time, pkt []byte) { h.site.lab.wire.deliver(h, pkt) }
+func (h *Host) fromLAN(_ time.Time, pkt []byte) { h.site.lab.wire.deliver(h.tun, pkt) }
 
 // fromLAN carries a packet from the LAN of the parent site down the link.
 func (s *Site) fromLAN(now time.Time, pkt []byte) {
@@ -111,6 +111,11 @@ func (s *Site) fromInside(now time.Time, pkt []byte) {
 		}
 		return
 	}
+	if s.router != nil {
+		s.emit(now, Inside, Outbound, Verdict{}, pkt)
+		s.lab.wire.deliver(s.router.lan, pkt)
+		return
+	}
 	before := s.observed(pkt)
 	v := s.gate(pkt).Outbound(now, pkt)
 	s.emit(now, Inside, Outbound, v, before)
@@ -160,6 +165,11 @@ func (s *Site) fromOutside(now time.Time, pkt []byte) {
 	if s.public() {
 		s.emit(now, Outside, Inbound, Verdict{}, pkt)
 		s.toInside(now, pkt)
+		return
+	}
+	if s.router != nil {
+		s.emit(now, Outside, Inbound, Verdict{}, pkt)
+		s.lab.wire.deliver(s.router.wan, pkt)
 		return
 	}
 	before := s.observed(pkt)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"sync"
 	"time"
 )
 
@@ -26,9 +27,9 @@ type Host struct {
 	addr  netip.Addr
 	addr6 netip.Addr // invalid at a site without IPv6
 	ns    *namespace
-	tun   *os.File
+	tun   *os.File // nil on a bridge
 
-	done chan struct{} // closed when nothing reads the TUN device any more
+	reading sync.WaitGroup
 }
 
 // AddHost adds a host to the site. Hosts of one site reach each other by their own addresses
@@ -43,12 +44,11 @@ func (s *Site) AddHost(name string) (*Host, error) {
 	if addr6.IsValid() {
 		addrs = append(addrs, netip.PrefixFrom(addr6, sitePrefix6))
 	}
-	ns, tun, err := newNamespace(addrs...)
+	h, err := s.newHost(name, addrs...)
 	if err != nil {
 		return nil, fmt.Errorf("natlab: host %q: %w", name, err)
 	}
-	h := &Host{name: name, site: s, addr: addr, addr6: addr6, ns: ns, tun: tun, done: make(chan struct{})}
-	go h.read()
+	h.addr, h.addr6 = addr, addr6
 
 	s.lab.mu.Lock()
 	closed := s.lab.closed
@@ -63,6 +63,34 @@ func (s *Site) AddHost(name string) (*Host, error) {
 	if closed {
 		h.close()
 		return nil, errClosed
+	}
+	return h, nil
+}
+
+// newHost makes a host with these addresses that is joined to its site.
+func (s *Site) newHost(name string, addrs ...netip.Prefix) (*Host, error) {
+	ns, err := newNamespace()
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{name: name, site: s, ns: ns}
+	switch {
+	case s.lab.bridge == nil:
+		h.tun, err = ns.addTUN(uplink, true, addrs...)
+	case s.public():
+		err = s.lab.bridge.plug(ns, h.gateway(), addrs...)
+	default:
+		err = s.router.ports.plug(ns, h.gateway(), addrs...)
+	}
+	if b := s.NAT(); err == nil && b.firewall() {
+		err = ns.setRules(b, netip.Addr{})
+	}
+	if err != nil {
+		h.close()
+		return nil, err
+	}
+	if h.tun != nil {
+		h.reading.Go(func() { readPackets(h.tun, s.fromHost) })
 	}
 	return h, nil
 }
@@ -84,7 +112,7 @@ func (h *Host) Addr6() netip.Addr { return h.addr6 }
 func (h *Host) AddAddr() (netip.Addr, error) {
 	addr, err := h.site.nextAddr()
 	if err == nil {
-		err = h.ns.do(func() error { return addAddr(netip.PrefixFrom(addr, sitePrefix)) })
+		err = h.ns.do(func() error { return addAddr(uplink, netip.PrefixFrom(addr, sitePrefix)) })
 	}
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("natlab: one more address for host %q: %w", h.name, err)
@@ -102,7 +130,7 @@ func (h *Host) Move() error {
 	addr, err := h.site.nextAddr()
 	if err == nil {
 		err = h.ns.do(func() error {
-			return replaceAddr(netip.PrefixFrom(h.addr, sitePrefix), netip.PrefixFrom(addr, sitePrefix))
+			return replaceAddr(h.gateway(), netip.PrefixFrom(h.addr, sitePrefix), netip.PrefixFrom(addr, sitePrefix))
 		})
 	}
 	if err != nil {
@@ -128,6 +156,15 @@ func (h *Host) Start(cmd *exec.Cmd) error {
 	return h.ns.start(cmd)
 }
 
+// gateway returns the router by which the host reaches others. It is not valid if the host has a link
+// of its own to them.
+func (h *Host) gateway() netip.Addr {
+	if h.tun != nil || h.site.public() {
+		return netip.Addr{}
+	}
+	return h.site.gateway()
+}
+
 // Hold suspends a child process for d, as on a busy machine. Its sockets belong to the kernel, and
 // continue. Hold returns when the process continues.
 func Hold(p *os.Process, d time.Duration) error {
@@ -141,24 +178,22 @@ func Hold(p *os.Process, d time.Duration) error {
 	return nil
 }
 
-// deliver writes a packet to the host. An error means that the host is closing.
-func (h *Host) deliver(pkt []byte) { _, _ = h.tun.Write(pkt) }
-
-// read forwards what the host sends, until the TUN device is closed.
-func (h *Host) read() {
-	defer close(h.done)
+// readPackets passes on what is sent through a TUN device, until that is closed.
+func readPackets(tun *os.File, to func(pkt []byte)) {
 	buf := make([]byte, mtu)
 	for {
-		n, err := h.tun.Read(buf)
+		n, err := tun.Read(buf)
 		if err != nil {
 			return
 		}
-		h.site.fromHost(buf[:n])
+		to(buf[:n])
 	}
 }
 
 func (h *Host) close() {
-	h.tun.Close()
+	if h.tun != nil {
+		h.tun.Close()
+	}
 	h.ns.close()
-	<-h.done
+	h.reading.Wait()
 }

@@ -17,22 +17,29 @@ const maxSites = 255
 type Config struct {
 	// Seed makes ports, jitter and losses repeatable, as far as packets arrive in the same order.
 	Seed uint64
+	// Bridge joins the sites by a Linux bridge in place of the core, and hosts, routers and bridge
+	// by veth pairs. No packet passes through the lab's process, and there is no delay but the
+	// kernel's, some 50 µs for a round trip. The sites are public or have the NAT of a kernel; they
+	// have no Delay, Jitter, Loss, MTU or IPv6, and no taps.
+	Bridge bool
 }
 
 // A Lab is a network of sites. Its methods may be called at any time, from any goroutine, but not
 // from a tap.
 type Lab struct {
-	wire *wire
+	wire   *wire
+	bridge *bridge // nil with a core
 
-	mu     sync.Mutex // guards all below, and what is in the sites and their NATs
-	rng    *rand.Rand
-	sites  []*Site
-	hosts  []*Host
-	public map[netip.Addr]*Site // who in the core has this address
-	extra  map[path]time.Duration
-	taps   []func(Event)
-	errs   []error // of captures
-	closed bool
+	mu      sync.Mutex // guards all below, and what is in the sites and their NATs
+	rng     *rand.Rand
+	sites   int
+	hosts   []*Host
+	routers []*router
+	public  map[netip.Addr]*Site // who in the core has this address
+	extra   map[path]time.Duration
+	taps    []func(Event)
+	errs    []error // for Close
+	closed  bool
 }
 
 // New makes an empty lab. [Enter] must be called first. The error matches [ErrUnavailable] if no
@@ -41,7 +48,15 @@ func New(cfg Config) (*Lab, error) {
 	if err := probe(); err != nil {
 		return nil, err
 	}
-	return newLab(cfg), nil
+	l := newLab(cfg)
+	if cfg.Bridge {
+		var err error
+		if l.bridge, err = newBridge(); err != nil {
+			l.wire.close()
+			return nil, err
+		}
+	}
+	return l, nil
 }
 
 func newLab(cfg Config) *Lab {
@@ -59,20 +74,35 @@ func (l *Lab) AddSite(cfg SiteConfig) (*Site, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("natlab: site %q: %w", cfg.Name, err)
 	}
+	s, err := l.addSite(cfg)
+	if err == nil && cfg.NAT.routed() {
+		err = s.startRouter(cfg.NAT)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (l *Lab) addSite(cfg SiteConfig) (*Site, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return nil, errClosed
 	}
+	if l.bridge != nil {
+		if err := cfg.checkBridged(); err != nil {
+			return nil, fmt.Errorf("natlab: site %q: %w", cfg.Name, err)
+		}
+	}
 	if cfg.Behind != nil && cfg.Behind.lab != l {
 		return nil, fmt.Errorf("natlab: site %q: behind a site of another lab", cfg.Name)
 	}
-	if len(l.sites) == maxSites {
+	if l.sites == maxSites {
 		return nil, fmt.Errorf("natlab: more than %d sites", maxSites)
 	}
-	s := newSite(l, byte(len(l.sites)+1), cfg)
-	l.sites = append(l.sites, s)
-	return s, nil
+	l.sites++
+	return newSite(l, byte(l.sites), cfg), nil
 }
 
 // SetExtraDelay makes the path from one site to another longer by d, and not the way back. For a
@@ -91,8 +121,15 @@ func (l *Lab) Tap(f func(Event)) {
 	l.taps = append(l.taps, f)
 }
 
+// fail keeps an error for Close.
+func (l *Lab) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.errs = append(l.errs, err)
+}
+
 // Close ends the lab, and kills the processes in its hosts. The error is for captures that could
-// not be written.
+// not be written, and for what methods without an error could not do.
 func (l *Lab) Close() error {
 	l.mu.Lock()
 	if l.closed {
@@ -100,11 +137,17 @@ func (l *Lab) Close() error {
 		return nil
 	}
 	l.closed = true
-	hosts := slices.Clone(l.hosts)
+	hosts, routers := slices.Clone(l.hosts), slices.Clone(l.routers)
 	l.mu.Unlock()
 
 	for _, h := range hosts {
 		h.close()
+	}
+	for _, r := range routers {
+		r.close()
+	}
+	if l.bridge != nil {
+		l.bridge.close()
 	}
 	l.wire.close()
 

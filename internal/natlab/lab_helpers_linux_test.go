@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
 // soon is a limit for what takes milliseconds, on a machine that is busy.
@@ -21,11 +22,7 @@ const soon = 20 * time.Second
 // addHost makes a site with one host.
 func addHost(t *testing.T, lab *natlab.Lab, cfg natlab.SiteConfig) *natlab.Host {
 	t.Helper()
-	site, err := lab.AddSite(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	host, err := site.AddHost(cfg.Name)
+	host, err := labtest.AddSite(t, lab, cfg).AddHost(cfg.Name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,13 +10,15 @@ import (
 
 var errNotLinux = &UnavailableError{Reason: "network namespaces need Linux"}
 
+const uplink = ""
+
 func enter() error { return errNotLinux }
 
 func probe() error { return errNotLinux }
 
-func addAddr(netip.Prefix) error { return errNotLinux }
+func addAddr(string, netip.Prefix) error { return errNotLinux }
 
-func replaceAddr(_, _ netip.Prefix) error { return errNotLinux }
+func replaceAddr(netip.Addr, netip.Prefix, netip.Prefix) error { return errNotLinux }
 
 func stop(*os.Process) error { return errNotLinux }
 
@@ -24,10 +26,34 @@ func resume(*os.Process) error { return errNotLinux }
 
 type namespace struct{}
 
-func newNamespace(...netip.Prefix) (*namespace, *os.File, error) { return nil, nil, errNotLinux }
+func newNamespace() (*namespace, error) { return nil, errNotLinux }
+
+func (*namespace) addTUN(string, bool, ...netip.Prefix) (*os.File, error) { return nil, errNotLinux }
+
+func (*namespace) setRules(Behaviour, netip.Addr) error { return errNotLinux }
+
+func (*namespace) forget() error { return errNotLinux }
 
 func (*namespace) do(func() error) error { return errNotLinux }
 
 func (*namespace) start(*exec.Cmd) error { return errNotLinux }
 
 func (*namespace) close() {}
+
+type bridge struct{}
+
+func newBridge() (*bridge, error) { return nil, errNotLinux }
+
+func (*bridge) plug(*namespace, netip.Addr, ...netip.Prefix) error { return errNotLinux }
+
+func (*bridge) close() {}
+
+type router struct {
+	ns       *namespace
+	lan, wan *os.File
+	ports    *bridge
+}
+
+func newRouter(*Site, Behaviour) (*router, error) { return nil, errNotLinux }
+
+func (*router) close() {}

@@ -46,6 +46,8 @@ func (c *SiteConfig) check() error {
 		return fmt.Errorf("negative MTU %d", c.MTU)
 	case c.Behind != nil && (c.NAT.Mapping == Public || c.Behind.public()):
 		return errors.New("public sites have none behind them, and are behind none")
+	case c.IPv6 && c.NAT.Kernel.On:
+		return errors.New("no IPv6 at a site with a kernel's rules")
 	case c.IPv6 && c.Behind != nil && !c.Behind.ipv6:
 		return fmt.Errorf("no IPv6 from site %q, which this one is behind", c.Behind.name)
 	}
@@ -64,8 +66,9 @@ type Site struct {
 	behaviour Behaviour  // as last set
 	nat       *NAT       // nil if public
 	ipv6      bool
-	firewall  *NAT   // for IPv6; nil if public, or without
-	proxy     *proxy // nil if there is none
+	firewall  *NAT    // for IPv6; nil if public, or without
+	proxy     *proxy  // nil if there is none
+	router    *router // in place of nat, if a kernel translates
 
 	delay, jitter time.Duration
 	loss          float64
@@ -91,6 +94,7 @@ func newSite(l *Lab, number byte, cfg SiteConfig) *Site {
 		inside: make(map[netip.Addr]device),
 	}
 	if cfg.NAT.Mapping == Public {
+		s.behaviour = cfg.NAT
 		return s
 	}
 	if s.parent == nil {
@@ -98,7 +102,9 @@ func newSite(l *Lab, number byte, cfg SiteConfig) *Site {
 	} else {
 		s.external = netip.AddrFrom4([4]byte{100, 64, number, 1})
 	}
-	s.setNAT(cfg.NAT)
+	if !cfg.NAT.routed() {
+		s.setNAT(cfg.NAT)
+	}
 	return s
 }
 
@@ -125,6 +131,12 @@ func (s *Site) SetNAT(b Behaviour) error {
 	if (b.Mapping == Public) != s.public() {
 		return fmt.Errorf("natlab: site %q: cannot change between public and NAT", s.name)
 	}
+	if b.routed() != (s.router != nil) {
+		return fmt.Errorf("natlab: site %q: cannot change between a kernel's NAT and an emulated one", s.name)
+	}
+	if err := s.setRules(b); err != nil {
+		return fmt.Errorf("natlab: site %q: %w", s.name, err)
+	}
 	s.lab.mu.Lock()
 	defer s.lab.mu.Unlock()
 	s.setNAT(b)
@@ -133,17 +145,11 @@ func (s *Site) SetNAT(b Behaviour) error {
 
 func (s *Site) setNAT(b Behaviour) {
 	s.behaviour = b
-	if b.Mapping != Public {
+	if b.Mapping != Public && !b.Kernel.On {
 		seed := s.lab.rng.Uint64()
 		s.nat = NewNAT(b, s.external, rand.New(rand.NewPCG(seed, 0)))
-		s.nat.router = netip.AddrFrom4([4]byte{10, s.number, 0, maxHosts + 1})
-		for _, addr := range s.nat.pool {
-			if s.parent == nil {
-				s.lab.public[addr] = s
-			} else {
-				s.parent.inside[addr] = s
-			}
-		}
+		s.nat.router = s.gateway()
+		s.claim(s.nat.pool)
 		s.proxy = newProxy(b.Proxy)
 		if s.ipv6 {
 			s.firewall = newFirewall(b)
@@ -152,6 +158,20 @@ func (s *Site) setNAT(b Behaviour) {
 	}
 }
 
+// claim makes the site's NAT be found by its external addresses.
+func (s *Site) claim(pool []netip.Addr) {
+	for _, addr := range pool {
+		if s.parent == nil {
+			s.lab.public[addr] = s
+		} else {
+			s.parent.inside[addr] = s
+		}
+	}
+}
+
+// gateway returns the inside address of the site's router.
+func (s *Site) gateway() netip.Addr { return netip.AddrFrom4([4]byte{10, s.number, 0, maxHosts + 1}) }
+
 // Forward makes the site's NAT forward a TCP port to an endpoint at the site; see [NAT.Forward].
 // The rule outlives ResetNAT, but not SetNAT.
 func (s *Site) Forward(external uint16, to netip.AddrPort) error {
@@ -159,6 +179,8 @@ func (s *Site) Forward(external uint16, to netip.AddrPort) error {
 	defer s.lab.mu.Unlock()
 	var err error
 	switch {
+	case s.router != nil:
+		err = errors.New("a kernel's NAT forwards no port")
 	case s.nat == nil:
 		err = errors.New("a public site has nothing to forward")
 	case !to.Addr().Is4() || s.inside[to.Addr()] == nil:
@@ -175,6 +197,7 @@ func (s *Site) Forward(external uint16, to netip.AddrPort) error {
 // ResetNAT removes all mappings of the NAT and all sessions of the IPv6 firewall, as a power
 // failure of the router does.
 func (s *Site) ResetNAT() {
+	s.resetKernels()
 	s.lab.mu.Lock()
 	defer s.lab.mu.Unlock()
 	if s.nat != nil {

@@ -2,6 +2,7 @@ package natlab
 
 import (
 	"container/heap"
+	"os"
 	"sync"
 	"time"
 )
@@ -10,8 +11,8 @@ import (
 type path struct{ from, to *Site }
 
 // A wire holds the packets on the way, and delivers them when they are due, from one goroutine.
-// Only that goroutine writes to hosts. It does so without the lab's mutex, so that a host's packets
-// stay in order and nobody waits for a host.
+// Only that goroutine writes to hosts and routers. It does so without the lab's mutex, so that a
+// host's packets stay in order and nobody waits for a host.
 type wire struct {
 	mu *sync.Mutex // the lab's; it guards the fields down to out
 
@@ -25,9 +26,9 @@ type wire struct {
 	done chan struct{} // closed when the goroutine has ended
 }
 
-// A delivery is a packet that is written to a host now.
+// A delivery is a packet that is written to a TUN device now.
 type delivery struct {
-	to  *Host
+	to  *os.File
 	pkt []byte
 }
 
@@ -57,8 +58,8 @@ func (w *wire) send(p path, now time.Time, delay time.Duration, arrive func(now 
 	}
 }
 
-// deliver writes a packet to a host.
-func (w *wire) deliver(to *Host, pkt []byte) {
+// deliver writes a packet to the TUN device of a host or a router.
+func (w *wire) deliver(to *os.File, pkt []byte) {
 	w.out = append(w.out, delivery{to, pkt})
 	w.nudge()
 }
@@ -77,7 +78,7 @@ func (w *wire) run() {
 	for {
 		out, next, open := w.step()
 		for _, d := range out {
-			d.to.deliver(d.pkt)
+			_, _ = d.to.Write(d.pkt) // an error means that it is closing
 		}
 		if !open {
 			return

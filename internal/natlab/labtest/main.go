@@ -1,6 +1,7 @@
 package labtest
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"strconv"
@@ -53,6 +54,11 @@ func fuzzWorker() bool {
 // instead, so that nobody takes silence for success.
 func Require(t testing.TB) {
 	t.Helper()
+	require(t, unavailable)
+}
+
+func require(t testing.TB, unavailable error) {
+	t.Helper()
 	if unavailable == nil {
 		return
 	}
@@ -60,6 +66,20 @@ func Require(t testing.TB) {
 		t.Fatalf("CI=true, but %v", unavailable)
 	}
 	t.Skip(unavailable)
+}
+
+// AddSite adds a site to a lab. If this machine's kernel cannot do what the site's NAT asks of it,
+// the test is skipped, as by [Require].
+func AddSite(t testing.TB, lab *natlab.Lab, cfg natlab.SiteConfig) *natlab.Site {
+	t.Helper()
+	site, err := lab.AddSite(cfg)
+	if errors.Is(err, natlab.ErrUnavailable) {
+		require(t, err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return site
 }
 
 // New makes a lab for the length of the test, or skips the test, as [Require].
