@@ -22,10 +22,6 @@ type Kernel struct {
 	Persistent bool
 	// Invalid drops what connection tracking takes for invalid.
 	Invalid bool
-	// Blocks16 leaves the NAT 16 external ports, as a carrier does that shares an address among
-	// customers by port (RFC 7597). An internal endpoint has one of them at random, and keeps it
-	// while it has connections: so Linux does wherever it cannot preserve the port.
-	Blocks16 bool
 }
 
 // kernelName is the first word of a behaviour with a Kernel.
@@ -51,7 +47,7 @@ var kernelWords = []struct {
 		func(b *Behaviour) { b.Unsolicited, b.Kernel.Accept = UnsolicitedRST, true },
 	}, {
 		"random", "ports",
-		func(b Behaviour) bool { return b.Ports == PortRandom && !b.Kernel.FullyRandom && !b.Kernel.Blocks16 },
+		func(b Behaviour) bool { return b.Ports == PortRandom && !b.Kernel.FullyRandom && !b.Blocks16 },
 		func(b *Behaviour) { b.Ports = PortRandom },
 	}, {
 		"fullyrandom", "ports",
@@ -59,8 +55,11 @@ var kernelWords = []struct {
 		func(b *Behaviour) { b.Ports, b.Kernel.FullyRandom = PortRandom, true },
 	}, {
 		"blocks16", "ports",
-		func(b Behaviour) bool { return b.Kernel.Blocks16 },
-		func(b *Behaviour) { b.Mapping, b.Ports, b.Kernel.Blocks16 = EIM, PortRandom, true },
+		func(b Behaviour) bool { return b.Blocks16 },
+		func(b *Behaviour) {
+			// Where Linux cannot preserve a port, a further connection from it has the same one.
+			b.Mapping, b.Ports, b.Blocks16 = EIM, PortRandom, true
+		},
 	}, {
 		"persistent", "persistent",
 		func(b Behaviour) bool { return b.Kernel.Persistent },
@@ -113,22 +112,22 @@ func (b *Behaviour) parseKernelWord(w string, groups map[string]string) error {
 // checkKernel is check for a behaviour with a Kernel.
 func (b Behaviour) checkKernel() error {
 	k := b.Kernel
-	can := Behaviour{Mapping: APDM, Filtering: APDF, Unsolicited: b.Unsolicited, Ports: PortOverload, Pool4: b.Pool4, Kernel: k}
-	if k.FullyRandom || k.Blocks16 || b.Ports == PortRandom {
+	can := Behaviour{Mapping: APDM, Filtering: APDF, Unsolicited: b.Unsolicited, Ports: PortOverload, Pool4: b.Pool4, Blocks16: b.Blocks16, Kernel: k}
+	if k.FullyRandom || b.Blocks16 || b.Ports == PortRandom {
 		can.Ports = PortRandom
 	}
-	if k.Blocks16 {
+	if b.Blocks16 {
 		can.Mapping = EIM
 	}
 	if b.Mapping == Public {
 		can.Mapping, can.Ports = Public, PortPreserve
 	}
 	switch {
-	case b.Mapping == Public && (b.Pool4 || k.FullyRandom || k.Blocks16 || k.Persistent):
+	case b.Mapping == Public && (b.Pool4 || k.FullyRandom || b.Blocks16 || k.Persistent):
 		return errors.New("a firewall does not translate")
 	case b.Mapping == Public && k.Accept:
 		return errors.New("a firewall that accepts is none")
-	case b != can || b.Unsolicited > UnsolicitedRST || k.Accept && b.Unsolicited != UnsolicitedRST || k.FullyRandom && k.Blocks16:
+	case b != can || b.Unsolicited > UnsolicitedRST || k.Accept && b.Unsolicited != UnsolicitedRST || k.FullyRandom && b.Blocks16:
 		return errors.New("a kernel does not behave so")
 	}
 	return nil

@@ -103,10 +103,10 @@ func (r *rules) filter() {
 // translate adds the translation of what leaves. The port stays the same where the rule allows it.
 func (r *rules) translate(external netip.Addr) {
 	k := r.b.Kernel
-	random := r.b.Ports == PortRandom && !k.FullyRandom && !k.Blocks16
+	random := r.b.Ports == PortRandom && !k.FullyRandom && !r.b.Blocks16
 	c := r.chain("postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
 	out := ifname(expr.MetaKeyOIFNAME, uplink)
-	if !r.b.Pool4 && !k.Blocks16 {
+	if !r.b.Pool4 && !r.b.Blocks16 {
 		r.add(c, out, []expr.Any{&expr.Masq{Random: random, FullyRandom: k.FullyRandom, Persistent: k.Persistent}})
 		return
 	}
@@ -128,7 +128,7 @@ func (r *rules) translate(external netip.Addr) {
 			&expr.Byteorder{SourceRegister: addrMin, DestRegister: addrMin, Op: expr.ByteorderHton, Len: 4, Size: 4},
 		}
 	}
-	if k.Blocks16 {
+	if r.b.Blocks16 {
 		load = append(load,
 			&expr.Immediate{Register: portMin, Data: binaryutil.BigEndian.PutUint16(blockStart)},
 			&expr.Immediate{Register: portMax, Data: binaryutil.BigEndian.PutUint16(blockStart + blockSize - 1)})
@@ -137,11 +137,8 @@ func (r *rules) translate(external netip.Addr) {
 	r.add(c, out, load, []expr.Any{snat})
 }
 
-// The ports of Blocks16.
-const (
-	blockStart = 40960
-	blockSize  = 16
-)
+// blockStart is the first port of a kernel's NAT with Blocks16.
+const blockStart = 40960
 
 func verdict(k expr.VerdictKind) []expr.Any { return []expr.Any{&expr.Verdict{Kind: k}} }
 
