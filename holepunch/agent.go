@@ -6,17 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/gather"
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
 // An Agent punches on behalf of a program. Its methods may be called from several goroutines.
 type Agent struct {
 	guessing bool
+	control  tcpport.Control
 	timeout  time.Duration
 	limiter  *limiter
 	receiver *punch.Receiver
@@ -29,7 +30,6 @@ type Agent struct {
 	open          func(context.Context, punch.Round) opening
 	expect        func(punch.Token, func(*net.TCPConn)) (cancel func())
 	lanCandidates func(port uint16) []punch.Candidate
-	links         func() []netip.Prefix
 
 	ctx    context.Context // ends with the agent
 	cancel context.CancelFunc
@@ -50,19 +50,18 @@ func NewAgent(c Config) (*Agent, error) {
 		return nil, fmt.Errorf("holepunch: %w", err)
 	}
 	a := &Agent{
-		guessing:      c.PortGuessing,
-		timeout:       cmp.Or(c.Timeout, defaultTimeout),
-		limiter:       newLimiter(c.Limits),
-		receiver:      punch.NewReceiver(),
-		predict:       (*gather.Description).Predict,
-		release:       (*gather.Description).Release,
-		open:          func(ctx context.Context, r punch.Round) opening { return punch.Open(ctx, r) },
-		lanCandidates: gather.LANCandidates,
-		links:         gather.Links,
+		guessing: c.PortGuessing,
+		control:  c.Control,
+		timeout:  cmp.Or(c.Timeout, defaultTimeout),
+		limiter:  newLimiter(c.Limits),
+		receiver: punch.NewReceiver(),
+		predict:  (*gather.Description).Predict,
+		release:  (*gather.Description).Release,
+		open:     func(ctx context.Context, r punch.Round) opening { return punch.Open(ctx, r) },
 	}
 	g.Accept = a.receiver.Accept
 	a.gatherer = gather.New(g)
-	a.gather, a.expect = a.gatherer.Gather, a.receiver.Expect
+	a.gather, a.lanCandidates, a.expect = a.gatherer.Gather, a.gatherer.LANCandidates, a.receiver.Expect
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	return a, nil
 }

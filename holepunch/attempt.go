@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,7 @@ type attempt struct {
 	atEnd       []func()            // give back what the attempt has taken
 	budget      *budget             // nil until there is one
 	description *gather.Description // that is not a round's; may be nil
+	hostLinks   []netip.Prefix      // of the description
 	round       *round              // nil between rounds
 	handshake   *handshake          // nil without
 

@@ -27,7 +27,7 @@ func (at *attempt) gather() {
 				at.session.onGathered(description{}, 0, gatherReason(err))
 				return
 			}
-			at.description = d
+			at.description, at.hostLinks = d, d.Links
 			own := description{candidates: d.Candidates, behaviour: d.Behaviour, following: d.Following}
 			at.session.onGathered(own, d.Ports[0].Number(), nil)
 		})
@@ -85,6 +85,7 @@ func (at *attempt) startRound(spec roundSpec) {
 		Guess:     spec.guess,
 		Receiver:  at.agent.receiver,
 		Serve:     func(c *net.TCPConn) error { return at.stream.Serve(c, false) },
+		Control:   at.agent.control,
 		Budget:    at.budget,
 		Trace:     stepTrace(at.opts.Trace),
 	})
@@ -179,7 +180,7 @@ func (at *attempt) lanCandidates() []punch.Candidate {
 	return only(cs, at.opts.FilterOwn(addrsOf(cs)))
 }
 
-func (at *attempt) links() []netip.Prefix { return at.agent.links() }
+func (at *attempt) links() []netip.Prefix { return at.hostLinks }
 
 func (at *attempt) filterRemote(cs []punch.Candidate) ([]punch.Candidate, error) {
 	if at.opts.FilterRemote == nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/gather"
@@ -56,6 +57,12 @@ type Config struct {
 	// Limits bound what peers can have the agent do.
 	Limits Limits
 
+	// Control gets every socket of the agent before it is bound, as the Control of [net.Dialer] and
+	// [net.ListenConfig] does: to mark it, or to bind it to an interface. It is called from several
+	// goroutines, and an error of it is the socket's. Names of STUN servers are looked up by
+	// [net.DefaultResolver], whose sockets are its own. Nil for none.
+	Control func(network, address string, c syscall.RawConn) error
+
 	// Logger gets what is no attempt's. Nil for slog.Default().
 	Logger *slog.Logger
 
@@ -69,6 +76,7 @@ type Config struct {
 func (c Config) gatherConfig() (gather.Config, error) {
 	g := gather.Config{
 		Ports:       c.WarmPorts,
+		Control:     c.Control,
 		Log:         cmp.Or(c.Logger, slog.Default()),
 		OnBehaviour: c.OnBehaviour,
 		OnHeld:      c.OnHeld,

@@ -35,12 +35,12 @@ func newCrowd(t testing.TB, n int) *crowd {
 }
 
 // newMember returns an agent with two warm ports, which all its punches share.
-func newMember(t testing.TB, l Limits, open func(func(*net.TCPConn)) (*tcpport.Port, error)) *Agent {
+func newMember(t testing.TB, l Limits, open func(func(*net.TCPConn), tcpport.Control) (*tcpport.Port, error)) *Agent {
 	t.Helper()
 	a := newAgent(t, Config{Limits: l})
 	d := &gather.Description{Behaviour: stun.Behaviour{Mapping: stun.EIM, Filtering: stun.APDF}}
 	for i := range punch.MaxPorts {
-		p, err := open(a.receiver.Accept)
+		p, err := open(a.receiver.Accept, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

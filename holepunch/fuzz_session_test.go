@@ -140,7 +140,6 @@ func (h *fakeHost) agent() *Agent {
 			}
 		},
 		lanCandidates: func(uint16) []punch.Candidate { return candidates(punch.LAN, "192.168.1.7:40000") },
-		links:         func() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("192.168.1.7/24")} },
 	}
 	a.guessing = h.kind == 2
 	a.ctx, a.cancel = context.WithCancel(context.Background())
@@ -153,7 +152,10 @@ func (h *fakeHost) gather(ctx context.Context, _ gather.Options) (*gather.Descri
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	d := &gather.Description{Ports: []*tcpport.Port{new(tcpport.Port)}, Candidates: reflexive(addrs("46.0.1.1:40000")...)}
+	d := &gather.Description{
+		Ports: []*tcpport.Port{new(tcpport.Port)}, Candidates: reflexive(addrs("46.0.1.1:40000")...),
+		Links: []netip.Prefix{netip.MustParsePrefix("192.168.1.7/24")},
+	}
 	switch h.kind {
 	case 1:
 		d.Behaviour = preserving

@@ -3,14 +3,13 @@ package stun
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"syscall"
 	"time"
 
 	pion "github.com/pion/stun/v3"
 
-	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
 const (
@@ -22,8 +21,8 @@ const (
 
 // respondsOverUDP reports whether a server answers a Binding request over UDP, whatever the answer
 // is.
-func respondsOverUDP(ctx context.Context, server netip.AddrPort) bool {
-	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(server))
+func respondsOverUDP(ctx context.Context, server netip.AddrPort, control tcpport.Control) bool {
+	conn, err := tcpport.DialUDP(server, control)
 	if err != nil {
 		return false
 	}
@@ -52,26 +51,4 @@ func respondsOverUDP(ctx context.Context, server netip.AddrPort) bool {
 		}
 	}
 	return false
-}
-
-// sourceFor returns the local address from which the host sends to addr. Nothing is sent.
-func sourceFor(addr netip.AddrPort) (netip.Addr, error) {
-	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(addr))
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	defer func() { _ = conn.Close() }()
-	return addrPort(conn.LocalAddr()).Addr(), nil
-}
-
-// PublicIPv6 returns the address from which this host sends over IPv6, and false if that is no
-// public address or there is no route. Without a NAT, as usual in IPv6, the host's TCP ports are
-// reachable there, if a firewall admits the SYN.
-func PublicIPv6() (netip.Addr, bool) {
-	anybody := netip.MustParseAddrPort("[2000::1]:3478") // the first public one, RFC 4291 section 2.4
-	source, err := sourceFor(anybody)
-	if err != nil || !ipaddr.IsPublic(source) {
-		return netip.Addr{}, false
-	}
-	return source, true
 }

@@ -22,7 +22,7 @@ var (
 func askBack(t *testing.T, server netip.AddrPort, from stun.From) (stun.Outcome, netip.Addr) {
 	t.Helper()
 	accepted := make(chan *net.TCPConn, 1)
-	port, err := tcpport.Open(func(c *net.TCPConn) { accepted <- c })
+	port, err := tcpport.Open(func(c *net.TCPConn) { accepted <- c }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"syscall"
 	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
 // discoverTime bounds Discover when the context has no deadline. It takes some fifteen round trips,
@@ -42,6 +45,12 @@ type ServerReport struct {
 	Err error
 }
 
+// A Discoverer finds out how NATs behave. The zero Discoverer is ready for use.
+type Discoverer struct {
+	// Control gets every socket before it is bound, as in [net.Dialer]. Nil for none.
+	Control func(network, address string, c syscall.RawConn) error
+}
+
 // Discover finds out how the NATs in front of this host treat TCP, using new local ports. Servers
 // are in a form that ParseServer accepts.
 //
@@ -54,13 +63,18 @@ type ServerReport struct {
 // no server could be asked over TCP. The Report is then returned as well, unless there are no
 // servers or no local port can be shared.
 func Discover(ctx context.Context, servers []string) (*Report, error) {
+	return Discoverer{}.Discover(ctx, servers)
+}
+
+// Discover is the function [Discover] with the sockets of d.
+func (d Discoverer) Discover(ctx context.Context, servers []string) (*Report, error) {
 	if len(servers) == 0 {
 		return nil, errors.New("stun: discover: no servers")
 	}
 	ctx, cancel := withTimeout(ctx, discoverTime)
 	defer cancel()
 
-	s, err := newSurvey(ctx, servers)
+	s, err := newSurvey(ctx, servers, d.Control)
 	if err != nil {
 		return nil, err
 	}
@@ -85,13 +99,13 @@ func Discover(ctx context.Context, servers []string) (*Report, error) {
 			}
 		}
 		r.NAT = Known(best.observed().translated())
-		test(ctx, best, r.Addrs, agreed, &o)
+		s.test(ctx, best, r.Addrs, agreed, &o)
 		r.Complete = ctx.Err() == nil
 	}
 	s.wait()                              // for the transport over which late servers answer
 	filterContacts(s.reports, s.contacts) // with the late ones
 	r.Behaviour = classify(o)
-	_, r.IPv6 = PublicIPv6()
+	_, r.IPv6 = tcpport.PublicIPv6(d.Control)
 	r.UDP = slices.Contains(s.udp, true)
 	r.Servers = s.reports
 	if best != nil {

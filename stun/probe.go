@@ -48,7 +48,7 @@ type probe struct {
 	mapped   netip.AddrPort // the zero AddrPort if it is not known
 }
 
-func newProbe(ctx context.Context, server netip.AddrPort) (*probe, error) {
+func newProbe(ctx context.Context, server netip.AddrPort, control tcpport.Control) (*probe, error) {
 	p := &probe{accepted: make(chan *net.TCPConn, maxAccepted)}
 	var err error
 	p.port, err = tcpport.Open(func(c *net.TCPConn) {
@@ -57,7 +57,7 @@ func newProbe(ctx context.Context, server netip.AddrPort) (*probe, error) {
 		default:
 			tcpport.Reset(c)
 		}
-	})
+	}, control)
 	if err != nil {
 		return nil, err
 	}
@@ -85,11 +85,11 @@ func (p *probe) close() {
 // o. The tests wait for silence and therefore run concurrently. A mapping that the server reports
 // counts only at the known external addresses, since the server could make the host connect to
 // anybody. Where servers disagree about those addresses, nothing is sent there.
-func test(ctx context.Context, server *contact, external []netip.Addr, agreed bool, o *observations) {
+func (s *survey) test(ctx context.Context, server *contact, external []netip.Addr, agreed bool, o *observations) {
 	var probes []*probe
 	var asking sync.WaitGroup
 	for failures := 0; len(probes) < probeCount && failures < 2; {
-		p, err := newProbe(ctx, server.addr)
+		p, err := newProbe(ctx, server.addr, s.control)
 		if err != nil {
 			failures++
 			continue

@@ -31,8 +31,9 @@ const (
 
 // A survey asks all servers, concurrently, from one port.
 type survey struct {
-	ctx  context.Context
-	port *tcpport.Port
+	ctx     context.Context
+	port    *tcpport.Port
+	control tcpport.Control
 
 	reports  []ServerReport
 	udp      []bool     // whether each server answers over UDP; valid after wait
@@ -62,14 +63,15 @@ func (c *contact) observed() ObservedConn {
 	return ObservedConn{Local: c.conn.LocalAddr(), Server: c.addr, Mapped: c.response.mapped}
 }
 
-func newSurvey(ctx context.Context, servers []string) (*survey, error) {
-	port, err := tcpport.Open(nil)
+func newSurvey(ctx context.Context, servers []string, control tcpport.Control) (*survey, error) {
+	port, err := tcpport.Open(nil, control)
 	if err != nil {
 		return nil, err
 	}
 	s := &survey{
 		ctx:     ctx,
 		port:    port,
+		control: control,
 		udp:     make([]bool, len(servers)),
 		results: make(chan *contact, len(servers)+maxAlternates),
 		pending: len(servers),
@@ -83,14 +85,14 @@ func newSurvey(ctx context.Context, servers []string) (*survey, error) {
 
 // askServer resolves a server's name, and asks it over TCP and UDP.
 func (s *survey) askServer(i int, server string) *contact {
-	addr, err := resolve(s.ctx, server)
+	addr, err := s.resolve(server)
 	if err != nil {
 		return &contact{server: i, err: err}
 	}
 	if !s.isNew(addr) {
 		return &contact{server: i, addr: addr, err: ErrSameServer}
 	}
-	s.asking.Go(func() { s.udp[i] = respondsOverUDP(s.ctx, addr) })
+	s.asking.Go(func() { s.udp[i] = respondsOverUDP(s.ctx, addr, s.control) })
 	return s.ask(i, addr)
 }
 
@@ -226,21 +228,21 @@ func (s *survey) close() {
 
 // resolve returns an address of server to which there is a route. It prefers IPv4, where the NATs
 // are.
-func resolve(ctx context.Context, server string) (netip.AddrPort, error) {
+func (s *survey) resolve(server string) (netip.AddrPort, error) {
 	address, err := ParseServer(server)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
 	host, service, _ := net.SplitHostPort(address) // ParseServer has checked both
 	port, _ := strconv.ParseUint(service, 10, 16)
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	ips, err := net.DefaultResolver.LookupNetIP(s.ctx, "ip", host)
 	for i := range ips {
 		ips[i] = ips[i].Unmap()
 	}
 	slices.SortStableFunc(ips, func(a, b netip.Addr) int { return a.BitLen() - b.BitLen() })
 	for _, ip := range ips {
 		addr := netip.AddrPortFrom(ip, uint16(port))
-		if _, routeErr := sourceFor(addr); routeErr == nil {
+		if _, routeErr := tcpport.SourceAddr(addr, s.control); routeErr == nil {
 			return addr, nil
 		} else if err == nil {
 			err = routeErr

@@ -30,6 +30,8 @@ type peerConfig struct {
 	HolePunching bool     // DCUtR is on beside simopen
 	NoLimits     bool     // the resource manager allows any number of connections a second
 	Guess        bool     // WithPortGuessing
+	NoNetlink    bool     // the kernel refuses netlink sockets to the process
+	Marked       bool     // WithSocketControl of markSocket
 	Limits       holepunch.Limits
 	Stock        bool     // go-libp2p as it is, without simopen
 	Options      []string // further ones, keys of hostOptions
@@ -107,6 +109,11 @@ func peerRole(c *labtest.Child) error {
 	if err := c.Config(&h.cfg); err != nil {
 		return err
 	}
+	if h.cfg.NoNetlink {
+		if err := c.NoNetlink(); err != nil {
+			return err
+		}
+	}
 	var err error
 	if h.Host, err = libp2p.New(h.options()...); err != nil {
 		return err
@@ -181,6 +188,9 @@ func (h *labHost) simopen() []Option {
 	opts := []Option{WithSTUNServers(h.cfg.STUN...), WithTracer(h.trace), WithLimits(h.cfg.Limits)}
 	if h.cfg.Guess {
 		opts = append(opts, WithPortGuessing())
+	}
+	if h.cfg.Marked {
+		opts = append(opts, WithSocketControl(markSocket))
 	}
 	return opts
 }

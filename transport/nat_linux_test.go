@@ -118,6 +118,17 @@ func TestSameCarrier(t *testing.T) {
 	})
 }
 
+// TestNoNetlink: the hosts cannot list their interfaces.
+func TestNoNetlink(t *testing.T) {
+	t.Parallel()
+	l := newHostLab(t, relayConfig{})
+	a, b := l.newPair(t,
+		addHost(t, l.site6(t, "home", "eim-apdf"), "alice"),
+		addHost(t, l.site6(t, "office", "eim-apdf-rst"), "bob"),
+		peerConfig{NoNetlink: true})
+	wantDirect(t, a, b)
+}
+
 // TestUDPBlocked: QUIC has no way out, and nothing else changes.
 func TestUDPBlocked(t *testing.T) {
 	t.Parallel()

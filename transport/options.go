@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -34,6 +35,7 @@ type config struct {
 	peerFilter func(peer.ID) bool
 	addrFilter AddrFilter
 	limits     holepunch.Limits
+	control    func(network, address string, c syscall.RawConn) error
 	log        *slog.Logger
 	registerer prometheus.Registerer
 }
@@ -200,6 +202,18 @@ func WithLimits(l holepunch.Limits) Option {
 		}
 		return nil
 	}
+}
+
+// WithSocketControl gives f every socket of the transport before it is bound, as the Control of
+// [net.Dialer] and [net.ListenConfig] does: VPN programs mark their sockets, or bind them to an
+// interface, lest they lead into the tunnel. Calls of f come from several goroutines; an error is
+// the socket's. Sockets of the host's other transports are theirs, also where the transport has
+// one of these dial a peer's public listener: [tcp.WithDialerForAddr] takes a [net.Dialer] with the
+// same f. Default: none.
+//
+// [tcp.WithDialerForAddr]: https://pkg.go.dev/github.com/libp2p/go-libp2p/p2p/transport/tcp#WithDialerForAddr
+func WithSocketControl(f func(network, address string, c syscall.RawConn) error) Option {
+	return func(c *config) error { c.control = f; return nil }
 }
 
 // WithTracer calls f for every step of every attempt. Calls come from several goroutines, and

@@ -116,6 +116,7 @@ func (t *Transport) agentConfig() holepunch.Config {
 		PortGuessing: t.cfg.guess,
 		Timeout:      t.cfg.timeout,
 		Limits:       t.cfg.limits,
+		Control:      t.cfg.control,
 		Logger:       t.log,
 		OnBehaviour:  t.learnt,
 		OnAsked: func(_ holepunch.Observer, stunServer bool, err error) {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wlynxg/anet"
+
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
@@ -35,7 +37,7 @@ func isSelf(peer netip.AddrPort, port uint16) bool {
 	if peer.Addr().IsLoopback() {
 		return true
 	}
-	addrs, err := net.InterfaceAddrs()
+	addrs, err := anet.InterfaceAddrs()
 	return err == nil && slices.ContainsFunc(addrs, func(a net.Addr) bool {
 		prefix, err := netip.ParsePrefix(a.String())
 		return err == nil && prefix.Addr().Unmap() == peer.Addr().WithZone("")
@@ -55,7 +57,7 @@ type puncher struct {
 func newPuncher(port uint16, peer netip.AddrPort) (*puncher, error) {
 	p := &puncher{peer: peer, accepted: make(chan *net.TCPConn, maxAccepted)}
 	var err error
-	p.port, err = tcpport.OpenNumber(port, p.accept)
+	p.port, err = tcpport.OpenNumber(port, p.accept, nil)
 	return p, err
 }
 

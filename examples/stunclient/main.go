@@ -97,7 +97,7 @@ func run(ctx context.Context, opts options) (ok bool) {
 // ask returns what it has found out so far, also with an error.
 func ask(ctx context.Context, opts options) (result, error) {
 	r := result{Server: opts.server}
-	port, err := tcpport.OpenNumber(opts.port, nil)
+	port, err := tcpport.OpenNumber(opts.port, nil, nil)
 	if err != nil {
 		return r, err
 	}

@@ -45,6 +45,7 @@ type Description struct {
 	Ports      []*tcpport.Port
 	Candidates []punch.Candidate
 	Behaviour  stun.Behaviour
+	Links      []netip.Prefix // the addresses of the host's interfaces, with their prefixes
 
 	// Following reports that Candidates lacks predicted ones, which Predict returns. Until then its
 	// IPv4 reflexive candidate says where the host is, and is not to be connected to.
@@ -71,10 +72,10 @@ func (g *Gatherer) Gather(ctx context.Context, o Options) (*Description, error) 
 		return nil, err
 	}
 	first := s.ports[0]
-	d := &Description{Ports: []*tcpport.Port{first.Port}, Behaviour: s.behaviour, filter: o.Filter, release: release}
+	d := &Description{Ports: []*tcpport.Port{first.Port}, Behaviour: s.behaviour, Links: s.links, filter: o.Filter, release: release}
 	fresh := PredictsPort(s.behaviour) && slices.ContainsFunc(first.reflexive, isIPv4)
 	if fresh {
-		port, err := g.openPort(g.cfg.Accept)
+		port, err := g.openPort()
 		if err != nil {
 			release()
 			return nil, err
@@ -112,6 +113,7 @@ func (d *Description) Release() { d.release() }
 type snapshot struct {
 	ports     []observedPort // the first one first
 	behaviour stun.Behaviour // of the NATs in front of the host, as far as it is known
+	links     []netip.Prefix
 }
 
 // An observedPort is a local port and its reflexive addresses, one at least, each once, IPv4 before
@@ -200,7 +202,7 @@ func (g *Gatherer) serve(w *waiter, err error) {
 			w.ports = append(w.ports, observedPort{p.Port, p.view.reflexive})
 		}
 	}
-	w.behaviour = g.epoch.behaviour
+	w.behaviour, w.links = g.epoch.behaviour, g.links
 	// The port itself shows better than the search whether its mapping is endpoint-independent.
 	if m := g.ports[0].view.mapping; m == stun.EIM || w.behaviour.Mapping == stun.MappingUnknown {
 		w.behaviour.Mapping = m

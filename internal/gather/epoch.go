@@ -66,7 +66,7 @@ func (g *Gatherer) moved(now time.Time) bool {
 		}
 	}
 	if !now.Before(g.check) {
-		g.check = now.Add(networkCheck)
+		g.check, g.links = now.Add(networkCheck), g.listLinks()
 		for _, p := range g.ports {
 			for _, q := range p.queries {
 				if q.state != held {

@@ -3,7 +3,6 @@ package gather
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -205,7 +204,7 @@ func newFakeGatherer(t *testing.T, n *fakeNetwork, servers []Observer, c Config)
 	t.Helper()
 	g := newGatherer(c)
 	g.servers = servers
-	g.openPort = func(func(*net.TCPConn)) (*tcpport.Port, error) { return new(tcpport.Port), nil }
+	g.openPort = func() (*tcpport.Port, error) { return new(tcpport.Port), nil }
 	g.discover, g.sourceAddr = n.discover, n.sourceAddr
 	g.publicIPv6 = func() (netip.Addr, bool) { return netip.Addr{}, false }
 	g.running.Go(g.run)

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wlynxg/anet"
+
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
@@ -24,9 +26,10 @@ type Config struct {
 	Observers func(port uint16) []Observer
 	// Ports is how many ports are kept warm, 0 to punch.MaxPorts. With 0 one port is used, and its
 	// address is asked for by each Gather.
-	Ports  int
-	Accept func(*net.TCPConn) // gets what the ports accept
-	Log    *slog.Logger       // nil for none
+	Ports   int
+	Accept  func(*net.TCPConn) // gets what the ports accept
+	Control tcpport.Control    // gets every socket before it is bound; nil for none
+	Log     *slog.Logger       // nil for none
 
 	// The hooks below are called from several goroutines, and must not block; nil for none.
 	OnBehaviour func(stun.Behaviour, error)                  // a search for the NAT's behaviour has ended
@@ -67,9 +70,10 @@ type Gatherer struct {
 	servers []Observer // Config.Servers
 
 	// Tests replace these.
-	openPort   func(accept func(*net.TCPConn)) (*tcpport.Port, error)
+	openPort   func() (*tcpport.Port, error)
 	discover   func(ctx context.Context, servers []string) (*stun.Report, error)
-	sourceAddr func(to netip.AddrPort) netip.Addr
+	sourceAddr func(to netip.AddrPort) netip.Addr // invalid without a route
+	listAddrs  func() ([]net.Addr, error)
 	publicIPv6 func() (netip.Addr, bool)
 
 	ctx     context.Context // ends with Close
@@ -87,8 +91,9 @@ type Gatherer struct {
 	waiters []*waiter
 	ports   []*warmPort // as many as could be opened; see openPorts
 	epoch   *epoch
-	check   time.Time // when to look at the network again
-	next    time.Time // when step has something to do; zero if only events matter
+	links   []netip.Prefix // as links returned them at the last check
+	check   time.Time      // when to look at the network again
+	next    time.Time      // when step has something to do; zero if only events matter
 
 	// While the host sends from poolSource, until pool, another external address is taken for one
 	// more of the same NAT.
@@ -105,11 +110,15 @@ func New(c Config) *Gatherer {
 
 func newGatherer(c Config) *Gatherer {
 	g := &Gatherer{
-		cfg:        c.withDefaults(),
-		openPort:   tcpport.Open,
-		discover:   stun.Discover,
-		sourceAddr: sourceAddr,
-		publicIPv6: stun.PublicIPv6,
+		cfg:      c.withDefaults(),
+		openPort: func() (*tcpport.Port, error) { return tcpport.Open(c.Accept, c.Control) },
+		discover: stun.Discoverer{Control: c.Control}.Discover,
+		sourceAddr: func(to netip.AddrPort) netip.Addr {
+			a, _ := tcpport.SourceAddr(to, c.Control)
+			return a
+		},
+		listAddrs:  anet.InterfaceAddrs,
+		publicIPv6: func() (netip.Addr, bool) { return tcpport.PublicIPv6(c.Control) },
 		wake:       make(chan struct{}, 1),
 	}
 	for _, s := range c.Servers {
@@ -248,7 +257,7 @@ func (g *Gatherer) wakeAt(t time.Time) {
 // openPorts opens the ports that are not open yet. It fails if none is open afterwards.
 func (g *Gatherer) openPorts() error {
 	for len(g.ports) < max(g.cfg.Ports, 1) {
-		port, err := g.openPort(g.cfg.Accept)
+		port, err := g.openPort()
 		if err != nil {
 			if len(g.ports) == 0 {
 				return err

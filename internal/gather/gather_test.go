@@ -3,7 +3,6 @@ package gather
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -115,7 +114,7 @@ func TestShort(t *testing.T) {
 		g := newFakeGatherer(t, new(fakeNetwork), observers(server), Config{Ports: 1})
 		var mu sync.Mutex
 		err := tcpport.ErrShort
-		g.openPort = func(func(*net.TCPConn)) (*tcpport.Port, error) {
+		g.openPort = func() (*tcpport.Port, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			return new(tcpport.Port), err

@@ -1,43 +1,47 @@
 package gather
 
 import (
-	"net"
 	"net/netip"
 
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 )
 
-// sourceAddr returns the address from which the host would send, or an invalid one if there is no
-// route. To connect a UDP socket sends nothing.
-func sourceAddr(to netip.AddrPort) netip.Addr {
-	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
-	if err != nil {
-		return netip.Addr{}
-	}
-	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
-}
+// Addresses for documentation (RFC 5737, RFC 3849), which the default routes lead to.
+var (
+	anyIPv4 = netip.MustParseAddrPort("192.0.2.1:9")
+	anyIPv6 = netip.MustParseAddrPort("[2001:db8::1]:9")
+)
 
 // LANCandidates returns where the port can be reached within the host's own network: at the
 // private address from which the host sends to others. A host may have more, of virtual networks
 // and the like, which concern nobody. The one is disclosed to anybody who claims to have the same
 // public address.
-func LANCandidates(port uint16) []punch.Candidate {
-	a := sourceAddr(netip.MustParseAddrPort("192.0.2.1:9")) // an address for documentation
+func (g *Gatherer) LANCandidates(port uint16) []punch.Candidate {
+	a := g.sourceAddr(anyIPv4)
 	if !a.IsPrivate() {
 		return nil
 	}
 	return []punch.Candidate{{Kind: punch.LAN, Addr: netip.AddrPortFrom(a, port)}}
 }
 
-// Links returns the addresses of the host's interfaces with their prefixes: none if the system does
-// not report them.
-func Links() []netip.Prefix {
-	addrs, _ := net.InterfaceAddrs()
+// listLinks returns the addresses of the host's interfaces with their prefixes. A system may refuse
+// to list them: a service under systemd's RestrictAddressFamilies, for one, has no netlink. Then
+// they are the addresses that the host sends from, and what else is on their links is not known.
+func (g *Gatherer) listLinks() []netip.Prefix {
 	var links []netip.Prefix
+	addrs, err := g.listAddrs()
 	for _, a := range addrs {
 		if p, err := netip.ParsePrefix(a.String()); err == nil {
 			links = append(links, p)
+		}
+	}
+	if err == nil {
+		return links
+	}
+	g.cfg.Log.Debug("the system does not list the host's addresses", "err", err)
+	for _, to := range []netip.AddrPort{anyIPv4, anyIPv6} {
+		if a := g.sourceAddr(to); a.IsValid() {
+			links = append(links, netip.PrefixFrom(a, a.BitLen()))
 		}
 	}
 	return links

@@ -59,7 +59,7 @@ func nextPorts(last netip.AddrPort, step int) []netip.AddrPort {
 // address: the next one in sequence is for the peer. A server that sees another IP address than
 // the reflexive ones is not believed.
 func (g *Gatherer) lastMapping(ctx context.Context, reflexive []netip.AddrPort, o Options) (netip.AddrPort, error) {
-	port, err := g.openPort(g.cfg.Accept)
+	port, err := g.openPort()
 	if err != nil {
 		return netip.AddrPort{}, err
 	}

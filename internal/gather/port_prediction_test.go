@@ -3,7 +3,6 @@ package gather
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -46,7 +45,7 @@ func newPredictingGatherer(t *testing.T, ports *atomic.Int32, servers ...*fakeOb
 		Complete:  true,
 	}}
 	g := newFakeGatherer(t, n, observers(servers...), Config{Ports: 1})
-	g.openPort = func(func(*net.TCPConn)) (*tcpport.Port, error) {
+	g.openPort = func() (*tcpport.Port, error) {
 		ports.Add(1)
 		return new(tcpport.Port), nil
 	}
@@ -192,7 +191,7 @@ func TestFreshPortIsShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newFake("46.0.1.1:3478", "46.0.0.1:4000")
 		g := newPredictingGatherer(t, new(atomic.Int32), server)
-		g.openPort = func(func(*net.TCPConn)) (*tcpport.Port, error) { return nil, tcpport.ErrShort }
+		g.openPort = func() (*tcpport.Port, error) { return nil, tcpport.ErrShort }
 		if _, err := g.Gather(t.Context(), Options{}); !errors.Is(err, tcpport.ErrShort) {
 			t.Errorf("got %v, want %v", err, tcpport.ErrShort)
 		}

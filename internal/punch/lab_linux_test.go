@@ -58,7 +58,7 @@ func punchRole(c *labtest.Child) error {
 	defer cancel()
 	receiver := NewReceiver()
 	defer receiver.Close()
-	port, err := tcpport.Open(receiver.Accept)
+	port, err := tcpport.Open(receiver.Accept, nil)
 	if err != nil {
 		return err
 	}

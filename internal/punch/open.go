@@ -39,6 +39,8 @@ type Round struct {
 	// connects are begun.
 	Serve func(*net.TCPConn) error
 
+	Control tcpport.Control // of the sockets of ports that OfferPorts opens; nil for none
+
 	Budget Budget // nil for none
 	Trace  Trace  // nil for none
 

@@ -32,7 +32,7 @@ func TestOpenFromTwoPorts(t *testing.T) {
 	introduce(a, b)
 	candidates := make(map[*attempt][]Candidate)
 	for _, x := range []*attempt{a, b} {
-		second, err := tcpport.Open(x.side.receiver.Accept)
+		second, err := tcpport.Open(x.side.receiver.Accept, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

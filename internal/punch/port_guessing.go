@@ -104,7 +104,7 @@ func (o *Opening) offerPorts(remote netip.AddrPort) {
 		if pace.Wait(o.ctx) != nil {
 			return
 		}
-		port, err := tcpport.OpenIPv4(accept)
+		port, err := tcpport.OpenIPv4(accept, o.round.Control)
 		if err != nil {
 			o.record(func(r *Result) { r.report(err) }) // out of file descriptors: fewer will do
 			return

@@ -48,7 +48,7 @@ func newSideWith(t *testing.T, timeout time.Duration) *side {
 	t.Helper()
 	r := NewReceiver()
 	r.timeout = timeout
-	p, err := tcpport.Open(r.Accept)
+	p, err := tcpport.Open(r.Accept, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,10 +18,10 @@ import (
 // [Port.Connect] does not report when its SYN leaves. Begin is for callers that need something
 // else to happen after that.
 func (p *Port) Begin(remote netip.AddrPort) (io.Closer, error) {
-	family := unix.AF_INET6
+	family, network := unix.AF_INET6, "tcp6"
 	var local, to unix.Sockaddr
 	if ip := remote.Addr().Unmap(); ip.Is4() {
-		family = unix.AF_INET
+		family, network = unix.AF_INET, "tcp4"
 		local = &unix.SockaddrInet4{Port: int(p.number)}
 		to = &unix.SockaddrInet4{Port: int(remote.Port()), Addr: ip.As4()}
 	} else {
@@ -38,25 +38,21 @@ func (p *Port) Begin(remote netip.AddrPort) (io.Closer, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	err = errors.Join(
-		unix.SetNonblock(fd, true),
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1),
-	)
+	nonblock := unix.SetNonblock(fd, true) // before NewFile, which looks
+	socket := os.NewFile(uintptr(fd), "socket")
+	raw, err := socket.SyscallConn()
+	if err = errors.Join(nonblock, err); err == nil {
+		err = p.control(network, remote.String(), raw)
+	}
 	if err == nil {
 		err = os.NewSyscallError("bind", unix.Bind(fd, local))
 	}
 	if err == nil {
 		if err = unix.Connect(fd, to); err == nil || errors.Is(err, unix.EINPROGRESS) {
-			return begun(fd), nil
+			return socket, nil
 		}
 		err = os.NewSyscallError("connect", err)
 	}
-	unix.Close(fd)
+	socket.Close()
 	return nil, err
 }
-
-// begun is the descriptor of a connect that goes on.
-type begun int
-
-func (b begun) Close() error { return unix.Close(int(b)) }

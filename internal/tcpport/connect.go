@@ -71,7 +71,7 @@ func (p *Port) dial(ctx context.Context, network, address string) (*net.TCPConn,
 	if network == "tcp6" {
 		local.IP = net.IPv6unspecified
 	}
-	d := net.Dialer{LocalAddr: local, Control: share}
+	d := net.Dialer{LocalAddr: local, Control: p.control}
 	d.SetMultipathTCP(false)
 	connecting.Add(1)
 	defer connecting.Add(-1)

@@ -12,7 +12,7 @@ func TestOpenNumber(t *testing.T) {
 	first := newTestPort(t)
 	number := first.Number()
 	first.Close()
-	p, err := OpenNumber(number, nil)
+	p, err := OpenNumber(number, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,7 +20,7 @@ func TestOpenNumber(t *testing.T) {
 	if p.Number() != number {
 		t.Errorf("port %d, want %d", p.Number(), number)
 	}
-	if q, err := OpenNumber(number, nil); !errors.Is(err, ErrPortInUse) {
+	if q, err := OpenNumber(number, nil, nil); !errors.Is(err, ErrPortInUse) {
 		t.Errorf("port %v, error %v for a port that is shared already, want ErrPortInUse", q, err)
 	}
 	p.Close()
@@ -32,12 +32,12 @@ func TestOpenNumber(t *testing.T) {
 			}
 			defer l.Close()
 			taken := uint16(l.Addr().(*net.TCPAddr).Port)
-			if p, err := OpenNumber(taken, nil); !errors.Is(err, ErrPortInUse) {
+			if p, err := OpenNumber(taken, nil, nil); !errors.Is(err, ErrPortInUse) {
 				t.Errorf("port %v, error %v for one that somebody listens on, want ErrPortInUse", p, err)
 			}
 		})
 	}
-	q, err := OpenNumber(0, nil)
+	q, err := OpenNumber(0, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestOpenNumberAgain(t *testing.T) {
 	}
 	c.Close()
 	p.Close()
-	again, err := OpenNumber(p.Number(), nil)
+	again, err := OpenNumber(p.Number(), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

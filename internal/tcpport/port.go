@@ -39,19 +39,21 @@ const (
 type Port struct {
 	number    uint16
 	accept    func(*net.TCPConn)
+	control   Control // of every socket, with share
 	listeners []*net.TCPListener
 	accepting sync.WaitGroup
 }
 
 // Open binds a port that the kernel chooses, and listens on it. It calls accept with each accepted
 // connection, which accept owns, from one goroutine for each family; accept must not block. With
-// nil, accepted connections are reset. The error matches [errors.ErrUnsupported] on systems where
-// a port cannot be shared, and [ErrShort] where there is none.
-func Open(accept func(*net.TCPConn)) (*Port, error) {
+// nil, accepted connections are reset. Control gets every socket of the port; nil for none. The
+// error matches [errors.ErrUnsupported] on systems where a port cannot be shared, and [ErrShort]
+// where there is none.
+func Open(accept func(*net.TCPConn), control Control) (*Port, error) {
 	var err error
 	for range bindAttempts {
 		var p *Port
-		if p, err = open(0, true, accept); err == nil {
+		if p, err = open(0, true, accept, control); err == nil {
 			return p, nil
 		}
 		if !isPortInUse(err) {
@@ -62,8 +64,8 @@ func Open(accept func(*net.TCPConn)) (*Port, error) {
 }
 
 // OpenIPv4 is [Open] in IPv4 alone, for callers that need many ports: each has one socket.
-func OpenIPv4(accept func(*net.TCPConn)) (*Port, error) {
-	p, err := open(0, false, accept)
+func OpenIPv4(accept func(*net.TCPConn), control Control) (*Port, error) {
+	p, err := open(0, false, accept, control)
 	if err != nil {
 		return nil, fmt.Errorf("tcpport: bind a shared port: %w", withShort(err))
 	}
@@ -81,14 +83,14 @@ func withShort(err error) error {
 // OpenNumber is [Open] for a port that a person chose; 0 leaves the choice to the kernel. The
 // error matches [ErrPortInUse] if a program listens on the port, also if that program would share
 // it: the kernel would give each of the two some of the peers' connections.
-func OpenNumber(number uint16, accept func(*net.TCPConn)) (*Port, error) {
+func OpenNumber(number uint16, accept func(*net.TCPConn), control Control) (*Port, error) {
 	if number == 0 {
-		return Open(accept)
+		return Open(accept, control)
 	}
-	err := checkUnused(number)
+	err := checkUnused(number, control)
 	var p *Port
 	if err == nil {
-		p, err = open(number, true, accept)
+		p, err = open(number, true, accept, control)
 	}
 	if isPortInUse(err) {
 		err = fmt.Errorf("%w: %w", ErrPortInUse, err)
@@ -100,8 +102,8 @@ func OpenNumber(number uint16, accept func(*net.TCPConn)) (*Port, error) {
 }
 
 // checkUnused finds out whether somebody listens on the port, by a socket that does not share it.
-func checkUnused(number uint16) error {
-	var alone net.ListenConfig
+func checkUnused(number uint16, control Control) error {
+	alone := net.ListenConfig{Control: control}
 	alone.SetMultipathTCP(false)
 	for network, address := range unspecified {
 		l, err := alone.Listen(context.Background(), network, netip.AddrPortFrom(address, number).String())
@@ -121,8 +123,9 @@ var unspecified = map[string]netip.Addr{
 	"tcp6": netip.IPv6Unspecified(),
 }
 
-func open(number uint16, both bool, accept func(*net.TCPConn)) (*Port, error) {
-	l4, err := listen("tcp4", number)
+func open(number uint16, both bool, accept func(*net.TCPConn), control Control) (*Port, error) {
+	control = all(share, control)
+	l4, err := listen("tcp4", number, control)
 	if err != nil {
 		return nil, err
 	}
@@ -132,10 +135,11 @@ func open(number uint16, both bool, accept func(*net.TCPConn)) (*Port, error) {
 	p := &Port{
 		number:    uint16(l4.Addr().(*net.TCPAddr).Port),
 		accept:    accept,
+		control:   control,
 		listeners: []*net.TCPListener{l4},
 	}
 	if both {
-		l6, err := listen("tcp6", p.number)
+		l6, err := listen("tcp6", p.number, control)
 		switch {
 		case err == nil:
 			p.listeners = append(p.listeners, l6)
@@ -157,8 +161,8 @@ func open(number uint16, both bool, accept func(*net.TCPConn)) (*Port, error) {
 	return p, nil
 }
 
-func listen(network string, number uint16) (*net.TCPListener, error) {
-	lc := net.ListenConfig{Control: share}
+func listen(network string, number uint16, control Control) (*net.TCPListener, error) {
+	lc := net.ListenConfig{Control: control}
 	// A Multipath TCP socket cannot share its port with plain TCP sockets.
 	lc.SetMultipathTCP(false)
 	l, err := lc.Listen(context.Background(), network, netip.AddrPortFrom(unspecified[network], number).String())

@@ -31,7 +31,7 @@ type testPort struct {
 func newTestPort(t *testing.T) *testPort {
 	t.Helper()
 	accepted := make(chan *net.TCPConn, 16)
-	p, err := Open(func(c *net.TCPConn) { accepted <- c })
+	p, err := Open(func(c *net.TCPConn) { accepted <- c }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestDialContextByName(t *testing.T) {
 
 func TestNilResetsWhatComesIn(t *testing.T) {
 	t.Parallel()
-	p, err := Open(nil)
+	p, err := Open(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestCloseWaitsForAccept(t *testing.T) {
 		close(entered)
 		<-leave
 		Reset(c)
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"syscall"
 )
 
 // The error of [ConnectFrom] and [SilentPort.Connect] matches one of these if the connect was
@@ -24,7 +23,7 @@ func ConnectFrom(ctx context.Context, local netip.Addr, remote netip.AddrPort) (
 }
 
 // connectFrom is ConnectFrom with a local port and more options for the socket.
-func connectFrom(ctx context.Context, local, remote netip.AddrPort, options ...control) (*net.TCPConn, error) {
+func connectFrom(ctx context.Context, local, remote netip.AddrPort, options ...Control) (*net.TCPConn, error) {
 	var icmp errorQueue
 	defer icmp.close()
 	if deadline, ok := ctx.Deadline(); ok {
@@ -46,21 +45,6 @@ func connectFrom(ctx context.Context, local, remote netip.AddrPort, options ...c
 		return nil, err
 	}
 	return c.(*net.TCPConn), nil
-}
-
-// A control is called by net.Dialer and net.ListenConfig with a socket before it is bound.
-type control func(network, address string, c syscall.RawConn) error
-
-// all combines several controls into one.
-func all(controls ...control) control {
-	return func(network, address string, c syscall.RawConn) error {
-		for _, f := range controls {
-			if err := f(network, address, c); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 }
 
 // A SilentPort does not answer a SYN, neither with a SYN+ACK nor with a RST, but can connect. A

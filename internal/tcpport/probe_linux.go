@@ -70,7 +70,7 @@ func (q *errorQueue) close() {
 
 // by makes the kernel give up a connect by itself at a deadline. The kernel's timers are punctual
 // where the program's are not, so that no SYN leaves afterwards.
-func by(deadline time.Time) control {
+func by(deadline time.Time) Control {
 	return func(_, _ string, c syscall.RawConn) error {
 		ms := max(1, int(time.Until(deadline).Milliseconds())) // 0 is for ever
 		var option error

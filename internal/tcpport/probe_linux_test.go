@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -112,7 +113,7 @@ func testSilentPort(t *testing.T, ip netip.Addr) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	p, err := Open(nil)
+	p, err := Open(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func testSilentPort(t *testing.T, ip netip.Addr) {
 		t.Fatal(err)
 	}
 	defer syn.Close()
-	state, err := unix.GetsockoptTCPInfo(int(syn.(begun)), unix.IPPROTO_TCP, unix.TCP_INFO)
+	state, err := unix.GetsockoptTCPInfo(int(syn.(*os.File).Fd()), unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil || state.State != unix.BPF_TCP_SYN_SENT {
 		t.Errorf("state %v, %v, want SYN-SENT", state, err)
 	}

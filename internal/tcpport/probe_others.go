@@ -20,7 +20,7 @@ func (errorQueue) has() bool { return false }
 func (errorQueue) close() {}
 
 // by is for Linux: elsewhere the program ends the connect.
-func by(time.Time) control {
+func by(time.Time) Control {
 	return func(_, _ string, _ syscall.RawConn) error { return nil }
 }
 

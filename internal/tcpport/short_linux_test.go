@@ -15,7 +15,7 @@ func TestNoFileDescriptors(t *testing.T) {
 	if _, err := p.Connect(testContext(t), p.addr); !errors.Is(err, ErrShort) || !errors.Is(err, unix.EMFILE) {
 		t.Errorf("connect: got %v, want %v", err, ErrShort)
 	}
-	if p, err := Open(nil); !errors.Is(err, ErrShort) {
+	if p, err := Open(nil, nil); !errors.Is(err, ErrShort) {
 		t.Errorf("open: got %v, %v, want %v", p, err, ErrShort)
 	}
 }

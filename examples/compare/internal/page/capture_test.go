@@ -41,7 +41,7 @@ func openRole(c *labtest.Child) error {
 	var token tcpopen.Token // each side's own: nobody else is in the lab
 	receiver := tcpopen.NewReceiver()
 	defer receiver.Close()
-	port, err := tcpport.OpenNumber(peerPort, receiver.Accept)
+	port, err := tcpport.OpenNumber(peerPort, receiver.Accept, nil)
 	if err != nil {
 		return err
 	}
