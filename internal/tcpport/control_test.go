@@ -33,7 +33,7 @@ func TestControl(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	remote := newTestPort(t).addr
+	p4 := netip.AddrPortFrom(localhost, 9)
 	errRefused := errors.New("refused by the control")
 	for name, do := range map[string]struct {
 		f    func() error
@@ -42,20 +42,20 @@ func TestControl(t *testing.T) {
 		"Open":     {func() error { p, err := Open(nil, control); return closed(p, err) }, "tcp4"},
 		"OpenIPv4": {func() error { p, err := OpenIPv4(nil, control); return closed(p, err) }, "tcp4"},
 		"Connect": {func() error {
-			c, err := p.Connect(t.Context(), remote)
+			c, err := p.Connect(t.Context(), newTestPort(t).addr)
 			if err == nil {
 				Reset(c)
 			}
 			return err
 		}, "tcp4"},
 		"Begin": {func() error {
-			c, err := p.Begin(remote)
+			c, err := p.Begin(newTestPort(t).addr)
 			if err == nil {
 				c.Close()
 			}
 			return err
 		}, "tcp4"},
-		"SourceAddr": {func() error { _, err := SourceAddr(remote, control); return err }, "udp4"},
+		"SourceAddr": {func() error { _, err := SourceAddr(p4, control); return err }, "udp4"},
 	} {
 		mu.Lock()
 		networks, refuse = nil, nil
