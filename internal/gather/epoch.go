@@ -36,6 +36,8 @@ type epoch struct {
 	ctx context.Context // of searches
 	end context.CancelFunc
 
+	keepAlive time.Duration // for new connections to observers
+
 	behaviour stun.Behaviour
 	addrs     []netip.Addr  // external addresses of the host when the behaviour was found
 	searching bool          // for the behaviour
@@ -43,17 +45,16 @@ type epoch struct {
 	wait      time.Duration // until then, after failures
 }
 
-func newEpoch(parent context.Context) *epoch {
-	e := new(epoch)
+func newEpoch(parent context.Context, keepAlive time.Duration) *epoch {
+	e := &epoch{keepAlive: keepAlive}
 	e.ctx, e.end = context.WithCancel(parent)
 	return e
 }
 
-// moved reports whether the host has moved since the epoch began: by the address from which it
-// sends, or by those at which observers see it. Only this function decides so, and other signs,
-// such as a gap in the clock, belong here. Connections do not show it for a long time: they hang.
-func (g *Gatherer) moved(now time.Time) bool {
-	moved := false
+// moved returns why the host may be at another place than when the epoch began, or "": it has
+// slept, sends from another address, or is seen at another. Only this function decides so.
+// Connections do not show it for a long time: they hang.
+func (g *Gatherer) moved(now time.Time) (why string) {
 	first := g.ports[0]
 	// An observer that is being asked again may yet confirm what is known.
 	complete := !first.pending(now) || len(g.waiters) > 0 && first.settled(now)
@@ -62,11 +63,11 @@ func (g *Gatherer) moved(now time.Time) bool {
 		if now.Before(g.pool) && source == g.poolSource {
 			g.epoch.addAddrs(first.view.reflexive)
 		} else {
-			moved, g.pool, g.poolSource = true, now.Add(poolTime), source
+			why, g.pool, g.poolSource = "it is seen at another address", now.Add(poolTime), source
 		}
 	}
 	if !now.Before(g.check) {
-		g.check, g.links = now.Add(networkCheck), g.listLinks()
+		g.check, g.links = now.Add(g.times.networkCheck), g.listLinks()
 		for _, p := range g.ports {
 			for _, q := range p.queries {
 				if q.state != held {
@@ -75,13 +76,26 @@ func (g *Gatherer) moved(now time.Time) bool {
 				before := q.source
 				q.source = g.sourceAddr(q.remote)
 				if q.source != before && q.source.IsValid() { // or there is a route again
-					moved, g.pool = true, time.Time{}
+					why, g.pool = "it sends from another address", time.Time{}
 				}
 			}
 		}
 	}
 	g.wakeAt(g.check)
-	return moved
+	if g.slept() {
+		why, g.pool = "it has slept", time.Time{}
+	}
+	return why
+}
+
+// slept reports whether step was not called for longer than NATs are known to keep an idle mapping.
+// The process stood still, or the machine: in either case nothing may be where it was. The clock is
+// that of the wall, for the monotonic one stops with the machine on most systems. A person who sets
+// it forward has the addresses asked for once more.
+func (g *Gatherer) slept() bool {
+	before := g.looked
+	g.looked = g.wall()
+	return !before.IsZero() && g.looked.Sub(before) > g.times.networkCheck+g.epoch.keepAlive
 }
 
 // isElsewhere reports whether none of the reflexive IPv4 addresses is one of those where the
@@ -107,10 +121,10 @@ func (e *epoch) addAddrs(reflexive []netip.AddrPort) {
 
 // renew begins another epoch: all observers are asked anew, and so are STUN servers about the
 // NAT's behaviour.
-func (g *Gatherer) renew() {
-	g.cfg.Log.Info("the host is in another network: reflexive addresses are asked for anew", "before", g.epoch.addrs)
+func (g *Gatherer) renew(why string) {
+	g.cfg.Log.Info("the host may be in another network: its addresses are asked for anew", "why", why, "before", g.epoch.addrs)
 	g.epoch.end()
-	g.epoch = newEpoch(g.ctx)
+	g.epoch = newEpoch(g.ctx, g.times.keepAlive)
 	for _, p := range g.ports {
 		p.reset()
 	}

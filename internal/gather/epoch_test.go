@@ -165,7 +165,7 @@ func TestTotalBound(t *testing.T) {
 		n := new(fakeNetwork)
 		server := silent("46.0.1.1:3478")
 		g := newFakeGatherer(t, n, observers(server), Config{})
-		time.AfterFunc(2*time.Second, func() { g.enqueue(g.renew) })
+		time.AfterFunc(2*time.Second, func() { g.enqueue(func() { g.renew("a test") }) })
 		begin := time.Now()
 		_, err := g.Gather(t.Context(), Options{})
 		if took := time.Since(begin); took != gatherTimeout || !errors.Is(err, ErrNoAddress) {

@@ -143,6 +143,7 @@ func observers(os ...*fakeObserver) (all []Observer) {
 type fakeNetwork struct {
 	mu       sync.Mutex
 	source   netip.Addr
+	slept    time.Duration
 	report   *stun.Report // of searches; nil for failure
 	takes    time.Duration
 	searches []time.Time
@@ -158,6 +159,19 @@ func (n *fakeNetwork) sourceAddr(netip.AddrPort) netip.Addr {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.source
+}
+
+// sleep has the machine sleep: timers and the monotonic clock stand still.
+func (n *fakeNetwork) sleep(d time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.slept += d
+}
+
+func (n *fakeNetwork) wall() time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return time.Now().Round(0).Add(n.slept)
 }
 
 func (n *fakeNetwork) setReport(r *stun.Report) {
@@ -205,7 +219,7 @@ func newFakeGatherer(t *testing.T, n *fakeNetwork, servers []Observer, c Config)
 	g := newGatherer(c)
 	g.servers = servers
 	g.openPort = func() (*tcpport.Port, error) { return new(tcpport.Port), nil }
-	g.discover, g.sourceAddr = n.discover, n.sourceAddr
+	g.discover, g.sourceAddr, g.wall = n.discover, n.sourceAddr, n.wall
 	g.publicIPv6 = func() (netip.Addr, bool) { return netip.Addr{}, false }
 	g.running.Go(g.run)
 	t.Cleanup(func() {
@@ -214,6 +228,12 @@ func newFakeGatherer(t *testing.T, n *fakeNetwork, servers []Observer, c Config)
 		}
 	})
 	return g
+}
+
+// setTimings sets the timings of a Gatherer that does not run yet.
+func (g *Gatherer) setTimings(t timings) {
+	g.times = t
+	g.epoch = newEpoch(g.ctx, t.keepAlive)
 }
 
 // mustGather is Gather that has to succeed, and how long it took.

@@ -18,6 +18,9 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
+// timings are the constants of their names, but in tests.
+type timings struct{ networkCheck, keepAlive, minKeepAlive time.Duration }
+
 // Config is what a [Gatherer] is made from.
 type Config struct {
 	Servers []string // STUN servers, host:port
@@ -74,6 +77,8 @@ type Gatherer struct {
 	discover   func(ctx context.Context, servers []string) (*stun.Report, error)
 	sourceAddr func(to netip.AddrPort) netip.Addr // invalid without a route
 	listAddrs  func() ([]net.Addr, error)
+	wall       func() time.Time // the time, suspension included
+	times      timings
 	publicIPv6 func() (netip.Addr, bool)
 
 	ctx     context.Context // ends with Close
@@ -93,6 +98,7 @@ type Gatherer struct {
 	epoch   *epoch
 	links   []netip.Prefix // as links returned them at the last check
 	check   time.Time      // when to look at the network again
+	looked  time.Time      // when step was called last, by wall; zero while no port is in use
 	next    time.Time      // when step has something to do; zero if only events matter
 
 	// While the host sends from poolSource, until pool, another external address is taken for one
@@ -118,14 +124,16 @@ func newGatherer(c Config) *Gatherer {
 			return a
 		},
 		listAddrs:  anet.InterfaceAddrs,
+		wall:       func() time.Time { return time.Now().Round(0) },
+		times:      timings{networkCheck, keepAlive, minKeepAlive},
 		publicIPv6: func() (netip.Addr, bool) { return tcpport.PublicIPv6(c.Control) },
 		wake:       make(chan struct{}, 1),
 	}
 	for _, s := range c.Servers {
-		g.servers = append(g.servers, stunServer{s, keepAlive, answerTimeout})
+		g.servers = append(g.servers, stunServer{s, askAgain, answerTimeout})
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
-	g.epoch = newEpoch(g.ctx)
+	g.epoch = newEpoch(g.ctx, g.times.keepAlive)
 	g.close = sync.OnceValue(func() error {
 		g.cancel()
 		g.running.Wait()
@@ -221,6 +229,7 @@ func (g *Gatherer) step(now time.Time) {
 		for _, p := range g.ports {
 			p.reset()
 		}
+		g.looked = time.Time{}
 		return
 	}
 	if err := g.openPorts(); err != nil {
@@ -228,14 +237,14 @@ func (g *Gatherer) step(now time.Time) {
 			g.serve(w, err)
 		}
 		g.waiters = nil
-		g.wakeAt(now.Add(networkCheck)) // to try again
+		g.wakeAt(now.Add(g.times.networkCheck)) // to try again
 		return
 	}
 	for _, p := range g.ports {
 		p.ask(now)
 	}
-	if g.moved(now) {
-		g.renew()
+	if why := g.moved(now); why != "" {
+		g.renew(why)
 	}
 	g.search(now)
 	g.waiters = slices.DeleteFunc(g.waiters, func(w *waiter) bool {
@@ -264,7 +273,7 @@ func (g *Gatherer) openPorts() error {
 			}
 			break // one will do
 		}
-		p := &warmPort{Port: port, g: g, servers: g.servers, queries: make(map[Observer]*query)}
+		p := &warmPort{Port: port, g: g, servers: g.servers, queries: make(map[Observer]*query), broken: make(map[Observer]*query)}
 		if len(g.ports) > 0 {
 			// One observer is enough for the second port: the first port shows how the NAT behaves,
 			// and every connection is a burden to the observer. Each server has its share.

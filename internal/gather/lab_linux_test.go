@@ -57,17 +57,25 @@ type command struct {
 	To netip.AddrPort // of "connect"
 }
 
+type gatherConfig struct {
+	Servers []string
+	Quick   bool // quickTimings
+}
+
+// quickTimings are for tests of what takes time. TCP counts seconds.
+var quickTimings = timings{networkCheck: time.Second, keepAlive: 4 * time.Second, minKeepAlive: 2 * time.Second}
+
 // gatherRole keeps ports warm. It emits what it knows for each command.
 func gatherRole(c *labtest.Child) error {
-	var servers []string
-	if err := c.Config(&servers); err != nil {
+	var cfg gatherConfig
+	if err := c.Config(&cfg); err != nil {
 		return err
 	}
 	var asked atomic.Int32
 	found := make(chan struct{})
 	isFound := sync.OnceFunc(func() { close(found) })
-	g := New(Config{
-		Servers: servers, Ports: 2,
+	g := newGatherer(Config{
+		Servers: cfg.Servers, Ports: 2,
 		OnAsked: func(Observer, bool, error) { asked.Add(1) },
 		OnBehaviour: func(_ stun.Behaviour, err error) {
 			if err == nil {
@@ -76,6 +84,10 @@ func gatherRole(c *labtest.Child) error {
 		},
 	})
 	defer g.Close()
+	if cfg.Quick {
+		g.setTimings(quickTimings)
+	}
+	g.running.Go(g.run)
 	g.SetWarm(true)
 	<-found // Gather does not wait for as long as a loaded machine may take
 	var last gathered
@@ -112,7 +124,7 @@ func gather(g *Gatherer, peer netip.AddrPort) (known gathered) {
 		known.Addrs = append(known.Addrs, c.Addr)
 	}
 	if peer.IsValid() {
-		c, err := stun.Dial(ctx, resettingDialer{d.Ports[0]}, peer.String())
+		c, err := stun.Dial(ctx, observerDialer{port: d.Ports[0]}, peer.String())
 		if err != nil {
 			return gathered{Err: err.Error()}
 		}
@@ -132,7 +144,14 @@ type gatherLab struct {
 	proc    *labtest.Proc
 }
 
-func newGatherLab(t *testing.T, nat string, forgets time.Duration) *gatherLab {
+func newGatherLab(t *testing.T, nat string) *gatherLab {
+	t.Helper()
+	return newGatherLabWith(t, nat, 0, false)
+}
+
+// newGatherLabWith is newGatherLab with a NAT that forgets idle connections after a time, 0 for the
+// usual one, and a host that does what it does in time more often.
+func newGatherLabWith(t *testing.T, nat string, forgets time.Duration, quick bool) *gatherLab {
 	t.Helper()
 	lab := labtest.New(t, natlab.Config{Seed: 1})
 	add := func(name, nat string) (*natlab.Site, *natlab.Host) {
@@ -164,7 +183,10 @@ func newGatherLab(t *testing.T, nat string, forgets time.Duration) *gatherLab {
 		netip.AddrPortFrom(server.Addr(), 3478), netip.AddrPortFrom(other, 3478), netip.AddrPortFrom(other, 3479),
 	}
 	labtest.Start(t, server, "serve", l.servers).Next(t, new(string))
-	l.proc = labtest.Start(t, l.host, "gather", []string{l.servers[0].String(), l.servers[1].String()})
+	l.proc = labtest.Start(t, l.host, "gather", gatherConfig{
+		Servers: []string{l.servers[0].String(), l.servers[1].String()},
+		Quick:   quick,
+	})
 	return l
 }
 
@@ -184,7 +206,7 @@ func TestPeerSeesCandidate(t *testing.T) {
 	for _, nat := range []string{"eim-apdf", "apdm-apdf", "adm-apdf", "apdm-apdf-sequential", "apdm-adf-sequential2", "apdm-apdf-overload"} {
 		t.Run(nat, func(t *testing.T) {
 			t.Parallel()
-			l := newGatherLab(t, nat, 0)
+			l := newGatherLab(t, nat)
 			for range 3 {
 				known := l.do(t, command{Do: "connect", To: l.servers[2]})
 				if !slices.Contains(known.Addrs, known.Seen) {
@@ -199,7 +221,7 @@ func TestPeerSeesCandidate(t *testing.T) {
 // connections do not tell: they hang.
 func TestHostMoves(t *testing.T) {
 	t.Parallel() // it waits, for the most part
-	l := newGatherLab(t, "eim-apdf", 0)
+	l := newGatherLab(t, "eim-apdf")
 	before := l.do(t, command{Do: "gather"})
 	if err := l.host.Move(); err != nil {
 		t.Fatal(err)
@@ -211,39 +233,4 @@ func TestHostMoves(t *testing.T) {
 		t.Errorf("it took %v, want some %v", took, networkCheck)
 	}
 	t.Logf("%v, and then %v", before.Addrs, after.Addrs)
-}
-
-// TestKeepAlive: a NAT that forgets an idle connection soon is reminded of it. TCP does so every
-// 15 s, as Go sets it.
-func TestKeepAlive(t *testing.T) {
-	t.Parallel() // it waits, for the most part
-	const forgets = 17 * time.Second
-	l := newGatherLab(t, "eim-apdf", forgets)
-	before := l.do(t, command{Do: "gather"})
-	for before.Asked < 3 { // the first port at both servers, and the second one at one
-		before = l.do(t, command{Do: "gather"})
-	}
-	late := make(chan natlab.Event, 1)
-	since := time.Now().Add(forgets)
-	l.home.Tap(func(e natlab.Event) {
-		p, err := natlab.Parse(e.Packet)
-		if err != nil || e.Place != natlab.Outside || e.Direction != natlab.Inbound || !slices.Contains(l.servers, p.Src()) || e.Time.Before(since) {
-			return
-		}
-		select {
-		case late <- e:
-		default:
-		}
-	})
-	select {
-	case e := <-late:
-		if e.Fate != natlab.Forwarded {
-			t.Errorf("after %v of silence: %v", forgets, e)
-		}
-	case <-testContext(t).Done():
-		t.Fatal("nothing was sent to keep the connection alive")
-	}
-	if after := l.do(t, command{Do: "gather"}); !slices.Equal(after.Addrs, before.Addrs) || after.Asked != before.Asked {
-		t.Errorf("knows %v, and knew %v", after, before)
-	}
 }

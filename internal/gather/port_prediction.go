@@ -73,7 +73,7 @@ func (g *Gatherer) lastMapping(ctx context.Context, reflexive []netip.AddrPort, 
 		}
 		var last netip.AddrPort
 		ask, cancel := context.WithTimeout(ctx, askTimeout/2) // so that two can be asked
-		err := server.Observe(ask, resettingDialer{port}, func(_, mapped netip.AddrPort) {
+		err := server.Observe(ask, observerDialer{port: port}, func(_, mapped netip.AddrPort) {
 			last = mapped
 			cancel()
 		})

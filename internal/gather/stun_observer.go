@@ -3,11 +3,9 @@ package gather
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
 
-	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
@@ -24,15 +22,19 @@ type Observer interface {
 	Observe(ctx context.Context, d stun.Dialer, report func(remote, reflexive netip.AddrPort)) error
 }
 
+// askAgain is how often a STUN server is asked again over the connection that holds the mapping. It
+// must be well below the 90 s after which our own STUN server hangs up.
+const askAgain = 25 * time.Second
+
 // answerTimeout is what a STUN server has of askTimeout: its own error says more than that it was
 // late.
 const answerTimeout = askTimeout - 100*time.Millisecond
 
 // A stunServer is a STUN server as an Observer.
 type stunServer struct {
-	address   string        // host:port
-	keepAlive time.Duration // keepAlive, but in tests
-	timeout   time.Duration // answerTimeout, but in tests
+	address string        // host:port
+	again   time.Duration // askAgain, but in tests
+	timeout time.Duration // answerTimeout, but in tests
 }
 
 func (s stunServer) String() string { return s.address }
@@ -62,7 +64,7 @@ func (s stunServer) Observe(ctx context.Context, d stun.Dialer, report func(remo
 		return &stun.Error{Op: "binding", Server: s.address, Err: err}
 	}
 	report(c.RemoteAddr(), reflexive)
-	tick := time.NewTicker(s.keepAlive)
+	tick := time.NewTicker(s.again)
 	defer tick.Stop()
 	for {
 		select {
@@ -82,17 +84,4 @@ func (s stunServer) Observe(ctx context.Context, d stun.Dialer, report func(remo
 			return fmt.Errorf("%s reports %s, and %s for the same connection", s, reflexive, again)
 		}
 	}
-}
-
-// A resettingDialer dials from a port. Its connections close with a RST, for a 4-tuple in
-// TIME-WAIT would keep the port from asking the same observer again.
-type resettingDialer struct{ port *tcpport.Port }
-
-func (d resettingDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	c, err := d.port.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	c.(*net.TCPConn).SetLinger(0) // fails for a connection that is gone
-	return c, nil
 }

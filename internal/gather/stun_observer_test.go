@@ -195,7 +195,7 @@ func TestServerEnds(t *testing.T) {
 			t.Parallel()
 			s := stunServer{newServerThatSees(t, tc.sees...), time.Millisecond, time.Minute}
 			var reports []netip.AddrPort
-			err := s.Observe(testContext(t), resettingDialer{newPort(t)}, func(remote, reflexive netip.AddrPort) {
+			err := s.Observe(testContext(t), observerDialer{port: newPort(t)}, func(remote, reflexive netip.AddrPort) {
 				reports = append(reports, reflexive)
 				if remote.String() != s.String() {
 					t.Errorf("the server is at %s, want %s", remote, s)
@@ -219,7 +219,7 @@ func TestServerIsHeld(t *testing.T) {
 	port := newPort(t)
 	for range 3 {
 		ctx, cancel := context.WithCancel(testContext(t))
-		err := s.Observe(ctx, resettingDialer{port}, func(_, reflexive netip.AddrPort) {
+		err := s.Observe(ctx, observerDialer{port: port}, func(_, reflexive netip.AddrPort) {
 			if reflexive.Port() != port.Number() {
 				t.Errorf("seen at %s, want port %d", reflexive, port.Number())
 			}
@@ -237,13 +237,13 @@ func TestServerIsLate(t *testing.T) {
 	t.Parallel()
 	mute := newServer(t, func(c net.Conn) { io.Copy(io.Discard, c) })
 	s := stunServer{mute, time.Minute, 2 * time.Second} // in which it can connect
-	err := s.Observe(testContext(t), resettingDialer{newPort(t)}, func(_, reflexive netip.AddrPort) { t.Error(reflexive) })
+	err := s.Observe(testContext(t), observerDialer{port: newPort(t)}, func(_, reflexive netip.AddrPort) { t.Error(reflexive) })
 	if want := "stun: binding " + mute + ": context deadline exceeded"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	expired, cancel := context.WithDeadline(testContext(t), time.Now())
 	defer cancel()
-	err = s.Observe(expired, resettingDialer{newPort(t)}, func(_, reflexive netip.AddrPort) { t.Error(reflexive) })
+	err = s.Observe(expired, observerDialer{port: newPort(t)}, func(_, reflexive netip.AddrPort) { t.Error(reflexive) })
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "stun: dial "+mute) || strings.Contains(err.Error(), "canceled") {
 		t.Errorf("got %v", err)
 	}

@@ -12,12 +12,6 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
-// keepAlive is how often a STUN server is asked again over the connection that holds the mapping.
-// NATs must keep an established connection for over two hours (RFC 5382, REQ-5), but many forget
-// after a minute or few; and it must be well below the 90 s after which our own STUN server hangs
-// up.
-const keepAlive = 25 * time.Second
-
 const (
 	// askTimeout bounds the wait for an answer: a SYN that is lost twice is answered within it, and
 	// a responder can still refuse before the initiator has waited for 5 s.
@@ -39,7 +33,7 @@ const (
 	// at once if nobody answers.
 	retryMin   = time.Second
 	retryMax   = time.Minute
-	shortLived = 10 * time.Second
+	shortLived = minKeepAlive
 )
 
 // A warmPort is a local port and what observers report of it. The connections to those that have
@@ -56,9 +50,10 @@ type warmPort struct {
 	single  bool // only one of Config.Observers is asked
 
 	queries map[Observer]*query
-	alone   time.Time // until when the servers are asked alone
-	first   time.Time // when the first of the held observers answered
-	retry   time.Time // when those that failed are asked again; zero for never
+	broken  map[Observer]*query // that ended at one of their first keep-alives, until they answer again
+	alone   time.Time           // until when the servers are asked alone
+	first   time.Time           // when the first of the held observers answered
+	retry   time.Time           // when those that failed are asked again; zero for never
 	backoff time.Duration
 	view    view // of the held observers
 	dissent string
@@ -72,6 +67,8 @@ type query struct {
 	state    queryState
 	due      time.Time // until when an answer, or the end of closing, is waited for
 	ended    bool      // Observe has returned
+
+	keepAlive time.Duration // of its connection
 
 	answer            // of a held one
 	source netip.Addr // from which the host sends to a held one; invalid without a route
@@ -178,12 +175,13 @@ func (p *warmPort) askOthers(now time.Time) {
 // begin asks an observer, which has until due to answer.
 func (p *warmPort) begin(o Observer, server bool, due time.Time) {
 	ctx, cancel := context.WithCancel(p.g.ctx)
-	q := &query{observer: o, server: server, cancel: cancel, due: due}
+	q := &query{observer: o, server: server, cancel: cancel, due: due, keepAlive: p.keepAliveFor(o)}
+	d := observerDialer{p.Port, q.keepAlive}
 	p.queries[o] = q
 	p.g.running.Go(func() {
 		defer cancel()
 		var once sync.Once
-		err := o.Observe(ctx, resettingDialer{p.Port}, func(remote, reflexive netip.AddrPort) {
+		err := o.Observe(ctx, d, func(remote, reflexive netip.AddrPort) {
 			a := answer{o.String(), unmap(remote), unmap(reflexive)}
 			if a.remote.IsValid() && ipaddr.IsHost(a.reflexive.Addr()) && a.reflexive.Port() > 0 {
 				once.Do(func() { p.g.enqueue(func() { p.answered(q, a) }) })
@@ -206,6 +204,7 @@ func (p *warmPort) answered(q *query, a answer) {
 	p.g.cfg.OnAsked(q.observer, q.server, nil)
 	p.g.cfg.OnHeld(1)
 	p.look()
+	p.checkMapping(q)
 }
 
 // ended takes the end of a call of Observe, which has closed its connection.
@@ -220,7 +219,7 @@ func (p *warmPort) ended(q *query, err error) {
 		p.fail(q, err)
 	case held:
 		p.g.cfg.OnHeld(-1)
-		if q.state, q.err = failed, err; time.Since(q.since) >= shortLived {
+		if q.state, q.err = failed, err; p.broke(q) {
 			p.end(q)
 			p.backoff = 0
 		}
@@ -255,6 +254,7 @@ func (p *warmPort) reset() {
 	for _, q := range p.queries {
 		p.end(q)
 	}
+	clear(p.broken)
 	p.retry, p.backoff = time.Time{}, 0
 	p.look()
 }
