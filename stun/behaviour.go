@@ -55,6 +55,7 @@ const (
 	Preserved          // the local port, if it is free
 	Sequential         // the port of the previous mapping plus a step
 	Random             // no pattern was found
+	Block              // any within one block of 16, as where a carrier shares an address by ports (RFC 7597)
 )
 
 // An Unsolicited is a NAT's answer to a SYN that it does not admit (RFC 5382, REQ-4).
@@ -88,7 +89,7 @@ func Known(yes bool) Fact {
 var (
 	mappingNames     = []string{"unknown", "EIM", "ADM", "APDM"}
 	filteringNames   = []string{"unknown", "EIF", "ADF", "APDF"}
-	portsNames       = []string{"unknown", "preserved", "sequential", "random"}
+	portsNames       = []string{"unknown", "preserved", "sequential", "random", "block"}
 	unsolicitedNames = []string{"unknown", "drop", "rst", "icmp"}
 	factNames        = []string{"unknown", "yes", "no"}
 	factJSON         = []string{"null", "true", "false"}
@@ -139,6 +140,8 @@ func (b Behaviour) String() string {
 		words = append(words, fmt.Sprintf("sequential ports %d apart", b.Step))
 	case Preserved, Random:
 		words = append(words, b.Ports.String()+" ports")
+	case Block:
+		words = append(words, fmt.Sprintf("ports within a block of %d", BlockSize))
 	}
 	if b.Unsolicited != UnsolicitedUnknown {
 		words = append(words, b.Unsolicited.String())

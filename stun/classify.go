@@ -1,10 +1,14 @@
 package stun
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // observations is what Discover has observed of the NAT's behaviour.
 type observations struct {
-	// shared are connections from one local port.
+	// shared are connections from one local port. All have the same mapped IP address, or all are to
+	// one server.
 	shared []ObservedConn
 	// fresh are connections from a local port each to one endpoint, in the order in which the NAT
 	// made their mappings.
@@ -31,7 +35,7 @@ func (c ObservedConn) translated() bool { return c.Local != c.Mapped }
 // InferMapping assumes.
 func classify(o observations) Behaviour {
 	b := Behaviour{
-		Mapping:    InferMapping(o.shared),
+		Mapping:    inferMapping(o.shared),
 		Filtering:  classifyFiltering(o.fromOther, o.fromOwn),
 		Persistent: o.again,
 	}
@@ -63,14 +67,23 @@ func classify(o observations) Behaviour {
 // addresses, and no address was asked at two ports, the mapping may be ADM or APDM. APDM is
 // assumed: it is far more common, and to a peer at an address of its own the two are the same.
 func InferMapping(seen []ObservedConn) Mapping {
+	for _, c := range seen {
+		if c.Mapped.Addr() != seen[0].Mapped.Addr() {
+			return MappingUnknown
+		}
+	}
+	return inferMapping(seen)
+}
+
+// inferMapping is InferMapping for what a single server reports. Different IP addresses are then
+// those of a NAT that gives each connection one of several.
+func inferMapping(seen []ObservedConn) Mapping {
 	var direct, ports, addrs, portsDiffer, addrsDiffer bool
 	for i, a := range seen {
 		direct = direct || !a.translated()
 		for _, b := range seen[:i] {
 			differ := a.Mapped != b.Mapped
 			switch {
-			case a.Mapped.Addr() != b.Mapped.Addr():
-				return MappingUnknown
 			case a.Server.Addr() != b.Server.Addr():
 				addrs, addrsDiffer = true, addrsDiffer || differ
 			case a.Server.Port() != b.Server.Port():
@@ -101,6 +114,11 @@ const (
 	// round trip between them, other hosts behind the same NAT make some mappings. Behind a
 	// carrier's NAT, with thousands of hosts, ports cannot be predicted anyway.
 	maxGap = 64
+
+	// BlockSize is how many ports a [Block] has, from a multiple of it on: blocks of ports have a
+	// power of two of them (RFC 7597, section 5.1), and 16 can all be tried. At random ports, four
+	// are in one block once in 10^11.
+	BlockSize = 16
 )
 
 // classifyPorts looks for a pattern in the ports of mappings made one after another.
@@ -125,7 +143,11 @@ func classifyPorts(fresh []ObservedConn) (Ports, int) {
 	if step := step(fresh); step != 0 {
 		return Sequential, step
 	}
-	return Random, 0
+	first := fresh[0].Mapped.Port() / BlockSize
+	if slices.ContainsFunc(fresh, func(c ObservedConn) bool { return c.Mapped.Port()/BlockSize != first }) {
+		return Random, 0
+	}
+	return Block, 0
 }
 
 // step returns the greatest common divisor of the differences between successive ports: each

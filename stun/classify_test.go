@@ -66,6 +66,20 @@ func TestInferMapping(t *testing.T) {
 	}
 }
 
+// TestInferMappingOfOneServer: a server that sees several IP addresses sees those of a NAT.
+func TestInferMappingOfOneServer(t *testing.T) {
+	pool := seen(a1p1, 7, a1p2, 7, a2p1, 7, a2p2, 7)
+	pool[2].Mapped = netip.MustParseAddrPort("46.0.2.2:7")
+	pool[3].Mapped = pool[2].Mapped
+	if got := classify(observations{shared: pool}); got.Mapping != ADM {
+		t.Errorf("by address: %v, want %v", got.Mapping, ADM)
+	}
+	pool[3].Mapped = netip.MustParseAddrPort("46.0.2.3:7")
+	if got := classify(observations{shared: pool}); got.Mapping != APDM {
+		t.Errorf("by endpoint: %v, want %v", got.Mapping, APDM)
+	}
+}
+
 // freshly returns connections from local ports 5000, 5002 and so on, at the ports that the server sees.
 func freshly(ports ...int) []ObservedConn {
 	var all []ObservedConn
@@ -107,9 +121,14 @@ func TestClassifyPorts(t *testing.T) {
 		"wrap around, two apart": {[]int{65530, 65532, 65534, 1024, 1026}, Sequential, 2},
 		"wrap around twice":      {[]int{65535, 1024, 65534, 1025, 1026, 1027}, Random, 0},
 		"not a wrap":             {[]int{30000, 30001, 30002, 1024, 1025, 1026}, Random, 0},
-		"up and down":            {[]int{2000, 2002, 2001, 2003, 2005}, Random, 0},
+		"up and down":            {[]int{1998, 2002, 2001, 2003, 2005}, Random, 0},
 		"twice the same":         {[]int{2000, 2001, 2001, 2002, 2003}, PortsUnknown, 0},
 		"random":                 {[]int{14000, 60221, 1812, 33007, 8, 45000}, Random, 0},
+		"in a block":             {[]int{4817, 4823, 4816, 4831, 4820, 4829}, Block, 0},
+		"round in a block":       {[]int{4829, 4830, 4831, 4816, 4817, 4818}, Block, 0},
+		"down in a block":        {[]int{4817, 4816, 4831, 4830, 4829, 4828}, Block, 0},
+		"in two blocks":          {[]int{4817, 4823, 4832, 4831, 4820, 4829}, Random, 0},
+		"two in a block":         {[]int{4817, 4823}, PortsUnknown, 0},
 		"random, two near":       {[]int{14000, 14001, 1812, 33007, 8, 45000}, Random, 0},
 	} {
 		if got, step := classifyPorts(freshly(tt.ports...)); got != tt.want || step != tt.step {

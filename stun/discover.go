@@ -100,6 +100,11 @@ func (d Discoverer) Discover(ctx context.Context, servers []string) (*Report, er
 		}
 		r.NAT = Known(best.observed().translated())
 		s.test(ctx, best, r.Addrs, agreed, &o)
+		for _, c := range o.fresh { // a NAT with several addresses may show others here
+			if !slices.Contains(r.Addrs, c.Mapped.Addr()) {
+				r.Addrs = append(r.Addrs, c.Mapped.Addr())
+			}
+		}
 		r.Complete = ctx.Err() == nil
 	}
 	s.wait()                              // for the transport over which late servers answer

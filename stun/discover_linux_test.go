@@ -55,6 +55,9 @@ func serveRole(c *labtest.Child) error {
 
 type discovered struct {
 	Behaviour string
+	Mapping   stun.Mapping
+	Filtering stun.Filtering
+	Ports     stun.Ports
 	NAT       string
 	Addrs     []netip.Addr
 	IPv6, UDP bool
@@ -81,6 +84,7 @@ func discoverRole(c *labtest.Child) error {
 	r, err := stun.Discover(ctx, servers)
 	d := discovered{Took: time.Since(begun)}
 	if r != nil {
+		d.Mapping, d.Filtering, d.Ports = r.Mapping, r.Filtering, r.Ports
 		d.Behaviour, d.NAT, d.Addrs, d.IPv6, d.UDP = words(r.Behaviour), r.NAT.String(), r.Addrs, r.IPv6, r.UDP
 		for _, s := range r.Servers {
 			if s.Err != nil {
@@ -174,6 +178,10 @@ func TestDiscover(t *testing.T) {
 		"apdm-adf-sequential":              {Mapping: stun.APDM, Filtering: stun.ADF, Ports: stun.Sequential, Step: 1, Unsolicited: stun.Drop, BareSYN: stun.Yes, Persistent: stun.Yes},
 		"apdm-apdf-rst-sequential":         {Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Sequential, Step: 1, Unsolicited: stun.RST, Persistent: stun.Yes},
 		"apdm-apdf-icmp-random-noudp":      {Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Random, Unsolicited: stun.ICMP, Persistent: stun.Yes},
+		"eim-apdf-rst-synlimit":            {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.RST, BareSYN: stun.Yes, Hairpin: stun.No, Persistent: stun.Yes},
+		"adm-apdf-descending":              {Mapping: stun.ADM, Filtering: stun.APDF, Ports: stun.Sequential, Step: -1, Unsolicited: stun.Drop, BareSYN: stun.Yes, Persistent: stun.Yes},
+		"apdm-apdf-descending2":            {Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Sequential, Step: -2, Unsolicited: stun.Drop, Persistent: stun.Yes},
+		"apdm-apdf-overload-blocks16":      {Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Block, Unsolicited: stun.Drop, Persistent: stun.Yes},
 		// What Linux does looks like EIM, as long as no two hosts use one port.
 		"apdm-apdf-rst-overload": {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.RST, BareSYN: stun.Yes, Hairpin: stun.No, Persistent: stun.Yes},
 	} {
@@ -196,6 +204,33 @@ func TestDiscover(t *testing.T) {
 			}
 			if d.Err != "" || d.Errs != nil {
 				t.Errorf("errors %q, %q", d.Err, d.Errs)
+			}
+		})
+	}
+}
+
+// TestDiscoverPool: a NAT gives each mapping another one of its addresses.
+func TestDiscoverPool(t *testing.T) {
+	t.Parallel()
+	for nat, want := range map[string]stun.Behaviour{
+		"eim-adf-random-pool4":   {Mapping: stun.EIM, Filtering: stun.ADF, Ports: stun.Random},
+		"apdm-apdf-random-pool4": {Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Random},
+		"apdm-apdf-pool4":        {Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Preserved},
+	} {
+		t.Run(nat, func(t *testing.T) {
+			t.Parallel()
+			l := newDiscoverLab(t, nat)
+			p := labtest.Start(t, l.host, "discover", []string{l.server[0].String()})
+			var d discovered
+			p.Next(t, &d)
+			if d.Mapping != want.Mapping || d.Filtering != want.Filtering || d.Ports != want.Ports {
+				t.Errorf("got %s, want %v", d.Behaviour, want)
+			}
+			first := l.home.External()
+			pool := []netip.Addr{first, first.Next(), first.Next().Next(), first.Next().Next().Next()}
+			others := slices.DeleteFunc(slices.Clone(d.Addrs), func(a netip.Addr) bool { return slices.Contains(pool, a) })
+			if len(d.Addrs) < 2 || len(others) > 0 || d.Err != "" {
+				t.Errorf("addresses %v of %v, %q", d.Addrs, pool, d.Err)
 			}
 		})
 	}

@@ -29,13 +29,17 @@ func CheckMapped(server, mapped netip.Addr) error {
 // REQ-3), and services listen there.
 const minMapped = 1024
 
-// credible reports whether a server can see a local port at a mapped address, given the host's
-// external addresses. Where the address is the host's own, the port must be the local one.
-func credible(server netip.Addr, local, mapped netip.AddrPort, external []netip.Addr) bool {
+// possible reports whether a server can see a local port at a mapped address. Where the address is
+// the host's own, the port must be the local one.
+func possible(server netip.Addr, local, mapped netip.AddrPort) bool {
 	a := mapped.Addr()
 	own := a == local.Addr() || a.IsLoopback()
-	return CheckMapped(server, a) == nil && slices.Contains(external, a) && mapped.Port() >= minMapped &&
-		(!own || mapped == local)
+	return mapped.IsValid() && CheckMapped(server, a) == nil && mapped.Port() >= minMapped && (!own || mapped == local)
+}
+
+// credible is possible, given the host's external addresses.
+func credible(server netip.Addr, local, mapped netip.AddrPort, external []netip.Addr) bool {
+	return possible(server, local, mapped) && slices.Contains(external, mapped.Addr())
 }
 
 // An Observed is the address that one observer, a STUN server or another host, reports of a local

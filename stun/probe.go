@@ -45,7 +45,8 @@ type probe struct {
 	port     *tcpport.Port
 	accepted chan *net.TCPConn // kept open, so that the server can report that they came up
 	conn     *Conn
-	mapped   netip.AddrPort // the zero AddrPort if it is not known
+	reported netip.AddrPort // where the server sees the port; the zero AddrPort if it did not say
+	mapped   netip.AddrPort // the same, if it is credible
 }
 
 func newProbe(ctx context.Context, server netip.AddrPort, control tcpport.Control) (*probe, error) {
@@ -82,9 +83,9 @@ func (p *probe) close() {
 }
 
 // test makes fresh mappings towards a server and runs a test with each, entering the results into
-// o. The tests wait for silence and therefore run concurrently. A mapping that the server reports
-// counts only at the known external addresses, since the server could make the host connect to
-// anybody. Where servers disagree about those addresses, nothing is sent there.
+// o. The tests wait for silence and therefore run concurrently. Nothing is sent to a mapping that
+// the server reports unless it is at a known external address, since the server could make the host
+// connect to anybody. Where servers disagree about those addresses, nothing is sent there.
 func (s *survey) test(ctx context.Context, server *contact, external []netip.Addr, agreed bool, o *observations) {
 	var probes []*probe
 	var asking sync.WaitGroup
@@ -97,16 +98,20 @@ func (s *survey) test(ctx context.Context, server *contact, external []netip.Add
 		defer p.close()
 		probes = append(probes, p)
 		asking.Go(func() { // at once, since a server need not wait long for the request
-			mapped, err := p.conn.Binding(ctx)
-			if err == nil && credible(server.addr.Addr(), p.conn.LocalAddr(), mapped, external) {
-				p.mapped = mapped
+			reported, err := p.conn.Binding(ctx)
+			if err != nil {
+				return
+			}
+			p.reported = reported
+			if credible(server.addr.Addr(), p.conn.LocalAddr(), reported, external) {
+				p.mapped = reported
 			}
 		})
 	}
 	asking.Wait()
 	for _, p := range probes {
-		if p.mapped.IsValid() {
-			o.fresh = append(o.fresh, ObservedConn{Local: p.conn.LocalAddr(), Server: server.addr, Mapped: p.mapped})
+		if possible(server.addr.Addr(), p.conn.LocalAddr(), p.reported) {
+			o.fresh = append(o.fresh, ObservedConn{Local: p.conn.LocalAddr(), Server: server.addr, Mapped: p.reported})
 		}
 	}
 	if len(probes) < probeCount {

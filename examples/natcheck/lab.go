@@ -100,7 +100,7 @@ func introduce(out *console.Console, nat natlab.Behaviour) {
 	} else {
 		out.Print("Emulated NAT: " + nat.String() + ".")
 	}
-	if nat.Ports == natlab.PortOverload {
+	if nat.Ports == natlab.PortOverload && !nat.Blocks16 {
 		out.Paragraph("", "Overload keeps a port's number until a neighbour has it towards the same destination: "+
 			"one host alone sees EIM.")
 	}

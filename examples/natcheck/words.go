@@ -87,6 +87,8 @@ func portsWords(b stun.Behaviour, preserved, sequential, random string) string {
 		return ", " + fmt.Sprintf(sequential, apart(b.Step))
 	case stun.Random:
 		return ", " + random
+	case stun.Block:
+		return fmt.Sprintf(", %s among %d", random, stun.BlockSize)
 	default:
 		return ""
 	}
