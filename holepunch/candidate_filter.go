@@ -8,6 +8,7 @@ import (
 
 	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
+	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 // minPort is the lowest candidate port that is dialled. NATs allocate mappings from 1024 up (RFC
@@ -34,6 +35,24 @@ func sameSite(own, peer []punch.Candidate) bool {
 			return external(p) && p.Addr.Addr() == o.Addr.Addr()
 		})
 	})
+}
+
+// wholeBlock returns the candidates of a peer's description. If its NAT has a block of ports, all of
+// that are in the place of the first predicted candidate: the peer's port is any of them.
+func wholeBlock(d description) []punch.Candidate {
+	is4 := func(c punch.Candidate) bool { return isPredicted(c) && !isIPv6(c) }
+	i := slices.IndexFunc(d.candidates, is4)
+	if d.behaviour.Ports != stun.Block || i < 0 {
+		return d.candidates
+	}
+	cs := slices.Clone(d.candidates)
+	at := cs[i].Addr
+	var block []punch.Candidate
+	for n := range uint16(stun.BlockSize) {
+		port := at.Port()&^(stun.BlockSize-1) + n
+		block = append(block, punch.Candidate{Kind: punch.Predicted, Addr: netip.AddrPortFrom(at.Addr(), port)})
+	}
+	return slices.Replace(cs, i, i+1, block...)
 }
 
 // maxLAN is how many LAN candidates of a peer are dialled: one for a wire and one for a radio.

@@ -20,6 +20,7 @@ var (
 	preserving = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Preserved}
 	sequential = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Sequential, Step: 1}
 	seqADF     = stun.Behaviour{Mapping: stun.ADM, Filtering: stun.ADF, Ports: stun.Sequential, Step: 2}
+	block      = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Block}
 	random     = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Random}
 	randomADF  = stun.Behaviour{Mapping: stun.ADM, Filtering: stun.ADF, Ports: stun.Random}
 	randomEIF  = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.EIF, Ports: stun.Random}
@@ -29,7 +30,7 @@ var (
 
 // behaviours is all of them.
 var behaviours = []stun.Behaviour{openHost, fullCone, restricted, portFilter, noBareSYN, noBareADF,
-	preserving, sequential, seqADF, random, randomADF, randomEIF, seqEIF, nothing}
+	preserving, sequential, seqADF, block, random, randomADF, randomEIF, seqEIF, nothing}
 
 func TestCompatibility(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -40,6 +41,7 @@ func TestCompatibility(t *testing.T) {
 		"both EIM":                        {fullCone, portFilter, Outcome{Way: Works}},
 		"EIM and predictable":             {portFilter, sequential, Outcome{Way: ByPrediction}},
 		"both predictable":                {sequential, preserving, Outcome{Way: ByPrediction}},
+		"both within a block":             {block, block, Outcome{Way: ByPrediction}},
 		"EIF and random":                  {fullCone, random, Outcome{Way: OneSided}},
 		"ADF and random":                  {restricted, random, Outcome{Way: OneSided}},
 		"unknown filter and random":       {stun.Behaviour{Mapping: stun.EIM}, random, Outcome{Way: OneSided}},
@@ -52,6 +54,7 @@ func TestCompatibility(t *testing.T) {
 		"neither has a bare SYN":      {noBareSYN, noBareADF, Outcome{Reason: ErrNoBareSYN}},
 		"no bare SYN for a random":    {noBareADF, random, Outcome{Reason: ErrNoBareSYN}},
 		"APDF and random":             {portFilter, random, Outcome{Reason: ErrPortFiltered}},
+		"block and random":            {block, random, Outcome{Reason: ErrPortFiltered}},
 		"predictable APDF and random": {sequential, random, Outcome{Reason: ErrPortFiltered}},
 		"both random":                 {random, random, Outcome{Reason: ErrUnpredictable}},
 		"both random, one with ADF":   {random, randomADF, Outcome{Reason: ErrUnpredictable}},

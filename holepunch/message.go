@@ -248,7 +248,7 @@ func behaviourFromPB(p *pb.Behaviour) stun.Behaviour {
 	return stun.Behaviour{
 		Mapping:     known(p.GetMapping(), stun.APDM),
 		Filtering:   known(p.GetFiltering(), stun.APDF),
-		Ports:       known(p.GetPorts(), stun.Random),
+		Ports:       known(p.GetPorts(), stun.Block),
 		Step:        int(p.GetStep()),
 		Unsolicited: known(p.GetUnsolicited(), stun.ICMP),
 		BareSYN:     known(p.GetBareSyn(), stun.No),

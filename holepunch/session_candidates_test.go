@@ -3,6 +3,7 @@ package holepunch
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -28,6 +29,21 @@ func TestFollowing(t *testing.T) {
 	s.onMessage(received("candidates", of(candidates(punch.Listener, "46.0.1.1:50003")...)))
 	s.onMessage(received("candidates", of(candidates(punch.LAN, "192.168.1.9:50003")...))) // of another site
 	r.want(t)
+}
+
+// TestBlock: of a NAT with a block of ports, one predicted candidate stands for all.
+func TestBlock(t *testing.T) {
+	t.Parallel()
+	theirs := candidates(punch.Predicted, "[2a00::1]:50000", "46.0.1.1:50005", "46.0.1.9:50005")
+	_, r := punchingSession(t, true, ours, of(theirs...), behind(block))
+	want := addrs("[2a00::1]:50000")
+	for port := uint16(50000); port < 50016; port++ {
+		want = append(want, netip.AddrPortFrom(netip.MustParseAddr("46.0.1.1"), port))
+	}
+	want = append(want, netip.MustParseAddrPort("46.0.1.9:50005"))
+	if got := addrsOf(r.rounds[0].remote); !slices.Equal(got, want) {
+		t.Errorf("connects to %v\nwant %v", got, want)
+	}
 }
 
 // TestSameSite: both sides name their addresses within, after they have seen that they are at one

@@ -15,7 +15,7 @@ import (
 
 // admit sets which of the peer's candidates the round connects to, or returns why there is no way.
 func (s *session) admit() error {
-	remote, err := admissible(s.own.candidates, s.theirs.candidates, s.do.links())
+	remote, err := admissible(s.own.candidates, wholeBlock(s.theirs), s.do.links())
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
@@ -38,6 +39,15 @@ func TestHairpinInside(t *testing.T) {
 			wantUsualTime(t, got...)
 		})
 	}
+	// To the filters of both homes the router is a stranger.
+	carrier := l.site(t, "carrier of two that filter", "eim-eif-hairpininside")
+	c := l.startPeer(t, addHost(t, l.siteBehind(t, "carol's home", "eim-apdf-rst", carrier), "carol"), peerConfig{})
+	d := l.startPeer(t, addHost(t, l.siteBehind(t, "dave's home", "eim-adf", carrier), "dave"), peerConfig{})
+	ready(t, c, d)
+	t.Run("two homes that filter", func(t *testing.T) {
+		t.Parallel()
+		wantReason(t, c, d, holepunch.ErrNoHairpin)
+	})
 	// Peers in one network have another way, without the NAT.
 	home := l.site(t, "home", "eim-apdf-hairpininside")
 	a, b := l.newPair(t, addHost(t, home, "alice"), addHost(t, home, "bob"), peerConfig{})

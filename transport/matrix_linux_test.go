@@ -30,11 +30,12 @@ var matrixKinds = []string{
 	"eim-adf", "eim-adf-rst", "eim-adf-icmp",
 	"eim-apdf", "eim-apdf-rst", "eim-apdf-icmp",
 	"eim-apdf-rst-rstkills",
+	"eim-apdf-rst-synlimit",
 	"eim-apdf-noudp",
 	"eim-apdf-nosyn", "eim-eif-nosyn",
 	"apdm-apdf-overload", // Linux masquerade
 	"adm-apdf", "adm-apdf-sequential", "adm-apdf-sequential2", "adm-apdf-random",
-	"apdm-apdf", "apdm-apdf-sequential", "apdm-apdf-sequential2", "apdm-apdf-random",
+	"apdm-apdf", "apdm-apdf-sequential", "apdm-apdf-sequential2", "apdm-apdf-descending2", "apdm-apdf-random",
 	"apdm-eif-random",
 	"apdm-adf-sequential", "apdm-adf-random",
 }
@@ -53,6 +54,7 @@ var matrixSample = [][2]string{
 	{"apdm-apdf", "eim-apdf-rst"},
 	{"apdm-adf-sequential", "apdm-apdf-random"},
 	{"apdm-apdf-overload", "apdm-apdf-overload"},
+	{"apdm-apdf-descending2", "eim-apdf-rst-synlimit"},
 	// One side listens.
 	{"apdm-apdf-random", "eim-eif"},
 	{"eim-adf-rst", "apdm-apdf-random"},
@@ -93,6 +95,8 @@ func behaviourOf(n natlab.Behaviour) stun.Behaviour {
 		b.Ports, b.Step = stun.Sequential, 1
 	case natlab.PortSequential2:
 		b.Ports, b.Step = stun.Sequential, 2
+	case natlab.PortDescending2:
+		b.Ports, b.Step = stun.Sequential, -2
 	case natlab.PortRandom:
 		b.Ports = stun.Random
 	}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
 // usual bounds the time of a punch on a busy machine: 100 ms, and a second for each of two SYNs
@@ -47,4 +49,44 @@ func TestAddressPool(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPoolIsNamed: where each connection of a peer may come from another address, the peer names all
+// that it knows of. A filter by address lets in what comes from these, and also one by port, where
+// ports are preserved. Each round is another chance.
+func TestPoolIsNamed(t *testing.T) {
+	t.Parallel()
+	l := newHostLab(t, relayConfig{})
+	for _, tt := range []struct{ pool, other string }{
+		{"apdm-apdf-random-pool4", "eim-adf"},
+		{"apdm-apdf-rst-pool4", "eim-adf-rst"},
+		{"apdm-apdf-pool4", "eim-apdf"},
+		{"apdm-apdf-overload-pool4", "eim-apdf-rst"},
+	} {
+		t.Run(tt.pool+" and "+tt.other, func(t *testing.T) {
+			t.Parallel()
+			a, b := l.newLearnedPair(t, tt.pool, tt.other)
+			wantDirect(t, a, b)
+		})
+	}
+	t.Run("no way", func(t *testing.T) {
+		t.Parallel()
+		a, b := l.newLearnedPair(t, "apdm-apdf-random-pool4", "eim-apdf")
+		wantReason(t, a, b, holepunch.ErrPortFiltered)
+		wantReason(t, b, a, holepunch.ErrPortFiltered)
+	})
+}
+
+// newLearnedPair starts two peers behind NATs, which know these.
+func (l *hostLab) newLearnedPair(t *testing.T, a, b string) (_, _ *labPeer) {
+	t.Helper()
+	name := a + " and " + b
+	pa, pb := l.newPair(t, addHost(t, l.site(t, name, a), a), addHost(t, l.site(t, name, b), b), peerConfig{})
+	for _, p := range []*labPeer{pa, pb} {
+		p.join(t)
+	}
+	for _, p := range []*labPeer{pa, pb} {
+		t.Logf("%s is %v", p.host.Name(), p.learn(t))
+	}
+	return pa, pb
 }

@@ -14,6 +14,8 @@ func describe(b natlab.Behaviour) []string {
 		natlab.PortOverload:    ", the inner one where it can",
 		natlab.PortSequential:  ", counting up",
 		natlab.PortSequential2: ", counting up by two",
+		natlab.PortDescending:  ", counting down",
+		natlab.PortDescending2: ", counting down by two",
 		natlab.PortRandom:      ", at random",
 	}
 	filtering := map[natlab.Filtering]string{
@@ -26,6 +28,7 @@ func describe(b natlab.Behaviour) []string {
 		natlab.UnsolicitedRST:  "refuses other SYNs with a RST",
 		natlab.UnsolicitedICMP: "refuses other SYNs by ICMP",
 	}
+	const egress = "lets out only TCP to ports 443 and 4001, and "
 	const proxy = "has a proxy before it, which accepts all to ports from 10000 up and "
 	lines := []string{mapping[b.Mapping] + ports[b.Ports], filtering[b.Filtering], unsolicited[b.Unsolicited]}
 	for _, extra := range []struct {
@@ -37,7 +40,12 @@ func describe(b natlab.Behaviour) []string {
 		{b.Hairpin, "hairpins"},
 		{b.HairpinInside, "hairpins, and shows the receiver an inside address"},
 		{b.Pool4, "has four outer addresses, one at random for each mapping"},
+		{b.Blocks16, "has sixteen outer ports in all"},
+		{b.SYNLimit, "answers few of many other SYNs, and drops the rest"},
 		{b.NoUDP, "blocks UDP"},
+		{b.Egress == natlab.EgressDrop, egress + "drops others"},
+		{b.Egress == natlab.EgressRST, egress + "refuses others with a RST"},
+		{b.Egress == natlab.EgressICMP, egress + "refuses others by ICMP"},
 		{b.Proxy == natlab.ProxySilent, proxy + "says nothing"},
 		{b.Proxy == natlab.ProxyClose, proxy + "closes"},
 		{b.Proxy == natlab.ProxyNoise, proxy + "sends an error"},

@@ -22,24 +22,29 @@ const (
 func candidates(s snapshot, local uint16, fresh bool, ipv6 netip.Addr, o Options) []punch.Candidate {
 	l := candidateList{filter: o.Filter}
 	first := s.ports[0].reflexive
-	var preserved []netip.AddrPort // where the port is if the NAT keeps its number
-	for _, a := range first {
-		if isIPv4(a) {
-			preserved = append(preserved, netip.AddrPortFrom(a.Addr(), local))
+	addrs := externalAddrs(s)
+	predicted := func(port uint16) (as []netip.AddrPort) {
+		for _, a := range addrs {
+			as = append(as, netip.AddrPortFrom(a, port))
 		}
+		return as
 	}
+	pool := isDependent(s.behaviour.Mapping) && len(addrs) > 1
 	ports := s.behaviour.Ports
 	switch {
 	case !fresh:
 		l.add(punch.Reflexive, 0, first...)
 		// A NAT that preserves ports may have had to give another one towards a STUN server, where
 		// a neighbour used it already, and will not towards the peer. Where that is not known of a
-		// NAT, it is one SYN in vain.
-		if ports == stun.Preserved || ports == stun.PortsUnknown {
-			l.add(punch.Predicted, 0, preserved...)
+		// NAT, it is one SYN in vain. One to each address of a pool has the peer's NAT let in that
+		// address, if it does not filter ports.
+		if ports == stun.Preserved || ports == stun.PortsUnknown || pool {
+			l.add(punch.Predicted, 0, predicted(local)...)
 		}
 	case ports == stun.Preserved:
-		l.add(punch.Predicted, 0, preserved...)
+		l.add(punch.Predicted, 0, predicted(local)...)
+	case ports == stun.Block: // any port will do to name it
+		l.add(punch.Predicted, 0, predicted(first[slices.IndexFunc(first, isIPv4)].Port())...)
 	default: // see Description.Following
 		l.add(punch.Reflexive, 0, first[slices.IndexFunc(first, isIPv4)])
 	}
@@ -54,9 +59,30 @@ func candidates(s snapshot, local uint16, fresh bool, ipv6 netip.Addr, o Options
 	return l.list
 }
 
+// externalAddrs returns the external IPv4 addresses at which the peer may see the first port: those
+// where observers see it, and all that are known of a NAT whose mappings depend on the destination,
+// for each of them may have another one (RFC 4787, section 4.1: arbitrary pooling).
+func externalAddrs(s snapshot) (addrs []netip.Addr) {
+	add := func(a netip.Addr) {
+		if a.Is4() && !slices.Contains(addrs, a) {
+			addrs = append(addrs, a)
+		}
+	}
+	for _, a := range s.ports[0].reflexive {
+		add(a.Addr())
+	}
+	if len(addrs) > 0 && isDependent(s.behaviour.Mapping) {
+		for _, a := range s.addrs {
+			add(a)
+		}
+	}
+	return addrs
+}
+
 // PredictsPort reports whether the external port towards a peer has to be predicted, and can be.
 func PredictsPort(b stun.Behaviour) bool {
-	return isDependent(b.Mapping) && b.Filtering != stun.EIF && (b.Ports == stun.Preserved || b.Ports == stun.Sequential)
+	return isDependent(b.Mapping) && b.Filtering != stun.EIF &&
+		(b.Ports == stun.Preserved || b.Ports == stun.Sequential || b.Ports == stun.Block)
 }
 
 // A candidateList collects up to [punch.MaxCandidates] candidates, each address once, of those that

@@ -114,6 +114,7 @@ type snapshot struct {
 	ports     []observedPort // the first one first
 	behaviour stun.Behaviour // of the NATs in front of the host, as far as it is known
 	links     []netip.Prefix
+	addrs     []netip.Addr // external addresses that the host had while it was here, perhaps not all
 }
 
 // An observedPort is a local port and its reflexive addresses, one at least, each once, IPv4 before
@@ -202,7 +203,7 @@ func (g *Gatherer) serve(w *waiter, err error) {
 			w.ports = append(w.ports, observedPort{p.Port, p.view.reflexive})
 		}
 	}
-	w.behaviour, w.links = g.epoch.behaviour, g.links
+	w.behaviour, w.links, w.addrs = g.epoch.behaviour, g.links, slices.Clone(g.epoch.addrs)
 	// The port itself shows better than the search whether its mapping is endpoint-independent.
 	if m := g.ports[0].view.mapping; m == stun.EIM || w.behaviour.Mapping == stun.MappingUnknown {
 		w.behaviour.Mapping = m

@@ -203,7 +203,7 @@ func (l *gatherLab) do(t *testing.T, cmd command) (known gathered) {
 // candidates.
 func TestPeerSeesCandidate(t *testing.T) {
 	t.Parallel()
-	for _, nat := range []string{"eim-apdf", "apdm-apdf", "adm-apdf", "apdm-apdf-sequential", "apdm-adf-sequential2", "apdm-apdf-overload"} {
+	for _, nat := range []string{"eim-apdf", "apdm-apdf", "adm-apdf", "apdm-apdf-sequential", "apdm-adf-sequential2", "apdm-apdf-overload", "apdm-apdf-descending", "adm-apdf-descending2"} {
 		t.Run(nat, func(t *testing.T) {
 			t.Parallel()
 			l := newGatherLab(t, nat)

@@ -395,6 +395,8 @@ const (
 	Behaviour_PRESERVED     Behaviour_Ports = 1
 	Behaviour_SEQUENTIAL    Behaviour_Ports = 2
 	Behaviour_RANDOM        Behaviour_Ports = 3
+	// Within the block of 16 ports, from a multiple of 16 on, in which the PREDICTED candidate is.
+	Behaviour_BLOCK Behaviour_Ports = 4
 )
 
 // Enum value maps for Behaviour_Ports.
@@ -404,12 +406,14 @@ var (
 		1: "PRESERVED",
 		2: "SEQUENTIAL",
 		3: "RANDOM",
+		4: "BLOCK",
 	}
 	Behaviour_Ports_value = map[string]int32{
 		"PORTS_UNKNOWN": 0,
 		"PRESERVED":     1,
 		"SEQUENTIAL":    2,
 		"RANDOM":        3,
+		"BLOCK":         4,
 	}
 )
 
@@ -884,7 +888,7 @@ const file_holepunch_proto_rawDesc = "" +
 	"\tREFLEXIVE\x10\x01\x12\r\n" +
 	"\tPREDICTED\x10\x02\x12\f\n" +
 	"\bLISTENER\x10\x03\x12\a\n" +
-	"\x03LAN\x10\x04\"\xe6\x05\n" +
+	"\x03LAN\x10\x04\"\xf1\x05\n" +
 	"\tBehaviour\x127\n" +
 	"\amapping\x18\x01 \x01(\x0e2\x1d.simopen.pb.Behaviour.MappingR\amapping\x12=\n" +
 	"\tfiltering\x18\x02 \x01(\x0e2\x1f.simopen.pb.Behaviour.FilteringR\tfiltering\x121\n" +
@@ -905,14 +909,15 @@ const file_holepunch_proto_rawDesc = "" +
 	"\x11FILTERING_UNKNOWN\x10\x00\x12\a\n" +
 	"\x03EIF\x10\x01\x12\a\n" +
 	"\x03ADF\x10\x02\x12\b\n" +
-	"\x04APDF\x10\x03\"E\n" +
+	"\x04APDF\x10\x03\"P\n" +
 	"\x05Ports\x12\x11\n" +
 	"\rPORTS_UNKNOWN\x10\x00\x12\r\n" +
 	"\tPRESERVED\x10\x01\x12\x0e\n" +
 	"\n" +
 	"SEQUENTIAL\x10\x02\x12\n" +
 	"\n" +
-	"\x06RANDOM\x10\x03\"C\n" +
+	"\x06RANDOM\x10\x03\x12\t\n" +
+	"\x05BLOCK\x10\x04\"C\n" +
 	"\vUnsolicited\x12\x17\n" +
 	"\x13UNSOLICITED_UNKNOWN\x10\x00\x12\b\n" +
 	"\x04DROP\x10\x01\x12\a\n" +
