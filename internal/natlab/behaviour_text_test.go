@@ -26,6 +26,13 @@ func TestParseBehaviour(t *testing.T) {
 		{"eim-eif-noudp-egressicmp-proxynoise", Behaviour{Mapping: EIM, NoUDP: true, Egress: EgressICMP, Proxy: ProxyNoise}, "eim-eif-noudp-egressicmp-proxynoise"},
 		{"eim-eif-nosyn-hairpin", Behaviour{Mapping: EIM, NoSYN: true, Hairpin: true}, "eim-eif-nosyn-hairpin"},
 		{"eim-eif-hairpininside", Behaviour{Mapping: EIM, HairpinInside: true}, "eim-eif-hairpininside"},
+		{"kernel", Behaviour{Mapping: APDM, Filtering: APDF, Ports: PortOverload, Kernel: Kernel{On: true}}, "kernel"},
+		{"kernel-drop-persistent", Behaviour{Mapping: APDM, Filtering: APDF, Ports: PortOverload, Kernel: Kernel{On: true, Persistent: true}}, "kernel-persistent"},
+		{"kernel-invalid-random-rst", Behaviour{Mapping: APDM, Filtering: APDF, Unsolicited: UnsolicitedRST, Ports: PortRandom, Kernel: Kernel{On: true, Invalid: true}}, "kernel-rst-random-invalid"},
+		{"kernel-accept-fullyrandom", Behaviour{Mapping: APDM, Filtering: APDF, Unsolicited: UnsolicitedRST, Ports: PortRandom, Kernel: Kernel{On: true, Accept: true, FullyRandom: true}}, "kernel-accept-fullyrandom"},
+		{"kernel-snat4-blocks16", Behaviour{Mapping: EIM, Filtering: APDF, Ports: PortRandom, Pool4: true, Blocks16: true, Kernel: Kernel{On: true}}, "kernel-blocks16-snat4"},
+		{"kernel-firewall-rst", Behaviour{Filtering: APDF, Unsolicited: UnsolicitedRST, Kernel: Kernel{On: true}}, "kernel-rst-firewall"},
+		{"kernel-accept-nosyn-firewall", Behaviour{Unsolicited: UnsolicitedRST, NoSYN: true, Kernel: Kernel{On: true, Accept: true}}, "kernel-accept-nosyn-firewall"},
 		{"eim-eif-proxyclose-pool4", Behaviour{Mapping: EIM, Pool4: true, Proxy: ProxyClose}, "eim-eif-pool4-proxyclose"},
 	} {
 		got, err := ParseBehaviour(tt.in)
@@ -56,6 +63,13 @@ func TestParseBehaviourErrors(t *testing.T) {
 		"eim-eif-egressrst-egressdrop":   {`"egressdrop"`, "second"},
 		"eim-eif-proxysilent-proxyclose": {`"proxyclose"`, "second"},
 		"eim-eif-":                       {`""`, "place"},
+		"kernel-":                        {`""`, "drop", "firewall"},
+		"kernel-eim":                     {`"eim"`, "drop", "firewall"},
+		"kernel-drop-rst":                {`"rst"`, `"drop"`},
+		"kernel-random-blocks16":         {`"blocks16"`, `"random"`},
+		"kernel-firewall-snat4":          {"firewall", "translate"},
+		"kernel-firewall-random":         {"firewall", "translate"},
+		"kernel-accept-firewall":         {"firewall"},
 	} {
 		_, err := ParseBehaviour(in)
 		if err == nil {
@@ -92,6 +106,30 @@ func TestBehaviourRoundTrip(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Every choice of a kernel's words has a name, or an error.
+func TestKernelRoundTrip(t *testing.T) {
+	named := 0
+	for mask := range 1 << len(kernelWords) {
+		words := []string{kernelName}
+		for i, k := range kernelWords {
+			if mask&(1<<i) != 0 {
+				words = append(words, k.word)
+			}
+		}
+		b, err := ParseBehaviour(strings.Join(words, "-"))
+		if err != nil {
+			continue
+		}
+		named++
+		if got, err := ParseBehaviour(b.String()); err != nil || got != b {
+			t.Errorf("%v: got %+v, %v; want %+v", words, got, err, b)
+		}
+	}
+	if named < 200 {
+		t.Errorf("only %d choices are possible", named)
 	}
 }
 

@@ -45,18 +45,23 @@ func newBridge() (*bridge, error) {
 // else is reached, by way of a router if that is valid. The port at the bridge is named after the
 // first address.
 func (b *bridge) plug(ns *namespace, router netip.Addr, addrs ...netip.Prefix) error {
+	ns.port = addrs[0].Addr().String()
 	err := ns.withFD(func(fd int) error {
-		return b.ns.do(func() error { return b.addPort(addrs[0].Addr().String(), fd) })
+		return b.ns.do(func() error { return b.addPort(ns.port, fd) })
 	})
 	if err != nil {
 		return err
 	}
-	return ns.do(func() error {
+	err = ns.do(func() error {
 		if err := configure(uplink, addrs); err != nil {
 			return err
 		}
 		return addRoutes(uplink, router, addrs)
 	})
+	if err != nil {
+		return err
+	}
+	return b.ns.do(func() error { return awaitUp(ns.port) })
 }
 
 // addPort adds a port whose other end is the uplink of a namespace.
@@ -71,6 +76,27 @@ func (b *bridge) addPort(name string, ns int) error {
 		return fmt.Errorf("veth: %w", err)
 	}
 	return linkUp(name)
+}
+
+// setPort cuts or restores the link of a namespace that is plugged in. The namespace's end keeps its
+// addresses and routes.
+func (b *bridge) setPort(ns *namespace, down bool) error {
+	return b.ns.do(func() error {
+		if !down {
+			if err := linkUp(ns.port); err != nil {
+				return err
+			}
+			return awaitUp(ns.port)
+		}
+		port, err := netlink.LinkByName(ns.port)
+		if err == nil {
+			err = netlink.LinkSetDown(port)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", ns.port, err)
+		}
+		return nil
+	})
 }
 
 func (b *bridge) close() { b.ns.close() }

@@ -21,6 +21,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 		}
 		server := addHost(t, lab, natlab.SiteConfig{Name: "server", Delay: time.Hour})
 		client := addHost(t, lab, natlab.SiteConfig{Name: "client", NAT: behaviour(t, "eim-apdf")})
+		addHost(t, lab, natlab.SiteConfig{Name: "kernel", NAT: behaviour(t, "kernel")})
 		// Its packet is still on the way when the lab is closed.
 		if conn, err := connect(client, 0, netip.AddrPortFrom(server.Addr(), 80), time.Millisecond); err == nil {
 			conn.Close()
@@ -36,10 +37,28 @@ func TestCloseLeavesNothing(t *testing.T) {
 			t.Error("a host can be added after Close")
 		}
 	}
+	useBridge := func() {
+		lab, err := natlab.New(natlab.Config{Bridge: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lab.Tap(func(natlab.Event) {})
+		server := addHost(t, lab, natlab.SiteConfig{Name: "server"})
+		client := addHost(t, lab, natlab.SiteConfig{Name: "client", NAT: behaviour(t, "kernel-rst")})
+		if conn, err := connect(client, 0, netip.AddrPortFrom(server.Addr(), 80), soon); err == nil {
+			conn.Close()
+			t.Error("connected to nobody")
+		}
+		if err := lab.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 	use() // once for what the runtime and the packages below open for good
+	useBridge()
 	goroutines := goleak.IgnoreCurrent()
 	files, threads := count(t, "/proc/self/fd"), foreignThreads(t)
 	use()
+	useBridge()
 	goleak.VerifyNone(t, goroutines)
 	if now := count(t, "/proc/self/fd"); now > files {
 		t.Errorf("%d files open, %d before", now, files)

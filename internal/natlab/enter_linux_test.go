@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -23,13 +24,20 @@ import (
 // helperEnv makes TestEnterHelper do something.
 const helperEnv = "NATLAB_ENTER_HELPER"
 
-// TestEnterHelper is what an ordinary user runs in the tests below: it makes a lab, says "ready",
-// waits for a signal and exits with status 7.
+// TestEnterHelper is what an ordinary user runs in the tests below: it uses a lab of each kind, says
+// "ready", waits for a signal and exits with status 7.
 func TestEnterHelper(t *testing.T) {
 	if os.Getenv(helperEnv) == "" {
 		t.SkipNow()
 	}
-	addHost(t, labtest.New(t, natlab.Config{}), natlab.SiteConfig{Name: "public"})
+	for _, bridge := range []bool{false, true} {
+		lab := labtest.New(t, natlab.Config{Bridge: bridge})
+		server := addHost(t, lab, natlab.SiteConfig{Name: "server"})
+		home := addHost(t, lab, natlab.SiteConfig{Name: "home", NAT: behaviour(t, "kernel-rst")})
+		go serveRemote(listen(t, server, 80))
+		dialAndRead(t, home, netip.AddrPortFrom(home.Addr(), 0), netip.AddrPortFrom(server.Addr(), 80))
+		home.Site().ResetNAT()
+	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM)
 	fmt.Println("ready")

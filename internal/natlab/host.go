@@ -20,6 +20,9 @@ const (
 	maxHosts = 253
 )
 
+// uplink is the name of the link by which a host or a router reaches all others.
+const uplink = "uplink"
+
 // A Host is a network namespace at a site.
 type Host struct {
 	name  string
@@ -59,10 +62,14 @@ func (s *Site) AddHost(name string) (*Host, error) {
 		}
 		s.lab.hosts = append(s.lab.hosts, h)
 	}
+	watched := s.watched && s.public()
 	s.lab.mu.Unlock()
 	if closed {
 		h.close()
 		return nil, errClosed
+	}
+	if watched {
+		s.watchUplink(h.ns)
 	}
 	return h, nil
 }

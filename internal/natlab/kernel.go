@@ -73,6 +73,10 @@ var kernelWords = []struct {
 		func(b Behaviour) bool { return b.Kernel.Invalid },
 		func(b *Behaviour) { b.Kernel.Invalid = true },
 	}, {
+		"nosyn", "nosyn",
+		func(b Behaviour) bool { return b.NoSYN },
+		func(b *Behaviour) { b.NoSYN = true },
+	}, {
 		"firewall", "firewall",
 		func(b Behaviour) bool { return b.Mapping == Public },
 		func(b *Behaviour) { b.Mapping, b.Ports = Public, PortPreserve },
@@ -88,6 +92,9 @@ func (b *Behaviour) parseKernel(words []string) error {
 		if err := b.parseKernelWord(w, groups); err != nil {
 			return err
 		}
+	}
+	if b.Mapping == Public && b.Kernel.Accept {
+		b.Filtering = EIF
 	}
 	return b.check()
 }
@@ -112,7 +119,8 @@ func (b *Behaviour) parseKernelWord(w string, groups map[string]string) error {
 // checkKernel is check for a behaviour with a Kernel.
 func (b Behaviour) checkKernel() error {
 	k := b.Kernel
-	can := Behaviour{Mapping: APDM, Filtering: APDF, Unsolicited: b.Unsolicited, Ports: PortOverload, Pool4: b.Pool4, Blocks16: b.Blocks16, Kernel: k}
+	can := Behaviour{Mapping: APDM, Filtering: APDF, Unsolicited: b.Unsolicited, Ports: PortOverload,
+		NoSYN: b.NoSYN, Pool4: b.Pool4, Blocks16: b.Blocks16, Kernel: k}
 	if k.FullyRandom || b.Blocks16 || b.Ports == PortRandom {
 		can.Ports = PortRandom
 	}
@@ -121,11 +129,14 @@ func (b Behaviour) checkKernel() error {
 	}
 	if b.Mapping == Public {
 		can.Mapping, can.Ports = Public, PortPreserve
+		if k.Accept {
+			can.Filtering = EIF
+		}
 	}
 	switch {
-	case b.Mapping == Public && (b.Pool4 || k.FullyRandom || b.Blocks16 || k.Persistent):
+	case b.Mapping == Public && (b.Ports != PortPreserve || b.Pool4 || k.Persistent):
 		return errors.New("a firewall does not translate")
-	case b.Mapping == Public && k.Accept:
+	case b.Mapping == Public && k.Accept && !k.Invalid && !b.NoSYN:
 		return errors.New("a firewall that accepts is none")
 	case b != can || b.Unsolicited > UnsolicitedRST || k.Accept && b.Unsolicited != UnsolicitedRST || k.FullyRandom && b.Blocks16:
 		return errors.New("a kernel does not behave so")

@@ -165,3 +165,100 @@ func TestKernelReset(t *testing.T) {
 func inBlock(ports []uint16) bool {
 	return ports[0] >= 40960 && ports[len(ports)-1] < 40960+16
 }
+
+func TestKernelForwardsPort(t *testing.T) {
+	onCoreAndBridge(t, func(t *testing.T, lab *natlab.Lab) {
+		home := addHost(t, lab, natlab.SiteConfig{Name: "home", NAT: behaviour(t, "kernel-random")})
+		go serveRemote(listen(t, home, 4001))
+		if err := home.Site().Forward(80, netip.AddrPortFrom(home.Addr(), 4001)); err != nil {
+			t.Fatal(err)
+		}
+		client := addHost(t, lab, natlab.SiteConfig{Name: "client"})
+		at := netip.AddrPortFrom(home.Site().External(), 80)
+		for range 2 {
+			if seen := dialAndRead(t, client, netip.AddrPortFrom(client.Addr(), 0), at); seen.Addr() != client.Addr() {
+				t.Errorf("the server sees %v, want %v", seen, client.Addr())
+			}
+			home.Site().ResetNAT()
+		}
+		if err := home.Site().Forward(80, netip.AddrPortFrom(home.Addr().Next(), 4001)); err == nil {
+			t.Error("a port is forwarded to nobody")
+		}
+	})
+}
+
+// TestKernelBehind: a home behind a carrier, in each combination of kernel and emulation.
+func TestKernelBehind(t *testing.T) {
+	t.Parallel()
+	lab := labtest.New(t, natlab.Config{})
+	server := addHost(t, lab, natlab.SiteConfig{Name: "server"})
+	go serveRemote(listen(t, server, 80))
+	for _, nat := range [][2]string{
+		{"kernel", "kernel-rst"},
+		{"kernel-snat4", "eim-apdf"},
+		{"apdm-apdf-random", "kernel-accept"},
+	} {
+		carrier := labtest.AddSite(t, lab, natlab.SiteConfig{Name: nat[0], NAT: behaviour(t, nat[0])})
+		home := addHost(t, lab, natlab.SiteConfig{Name: nat[1], NAT: behaviour(t, nat[1]), Behind: carrier})
+		seen := dialAndRead(t, home, netip.AddrPortFrom(home.Addr(), 4001), netip.AddrPortFrom(server.Addr(), 80))
+		if !netip.PrefixFrom(carrier.External(), 24).Contains(seen.Addr()) {
+			t.Errorf("%s behind %s: the server sees %v, want %v", nat[1], nat[0], seen, carrier.External())
+		}
+	}
+}
+
+// TestKernelNoSYN: the rule drops a SYN that answers a SYN, and lets a SYN+ACK in.
+func TestKernelNoSYN(t *testing.T) {
+	onCoreAndBridge(t, func(t *testing.T, lab *natlab.Lab) {
+		server := addHost(t, lab, natlab.SiteConfig{Name: "server"})
+		for _, nat := range []string{"kernel-nosyn", "kernel-nosyn-firewall"} {
+			home := addHost(t, lab, natlab.SiteConfig{Name: nat, NAT: behaviour(t, nat)})
+			external := home.Site().External()
+			if !external.IsValid() {
+				external = home.Addr()
+			}
+			hosts := [2]*natlab.Host{server, home}
+			remote := [2]netip.AddrPort{netip.AddrPortFrom(external, 4001), netip.AddrPortFrom(server.Addr(), 4001)}
+			local := [2]netip.AddrPort{remote[1], netip.AddrPortFrom(home.Addr(), 4001)}
+			// The server's own filter keeps it from accepting the home's SYN.
+			if err := server.Site().SetNAT(behaviour(t, "kernel-nosyn-firewall")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := openBoth(hosts, local, remote, 300*time.Millisecond); err == nil {
+				t.Errorf("%s: two that drop SYNs have opened a connection", nat)
+			}
+			if err := server.Site().SetNAT(behaviour(t, "kernel-firewall")); err != nil {
+				t.Fatal(err)
+			}
+			home.Site().ResetNAT()
+			conns, err := openBoth(hosts, local, remote, soon)
+			if err != nil {
+				t.Errorf("%s: %v", nat, err)
+				continue
+			}
+			for _, c := range conns {
+				c.Close()
+			}
+		}
+	})
+}
+
+func TestKernelOfTwoKinds(t *testing.T) {
+	t.Parallel()
+	lab := labtest.New(t, natlab.Config{})
+	for nat, others := range map[string][]string{
+		"kernel":          {"eim-apdf", "public", "kernel-firewall"},
+		"eim-apdf":        {"kernel"},
+		"kernel-firewall": {"kernel", "eim-apdf"},
+	} {
+		site := labtest.AddSite(t, lab, natlab.SiteConfig{Name: nat, NAT: behaviour(t, nat)})
+		for _, other := range others {
+			if err := site.SetNAT(behaviour(t, other)); err == nil {
+				t.Errorf("%s has become %s", nat, other)
+			}
+		}
+	}
+	if _, err := lab.AddSite(natlab.SiteConfig{NAT: behaviour(t, "kernel"), IPv6: true}); err == nil {
+		t.Error("IPv6 behind a kernel that filters IPv4 alone")
+	}
+}

@@ -13,6 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// tableName is the name of the table that has all the lab's rules.
+const tableName = "natlab"
+
 // forget removes all connections from the namespace's connection tracking.
 func (ns *namespace) forget() error {
 	return ns.do(func() error { return netlink.ConntrackTableFlush(netlink.ConntrackTable) })
@@ -32,7 +35,7 @@ func setRules(b Behaviour, external netip.Addr) error {
 	if err != nil {
 		return noNftables(err)
 	}
-	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "natlab"})
+	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: tableName})
 	c.DelTable(table) // which may be there from before, and is now
 	if b.Kernel.On {
 		c.AddTable(table)
@@ -46,6 +49,27 @@ func setRules(b Behaviour, external netip.Addr) error {
 		return noNftables(err)
 	}
 	return nil
+}
+
+// forward adds a rule to those of setRules: TCP from outside to a port goes to an endpoint inside.
+func (ns *namespace) forward(external uint16, to netip.AddrPort) error {
+	return ns.do(func() error {
+		c, err := nftables.New()
+		if err != nil {
+			return noNftables(err)
+		}
+		r := rules{conn: c, table: &nftables.Table{Family: nftables.TableFamilyIPv4, Name: tableName}}
+		chain := r.chain("prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest)
+		const addr, port = 1, 2 // registers
+		r.add(chain, ifname(expr.MetaKeyIIFNAME, uplink), isTCP(), []expr.Any{
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint16(external)},
+			&expr.Immediate{Register: addr, Data: to.Addr().AsSlice()},
+			&expr.Immediate{Register: port, Data: binaryutil.BigEndian.PutUint16(to.Port())},
+			&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: addr, RegProtoMin: port, Specified: true},
+		})
+		return c.Flush()
+	})
 }
 
 // noNftables is for an error of the first use of nftables.
@@ -85,9 +109,13 @@ func (r *rules) add(c *nftables.Chain, parts ...[]expr.Any) {
 func (r *rules) filter() {
 	input := r.chain("input", nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityFilter)
 	forward := r.chain("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter)
-	if r.b.Kernel.Invalid {
-		r.add(input, ctState(expr.CtStateBitINVALID), verdict(expr.VerdictDrop))
-		r.add(forward, ctState(expr.CtStateBitINVALID), verdict(expr.VerdictDrop))
+	for _, c := range []*nftables.Chain{input, forward} {
+		if r.b.Kernel.Invalid {
+			r.add(c, ctState(expr.CtStateBitINVALID), verdict(expr.VerdictDrop))
+		}
+		if r.b.NoSYN {
+			r.add(c, isReply(), isTCP(), isBareSYN(), verdict(expr.VerdictDrop))
+		}
 	}
 	if r.b.Kernel.Accept {
 		return
@@ -148,6 +176,25 @@ func ctState(bits uint32) []expr.Any {
 		&expr.Ct{Register: 1, Key: expr.CtKeySTATE},
 		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: binaryutil.NativeEndian.PutUint32(bits), Xor: make([]byte, 4)},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
+	}
+}
+
+// isReply matches packets that go against the first one of their connection.
+func isReply() []expr.Any {
+	const reply = 1 // IP_CT_DIR_REPLY
+	return []expr.Any{
+		&expr.Ct{Register: 1, Key: expr.CtKeyDIRECTION},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{reply}},
+	}
+}
+
+// isBareSYN matches SYNs without ACK.
+func isBareSYN() []expr.Any {
+	const flags = 13 // offset in the header
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: flags, Len: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{SYN | ACK}, Xor: []byte{0}},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{SYN}},
 	}
 }
 

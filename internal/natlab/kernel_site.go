@@ -1,11 +1,14 @@
 package natlab
 
 import (
-	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 )
+
+// lan is the name of a router's other link.
+const lan = "lan"
 
 // routed reports whether a site with the behaviour has a router of its own, with a kernel.
 func (b Behaviour) routed() bool { return b.Kernel.On && b.Mapping != Public }
@@ -13,16 +16,9 @@ func (b Behaviour) routed() bool { return b.Kernel.On && b.Mapping != Public }
 // firewall reports whether the kernels of the site's hosts filter.
 func (b Behaviour) firewall() bool { return b.Kernel.On && b.Mapping == Public }
 
-// checkBridged returns an error if a bridge has no such site.
-func (c *SiteConfig) checkBridged() error {
-	switch {
-	case c.NAT.Mapping != Public && !c.NAT.Kernel.On:
-		return fmt.Errorf("the emulated NAT %v does not go on a bridge", c.NAT)
-	case c.Delay != 0 || c.Jitter != 0 || c.Loss != 0 || c.MTU != 0 || c.IPv6 || c.Behind != nil:
-		return errors.New("a site on a bridge has no Delay, Jitter, Loss, MTU, IPv6 or Behind")
-	}
-	return nil
-}
+// routerAddrs returns the external addresses of the site's router. It has all four, whether its rules
+// use them or not, so that SetNAT need not change them.
+func (s *Site) routerAddrs() []netip.Addr { return poolFrom(s.external, Behaviour{Pool4: true}) }
 
 // startRouter makes the site's router.
 func (s *Site) startRouter(b Behaviour) error {
@@ -34,7 +30,7 @@ func (s *Site) startRouter(b Behaviour) error {
 	closed := s.lab.closed
 	if !closed {
 		s.router, s.behaviour = r, b
-		s.claim(poolFrom(s.external, Behaviour{Pool4: true}))
+		s.claim(s.routerAddrs())
 		s.lab.routers = append(s.lab.routers, r)
 	}
 	s.lab.mu.Unlock()
@@ -62,27 +58,29 @@ func (s *Site) fromRouter(pkt []byte, to func(time.Time, []byte)) {
 	to(time.Now(), pkt)
 }
 
-// filters returns the namespaces whose kernels filter for the site: its router's, or its hosts' with
-// a firewall.
-func (s *Site) filters() (all []*namespace) {
+// namespaces returns those whose uplinks are the site's: its router's, or its hosts'.
+func (s *Site) namespaces() (all []*namespace) {
 	s.lab.mu.Lock()
 	defer s.lab.mu.Unlock()
 	if s.router != nil {
 		return []*namespace{s.router.ns}
 	}
 	for _, h := range s.lab.hosts {
-		if h.site == s && s.behaviour.firewall() {
+		if h.site == s && s.public() {
 			all = append(all, h.ns)
 		}
 	}
 	return all
 }
 
-// setRules replaces the rules of the site's kernels.
+// setRules replaces the rules of the site's kernels, if they have any.
 func (s *Site) setRules(b Behaviour) error {
-	for _, ns := range s.filters() {
+	if !b.Kernel.On && !s.NAT().Kernel.On {
+		return nil
+	}
+	for _, ns := range s.namespaces() {
 		if err := ns.setRules(b, s.external); err != nil {
-			return fmt.Errorf("natlab: site %q: %w", s.name, err)
+			return err
 		}
 	}
 	return nil
@@ -90,7 +88,10 @@ func (s *Site) setRules(b Behaviour) error {
 
 // resetKernels has the site's kernels forget all connections.
 func (s *Site) resetKernels() {
-	for _, ns := range s.filters() {
+	if !s.NAT().Kernel.On {
+		return
+	}
+	for _, ns := range s.namespaces() {
 		if err := ns.forget(); err != nil {
 			s.lab.fail(fmt.Errorf("natlab: reset site %q: %w", s.name, err))
 		}

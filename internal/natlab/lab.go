@@ -19,8 +19,8 @@ type Config struct {
 	Seed uint64
 	// Bridge joins the sites by a Linux bridge in place of the core, and hosts, routers and bridge
 	// by veth pairs. No packet passes through the lab's process, and there is no delay but the
-	// kernel's, some 50 µs for a round trip. The sites are public or have the NAT of a kernel; they
-	// have no Delay, Jitter, Loss, MTU or IPv6, and no taps.
+	// kernel's, some 50 µs for a round trip. The sites are public or have the NAT of a kernel, and no
+	// Delay, Jitter, Loss, MTU, IPv6 or Behind.
 	Bridge bool
 }
 
@@ -32,9 +32,10 @@ type Lab struct {
 
 	mu      sync.Mutex // guards all below, and what is in the sites and their NATs
 	rng     *rand.Rand
-	sites   int
+	sites   []*Site
 	hosts   []*Host
 	routers []*router
+	watches []*watch
 	public  map[netip.Addr]*Site // who in the core has this address
 	extra   map[path]time.Duration
 	taps    []func(Event)
@@ -81,6 +82,9 @@ func (l *Lab) AddSite(cfg SiteConfig) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.bridged() && s.tappedByLab() {
+		s.watchLinks()
+	}
 	return s, nil
 }
 
@@ -98,27 +102,39 @@ func (l *Lab) addSite(cfg SiteConfig) (*Site, error) {
 	if cfg.Behind != nil && cfg.Behind.lab != l {
 		return nil, fmt.Errorf("natlab: site %q: behind a site of another lab", cfg.Name)
 	}
-	if l.sites == maxSites {
+	if len(l.sites) == maxSites {
 		return nil, fmt.Errorf("natlab: more than %d sites", maxSites)
 	}
-	l.sites++
-	return newSite(l, byte(l.sites), cfg), nil
+	s := newSite(l, byte(len(l.sites)+1), cfg)
+	l.sites = append(l.sites, s)
+	return s, nil
 }
 
 // SetExtraDelay makes the path from one site to another longer by d, and not the way back. For a
 // site behind another one it applies to the outermost site, which is the one on the core.
 func (l *Lab) SetExtraDelay(from, to *Site, d time.Duration) {
+	if l.bridge != nil {
+		from.refuse("delay")
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.extra[path{from.outermost(), to.outermost()}] = d
 }
 
 // Tap calls f for each packet at each site's NAT, in order, one at a time. The network waits
-// meanwhile: f must not block, and must not call the lab's methods.
+// meanwhile: f must not block, and must not call the lab's methods. On a bridge the network does not
+// wait, and the events of different links may be out of order; their times are the kernel's.
 func (l *Lab) Tap(f func(Event)) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.taps = append(l.taps, f)
+	sites := slices.Clone(l.sites)
+	l.mu.Unlock()
+	if l.bridge != nil {
+		for _, s := range sites {
+			s.watchLinks()
+		}
+	}
 }
 
 // fail keeps an error for Close.
@@ -137,9 +153,12 @@ func (l *Lab) Close() error {
 		return nil
 	}
 	l.closed = true
-	hosts, routers := slices.Clone(l.hosts), slices.Clone(l.routers)
+	hosts, routers, watches := slices.Clone(l.hosts), slices.Clone(l.routers), slices.Clone(l.watches)
 	l.mu.Unlock()
 
+	for _, w := range watches {
+		w.close()
+	}
 	for _, h := range hosts {
 		h.close()
 	}

@@ -15,9 +15,6 @@ import (
 
 // The functions of this file are about the links of the calling thread's namespace.
 
-// uplink is the name of the link by which a host or a router reaches all others.
-const uplink = "uplink"
-
 // addTUN makes a TUN device with these addresses. If it is the uplink, everything else is reached
 // through it.
 func (ns *namespace) addTUN(name string, uplink bool, addrs ...netip.Prefix) (tun *os.File, err error) {
@@ -129,8 +126,17 @@ func addAddr(name string, addr netip.Prefix) error {
 	return awaitLocal(addr.Addr())
 }
 
-// forwardFrom has the kernel forward the IPv4 packets that come in by a link. The sysctl does the
-// same, but a container may not be allowed to write it.
+// forwardBetween has the kernel forward the IPv4 packets that come in by these links. The sysctl does
+// the same, but a container may not be allowed to write it.
+func forwardBetween(names ...string) error {
+	for _, name := range names {
+		if err := forwardFrom(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func forwardFrom(name string) error {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
@@ -156,11 +162,31 @@ func forwardFrom(name string) error {
 // awaitLocal waits until the kernel accepts packets for an IPv6 address of the calling thread's
 // namespace. It arranges that from a work queue, and drops packets before.
 func awaitLocal(addr netip.Addr) error {
-	// It takes about a millisecond; the limit is for a machine that is busy.
+	return await(func() (bool, error) {
+		routes, err := netlink.RouteGet(addr.AsSlice())
+		return err == nil && len(routes) == 1 && routes[0].Type == unix.RTN_LOCAL, err
+	})
+}
+
+// awaitUp waits until a port of a bridge forwards. The bridge, too, hears of it from a work queue.
+func awaitUp(name string) error {
+	err := await(func() (bool, error) {
+		link, err := netlink.LinkByName(name)
+		return err == nil && link.Attrs().OperState == netlink.OperUp, err
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+func await(inUse func() (bool, error)) error {
+	// It takes about a millisecond, or a second if there is much to do; the limit is for a machine
+	// that is busy.
 	const interval, limit = time.Millisecond, 20 * time.Second
 	for start := time.Now(); ; time.Sleep(interval) {
-		routes, err := netlink.RouteGet(addr.AsSlice())
-		if err == nil && len(routes) == 1 && routes[0].Type == unix.RTN_LOCAL {
+		ok, err := inUse()
+		if ok {
 			return nil
 		}
 		if time.Since(start) > limit {

@@ -14,6 +14,7 @@ import (
 // its child processes, because a child is killed when the thread that forked it ends.
 type namespace struct {
 	file  *os.File // for other threads to enter by
+	port  string   // its name at a bridge
 	calls chan func()
 	quit  chan struct{} // closed to end the keeping thread
 	done  chan struct{} // closed when it has ended

@@ -6,11 +6,10 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"time"
 )
 
 var errNotLinux = &UnavailableError{Reason: "network namespaces need Linux"}
-
-const uplink = ""
 
 func enter() error { return errNotLinux }
 
@@ -32,6 +31,8 @@ func (*namespace) addTUN(string, bool, ...netip.Prefix) (*os.File, error) { retu
 
 func (*namespace) setRules(Behaviour, netip.Addr) error { return errNotLinux }
 
+func (*namespace) forward(uint16, netip.AddrPort) error { return errNotLinux }
+
 func (*namespace) forget() error { return errNotLinux }
 
 func (*namespace) do(func() error) error { return errNotLinux }
@@ -46,7 +47,17 @@ func newBridge() (*bridge, error) { return nil, errNotLinux }
 
 func (*bridge) plug(*namespace, netip.Addr, ...netip.Prefix) error { return errNotLinux }
 
+func (*bridge) setPort(*namespace, bool) error { return errNotLinux }
+
 func (*bridge) close() {}
+
+type watch struct{}
+
+func (*namespace) watch(string, func(time.Time, bool, []byte)) (*watch, error) {
+	return nil, errNotLinux
+}
+
+func (*watch) close() {}
 
 type router struct {
 	ns       *namespace

@@ -78,6 +78,8 @@ type Site struct {
 	hosts  byte                  // how many addresses for hosts are given away
 	inside map[netip.Addr]device // hosts, and the outer ends of sites behind this one
 	taps   []func(Event)
+
+	watched bool // for taps on a bridge
 }
 
 func newSite(l *Lab, number byte, cfg SiteConfig) *Site {
@@ -173,25 +175,28 @@ func (s *Site) claim(pool []netip.Addr) {
 func (s *Site) gateway() netip.Addr { return netip.AddrFrom4([4]byte{10, s.number, 0, maxHosts + 1}) }
 
 // Forward makes the site's NAT forward a TCP port to an endpoint at the site; see [NAT.Forward].
-// The rule outlives ResetNAT, but not SetNAT.
+// The rule outlives ResetNAT, but not SetNAT. A kernel's NAT does not
+// see that a port is taken.
 func (s *Site) Forward(external uint16, to netip.AddrPort) error {
-	s.lab.mu.Lock()
-	defer s.lab.mu.Unlock()
-	var err error
-	switch {
-	case s.router != nil:
-		err = errors.New("a kernel's NAT forwards no port")
-	case s.nat == nil:
-		err = errors.New("a public site has nothing to forward")
-	case !to.Addr().Is4() || s.inside[to.Addr()] == nil:
-		err = fmt.Errorf("no such host: %v", to.Addr())
-	default:
-		err = s.nat.Forward(external, to)
-	}
-	if err != nil {
+	if err := s.forward(external, to); err != nil {
 		return fmt.Errorf("natlab: site %q: %w", s.name, err)
 	}
 	return nil
+}
+
+func (s *Site) forward(external uint16, to netip.AddrPort) error {
+	s.lab.mu.Lock()
+	defer s.lab.mu.Unlock()
+	switch {
+	case s.public():
+		return errors.New("a public site has nothing to forward")
+	case !to.Addr().Is4() || s.inside[to.Addr()] == nil:
+		return fmt.Errorf("no such host: %v", to.Addr())
+	case s.router != nil:
+		return s.router.ns.forward(external, to)
+	default:
+		return s.nat.Forward(external, to)
+	}
 }
 
 // ResetNAT removes all mappings of the NAT and all sessions of the IPv6 firewall, as a power
@@ -210,6 +215,10 @@ func (s *Site) ResetNAT() {
 
 // SetLoss changes the probability that a packet is lost on the site's link.
 func (s *Site) SetLoss(p float64) {
+	if s.bridged() {
+		s.refuse("loss")
+		return
+	}
 	s.lab.mu.Lock()
 	defer s.lab.mu.Unlock()
 	s.loss = p
@@ -218,6 +227,10 @@ func (s *Site) SetLoss(p float64) {
 // SetMTU changes the length of the longest packet that the site's link carries; see
 // [SiteConfig.MTU].
 func (s *Site) SetMTU(n int) {
+	if s.bridged() {
+		s.refuse("MTU")
+		return
+	}
 	s.lab.mu.Lock()
 	defer s.lab.mu.Unlock()
 	s.mtu = n
@@ -225,6 +238,10 @@ func (s *Site) SetMTU(n int) {
 
 // SetDown cuts the site's link, or restores it. Packets on the way to the site are lost.
 func (s *Site) SetDown(down bool) {
+	if s.bridged() {
+		s.setPorts(down)
+		return
+	}
 	s.lab.mu.Lock()
 	defer s.lab.mu.Unlock()
 	s.down = down
@@ -233,8 +250,11 @@ func (s *Site) SetDown(down bool) {
 // Tap is [Lab.Tap] for one site.
 func (s *Site) Tap(f func(Event)) {
 	s.lab.mu.Lock()
-	defer s.lab.mu.Unlock()
 	s.taps = append(s.taps, f)
+	s.lab.mu.Unlock()
+	if s.bridged() {
+		s.watchLinks()
+	}
 }
 
 func (s *Site) public() bool { return !s.external.IsValid() }

@@ -27,6 +27,13 @@ func (s *Site) emit(now time.Time, place Place, d Direction, v Verdict, pkt []by
 	}
 }
 
+// tappedByLab reports whether there are taps for all sites.
+func (s *Site) tappedByLab() bool {
+	s.lab.mu.Lock()
+	defer s.lab.mu.Unlock()
+	return len(s.lab.taps) > 0
+}
+
 func (s *Site) tapped() bool { return len(s.taps) > 0 || len(s.lab.taps) > 0 }
 
 // observed returns a copy of a packet before translation, or nil if there are no taps.

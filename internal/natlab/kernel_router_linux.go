@@ -6,9 +6,6 @@ import (
 	"sync"
 )
 
-// lan is the name of a router's other link.
-const lan = "lan"
-
 // A router is a namespace that forwards and translates for a site: a Linux kernel in the place of
 // the [NAT].
 //
@@ -21,6 +18,10 @@ type router struct {
 	reading  sync.WaitGroup
 }
 
+// carrierAddr is the address of a router on the network between it and sites behind its own, whose
+// external addresses are in this prefix (RFC 6598).
+var carrierAddr = netip.MustParsePrefix("100.127.255.254/10")
+
 // newRouter makes the site's router.
 func newRouter(s *Site, b Behaviour) (*router, error) {
 	ns, err := newNamespace()
@@ -28,29 +29,8 @@ func newRouter(s *Site, b Behaviour) (*router, error) {
 		return nil, err
 	}
 	r := &router{ns: ns}
-	inside := netip.PrefixFrom(s.gateway(), sitePrefix)
-	var outside []netip.Prefix
-	for _, addr := range poolFrom(s.external, Behaviour{Pool4: true}) {
-		outside = append(outside, netip.PrefixFrom(addr, addr.BitLen()))
-	}
-	if bridge := s.lab.bridge; bridge != nil {
-		if r.ports, err = ns.addBridge(lan, inside); err == nil {
-			err = bridge.plug(ns, netip.Addr{}, outside...)
-		}
-	} else {
-		if r.lan, err = ns.addTUN(lan, false, inside); err == nil {
-			r.wan, err = ns.addTUN(uplink, true, outside...)
-		}
-	}
-	if err == nil {
-		err = ns.do(func() error {
-			for _, link := range []string{lan, uplink} {
-				if err := forwardFrom(link); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+	if err = r.join(s); err == nil {
+		err = ns.do(func() error { return forwardBetween(lan, uplink) })
 	}
 	if err == nil {
 		err = ns.setRules(b, s.external)
@@ -64,6 +44,25 @@ func newRouter(s *Site, b Behaviour) (*router, error) {
 		r.reading.Go(func() { readPackets(r.wan, s.fromRouterWAN) })
 	}
 	return r, nil
+}
+
+// join makes the router's links.
+func (r *router) join(s *Site) (err error) {
+	inside := netip.PrefixFrom(s.gateway(), sitePrefix)
+	var outside []netip.Prefix
+	for _, addr := range s.routerAddrs() {
+		outside = append(outside, netip.PrefixFrom(addr, addr.BitLen()))
+	}
+	if s.bridged() {
+		if r.ports, err = r.ns.addBridge(lan, inside); err == nil {
+			err = s.lab.bridge.plug(r.ns, netip.Addr{}, outside...)
+		}
+		return err
+	}
+	if r.lan, err = r.ns.addTUN(lan, false, inside, carrierAddr); err == nil {
+		r.wan, err = r.ns.addTUN(uplink, true, outside...)
+	}
+	return err
 }
 
 func (r *router) close() {
