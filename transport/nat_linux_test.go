@@ -203,6 +203,21 @@ func TestIPv6(t *testing.T) {
 			}
 		})
 	}
+	t.Run("another address", func(t *testing.T) {
+		t.Parallel()
+		l := newHostLab(t, relayConfig{})
+		a, b := l.newPair(t, addHost(t, l.site6(t, "home", "apdm-apdf-random"), "alice"), addHost(t, l.site6(t, "office", "apdm-apdf-random"), "bob"), peerConfig{})
+		a.join(t)
+		b.join(t)
+		for range 2 {
+			for _, p := range []*labPeer{a, b} {
+				if err := p.host.RotateAddr6(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			wantDirect(t, a, b)
+		}
+	})
 	t.Run("raced with IPv4", func(t *testing.T) {
 		t.Parallel()
 		l := newHostLab(t, relayConfig{})

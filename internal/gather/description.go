@@ -42,7 +42,7 @@ type Options struct {
 // A Description is what one round of an attempt is made from: the ports to punch from, and what
 // the peer is told.
 type Description struct {
-	Ports      []*tcpport.Port
+	Ports      []*tcpport.Port // their connects in IPv6 leave from the address that is named
 	Candidates []punch.Candidate
 	Behaviour  stun.Behaviour
 	Links      []netip.Prefix // the addresses of the host's interfaces, with their prefixes
@@ -95,6 +95,12 @@ func (g *Gatherer) Gather(ctx context.Context, o Options) (*Description, error) 
 	if slices.ContainsFunc(d.Candidates, func(c punch.Candidate) bool { return c.Port == 1 }) {
 		d.Ports = append(d.Ports, s.ports[1].Port)
 	}
+	if !fresh && s.local6.IsValid() {
+		ipv6 = s.local6 // of the one that is named
+	}
+	for i, p := range d.Ports {
+		d.Ports[i] = p.ConnectingFrom(ipv6)
+	}
 	if fresh && s.behaviour.Ports == stun.Sequential {
 		d.Following = true
 		d.lastMapping = func(ctx context.Context) (netip.AddrPort, error) {
@@ -115,6 +121,7 @@ type snapshot struct {
 	behaviour stun.Behaviour // of the NATs in front of the host, as far as it is known
 	links     []netip.Prefix
 	addrs     []netip.Addr // external addresses that the host had while it was here, perhaps not all
+	local6    netip.Addr   // from which observers were asked in IPv6; invalid if none was
 }
 
 // An observedPort is a local port and its reflexive addresses, one at least, each once, IPv4 before
@@ -204,6 +211,7 @@ func (g *Gatherer) serve(w *waiter, err error) {
 		}
 	}
 	w.behaviour, w.links, w.addrs = g.epoch.behaviour, g.links, slices.Clone(g.epoch.addrs)
+	w.local6 = g.ports[0].view.local6
 	// The port itself shows better than the search whether its mapping is endpoint-independent.
 	if m := g.ports[0].view.mapping; m == stun.EIM || w.behaviour.Mapping == stun.MappingUnknown {
 		w.behaviour.Mapping = m

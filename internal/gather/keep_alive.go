@@ -3,6 +3,7 @@ package gather
 import (
 	"context"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
@@ -33,7 +34,8 @@ const (
 // 4-tuple in TIME-WAIT would keep the port from asking the same observer again.
 type observerDialer struct {
 	port      *tcpport.Port
-	keepAlive time.Duration // 0 for what the system does
+	keepAlive time.Duration    // 0 for what the system does
+	from      func(netip.Addr) // gets each connection's local address; nil for none
 }
 
 func (d observerDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
@@ -47,6 +49,9 @@ func (d observerDialer) DialContext(ctx context.Context, network, address string
 		c.SetKeepAliveConfig(net.KeepAliveConfig{
 			Enable: true, Idle: d.keepAlive, Interval: d.keepAlive / 5, Count: keepAliveProbes,
 		})
+	}
+	if d.from != nil {
+		d.from(c.LocalAddr().(*net.TCPAddr).AddrPort().Addr())
 	}
 	return c, nil
 }

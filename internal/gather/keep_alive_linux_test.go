@@ -58,7 +58,7 @@ const all = 3
 func TestKeepAlive(t *testing.T) {
 	t.Parallel() // it waits, for the most part
 	forgets := quickTimings.keepAlive + 2*time.Second
-	l := newGatherLabWith(t, "eim-apdf", forgets, true)
+	l := newGatherLab(t, labConfig{nat: "eim-apdf", forgets: forgets, quick: true})
 	known := l.awaitAsked(t, all)
 	l.awaitLate(t, forgets)
 	l.wantKnown(t, known)
@@ -69,7 +69,7 @@ func TestKeepAlive(t *testing.T) {
 func TestForgetfulNAT(t *testing.T) {
 	t.Parallel() // it waits, for the most part
 	const forgets = 3 * time.Second
-	l := newGatherLabWith(t, "eim-apdf-random", forgets, true)
+	l := newGatherLab(t, labConfig{nat: "eim-apdf-random", forgets: forgets, quick: true})
 	before := l.awaitAsked(t, all)
 	known := l.awaitAsked(t, 2*all)
 	if slices.Equal(known.Addrs, before.Addrs) {
@@ -86,7 +86,7 @@ func TestForgetfulNAT(t *testing.T) {
 // next is true.
 func TestSuspended(t *testing.T) {
 	t.Parallel() // it waits, for the most part
-	l := newGatherLabWith(t, "eim-apdf-random", 0, true)
+	l := newGatherLab(t, labConfig{nat: "eim-apdf-random", quick: true})
 	before := l.awaitAsked(t, all)
 	l.home.ResetNAT()
 	if err := l.proc.Hold(quickTimings.networkCheck + quickTimings.keepAlive + time.Second); err != nil {

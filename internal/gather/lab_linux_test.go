@@ -28,7 +28,7 @@ func serveRole(c *labtest.Child) error {
 	}
 	s := stun.NewServer(nil)
 	for _, a := range at {
-		l, err := net.Listen("tcp4", a.String())
+		l, err := net.Listen("tcp", a.String())
 		if err != nil {
 			return err
 		}
@@ -53,7 +53,8 @@ type gathered struct {
 
 // A command is what the parent of a host asks for.
 type command struct {
-	Do string         // "gather", "gather others" than the last time, or "connect" as to a peer
+	Do string // "gather", "gather others" than the last time, "connect" as to a peer, or "hold" what
+	// was gathered for that
 	To netip.AddrPort // of "connect"
 }
 
@@ -91,15 +92,27 @@ func gatherRole(c *labtest.Child) error {
 	g.SetWarm(true)
 	<-found // Gather does not wait for as long as a loaded machine may take
 	var last gathered
+	var d *Description
 	for {
 		var cmd command
 		if c.Receive(&cmd) != nil {
 			return nil
 		}
-		known := gather(g, cmd.To)
+		var known gathered
+		if d == nil {
+			d, known = gather(g)
+		}
 		for cmd.Do == "gather others" && slices.Equal(known.Addrs, last.Addrs) { // nobody tells
+			d.Release()
 			time.Sleep(10 * time.Millisecond)
-			known = gather(g, cmd.To)
+			d, known = gather(g)
+		}
+		if d != nil && cmd.Do == "connect" {
+			known.connect(d, cmd.To)
+		}
+		if d != nil && cmd.Do != "hold" {
+			d.Release()
+			d = nil
 		}
 		known.Asked = asked.Load()
 		last = known
@@ -109,31 +122,34 @@ func gatherRole(c *labtest.Child) error {
 	}
 }
 
-// gather gathers and, if there is a peer to connect to, does that. The peer is a STUN server.
-func gather(g *Gatherer, peer netip.AddrPort) (known gathered) {
-	ctx := context.Background()
-	d, err := g.Gather(ctx, Options{})
+// gather gathers. The description is nil after an error.
+func gather(g *Gatherer) (d *Description, known gathered) {
+	d, err := g.Gather(context.Background(), Options{})
 	if err != nil {
-		return gathered{Err: err.Error()}
+		return nil, gathered{Err: err.Error()}
 	}
-	defer d.Release()
-	if d, err = d.Predict(ctx); err != nil {
-		return gathered{Err: err.Error()}
+	predicted, err := d.Predict(context.Background())
+	if err != nil {
+		d.Release()
+		return nil, gathered{Err: err.Error()}
 	}
-	for _, c := range d.Candidates {
+	for _, c := range predicted.Candidates {
 		known.Addrs = append(known.Addrs, c.Addr)
 	}
-	if peer.IsValid() {
-		c, err := stun.Dial(ctx, observerDialer{port: d.Ports[0]}, peer.String())
-		if err != nil {
-			return gathered{Err: err.Error()}
-		}
-		defer c.Close()
-		if known.Seen, err = c.Binding(ctx); err != nil {
-			return gathered{Err: err.Error()}
-		}
+	return predicted, known
+}
+
+// connect connects to a peer, which is a STUN server.
+func (known *gathered) connect(d *Description, peer netip.AddrPort) {
+	c, err := stun.Dial(context.Background(), observerDialer{port: d.Ports[0]}, peer.String())
+	if err != nil {
+		known.Err = err.Error()
+		return
 	}
-	return known
+	defer c.Close()
+	if known.Seen, err = c.Binding(context.Background()); err != nil {
+		known.Err = err.Error()
+	}
 }
 
 // A gatherLab is a server in public and a host behind a NAT that gathers.
@@ -144,14 +160,17 @@ type gatherLab struct {
 	proc    *labtest.Proc
 }
 
-func newGatherLab(t *testing.T, nat string) *gatherLab {
-	t.Helper()
-	return newGatherLabWith(t, nat, 0, false)
+// A labConfig is what a gatherLab is made from.
+type labConfig struct {
+	nat     string        // in words
+	forgets time.Duration // idle connections, after this; 0 for the usual
+	quick   bool          // the host does more often what it does in time
+	ipv6    bool
+
+	ipv4Servers bool // the host asks over IPv4 in spite of ipv6
 }
 
-// newGatherLabWith is newGatherLab with a NAT that forgets idle connections after a time, 0 for the
-// usual one, and a host that does what it does in time more often.
-func newGatherLabWith(t *testing.T, nat string, forgets time.Duration, quick bool) *gatherLab {
+func newGatherLab(t *testing.T, cfg labConfig) *gatherLab {
 	t.Helper()
 	lab := labtest.New(t, natlab.Config{Seed: 1})
 	add := func(name, nat string) (*natlab.Site, *natlab.Host) {
@@ -159,10 +178,10 @@ func newGatherLabWith(t *testing.T, nat string, forgets time.Duration, quick boo
 		if err != nil {
 			t.Fatal(err)
 		}
-		if forgets > 0 && name == "home" {
-			b.Forgets = forgets
+		if name == "home" {
+			b.Forgets = cfg.forgets
 		}
-		site, err := lab.AddSite(natlab.SiteConfig{Name: name, NAT: b, Delay: 5 * time.Millisecond})
+		site, err := lab.AddSite(natlab.SiteConfig{Name: name, NAT: b, Delay: 5 * time.Millisecond, IPv6: cfg.ipv6})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +193,7 @@ func newGatherLabWith(t *testing.T, nat string, forgets time.Duration, quick boo
 	}
 	l := new(gatherLab)
 	_, server := add("server", "public")
-	l.home, l.host = add("home", nat)
+	l.home, l.host = add("home", cfg.nat)
 	other, err := server.AddAddr()
 	if err != nil {
 		t.Fatal(err)
@@ -182,10 +201,16 @@ func newGatherLabWith(t *testing.T, nat string, forgets time.Duration, quick boo
 	l.servers = []netip.AddrPort{
 		netip.AddrPortFrom(server.Addr(), 3478), netip.AddrPortFrom(other, 3478), netip.AddrPortFrom(other, 3479),
 	}
+	if cfg.ipv6 {
+		l.servers[2] = netip.AddrPortFrom(server.Addr6(), 3479)
+		if !cfg.ipv4Servers {
+			l.servers[0], l.servers[1] = netip.AddrPortFrom(server.Addr6(), 3477), netip.AddrPortFrom(server.Addr6(), 3478)
+		}
+	}
 	labtest.Start(t, server, "serve", l.servers).Next(t, new(string))
 	l.proc = labtest.Start(t, l.host, "gather", gatherConfig{
 		Servers: []string{l.servers[0].String(), l.servers[1].String()},
-		Quick:   quick,
+		Quick:   cfg.quick,
 	})
 	return l
 }
@@ -206,7 +231,7 @@ func TestPeerSeesCandidate(t *testing.T) {
 	for _, nat := range []string{"eim-apdf", "apdm-apdf", "adm-apdf", "apdm-apdf-sequential", "apdm-adf-sequential2", "apdm-apdf-overload", "apdm-apdf-descending", "adm-apdf-descending2"} {
 		t.Run(nat, func(t *testing.T) {
 			t.Parallel()
-			l := newGatherLab(t, nat)
+			l := newGatherLab(t, labConfig{nat: nat})
 			for range 3 {
 				known := l.do(t, command{Do: "connect", To: l.servers[2]})
 				if !slices.Contains(known.Addrs, known.Seen) {
@@ -221,7 +246,7 @@ func TestPeerSeesCandidate(t *testing.T) {
 // connections do not tell: they hang.
 func TestHostMoves(t *testing.T) {
 	t.Parallel() // it waits, for the most part
-	l := newGatherLab(t, "eim-apdf")
+	l := newGatherLab(t, labConfig{nat: "eim-apdf"})
 	before := l.do(t, command{Do: "gather"})
 	if err := l.host.Move(); err != nil {
 		t.Fatal(err)
@@ -233,4 +258,32 @@ func TestHostMoves(t *testing.T) {
 		t.Errorf("it took %v, want some %v", took, networkCheck)
 	}
 	t.Logf("%v, and then %v", before.Addrs, after.Addrs)
+}
+
+// TestTemporaryAddresses: the host gets another IPv6 address, and prefers it. What leaves the port
+// comes from the address that was named before that, and soon the new one is named.
+func TestTemporaryAddresses(t *testing.T) {
+	t.Parallel()
+	for name, ipv6 := range map[string]bool{"as observers see it": true, "without an observer": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newGatherLab(t, labConfig{nat: "eim-apdf", ipv6: true, ipv4Servers: !ipv6})
+			before := l.host.Addr6()
+			for range 2 {
+				known := l.do(t, command{Do: "hold"})
+				if err := l.host.RotateAddr6(); err != nil {
+					t.Fatal(err)
+				}
+				seen := l.do(t, command{Do: "connect", To: l.servers[2]}).Seen
+				if !slices.Contains(known.Addrs, seen) || seen.Addr() != before {
+					t.Errorf("seen at %v, the candidates are %v", seen, known.Addrs)
+				}
+				before = l.host.Addr6()
+				isNew := func(a netip.AddrPort) bool { return a.Addr() == before }
+				for !slices.ContainsFunc(known.Addrs, isNew) {
+					known = l.do(t, command{Do: "gather"})
+				}
+			}
+		})
+	}
 }

@@ -14,12 +14,14 @@ type answer struct {
 	observer  string         // by name
 	remote    netip.AddrPort // the observer's own address
 	reflexive netip.AddrPort
+	local     netip.Addr // of the connection, if it was dialled; without the port
 }
 
 // A view is what several observers of a port agree on.
 type view struct {
 	reflexive []netip.AddrPort // each once, IPv4 before IPv6
 	mapping   stun.Mapping     // how the NATs in front map the port
+	local6    netip.Addr       // the host's own address of the first one in IPv6
 }
 
 // newView returns the view that answers make, and what they disagree about.
@@ -41,7 +43,14 @@ func newView(answers []answer) (view, error) {
 			conns = append(conns, stun.ObservedConn{Server: a.remote, Mapped: a.reflexive})
 		}
 	}
-	return view{agreed, stun.InferMapping(conns)}, errors.Join(dissent...)
+	v := view{reflexive: agreed, mapping: stun.InferMapping(conns)}
+	for _, a := range agreed {
+		if !isIPv4(a) {
+			v.local6 = answers[slices.IndexFunc(answers, func(b answer) bool { return b.reflexive == a })].local
+			break
+		}
+	}
+	return v, errors.Join(dissent...)
 }
 
 // isDependent reports whether a mapping depends on the destination, so that a peer will meet

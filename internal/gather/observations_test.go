@@ -48,7 +48,7 @@ func TestView(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var answers []answer
 			for p := range slices.Chunk(tc.answers, 2) {
-				answers = append(answers, answer{p[0], netip.MustParseAddrPort(p[0]), netip.MustParseAddrPort(p[1])})
+				answers = append(answers, answer{observer: p[0], remote: netip.MustParseAddrPort(p[0]), reflexive: netip.MustParseAddrPort(p[1])})
 			}
 			v, dissent := newView(answers)
 			if want := addrPorts(tc.reflexive...); !slices.Equal(v.reflexive, want) || v.mapping != tc.mapping || (dissent != nil) != tc.dissent {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
@@ -176,13 +177,15 @@ func (p *warmPort) askOthers(now time.Time) {
 func (p *warmPort) begin(o Observer, server bool, due time.Time) {
 	ctx, cancel := context.WithCancel(p.g.ctx)
 	q := &query{observer: o, server: server, cancel: cancel, due: due, keepAlive: p.keepAliveFor(o)}
-	d := observerDialer{p.Port, q.keepAlive}
+	var local atomic.Value // a netip.Addr, of the connection
+	d := observerDialer{p.Port, q.keepAlive, func(a netip.Addr) { local.Store(a) }}
 	p.queries[o] = q
 	p.g.running.Go(func() {
 		defer cancel()
 		var once sync.Once
 		err := o.Observe(ctx, d, func(remote, reflexive netip.AddrPort) {
-			a := answer{o.String(), unmap(remote), unmap(reflexive)}
+			from, _ := local.Load().(netip.Addr)
+			a := answer{o.String(), unmap(remote), unmap(reflexive), from}
 			if a.remote.IsValid() && ipaddr.IsHost(a.reflexive.Addr()) && a.reflexive.Port() > 0 {
 				once.Do(func() { p.g.enqueue(func() { p.answered(q, a) }) })
 			}

@@ -150,6 +150,28 @@ func (h *Host) Move() error {
 	return nil
 }
 
+// RotateAddr6 gives the host another IPv6 address, the next of its site, from which sockets send
+// from now on if they are not bound. The address before is deprecated, and still valid (RFC 4862,
+// section 5.5.4), as happens to temporary addresses every day (RFC 8981). It is for sites with IPv6.
+// RotateAddr6 must not be called concurrently with Addr6.
+func (h *Host) RotateAddr6() error {
+	addr, err := h.site.nextAddr()
+	if err == nil {
+		before := h.addr6
+		h.addr6 = h.site.addr6(addr)
+		h.site.lab.mu.Lock()
+		h.site.attach(h.addr6, h)
+		h.site.lab.mu.Unlock()
+		err = h.ns.do(func() error {
+			return rotateAddr(netip.PrefixFrom(before, sitePrefix6), netip.PrefixFrom(h.addr6, sitePrefix6))
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("natlab: another IPv6 address for host %q: %w", h.name, err)
+	}
+	return nil
+}
+
 // Do calls f on an OS thread inside the host. A socket that f makes belongs to the host, and stays
 // with it. Goroutines that f starts are outside; a program that makes sockets by itself needs
 // [Host.Start]. Calls of Do may overlap. A listener needs Do for itself, but not for Accept.

@@ -62,6 +62,28 @@ func TestMove(t *testing.T) {
 	}
 }
 
+// TestRotateAddr6: a host sends from its new address, and the one before is of use as well.
+func TestRotateAddr6(t *testing.T) {
+	t.Parallel()
+	lab := labtest.New(t, natlab.Config{})
+	server := addHost(t, lab, natlab.SiteConfig{Name: "server", IPv6: true})
+	client := addHost(t, lab, natlab.SiteConfig{Name: "client", NAT: behaviour(t, "eim-apdf"), IPv6: true})
+	at := netip.AddrPortFrom(server.Addr6(), 80)
+	go serveRemote(listenOn(t, server, at))
+	before := client.Addr6()
+	for range 2 {
+		if err := client.RotateAddr6(); err != nil {
+			t.Fatal(err)
+		}
+		if seen := dialAndRead(t, client, netip.AddrPortFrom(netip.IPv6Unspecified(), 0), at); seen.Addr() == before || seen.Addr() != client.Addr6() {
+			t.Errorf("it is seen at %v, want %v", seen, client.Addr6())
+		}
+		if seen := dialAndRead(t, client, netip.AddrPortFrom(before, 0), at); seen.Addr() != before {
+			t.Errorf("it is seen at %v, want %v", seen, before)
+		}
+	}
+}
+
 func TestAddAddrAfterClose(t *testing.T) {
 	lab := labtest.New(t, natlab.Config{})
 	host := addHost(t, lab, natlab.SiteConfig{Name: "public"})

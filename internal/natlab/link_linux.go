@@ -126,6 +126,23 @@ func addAddr(name string, addr netip.Prefix) error {
 	return awaitLocal(addr.Addr())
 }
 
+// rotateAddr adds an IPv6 address to the uplink, and deprecates another one.
+func rotateAddr(old, addr netip.Prefix) error {
+	if err := addAddr(uplink, addr); err != nil {
+		return err
+	}
+	link, err := netlink.LinkByName(uplink)
+	if err != nil {
+		return err
+	}
+	deprecated, err := netlink.ParseAddr(old.String())
+	if err != nil {
+		return err
+	}
+	deprecated.ValidLft, deprecated.PreferedLft = 24*60*60, 0
+	return netlink.AddrReplace(link, deprecated)
+}
+
 // forwardBetween has the kernel forward the IPv4 packets that come in by these links. The sysctl does
 // the same, but a container may not be allowed to write it.
 func forwardBetween(names ...string) error {

@@ -15,6 +15,8 @@ func enter() error { return errNotLinux }
 
 func probe() error { return errNotLinux }
 
+func rotateAddr(_, _ netip.Prefix) error { return errNotLinux }
+
 func addAddr(string, netip.Prefix) error { return errNotLinux }
 
 func replaceAddr(netip.Addr, netip.Prefix, netip.Prefix) error { return errNotLinux }

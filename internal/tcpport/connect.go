@@ -40,7 +40,7 @@ func (p *Port) DialContext(ctx context.Context, network, address string) (net.Co
 		return nil, err
 	}
 	// With a wildcard of its own family as local address, the kernel chooses the source address
-	// by its routes. Go refuses to pair a family with the other, so a literal address decides,
+	// by its routes, unless ConnectingFrom has. Go refuses to pair a family with the other, so a literal address decides,
 	// and a name is tried as IPv4 first: that is where the NATs are.
 	networks := []string{network}
 	if network == "tcp" {
@@ -70,6 +70,9 @@ func (p *Port) dial(ctx context.Context, network, address string) (*net.TCPConn,
 	local := &net.TCPAddr{IP: net.IPv4zero, Port: int(p.number)}
 	if network == "tcp6" {
 		local.IP = net.IPv6unspecified
+		if p.ipv6.IsValid() {
+			local.IP = p.ipv6.AsSlice()
+		}
 	}
 	d := net.Dialer{LocalAddr: local, Control: p.control}
 	d.SetMultipathTCP(false)
@@ -78,7 +81,7 @@ func (p *Port) dial(ctx context.Context, network, address string) (*net.TCPConn,
 	c, err := d.DialContext(ctx, network, address)
 	if err != nil {
 		switch {
-		case isTupleTaken(err):
+		case isTupleTaken(err) && !isFromBind(err):
 			err = fmt.Errorf("%w: %w", ErrTupleTaken, err)
 		case isShort(err):
 			err = fmt.Errorf("%w: %w", ErrShort, err)

@@ -2,6 +2,7 @@ package tcpport
 
 import (
 	"errors"
+	"os"
 	"slices"
 )
 
@@ -12,6 +13,13 @@ import (
 func IsRefused(err error) bool { return isAny(err, refused) }
 
 func isTupleTaken(err error) bool { return isAny(err, tupleTaken) }
+
+// isFromBind reports whether it is bind(2) that has failed. Linux has the same error number for an
+// address that is not the host's, and for a 4-tuple that is taken.
+func isFromBind(err error) bool {
+	var call *os.SyscallError
+	return errors.As(err, &call) && call.Syscall == "bind"
+}
 
 func isPortInUse(err error) bool { return isAny(err, portInUse) }
 

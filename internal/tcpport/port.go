@@ -42,6 +42,7 @@ type Port struct {
 	control   Control // of every socket, with share
 	listeners []*net.TCPListener
 	accepting sync.WaitGroup
+	ipv6      netip.Addr // see ConnectingFrom
 }
 
 // Open binds a port that the kernel chooses, and listens on it. It calls accept with each accepted
@@ -188,6 +189,14 @@ func (p *Port) acceptFrom(l *net.TCPListener) {
 
 // Number returns the port's number.
 func (p *Port) Number() uint16 { return p.number }
+
+// ConnectingFrom returns the same port, with connects in IPv6 that leave from an address of the
+// host. A host may have several IPv6 addresses, of which the kernel prefers one by the destination,
+// and another one every day (RFC 6724, RFC 8981). If addr is invalid, the kernel chooses. To close
+// the returned Port does nothing.
+func (p *Port) ConnectingFrom(addr netip.Addr) *Port {
+	return &Port{number: p.number, control: p.control, ipv6: addr}
+}
 
 // Close stops listening. After it has returned, accept is not called any more. Connections live
 // on.

@@ -190,6 +190,27 @@ func TestNilResetsWhatComesIn(t *testing.T) {
 	}
 }
 
+// TestConnectingFrom: a connect in IPv6 leaves from the address that was chosen. If that is not the
+// host's, the 4-tuple is not taken.
+func TestConnectingFrom(t *testing.T) {
+	t.Parallel()
+	p, q := newTestPort(t), newTestPort(t)
+	loopback := netip.MustParseAddr("::1")
+	to := netip.AddrPortFrom(loopback, q.Number())
+	if c, err := p.ConnectingFrom(loopback).Connect(t.Context(), to); err == nil {
+		if got, want := c.LocalAddr().String(), netip.AddrPortFrom(loopback, p.Number()).String(); got != want {
+			t.Errorf("connected from %s, want %s", got, want)
+		}
+		Reset(c)
+	} else {
+		t.Logf("no IPv6 here: %v", err)
+	}
+	_, err := p.ConnectingFrom(netip.MustParseAddr("2001:db8::1")).Connect(t.Context(), to)
+	if err == nil || errors.Is(err, ErrTupleTaken) {
+		t.Errorf("from somebody else's address: %v", err)
+	}
+}
+
 // TestCloseWaitsForAccept: after Close nothing is accepted, and no call of accept is under way.
 func TestCloseWaitsForAccept(t *testing.T) {
 	t.Parallel()
