@@ -48,6 +48,7 @@ func TestLab(t *testing.T) {
 		{"apdm-apdf-random", "eim-eif"},
 		{"apdm-apdf-sequential", "apdm-apdf-rst-sequential2"},
 		{"public", "eim-adf-icmp-rstkills"},
+		{"kernel-accept", "kernel-rst-firewall"},
 	} {
 		t.Run(nats[0]+" to "+nats[1], func(t *testing.T) {
 			t.Parallel()
@@ -58,6 +59,14 @@ func TestLab(t *testing.T) {
 			}
 		})
 	}
+	t.Run("bridge", func(t *testing.T) {
+		t.Parallel()
+		res, r := demoResult(t, exec.Command(exe, "-json", "-bytes", "100000", "-bridge", "-a", "kernel-drop", "-b", "kernel-drop"))
+		checkDirect(t, res, "/ip4/46.0.3.1/tcp/")
+		if !res.Lab || r.Status != 0 || r.Stderr != "" {
+			t.Errorf("lab %v, status %d, stderr %q", res.Lab, r.Status, r.Stderr)
+		}
+	})
 	t.Run("impossible", func(t *testing.T) {
 		t.Parallel()
 		const nat = "apdm-apdf-random"
@@ -139,5 +148,7 @@ func TestUsage(t *testing.T) {
 		[]string{"-loss", "NaN"},
 		[]string{"-oneway", "-1ms"},
 		[]string{"-bytes", "-1"},
+		[]string{"-bridge", "-loss", "0.1"},
+		[]string{"-bridge", "-a", "eim-apdf"},
 	)
 }

@@ -57,7 +57,7 @@ func newNetwork(opts options, noLab error) (*network, error) {
 		stunAddr:  "127.0.0.1:0",
 	}
 	if n.noLab == nil {
-		n.lab, n.noLab = natlab.New(natlab.Config{})
+		n.lab, n.noLab = natlab.New(natlab.Config{Bridge: opts.bridge})
 	}
 	switch {
 	case n.noLab == nil:

@@ -17,10 +17,36 @@ type options struct {
 	relayOneWay time.Duration
 	jitter      time.Duration
 	loss        float64
+	bridge      bool
 	bytes       int64
 	json        bool
 	pcap        string // directory
 	verbose     bool
+}
+
+// onBridge adapts the options to a bridge, and refuses what it has not.
+func (o *options) onBridge(flags *flag.FlagSet) (err error) {
+	kernel := natlab.Behaviour{}
+	if err := kernel.UnmarshalText([]byte("kernel-rst")); err != nil {
+		return err
+	}
+	given := make(map[string]bool)
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	for _, name := range []string{"oneway", "relay-oneway", "jitter", "loss"} {
+		if given[name] {
+			return fmt.Errorf("a bridge has no -%s", name)
+		}
+	}
+	o.oneWay, o.relayOneWay = 0, 0
+	for name, nat := range map[string]*natlab.Behaviour{"a": &o.a, "b": &o.b} {
+		switch {
+		case !given[name]:
+			*nat = kernel
+		case !nat.Kernel.On && *nat != natlab.Behaviour{}:
+			return fmt.Errorf("-%s %v is emulated: on a bridge, NATs are kernels'", name, *nat)
+		}
+	}
+	return nil
 }
 
 // parse reads the flags. Both NATs are by default as many home routers are: of the kind that a
@@ -35,6 +61,7 @@ func parse(args []string) options {
 	flags.DurationVar(&o.relayOneWay, "relay-oneway", 10*time.Millisecond, "one-way delay between the relay and the core")
 	flags.DurationVar(&o.jitter, "jitter", 0, "random delay that may come on top, at each peer")
 	flags.Float64Var(&o.loss, "loss", 0, "`fraction` of the packets that each peer's link loses, 0 to 1")
+	flags.BoolVar(&o.bridge, "bridge", false, "join relay and NATs by a Linux bridge, with no delay; NATs are kernels', kernel-rst by default")
 	flags.Int64Var(&o.bytes, "bytes", 8<<20, "send `n` bytes over the direct connection, for "+pair.SendingTime.String()+" at most")
 	flags.BoolVar(&o.json, "json", false, "print the result as one JSON object, and nothing else")
 	flags.StringVar(&o.pcap, "pcap", "", "write what each NAT sees to a pcapng file in this `directory`")
@@ -47,6 +74,10 @@ func parse(args []string) options {
 			return fmt.Errorf("-loss %v is not within 0 to 1", o.loss)
 		case o.bytes < 0:
 			return errors.New("-bytes is negative")
+		case o.bridge:
+			if err := o.onBridge(flags); err != nil {
+				return err
+			}
 		}
 		return console.NoArgs(flags)
 	})

@@ -23,27 +23,30 @@ type segment struct {
 
 // A segmentLog records the segments that open connections between the two peers.
 type segmentLog struct {
-	alice, bob netip.Prefix // the external addresses of their sites
+	alice, bob netip.Prefix // of their sites' external addresses
 
 	mu       sync.Mutex
 	segments []segment
 }
 
 func newSegmentLog(alice, bob *natlab.Host) *segmentLog {
-	l := &segmentLog{alice: outerPrefix(alice), bob: outerPrefix(bob)}
+	const siteBits = 24 // of the lab's address plan
+	l := &segmentLog{
+		alice: netip.PrefixFrom(outerAddr(alice), siteBits),
+		bob:   netip.PrefixFrom(outerAddr(bob), siteBits),
+	}
 	alice.Site().Tap(l.record)
 	bob.Site().Tap(l.record)
 	return l
 }
 
-// outerPrefix returns the addresses at which a host may appear outside its NAT.
-func outerPrefix(h *natlab.Host) netip.Prefix {
-	const siteBits = 24 // of the lab's address plan
-	outer := h.Site().External()
-	if !outer.IsValid() {
-		outer = h.Addr() // public
+// outerAddr returns the address at which a host appears outside its NAT, the first if there are
+// several.
+func outerAddr(h *natlab.Host) netip.Addr {
+	if outer := h.Site().External(); outer.IsValid() {
+		return outer
 	}
-	return netip.PrefixFrom(outer, siteBits).Masked()
+	return h.Addr() // public
 }
 
 func (l *segmentLog) record(e natlab.Event) {
@@ -78,9 +81,10 @@ func (l *segmentLog) between(src, dst netip.Addr) bool {
 	return l.alice.Contains(src) && l.bob.Contains(dst) || l.bob.Contains(src) && l.alice.Contains(dst)
 }
 
-// all returns a copy of the segments so far.
+// all returns the segments so far, in the order of their times. That is not the order of the events
+// on a bridge.
 func (l *segmentLog) all() []segment {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Clone(l.segments)
+	return slices.SortedStableFunc(slices.Values(l.segments), func(a, b segment) int { return a.at.Compare(b.at) })
 }

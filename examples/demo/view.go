@@ -40,12 +40,12 @@ func (v *view) scene(opts options) {
 	if opts.loss > 0 {
 		rough += fmt.Sprintf(", losing %g %%", 100*opts.loss)
 	}
-	v.out.Line("lab", "relay  %s, with a STUN server, %s from the core", v.network.relay.Addr(), delay(opts.relayOneWay))
-	v.out.Line("", "alice  %s, %s, %s from the core%s", v.network.segments.alice, behind(opts.a), delay(opts.oneWay), rough)
-	v.out.Line("", "bob    %s, %s, %s from the core%s", v.network.segments.bob, behind(opts.b), delay(opts.oneWay), rough)
+	v.out.Line("lab", "relay  %s, with a STUN server, %s", v.network.relay.Addr(), from(opts, opts.relayOneWay))
+	v.out.Line("", "alice  %s, %s, %s%s", outerAddr(v.network.alice), behind(opts.a), from(opts, opts.oneWay), rough)
+	v.out.Line("", "bob    %s, %s, %s%s", outerAddr(v.network.bob), behind(opts.b), from(opts, opts.oneWay), rough)
 	label := "NAT"
 	for _, nat := range slices.Compact([]natlab.Behaviour{opts.a, opts.b}) {
-		if nat.Mapping != natlab.Public {
+		if nat != (natlab.Behaviour{}) {
 			v.out.Line(label, "%s", nat)
 			for _, line := range describe(nat) {
 				v.out.Line("", "  %s", line)
@@ -55,8 +55,16 @@ func (v *view) scene(opts options) {
 	}
 }
 
+// from returns where a site is.
+func from(opts options, oneWay time.Duration) string {
+	if opts.bridge {
+		return "on a bridge"
+	}
+	return delay(oneWay) + " from the core"
+}
+
 func behind(nat natlab.Behaviour) string {
-	if nat.Mapping == natlab.Public {
+	if nat == (natlab.Behaviour{}) {
 		return "without NAT"
 	}
 	return "behind " + nat.String()

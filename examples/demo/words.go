@@ -1,13 +1,18 @@
 package main
 
-import "github.com/simopen/go-libp2p-simopen/internal/natlab"
+import (
+	"slices"
+
+	"github.com/simopen/go-libp2p-simopen/internal/natlab"
+)
 
 // describe returns what the words of a NAT's behaviour mean, one line each.
 func describe(b natlab.Behaviour) []string {
 	mapping := map[natlab.Mapping]string{
-		natlab.EIM:  "one outer port for all destinations",
-		natlab.ADM:  "an outer port for each address",
-		natlab.APDM: "an outer port for each address and port",
+		natlab.Public: "a public address",
+		natlab.EIM:    "one outer port for all destinations",
+		natlab.ADM:    "an outer port for each address",
+		natlab.APDM:   "an outer port for each address and port",
 	}
 	ports := map[natlab.Ports]string{
 		natlab.PortPreserve:    "",
@@ -31,15 +36,22 @@ func describe(b natlab.Behaviour) []string {
 	const egress = "lets out only TCP to ports 443 and 4001, and "
 	const proxy = "has a proxy before it, which accepts all to ports from 10000 up and "
 	lines := []string{mapping[b.Mapping] + ports[b.Ports], filtering[b.Filtering], unsolicited[b.Unsolicited]}
+	if b.Kernel.On {
+		lines = slices.Insert(lines, 0, "a Linux kernel, not an emulation")
+	}
 	for _, extra := range []struct {
 		on   bool
 		text string
 	}{
 		{b.RSTKills, "forgets a port when a RST passes"},
-		{b.NoSYN, "never lets a SYN in"},
+		{b.NoSYN && !b.Kernel.On, "never lets a SYN in"},
+		{b.NoSYN && b.Kernel.On, "drops a SYN that answers a SYN"},
+		{b.Kernel.Accept, "has no firewall: its own sockets refuse them"},
+		{b.Kernel.Invalid, "drops what connection tracking takes for invalid"},
 		{b.Hairpin, "hairpins"},
 		{b.HairpinInside, "hairpins, and shows the receiver an inside address"},
-		{b.Pool4, "has four outer addresses, one at random for each mapping"},
+		{b.Pool4 && !b.Kernel.Persistent, "has four outer addresses, one at random for each mapping"},
+		{b.Pool4 && b.Kernel.Persistent, "has four outer addresses, of which a host keeps one"},
 		{b.Blocks16, "has sixteen outer ports in all"},
 		{b.SYNLimit, "answers few of many other SYNs, and drops the rest"},
 		{b.NoUDP, "blocks UDP"},

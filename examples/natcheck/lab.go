@@ -95,13 +95,16 @@ func runInLab(ctx context.Context, nat natlab.Behaviour, json bool, noLab error)
 
 // introduce says whose answer follows: with some NATs it is not what was asked for.
 func introduce(out *console.Console, nat natlab.Behaviour) {
-	if nat.Mapping == natlab.Public {
+	switch {
+	case nat.Kernel.On:
+		out.Print("A Linux kernel in the lab: " + nat.String() + ".")
+	case nat.Mapping == natlab.Public:
 		out.Print("Emulated network without NAT: public.")
-	} else {
+	default:
 		out.Print("Emulated NAT: " + nat.String() + ".")
 	}
 	if nat.Ports == natlab.PortOverload && !nat.Blocks16 {
-		out.Paragraph("", "Overload keeps a port's number until a neighbour has it towards the same destination: "+
+		out.Paragraph("", "It keeps a port's number until a neighbour has it towards the same destination: "+
 			"one host alone sees EIM.")
 	}
 	out.Print("")

@@ -28,6 +28,9 @@ func TestLab(t *testing.T) {
 		"public":                    `{"mapping":"EIM","filtering":"EIF","ports":"preserved","step":0,"unsolicited":"unknown","hairpin":true,"ipv6":false,"udp":true,"bare_syn":true,"persistent":true,"nat":false,"addresses":["46.0.2.1"],`,
 		"apdm-apdf-rst-sequential":  `{"mapping":"APDM","filtering":"APDF","ports":"sequential","step":1,"unsolicited":"rst","hairpin":null,"ipv6":false,"udp":true,"bare_syn":null,"persistent":true,"nat":true,"addresses":["46.0.2.1"],`,
 		"eim-adf-icmp-random-noudp": `{"mapping":"EIM","filtering":"ADF","ports":"random","step":0,"unsolicited":"icmp","hairpin":false,"ipv6":false,"udp":false,"bare_syn":true,"persistent":true,"nat":true,"addresses":["46.0.2.1"],`,
+		"kernel-rst-random":         `{"mapping":"APDM","filtering":"APDF","ports":"random","step":0,"unsolicited":"rst","hairpin":null,"ipv6":false,"udp":true,"bare_syn":null,"persistent":false,"nat":true,"addresses":["46.0.2.1"],`,
+		"kernel-accept-invalid":     `{"mapping":"EIM","filtering":"APDF","ports":"preserved","step":0,"unsolicited":"rst","hairpin":false,"ipv6":false,"udp":true,"bare_syn":true,"persistent":true,"nat":true,"addresses":["46.0.2.1"],`,
+		"kernel-rst-firewall":       `{"mapping":"EIM","filtering":"APDF","ports":"preserved","step":0,"unsolicited":"rst","hairpin":true,"ipv6":false,"udp":true,"bare_syn":true,"persistent":true,"nat":false,"addresses":["46.0.2.1"],`,
 	} {
 		t.Run(nat, func(t *testing.T) {
 			t.Parallel()

@@ -49,8 +49,9 @@ func (b *Behaviour) extras() []*bool {
 //	INPUT  what a stranger's SYN gets: drop (the default), rst (a rule rejects it), accept (it gets
 //	       in to the router, whose kernel answers with a reset)
 //	RULE   random, fullyrandom, persistent, snat4 (four external addresses, one at random for each
-//	       connection), blocks16 (16 external ports), invalid (drops what is invalid), firewall (a
-//	       public address behind a stateful firewall, without translation)
+//	       connection), blocks16 (16 external ports), invalid (drops what is invalid), nosyn (drops
+//	       a SYN that answers a SYN), firewall (a public address behind a stateful firewall,
+//	       without translation)
 //
 // as in "kernel-rst-random" or "kernel-drop-firewall". [Kernel] explains them.
 func ParseBehaviour(s string) (Behaviour, error) {
@@ -71,7 +72,7 @@ func (b *Behaviour) parse(s string) error {
 	}
 	m := slices.Index(mappingNames[EIM:], words[0])
 	if m < 0 {
-		return fmt.Errorf("%q is no mapping: want one of %s", words[0], list(mappingNames))
+		return fmt.Errorf("%q is no mapping: want one of %s", words[0], list(append(mappingNames, kernelName)))
 	}
 	b.Mapping = EIM + Mapping(m)
 	if len(words) == 1 {

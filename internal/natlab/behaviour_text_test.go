@@ -48,7 +48,7 @@ func TestParseBehaviour(t *testing.T) {
 func TestParseBehaviourErrors(t *testing.T) {
 	for in, want := range map[string][]string{
 		"":                               {`""`, "eim", "adm", "apdm", "public"},
-		"cone":                           {`"cone"`, "eim", "adm", "apdm"},
+		"cone":                           {`"cone"`, "eim", "adm", "apdm", "kernel"},
 		"eim":                            {"filtering", "eif", "adf", "apdf"},
 		"eim-pdf":                        {`"pdf"`, "eif", "adf", "apdf"},
 		"eim-eif-rts":                    {`"rts"`, "drop", "rst", "icmp", "overload", "nosyn"},

@@ -13,4 +13,10 @@ EXTRA        rstkills (a RST ends a mapping), nosyn (lets no SYN in), noudp,
              blocks16 (16 outer ports in all), synlimit (answers one SYN a second),
              egressdrop, egressrst, egressicmp (lets out only TCP to ports 443 and 4001),
              proxysilent, proxyclose, proxynoise (a transparent proxy before the NAT accepts all
-             connections to ports from 10000 up, and says nothing, closes, or sends an error)`
+             connections to ports from 10000 up, and says nothing, closes, or sends an error)
+or a Linux kernel, not emulated: kernel[-INPUT][-RULE...], as in kernel-rst-random
+INPUT        what others' SYNs get: drop (the default), rst, accept (the router has no firewall,
+             and its own sockets answer with a RST)
+RULE         random, fullyrandom, persistent (as in nftables), snat4 (four outer addresses),
+             blocks16 (16 outer ports), invalid (drops ct state invalid), nosyn (drops a SYN that
+             answers a SYN), firewall (a public address behind a firewall, no translation)`
