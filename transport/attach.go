@@ -112,9 +112,12 @@ func (t *Transport) attach(h host.Host) (err error) {
 	if err != nil {
 		return err
 	}
+	t.driver = w
 	h.SetStreamHandler(holepunch.Protocol, t.handle)
+	h.SetStreamHandler(echoID, t.serveEcho)
 	detach := func() {
 		h.RemoveStreamHandler(holepunch.Protocol)
+		h.RemoveStreamHandler(echoID)
 		w.stop()
 	}
 	t.mu.Lock()

@@ -8,6 +8,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	tpt "github.com/libp2p/go-libp2p/core/transport"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
 // A conn is a direct connection.
@@ -22,6 +24,14 @@ type conn struct {
 }
 
 var _ tpt.CapableConn = (*conn)(nil)
+
+// setOptions sets the options of the TCP connection, if it was chosen.
+func (c *conn) setOptions() {
+	if tcp := c.tcp.TCPConn(); tcp != nil {
+		tcpport.SetKeepAlive(tcp)
+		c.resetOnClose()
+	}
+}
 
 // resetOnClose makes the connection end with a RST, as those of go-libp2p's TCP transport do, if it
 // was chosen: a FIN leaves the 4-tuple in TIME-WAIT for a minute, in which the same two ports
@@ -58,6 +68,24 @@ func (c *conn) ConnState() network.ConnectionState { return c.state }
 
 func (c *conn) String() string {
 	return fmt.Sprintf("<simopen %s (%s) <-> %s (%s)>", c.LocalMultiaddr(), c.LocalPeer(), c.RemoteMultiaddr(), c.RemotePeer())
+}
+
+// As finds the connection behind the swarm's.
+func (c *conn) As(target any) bool {
+	if t, ok := target.(**conn); ok {
+		*t = c
+		return true
+	}
+	return c.MuxedConn.As(target)
+}
+
+// tcpOf returns the TCP connection of a connection of this transport, or nil.
+func tcpOf(c network.Conn) *net.TCPConn {
+	var own *conn
+	if !c.As(&own) {
+		return nil
+	}
+	return own.tcp.TCPConn()
 }
 
 // A tcpConn is what is below security: a [holepunch.Conn]. TCPConn is nil before it was chosen.

@@ -43,7 +43,7 @@ func directConnect(ctx context.Context, h host.Host, p peer.ID) (_ network.Conn,
 	}
 	defer end()
 	defer func() { err = t.blame(h, err) }()
-	if c := directConn(h, p); c != nil {
+	if c := t.directConn(h, p); c != nil {
 		return c, nil
 	}
 	switch {
@@ -197,6 +197,9 @@ const (
 func (t *Transport) dialSwarm(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.timeout+dialMargin)
 	defer cancel()
+	if c := t.awaitVerdict(ctx, h, p); c != nil {
+		return c, nil // the swarm would not dial
+	}
 	c, err := t.swarm.dial(ctx, h, p)
 	for n := 1; err == nil && c.IsClosed(); n++ {
 		if n == maxDials || ctx.Err() != nil {
@@ -248,13 +251,13 @@ func (t *Transport) awaitDirect(ctx context.Context, h host.Host, p peer.ID, don
 	defer t.peers.wait(p)()
 	for {
 		changed, _ := t.peers.changed(p)
-		if c := directConn(h, p); c != nil {
+		if c := t.directConn(h, p); c != nil {
 			return c
 		}
 		select {
 		case <-changed:
 		case <-done:
-			return directConn(h, p)
+			return t.directConn(h, p)
 		case <-ctx.Done():
 			return nil
 		}

@@ -62,7 +62,7 @@ func (t *Transport) awaitInbound(ctx context.Context, h host.Host, p peer.ID, be
 	defer timeout.Stop()
 	for {
 		changed, now := t.peers.changed(p)
-		if directConn(h, p) != nil {
+		if t.directConn(h, p) != nil {
 			return ErrGlare
 		}
 		if now.ended > before.ended && now.underWay == 0 && now.err != nil {

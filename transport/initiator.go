@@ -46,7 +46,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (tp
 	switch {
 	case err == nil:
 		r.finished(r.took(), conn.RemoteMultiaddr(), nil)
-	case isElsewhere(err) && directConn(h, p) != nil:
+	case isElsewhere(err) && t.directConn(h, p) != nil:
 		// The peer has connected to this host's listener, for one. The swarm looks for such a connection
 		// when a dial fails.
 		r.finished(r.took(), nil, nil)

@@ -112,6 +112,7 @@ func addHost(t testing.TB, s *natlab.Site, name string) *natlab.Host {
 type labPeer struct {
 	proc *labtest.Proc
 	host *natlab.Host
+	cfg  peerConfig
 	id   peer.ID // once ready
 }
 
@@ -122,7 +123,7 @@ func (l *hostLab) startPeer(t testing.TB, h *natlab.Host, cfg peerConfig) *labPe
 	if cfg.STUN == nil {
 		cfg.STUN = l.stun
 	}
-	return &labPeer{proc: labtest.Start(t, h, "peer", cfg), host: h}
+	return &labPeer{proc: labtest.Start(t, h, "peer", cfg), host: h, cfg: cfg}
 }
 
 // ready waits until the peers have begun.

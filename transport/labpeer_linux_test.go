@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -32,7 +33,9 @@ type peerConfig struct {
 	Guess        bool     // WithPortGuessing
 	NoNetlink    bool     // the kernel refuses netlink sockets to the process
 	Marked       bool     // WithSocketControl of markSocket
+	OnRequest    bool     // WithOnRequestOnly
 	Limits       holepunch.Limits
+	Key          []byte   // the host's, for the same identity after a restart
 	Stock        bool     // go-libp2p as it is, without simopen
 	Options      []string // further ones, keys of hostOptions
 	EnableLast   bool     // Enable is the last of the options, not the first
@@ -44,6 +47,7 @@ type command struct {
 	Peer   peer.ID       `json:",omitempty"` // an empty one cannot be read
 	At     peer.AddrInfo `json:",omitzero"`  // of "connect"; of "dial", if not at the relay
 	Direct bool          // of "look" and "ping"
+	Since  time.Time     `json:",omitzero"` // of "back"
 }
 
 // An outcome is how a command ended, and what the peer got by it.
@@ -169,6 +173,9 @@ func (h *labHost) options() []libp2p.Option {
 			return append(slices.Clone(as), multiaddrs(h.cfg.Announce)...)
 		}))
 	}
+	if key, err := crypto.UnmarshalPrivateKey(h.cfg.Key); err == nil {
+		opts = append(opts, libp2p.Identity(key))
+	}
 	if h.cfg.Private {
 		opts = append(opts, libp2p.ForceReachabilityPrivate())
 	}
@@ -191,6 +198,9 @@ func (h *labHost) simopen() []Option {
 	}
 	if h.cfg.Marked {
 		opts = append(opts, WithSocketControl(markSocket))
+	}
+	if h.cfg.OnRequest {
+		opts = append(opts, WithOnRequestOnly())
 	}
 	return opts
 }

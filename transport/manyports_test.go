@@ -78,7 +78,7 @@ func (m *manyPorts) Listen(ma.Multiaddr) (tpt.Listener, error) {
 	if t.emitters, err = newEmitters(m.host); err != nil {
 		return nil, err
 	}
-	t.host = m.host
+	t.host, t.driver = m.host, own.driver
 	l, err := t.Listen(simopenAddr)
 	if err != nil {
 		t.Close()

@@ -22,6 +22,7 @@ var (
 	queriesTotal  = newCounter("queries_total",
 		"Observers that were asked for the reflexive address of a port: STUN servers, or libp2p peers", "observer", "outcome")
 	relayedClosedTotal = newCounter("relayed_closed_total", "Relayed connections that were closed since a direct one took their place")
+	directClosedTotal  = newCounter("direct_closed_total", "Direct connections that were closed since they were of no use", "reason")
 	directSeconds      = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: metricNamespace,
 		Name:      "time_to_direct_seconds",
@@ -33,7 +34,7 @@ var (
 	observersHeld = prometheus.NewGauge(gaugeOpts("observer_sockets", "Connections to observers that hold a mapping of the NAT"))
 
 	collectors = []prometheus.Collector{
-		attemptsTotal, resultsTotal, refusedTotal, queriesTotal, relayedClosedTotal, directSeconds, observersHeld,
+		attemptsTotal, resultsTotal, refusedTotal, queriesTotal, relayedClosedTotal, directClosedTotal, directSeconds, observersHeld,
 		prometheus.NewGaugeFunc(gaugeOpts("listening_sockets", "Sockets that listen on punching ports"),
 			func() float64 { return float64(tcpport.Listening()) }),
 		prometheus.NewGaugeFunc(gaugeOpts("connecting_sockets", "Connects from punching ports that are under way"),
@@ -79,6 +80,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}
 	}
 	relayedClosedTotal.WithLabelValues()
+	for _, reason := range givenUp {
+		directClosedTotal.WithLabelValues(reason)
+	}
 	for _, reason := range refusals {
 		refusedTotal.WithLabelValues(string(reason))
 	}
@@ -152,6 +156,13 @@ func (m *metrics) holding(n int) {
 func (m *metrics) relayedClosed() {
 	if m != nil {
 		relayedClosedTotal.WithLabelValues().Inc()
+	}
+}
+
+// directClosed counts a direct connection that was given up.
+func (m *metrics) directClosed(reason string) {
+	if m != nil {
+		directClosedTotal.WithLabelValues(reason).Inc()
 	}
 }
 

@@ -270,6 +270,7 @@ func TestMetricsDoNotAllocate(t *testing.T) {
 			},
 			"holding":       func() { m.holding(1); m.holding(-1) },
 			"relayedClosed": func() { m.relayedClosed() },
+			"directClosed":  func() { m.directClosed(givenUp[directSilent]) },
 		} {
 			t.Run(name+"/"+method, func(t *testing.T) {
 				if n := testing.AllocsPerRun(1000, f); n > 0 {

@@ -32,8 +32,13 @@ type peerState struct {
 	offers  int // attempts under way as initiator
 	answers answers
 
-	// Callers that wait for changed, which is closed when a direct connection has come up, or an
-	// attempt as responder has ended. It is nil until somebody needs it.
+	// Evidence against direct connections, and for them: when the peer's last OFFER came, and when
+	// the last probe left that a connection has answered.
+	offered  time.Time
+	answered map[network.Conn]time.Time // nil for none
+
+	// Callers that wait for changed, which is closed when a connection has come up, ended or answered,
+	// or an attempt as responder has ended. It is nil until somebody needs it.
 	waiters int
 	changed chan struct{}
 

@@ -88,6 +88,7 @@ func (t *Transport) respond(ctx context.Context, h host.Host, s network.Stream, 
 		return nil
 	}
 	o.Started = func() {
+		t.offered(p)
 		r = t.started(p, network.DirInbound)
 		unprotect = t.protect(h, p, false)
 	}
@@ -106,7 +107,7 @@ func (t *Transport) respond(ctx context.Context, h host.Host, s network.Stream, 
 	} else {
 		err = t.explain(err)
 	}
-	if isElsewhere(err) && directConn(h, p) != nil {
+	if isElsewhere(err) && t.directConn(h, p) != nil {
 		err = nil // from one side to a listener of the other's, for one
 	}
 	err = t.blame(h, err)
@@ -130,6 +131,6 @@ func (a *attempt) deliver(ctx context.Context, l *listener, c *holepunch.Conn) (
 		}
 		return nil, err
 	}
-	conn.resetOnClose()
+	conn.setOptions()
 	return conn.RemoteMultiaddr(), nil
 }

@@ -85,7 +85,7 @@ func (a *attempt) multiplex(ctx context.Context, c tcpConn, scope network.ConnMa
 			UsedEarlyMuxerNegotiation: state.UsedEarlyMuxerNegotiation,
 		},
 	}
-	made.resetOnClose()
+	made.setOptions()
 	return made, nil
 }
 

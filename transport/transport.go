@@ -40,6 +40,7 @@ type Transport struct {
 	gater    connmgr.ConnectionGater // nil without
 	swarm    *swarmDialer
 	peers    *peerTable
+	driver   *upgradeDriver // from Attach on
 
 	// ctx ends, and running is waited for, on Close.
 	ctx    context.Context

@@ -48,7 +48,11 @@ const (
 	directDown
 	attemptEnded
 	timerFired
-	streamsOpen // a relayed connection was not retired, since there are streams on it
+	streamsOpen  // a relayed connection was not retired, since there are streams on it
+	offerCame    // the peer has offered
+	probeEnded   // each suspect connection has answered, or a directSilent came before
+	directSilent // nothing came on a direct connection for too long
+	addrGone     // the host has no more the address that a direct connection is bound to
 )
 
 // A peerView is what there is of a peer's connections when an event is looked at. It may be ahead
@@ -57,6 +61,7 @@ type peerView struct {
 	relayed  bool // one relayed connection at least
 	outbound bool // one of them was dialled by this host
 	direct   bool
+	suspect  bool // a direct connection that was there before the peer came back through the relay
 }
 
 // An upgradeAction is something to do.
@@ -71,7 +76,9 @@ type upgradeActionKind uint8
 const (
 	startAttempt upgradeActionKind = 1 + iota
 	retireRelayed
-	setTimer // in place of any other one
+	probeDirect  // whether suspect connections answer
+	giveUpDirect // that of the event
+	setTimer     // in place of any other one
 	stopTimer
 )
 
@@ -97,7 +104,10 @@ type upgradePolicy struct {
 // retired; without, that another attempt may be made. Hence one timer.
 type upgrade struct {
 	attempting  bool
-	again       bool          // there was reason for another attempt while one was under way
+	again       bool // there was reason for another attempt while one was under way
+	probing     bool
+	probeAgain  bool          // there was further evidence meanwhile
+	returned    bool          // the peer has come back through the relay while there was a direct connection
 	directSince time.Time     // zero without a direct connection
 	wait        time.Duration // before the last repetition
 }
@@ -107,10 +117,18 @@ func (u *upgrade) step(p *upgradePolicy, now time.Time, e upgradeEvent, v peerVi
 	switch e.kind {
 	case relayedUp:
 		if v.direct {
-			return u.haveDirect(p, now)
+			return append(u.haveDirect(p, now), u.probe(v)...)
 		}
 		if e.outbound {
 			return u.attempt(p, v)
+		}
+	case offerCame:
+		return u.probe(v)
+	case probeEnded:
+		u.probing = false
+		u.returned = u.returned && (v.suspect || !v.direct) // its end is still to come
+		if u.probeAgain {
+			return u.probe(v)
 		}
 	case relayedDown:
 		return u.forget(v)
@@ -126,6 +144,10 @@ func (u *upgrade) step(p *upgradePolicy, now time.Time, e upgradeEvent, v peerVi
 			u.wait = 0
 		}
 		u.directSince = time.Time{}
+		if u.returned { // it has noticed
+			u.returned = false
+			return u.attempt(p, v)
+		}
 		return u.repeat(redialWait)
 	case attemptEnded:
 		return u.ended(p, e.err, v)
@@ -141,8 +163,20 @@ func (u *upgrade) step(p *upgradePolicy, now time.Time, e upgradeEvent, v peerVi
 			return nil // another timer may be running
 		}
 		return []upgradeAction{{kind: setTimer, after: max(p.grace, idleCheck)}}
+	case directSilent, addrGone:
+		return []upgradeAction{{kind: giveUpDirect}}
 	}
 	return nil
+}
+
+// probe has suspect connections asked for an answer.
+func (u *upgrade) probe(v peerView) []upgradeAction {
+	u.probeAgain = u.probing && v.suspect
+	if u.probing || !v.suspect {
+		return nil
+	}
+	u.probing, u.returned = true, true
+	return []upgradeAction{{kind: probeDirect}}
 }
 
 // haveDirect records that there is a direct connection beside a relayed one, of which either is

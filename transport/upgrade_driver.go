@@ -37,7 +37,7 @@ type upgradeDriver struct {
 // A queuedEvent is an event in the driver's queue.
 type queuedEvent struct {
 	peer  peer.ID
-	conn  network.Conn // of those of connections
+	conn  network.Conn // of those of one connection
 	timer int          // of timerFired: which
 	upgradeEvent
 }
@@ -88,9 +88,7 @@ func (d *upgradeDriver) notice(c network.Conn, ifRelayed, ifDirect upgradeEventK
 	if !isRelayed(c) {
 		e.kind = ifDirect
 	}
-	if e.kind == directUp {
-		d.t.peers.with(e.peer, (*peerState).wake)
-	}
+	d.t.peers.with(e.peer, (*peerState).wake)
 	d.enqueue(e)
 }
 
@@ -106,6 +104,7 @@ func (d *upgradeDriver) enqueue(e queuedEvent) {
 
 func (d *upgradeDriver) run() {
 	defer close(d.done)
+	var look <-chan time.Time // nil while there is no direct connection
 	for {
 		d.warmer.update(d.t)
 		select {
@@ -117,6 +116,11 @@ func (d *upgradeDriver) run() {
 			for _, e := range events {
 				d.handle(e)
 			}
+			if look == nil {
+				look = d.watch()
+			}
+		case <-look:
+			look = d.watch()
 		case e := <-d.sub.Out():
 			if d.warmer.countRelays(e) {
 				d.t.agent.ObserversChanged()
@@ -130,7 +134,8 @@ func (d *upgradeDriver) run() {
 
 // handle has the peer's upgrade look at an event, and does what it decides.
 func (d *upgradeDriver) handle(e queuedEvent) {
-	view := peerView{direct: directConn(d.h, e.peer) != nil}
+	trusted, suspects := d.t.directConns(d.h, e.peer)
+	view := peerView{direct: trusted != nil || len(suspects) > 0, suspect: len(suspects) > 0}
 	if e.kind == relayedUp {
 		if e.conn.IsClosed() {
 			return // its end may have been queued before
@@ -152,6 +157,8 @@ func (d *upgradeDriver) handle(e queuedEvent) {
 			s.relayed[e.conn] = e.outbound
 		case relayedDown:
 			delete(s.relayed, e.conn)
+		case directDown:
+			delete(s.answered, e.conn)
 		}
 		d.warmer.relayed += min(len(s.relayed), 1) - min(before, 1)
 		for c, outbound := range s.relayed {
@@ -178,6 +185,10 @@ func (d *upgradeDriver) handle(e queuedEvent) {
 			d.attempt(e.peer)
 		case retireRelayed:
 			d.retire(e.peer, relayed)
+		case probeDirect:
+			d.probe(e.peer)
+		case giveUpDirect:
+			d.giveUp(e)
 		}
 	}
 }
@@ -239,6 +250,25 @@ func (d *upgradeDriver) settle(ctx context.Context, p peer.ID) {
 	}
 }
 
+// giveUp closes the direct connection of an event.
+func (d *upgradeDriver) giveUp(e queuedEvent) {
+	d.t.log.Info("direct connection closed", "peer", e.peer, "conn", e.conn, "reason", givenUp[e.kind])
+	d.t.metrics.directClosed(givenUp[e.kind])
+	d.close(e.conn)
+}
+
+// close closes a connection. That may have to wait for those who read the host's events.
+func (d *upgradeDriver) close(c network.Conn) {
+	_, _, end, err := d.t.begin(d.t.ctx)
+	if err != nil {
+		return
+	}
+	go func() {
+		defer end()
+		c.Close()
+	}()
+}
+
 // retire closes the relayed connections that a direct one has taken the place of, and on which
 // there are no streams.
 func (d *upgradeDriver) retire(p peer.ID, relayed []network.Conn) {
@@ -248,15 +278,8 @@ func (d *upgradeDriver) retire(p peer.ID, relayed []network.Conn) {
 			d.enqueue(queuedEvent{peer: p, conn: c, upgradeEvent: upgradeEvent{kind: streamsOpen}})
 			continue
 		}
-		_, _, end, err := d.t.begin(d.t.ctx)
-		if err != nil {
-			return
-		}
 		d.t.log.Debug("relayed connection closed: there is a direct one", "peer", p)
 		d.t.metrics.relayedClosed()
-		go func() { // the close may have to wait for those who read the host's events
-			defer end()
-			c.Close()
-		}()
+		d.close(c)
 	}
 }

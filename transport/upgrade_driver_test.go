@@ -184,7 +184,9 @@ type stubNetwork struct {
 	conns []network.Conn
 }
 
-func (n *stubNetwork) ConnsToPeer(peer.ID) []network.Conn {
+func (n *stubNetwork) ConnsToPeer(peer.ID) []network.Conn { return n.Conns() }
+
+func (n *stubNetwork) Conns() []network.Conn {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.conns)
@@ -198,6 +200,8 @@ type stubConn struct {
 
 func (c *stubConn) RemotePeer() peer.ID           { return "peer" }
 func (c *stubConn) RemoteMultiaddr() ma.Multiaddr { return ma.StringCast(c.addr) }
+func (c *stubConn) LocalMultiaddr() ma.Multiaddr  { return ma.StringCast("/ip4/0.0.0.0/tcp/4001") }
+func (c *stubConn) As(any) bool                   { return false }
 func (c *stubConn) IsClosed() bool                { return c.closed.Load() }
 func (c *stubConn) GetStreams() []network.Stream  { return nil }
 func (c *stubConn) Close() error                  { c.closed.Store(true); return nil }

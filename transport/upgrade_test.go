@@ -26,6 +26,10 @@ var (
 	both       = peerView{relayed: true, outbound: true, direct: true}
 	directOnly = peerView{direct: true}
 
+	// With a direct connection from before the relayed one.
+	suspectOut = peerView{relayed: true, outbound: true, direct: true, suspect: true}
+	suspectIn  = peerView{relayed: true, direct: true, suspect: true}
+
 	outUp = upgradeEvent{kind: relayedUp, outbound: true}
 	inUp  = upgradeEvent{kind: relayedUp}
 )
@@ -43,6 +47,10 @@ func actionNames(actions []upgradeAction) string {
 			words = append(words, "attempt")
 		case retireRelayed:
 			words = append(words, "retire")
+		case probeDirect:
+			words = append(words, "probe")
+		case giveUpDirect:
+			words = append(words, "give up")
 		case setTimer:
 			words = append(words, "timer "+a.after.String())
 		case stopTimer:
@@ -184,6 +192,47 @@ func TestUpgrade(t *testing.T) {
 			{event: outUp, view: relayedOut},
 			{event: just(relayedDown), view: relayedOut},
 		}},
+		"a peer that was away returns, and its old connection is silent": {steps: []upgradeStep{
+			{event: inUp, view: suspectIn, want: "timer 1m0s, probe"},
+			{event: just(offerCame), view: suspectIn},
+			{event: just(directSilent), view: suspectIn, want: "give up"},
+			{event: just(probeEnded), view: suspectIn, want: "probe"}, // the OFFER was further evidence
+			{event: just(directUp), view: suspectIn, want: "timer 1m0s"},
+			{event: just(directDown), view: peerView{relayed: true, direct: true}},
+			{event: just(probeEnded), view: peerView{relayed: true, direct: true}},
+		}},
+		"a peer that this host dials again has lost its connection": {steps: []upgradeStep{
+			{event: outUp, view: suspectOut, want: "timer 1m0s, probe"},
+			{event: just(directSilent), view: suspectOut, want: "give up"},
+			{event: just(probeEnded), view: suspectOut},
+			{event: just(directDown), view: relayedOut, want: "stop, attempt"},
+		}},
+		"an old connection ends before the probe does": {steps: []upgradeStep{
+			{event: outUp, view: suspectOut, want: "timer 1m0s, probe"},
+			{event: just(probeEnded), view: relayedOut},
+			{event: just(directDown), view: relayedOut, want: "stop, attempt"},
+		}},
+		"an old connection answers, and dies later": {steps: []upgradeStep{
+			{event: outUp, view: suspectOut, want: "timer 1m0s, probe"},
+			{event: just(probeEnded), view: both},
+			{event: just(directDown), view: relayedOut, want: "timer 1s"},
+		}},
+		"an OFFER finds an old connection": {steps: []upgradeStep{
+			{event: just(offerCame), view: suspectOut, want: "probe"},
+			{event: just(probeEnded), view: both},
+		}, idle: true},
+		"an OFFER finds none": {steps: []upgradeStep{
+			{event: just(offerCame), view: relayedIn},
+		}, idle: true},
+		"a direct connection is silent by itself": {steps: []upgradeStep{
+			{event: outUp, view: both, want: "timer 1m0s"},
+			{event: just(directSilent), view: both, want: "give up"},
+			{event: just(directDown), view: relayedOut, want: "timer 1s"},
+		}},
+		"the address of a direct connection has gone": {steps: []upgradeStep{
+			{event: just(addrGone), view: directOnly, want: "give up"},
+			{event: just(directDown), view: noConn},
+		}, idle: true},
 		"direct connections are none of its business": {steps: []upgradeStep{
 			{event: just(directUp), view: directOnly},
 			{event: just(directDown), view: noConn},

@@ -45,6 +45,17 @@ func SourceAddr(to netip.AddrPort, control Control) (netip.Addr, error) {
 	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
 }
 
+// HasAddr reports whether an address is one of the host's. The system is asked by binding a socket
+// that control has got, which it allows also where it does not list the interfaces.
+func HasAddr(a netip.Addr, control Control) bool {
+	lc := net.ListenConfig{Control: control}
+	c, err := lc.ListenPacket(context.Background(), "udp", netip.AddrPortFrom(a, 0).String())
+	if err == nil {
+		c.Close()
+	}
+	return !isNotLocal(err)
+}
+
 // PublicIPv6 returns the address from which the host sends over IPv6, and false if that is no
 // public address or there is no route. Without a NAT, as usual in IPv6, the host's TCP ports are
 // reachable there, if a firewall admits the SYN.

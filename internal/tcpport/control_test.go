@@ -85,3 +85,14 @@ func closed(p *Port, err error) error {
 	}
 	return err
 }
+
+func TestHasAddr(t *testing.T) {
+	t.Parallel()
+	for addr, want := range map[string]bool{"127.0.0.1": true, "192.0.2.1": false, "2001:db8::1": false} {
+		controlled := false
+		control := func(string, string, syscall.RawConn) error { controlled = true; return nil }
+		if got := HasAddr(netip.MustParseAddr(addr), control); got != want || !controlled {
+			t.Errorf("%s: got %v, want %v; with control: %v", addr, got, want, controlled)
+		}
+	}
+}

@@ -23,6 +23,8 @@ func isFromBind(err error) bool {
 
 func isPortInUse(err error) bool { return isAny(err, portInUse) }
 
+func isNotLocal(err error) bool { return isAny(err, notLocal) }
+
 func isShort(err error) bool { return isAny(err, short) }
 
 func isAny(err error, errnos []error) bool {

@@ -3,4 +3,4 @@
 package tcpport
 
 // No port can be shared here; see share.
-var refused, tupleTaken, portInUse, short []error
+var refused, tupleTaken, portInUse, notLocal, short []error

@@ -11,6 +11,7 @@ import (
 var (
 	refused   = []error{unix.ECONNREFUSED, unix.ECONNRESET}
 	portInUse = []error{unix.EADDRINUSE}
+	notLocal  = []error{unix.EADDRNOTAVAIL}
 	short     = []error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM}
 )
 

@@ -6,5 +6,6 @@ var (
 	refused    = []error{windows.WSAECONNREFUSED, windows.WSAECONNRESET}
 	tupleTaken = []error{windows.WSAEADDRINUSE}
 	portInUse  = tupleTaken
+	notLocal   = []error{windows.WSAEADDRNOTAVAIL}
 	short      = []error{windows.WSAEMFILE, windows.WSAENOBUFS}
 )

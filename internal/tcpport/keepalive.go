@@ -1,0 +1,35 @@
+package tcpport
+
+import (
+	"net"
+	"time"
+)
+
+// An idle connection is probed after keepAliveIdle, and then every keepAliveInterval, the least
+// that systems offer, until an answer comes. Until DeadAfter these are five: where 5 % of the
+// packets are lost, all five are in 5 days. NATs forget an idle TCP connection after minutes.
+const (
+	keepAliveIdle     = 4 * time.Second
+	keepAliveInterval = time.Second
+	keepAliveCount    = 5
+)
+
+// DeadAfter is how long the other end of a connection with SetKeepAlive is silent until it can be
+// taken for dead. Paths that change, as between the cells of a mobile network, are seldom gone for
+// that long.
+const DeadAfter = 8500 * time.Millisecond
+
+// SetKeepAlive has the system ask the other end of an idle connection for a sign of life, 15 times
+// a minute. The system ends a connection on which there is none. How soon depends on the system if
+// data is on the way: see [Silence]. Errors are of no consequence: a muxer notices later.
+func SetKeepAlive(c *net.TCPConn) {
+	c.SetKeepAliveConfig(net.KeepAliveConfig{
+		Enable:   true,
+		Idle:     keepAliveIdle,
+		Interval: keepAliveInterval,
+		Count:    keepAliveCount,
+	})
+	if raw, err := c.SyscallConn(); err == nil {
+		raw.Control(setUserTimeout)
+	}
+}

@@ -1,0 +1,60 @@
+package transport
+
+import (
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	tpt "github.com/libp2p/go-libp2p/core/transport"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
+)
+
+// comeBack has listener get a relayed connection from dialler, whatever else there is between them.
+func comeBack(t *testing.T, relay, dialler, listener host.Host) {
+	t.Helper()
+	before := relayedConn(listener, dialler.ID())
+	addr := circuitInfo(relay, listener).Addrs[0]
+	circuit := dialler.Network().(interface {
+		TransportForDialing(ma.Multiaddr) tpt.Transport
+	}).TransportForDialing(addr)
+	c, err := circuit.Dial(testContext(t), addr, listener.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	awaitConns(t, listener, "another relayed connection", func() bool { return relayedConn(listener, dialler.ID()) != before })
+}
+
+// A peer that comes back through the relay while its direct connection lives is asked over that,
+// and the connection stays. Nobody else's is asked.
+func TestLiveConnectionStays(t *testing.T) {
+	t.Parallel()
+	servers := WithSTUNServers(stuntest.New(t))
+	relay := newRelay(t)
+	a, b, c := newPeer(t, Enable(servers)), newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
+	connectRelayed(t, relay, a, b)
+	wantBothDirect(t, b, a)
+	dialRelayed(t, relay, a, c)
+	wantBothDirect(t, c, a)
+	first, others := directConn(a, b.ID()), directConn(a, c.ID())
+	for range 3 {
+		comeBack(t, relay, b, a)
+		if find(a).directConn(a, c.ID()) != others {
+			t.Error("another peer's connection is suspect")
+		}
+		got, err := DirectConnect(testContext(t), a, b.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != first {
+			t.Errorf("got %v, want the connection that was there, %v", got, first)
+		}
+	}
+	for _, conn := range []network.Conn{first, others} {
+		if err := pingOver(testContext(t), conn); err != nil {
+			t.Error(err)
+		}
+	}
+}
