@@ -29,7 +29,7 @@ func (o *Opening) connect(p *pair) {
 			// The listener has accepted the peer's SYN on this very 4-tuple and hands the
 			// connection over, or another attempt connects it. Asking again sends nothing until
 			// the connection is gone.
-			accepted := !p.claim.shared()
+			accepted := !p.claim.shared() && p.claim.accepted()
 			o.record(func(r *Result) {
 				r.report(err)
 				o.met = o.met || accepted
@@ -66,9 +66,12 @@ func (o *Opening) dial(p *pair) (*net.TCPConn, time.Duration, error) {
 	p.connects++
 	taken := errors.Is(err, tcpport.ErrTupleTaken)
 	p.paid = taken || errors.Is(err, tcpport.ErrShort) // nothing was sent
-	if !taken {
-		o.record(func(r *Result) { r.Connects++ })
-	}
+	o.record(func(r *Result) {
+		if !taken {
+			r.Connects++
+		}
+		p.taking = taken && !p.claim.shared()
+	})
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 		<-o.ctx.Done() // the deadline is the context's, which may be a moment later
 	}

@@ -57,18 +57,18 @@ type Opening struct {
 	workers sync.WaitGroup
 
 	mu       sync.Mutex
-	remote   []Candidate    // of the peer, without listeners
-	pairs    map[tuple]bool // all that there are
-	crossed  []*pair        // not begun yet
-	crossing bool           // crossed pairs are begun
-	met      bool           // a connection has come up
-	refused  bool           // a SYN was, on its way through the NATs
+	remote   []Candidate     // of the peer, without listeners
+	pairs    map[tuple]*pair // all that there are
+	crossed  []*pair         // not begun yet
+	crossing bool            // crossed pairs are begun
+	met      bool            // a connection has come up
+	refused  bool            // a SYN was, on its way through the NATs
 	result   Result
 }
 
 // Open begins to connect. Connects end with ctx; Wait must be called.
 func Open(ctx context.Context, r Round) *Opening {
-	o := &Opening{round: r, times: defaultTimings, tuples: new(tuples), pairs: make(map[tuple]bool)}
+	o := &Opening{round: r, times: defaultTimings, tuples: new(tuples), pairs: make(map[tuple]*pair)}
 	if r.times != nil {
 		o.times = *r.times
 	}
@@ -97,16 +97,29 @@ func (o *Opening) Add(cs []Candidate) {
 }
 
 // Cross begins to connect the crossed candidate pairs, unless a SYN was refused or a connection
-// has come up.
+// has come up. Where a pair is stuck it begins after a refusal, too.
 func (o *Opening) Cross() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.ctx.Err() != nil || o.met || o.refused {
+	if o.ctx.Err() != nil || o.met || o.refused && !o.stuck() {
 		return
 	}
 	o.crossing = true
 	o.launch(o.crossed)
 	o.crossed = nil
+}
+
+// stuck reports whether the listener has answered the peer's SYN on the 4-tuple of a pair, and the
+// connection does not come up. Its SYN+ACK was lost, or the NAT will not let it out: Linux does not
+// where an ICMP error has ended our own connect on that 4-tuple. The NAT has not seen it end, takes
+// the sequence number of the SYN+ACK for invalid, and does so for two minutes. o.mu is held.
+func (o *Opening) stuck() bool {
+	for _, p := range o.pairs {
+		if p.taking && !p.claim.accepted() {
+			return true
+		}
+	}
+	return false
 }
 
 // Wait waits until all connects and calls of Serve have ended, and returns what came of them. To

@@ -20,6 +20,8 @@ type pair struct {
 	paid     bool      // the last connect has sent no SYN, and was paid for
 	taken    backoff   // while the 4-tuple is another connection's
 	useless  backoff   // while connections are of no use
+
+	taking bool // the listener was taking the peer's SYN at the last connect; o.mu guards it
 }
 
 func (p *pair) tuple() tuple { return tuple{p.port.Number(), p.to.Addr} }
@@ -43,14 +45,14 @@ func (o *Opening) addPairs(cs []Candidate) {
 				useless: backoff{o.times.retry, o.times.maxRetry},
 			}
 			switch {
-			case o.pairs[p.tuple()]:
+			case o.pairs[p.tuple()] != nil:
 				continue
 			case o.crossing || o.paired(i, c.Port):
 				now = append(now, p)
 			default:
 				o.crossed = append(o.crossed, p)
 			}
-			o.pairs[p.tuple()] = true
+			o.pairs[p.tuple()] = p
 		}
 	}
 	o.launch(now)

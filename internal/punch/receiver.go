@@ -85,9 +85,10 @@ func (r *Receiver) admit(c *net.TCPConn, read func()) bool {
 	open := !r.closed
 	if open {
 		crowded = r.waiting.add(c, k.remote.Addr(), max(maxWaiting, waitingAttempt*len(r.attempts)))
+		r.tuples.accept(k)
 		r.workers.Go(func() {
 			read()
-			r.tuples.free(k) // if it was of no use
+			r.tuples.end(k) // if it was of no use, others may connect
 		})
 	}
 	r.mu.Unlock()

@@ -22,6 +22,7 @@ type tuple struct {
 type tuples struct {
 	mu     sync.Mutex
 	wanted map[tuple]*demand
+	live   map[tuple]int // connections that a Receiver has
 }
 
 // A demand is what is known of a tuple that somebody wants. tuples.mu guards it.
@@ -98,6 +99,32 @@ func (c *claim) release() {
 	if d.openings--; d.openings == 0 {
 		delete(c.tuples.wanted, c.tuple)
 	}
+}
+
+// accepted reports whether a Receiver has a connection of the tuple.
+func (c *claim) accepted() bool {
+	c.tuples.mu.Lock()
+	defer c.tuples.mu.Unlock()
+	return c.tuples.live[c.tuple] > 0
+}
+
+// accept says that a Receiver has a connection of the tuple, until end is called.
+func (t *tuples) accept(k tuple) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.live == nil {
+		t.live = make(map[tuple]int)
+	}
+	t.live[k]++
+}
+
+func (t *tuples) end(k tuple) {
+	t.mu.Lock()
+	if t.live[k]--; t.live[k] == 0 {
+		delete(t.live, k)
+	}
+	t.mu.Unlock()
+	t.free(k)
 }
 
 // free says that a connect, or the connection, has ended.
