@@ -38,6 +38,9 @@ var matrixKinds = []string{
 	"apdm-apdf", "apdm-apdf-sequential", "apdm-apdf-sequential2", "apdm-apdf-descending2", "apdm-apdf-random",
 	"apdm-eif-random",
 	"apdm-adf-sequential", "apdm-adf-random",
+	// Real kernels.
+	"kernel-drop", "kernel-rst-invalid", "kernel-accept", "kernel-random", "kernel-blocks16",
+	"kernel-drop-firewall", "kernel-rst-firewall",
 }
 
 // matrixSample are the pairs, dialler first, that are tried always: some of each way, and
@@ -65,17 +68,22 @@ var matrixSample = [][2]string{
 	{"eim-apdf-rst-rstkills", "eim-apdf-icmp"},
 	{"eim-apdf-noudp", "eim-apdf-noudp"},
 	{"eim-apdf", "eim-apdf-nosyn"},
+	// Real kernels.
+	{"kernel-rst-invalid", "kernel-accept"},
+	{"kernel-drop-firewall", "kernel-rst-firewall"},
+	{"kernel-blocks16", "kernel-drop"},
+	{"kernel-random", "eim-eif"},
 }
 
 // behaviourOf is what is to be known of a lab's NAT.
 func behaviourOf(n natlab.Behaviour) stun.Behaviour {
-	if n.Mapping == natlab.Public {
+	if n == (natlab.Behaviour{}) {
 		return stun.Behaviour{
 			Mapping: stun.EIM, Filtering: stun.EIF, Ports: stun.Preserved, Unsolicited: stun.RST, // by the host itself
 			BareSYN: stun.Yes, Hairpin: stun.Yes, Persistent: stun.Yes,
 		}
 	}
-	if n.Ports == natlab.PortOverload {
+	if n.Ports == natlab.PortOverload || n.Mapping == natlab.Public {
 		n.Mapping = natlab.EIM // so it looks, while no neighbour uses the same port
 	}
 	b := stun.Behaviour{
@@ -99,6 +107,9 @@ func behaviourOf(n natlab.Behaviour) stun.Behaviour {
 		b.Ports, b.Step = stun.Sequential, -2
 	case natlab.PortRandom:
 		b.Ports = stun.Random
+	}
+	if n.Blocks16 {
+		b.Ports = stun.Block
 	}
 	// A NAT without the mapping makes another, which has the same port again if ports
 	// are preserved.
