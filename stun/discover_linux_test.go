@@ -139,10 +139,7 @@ func (l *discoverLab) add(t *testing.T, name, nat string) (*natlab.Site, *natlab
 	if err != nil {
 		t.Fatal(err)
 	}
-	site, err := l.lab.AddSite(natlab.SiteConfig{Name: name, NAT: b, Delay: 5 * time.Millisecond, IPv6: l.ipv6})
-	if err != nil {
-		t.Fatal(err)
-	}
+	site := labtest.AddSite(t, l.lab, natlab.SiteConfig{Name: name, NAT: b, Delay: 5 * time.Millisecond, IPv6: l.ipv6})
 	host, err := site.AddHost(name)
 	if err != nil {
 		t.Fatal(err)
@@ -184,6 +181,14 @@ func TestDiscover(t *testing.T) {
 		"apdm-apdf-overload-blocks16":      {Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Block, Unsolicited: stun.Drop, Persistent: stun.Yes},
 		// What Linux does looks like EIM, as long as no two hosts use one port.
 		"apdm-apdf-rst-overload": {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.RST, BareSYN: stun.Yes, Hairpin: stun.No, Persistent: stun.Yes},
+		// And what it does.
+		"kernel-drop-invalid":   {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.Drop, BareSYN: stun.Yes, Hairpin: stun.No, Persistent: stun.Yes},
+		"kernel-rst":            {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.RST, BareSYN: stun.Yes, Hairpin: stun.No, Persistent: stun.Yes},
+		"kernel-accept-random":  {Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Random, Unsolicited: stun.RST, Persistent: stun.No},
+		"kernel-accept-nosyn":   {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.RST, BareSYN: stun.No, Hairpin: stun.No, Persistent: stun.Yes},
+		"kernel-drop-firewall":  {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.Drop, BareSYN: stun.Yes, Hairpin: stun.Yes, Persistent: stun.Yes},
+		"kernel-rst-firewall":   {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.RST, BareSYN: stun.Yes, Hairpin: stun.Yes, Persistent: stun.Yes},
+		"kernel-nosyn-firewall": {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.Drop, BareSYN: stun.No, Hairpin: stun.Yes, Persistent: stun.Yes},
 	} {
 		t.Run(nat, func(t *testing.T) {
 			t.Parallel()
@@ -193,7 +198,7 @@ func TestDiscover(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", d.Behaviour, words(want))
 			}
 			hidden, behind := l.home.External(), "yes"
-			if nat == "public" {
+			if !hidden.IsValid() {
 				hidden, behind = l.host.Addr(), "no"
 			}
 			if !slices.Equal(d.Addrs, []netip.Addr{hidden}) || d.NAT != behind || d.IPv6 {
@@ -216,6 +221,7 @@ func TestDiscoverPool(t *testing.T) {
 		"eim-adf-random-pool4":   {Mapping: stun.EIM, Filtering: stun.ADF, Ports: stun.Random},
 		"apdm-apdf-random-pool4": {Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Random},
 		"apdm-apdf-pool4":        {Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Preserved},
+		"kernel-snat4":           {Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Preserved},
 	} {
 		t.Run(nat, func(t *testing.T) {
 			t.Parallel()

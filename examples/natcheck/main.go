@@ -6,9 +6,9 @@
 //	go run ./examples/natcheck -json stun.example.org stun.example.net:443
 //
 // Any STUN server over TCP tells something; examples/stunserver, on a host with two addresses,
-// tells all. With -lab the check runs behind an emulated NAT, with a server of its own: that needs
-// Linux, and root or the right to make user namespaces. The exit status is 0 if a server was
-// reached over TCP.
+// tells all. With -lab the check runs behind an emulated NAT, or a Linux kernel's as in kernel-rst,
+// with a server of its own: that needs Linux, and root or the right to make user namespaces. The
+// exit status is 0 if a server was reached over TCP.
 package main
 
 import (
@@ -64,7 +64,7 @@ func parse(args []string) options {
 	var o options
 	flags := flag.NewFlagSet("natcheck", flag.ContinueOnError)
 	flags.BoolVar(&o.json, "json", false, "print the result as one JSON object, and nothing else")
-	flags.Func("lab", "check an emulated `NAT` on this machine, with a server of its own:\n"+console.NATWords, func(s string) error {
+	flags.Func("lab", "check an emulated `NAT`, or a Linux kernel's, on this machine, with a server of its own:\n"+console.NATWords, func(s string) error {
 		b, err := natlab.ParseBehaviour(s)
 		o.lab = &b
 		return errors.Unwrap(err) // the rest is in the line already
