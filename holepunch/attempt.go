@@ -58,6 +58,7 @@ type attempt struct {
 type opening interface {
 	Add([]punch.Candidate)
 	Cross()
+	Short() <-chan struct{}
 	Wait() punch.Result
 }
 
@@ -178,6 +179,10 @@ func (at *attempt) next() {
 	if at.streamEnded {
 		ended = nil
 	}
+	var short <-chan struct{}
+	if at.round != nil {
+		short = at.round.Short()
+	}
 	select {
 	case event := <-at.events:
 		at.session.now = time.Now()
@@ -194,6 +199,8 @@ func (at *attempt) next() {
 		at.session.onChosen()
 	case <-ended:
 		at.onStreamEnded()
+	case <-short:
+		at.session.onShort()
 	}
 }
 

@@ -215,6 +215,7 @@ func (h *fakeHost) checkCandidates(cs []punch.Candidate) {
 
 func (r *fakeRound) Add(cs []punch.Candidate) { r.host.checkCandidates(cs) }
 func (r *fakeRound) Cross()                   {}
+func (r *fakeRound) Short() <-chan struct{}   { return nil }
 
 func (r *fakeRound) Wait() punch.Result {
 	<-r.ctx.Done()

@@ -61,6 +61,7 @@ func (s *session) tellFailure(err error) {
 	case row.Reason == "" && errors.Is(err, context.Canceled):
 		row.status = StatusCancelled
 	case row.Reason == ErrGated || row.Reason == ErrResourceLimit: // of a connection with the right token
+	case row.Reason == ErrNoSocket: // of this host alone
 	case s.state == punching && row.status != StatusOK && row.status != StatusCancelled:
 		row = ErrNoConnection.row()
 	}

@@ -60,6 +60,13 @@ func (s *session) onTimer(t timer) {
 	}
 }
 
+// onShort handles that there is no socket for any connect of the round.
+func (s *session) onShort() {
+	if s.state == punching && !s.chosen {
+		s.do.endRound()
+	}
+}
+
 // onRoundEnded handles the end of a round that endRound has ended, after its window: of its
 // connects, and of all connections that the initiator might have chosen yet. A stream that is
 // usable all the same ends by itself if no connection is chosen.

@@ -46,6 +46,10 @@ func (o *Opening) connect(p *pair) {
 				pause = p.useless.pause()
 			}
 			sleep(o.ctx, pause)
+		case errors.Is(err, tcpport.ErrShort):
+			o.recordFailure(p, err)
+			o.giveUp()
+			return
 		default:
 			o.recordFailure(p, err)
 			o.tuples.free(p.tuple())
@@ -67,7 +71,7 @@ func (o *Opening) dial(p *pair) (*net.TCPConn, time.Duration, error) {
 	taken := errors.Is(err, tcpport.ErrTupleTaken)
 	p.paid = taken || errors.Is(err, tcpport.ErrShort) // nothing was sent
 	o.record(func(r *Result) {
-		if !taken {
+		if !p.paid {
 			r.Connects++
 		}
 		p.taking = taken && !p.claim.shared()

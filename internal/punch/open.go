@@ -63,12 +63,22 @@ type Opening struct {
 	crossing bool            // crossed pairs are begun
 	met      bool            // a connection has come up
 	refused  bool            // a SYN was, on its way through the NATs
+	launched int             // pairs that are connected, or were
+	short    int             // of these, those that were given up for want of a socket
+	allShort chan struct{}   // closed when all were
+	setShort sync.Once
 	result   Result
 }
 
 // Open begins to connect. Connects end with ctx; Wait must be called.
 func Open(ctx context.Context, r Round) *Opening {
-	o := &Opening{round: r, times: defaultTimings, tuples: new(tuples), pairs: make(map[tuple]*pair)}
+	o := &Opening{
+		round:    r,
+		times:    defaultTimings,
+		tuples:   new(tuples),
+		pairs:    make(map[tuple]*pair),
+		allShort: make(chan struct{}),
+	}
 	if r.times != nil {
 		o.times = *r.times
 	}
@@ -120,6 +130,19 @@ func (o *Opening) stuck() bool {
 		}
 	}
 	return false
+}
+
+// Short returns a channel that is closed when the system has had no socket for any pair. Nothing
+// is connected any more then, and what the peer connects could not be accepted either.
+func (o *Opening) Short() <-chan struct{} { return o.allShort }
+
+// giveUp records that a pair was given up for want of a socket.
+func (o *Opening) giveUp() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.short++; o.short == o.launched {
+		o.setShort.Do(func() { close(o.allShort) })
+	}
 }
 
 // Wait waits until all connects and calls of Serve have ended, and returns what came of them. To

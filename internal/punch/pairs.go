@@ -91,6 +91,7 @@ func throughNAT(c Candidate) bool { return c.Kind != LAN }
 
 // launch begins to connect pairs, one after another. o.mu is held.
 func (o *Opening) launch(pairs []*pair) {
+	o.launched += len(pairs)
 	for _, p := range pairs {
 		p.claim = o.tuples.claim(p.tuple())
 	}

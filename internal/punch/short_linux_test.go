@@ -3,6 +3,7 @@ package punch
 import (
 	"context"
 	"errors"
+	"net"
 	"testing"
 	"time"
 
@@ -10,17 +11,65 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
-// TestNoFileDescriptors: without a socket no SYN was sent, and no NAT is to blame.
+// TestNoFileDescriptors: without a socket no SYN was sent, no NAT is to blame, and nothing is tried
+// again.
 func TestNoFileDescriptors(t *testing.T) {
+	s, peer, other := newSide(t), newSide(t), newSide(t)
+	labtest.NoFiles(t)
+	ctx, cancel := context.WithCancel(testContext(t))
+	defer cancel()
+	budget := newBudget(2)
+	o := Open(ctx, Round{Ports: []*tcpport.Port{s.port}, Remote: reflexive(peer.addr, other.addr), Budget: budget, times: quick})
+	select {
+	case <-o.Short():
+	case <-ctx.Done():
+		t.Fatal("it goes on")
+	}
+	o.Add(reflexive(s.addr)) // as a late message of the peer may have it
+	cancel()
+	if r := o.Wait(); !errors.Is(r.Err, tcpport.ErrShort) || r.Connects > 0 {
+		t.Errorf("got %+v, want %v and no connect", r, tcpport.ErrShort)
+	}
+}
+
+// TestFewFileDescriptors: while one pair has a socket, the punch goes on.
+func TestFewFileDescriptors(t *testing.T) {
+	s, peer := newSide(t), newSide(t)
+	held := make(chan struct{})
+	ctx, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
+	defer cancel()
+	o := Open(ctx, Round{
+		Ports:  []*tcpport.Port{s.port},
+		Remote: reflexive(peer.addr),
+		Serve: func(c *net.TCPConn) error {
+			close(held)
+			<-ctx.Done()
+			c.Close()
+			return ErrSilent
+		},
+		times: quick,
+	})
+	<-held
+	labtest.NoFiles(t)
+	o.Add(reflexive(s.addr))
+	if r := o.Wait(); !errors.Is(r.Err, tcpport.ErrShort) {
+		t.Errorf("got %+v, want %v", r, tcpport.ErrShort)
+	}
+	select {
+	case <-o.Short():
+		t.Error("it was given up")
+	default:
+	}
+}
+
+// TestNoFileDescriptorsToOffer: who offers ports that are guessed says why there are none.
+func TestNoFileDescriptorsToOffer(t *testing.T) {
 	s, peer := newSide(t), newSide(t)
 	labtest.NoFiles(t)
-	for _, guess := range []Guess{NoGuess, OfferPorts} {
-		budget := newBudget(1)
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		defer cancel()
-		r := Open(ctx, Round{Ports: []*tcpport.Port{s.port}, Remote: reflexive(peer.addr), Guess: guess, Budget: budget, times: quick}).Wait()
-		if !errors.Is(r.Err, tcpport.ErrShort) {
-			t.Errorf("got %v, want %v", r.Err, tcpport.ErrShort)
-		}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	r := Open(ctx, Round{Ports: []*tcpport.Port{s.port}, Remote: reflexive(peer.addr), Guess: OfferPorts, Budget: newBudget(1), times: quick}).Wait()
+	if !errors.Is(r.Err, tcpport.ErrShort) {
+		t.Errorf("got %v, want %v", r.Err, tcpport.ErrShort)
 	}
 }
