@@ -290,6 +290,9 @@ func (at *attempt) end() {
 	if at.description != nil {
 		at.agent.release(at.description)
 	}
+	if c := at.stream.TCPConn(); c != nil && at.err == nil {
+		at.budget.repay(c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap(), !at.session.initiator)
+	}
 	for _, f := range at.atEnd {
 		f()
 	}

@@ -21,6 +21,9 @@ import (
 // A connect counts as one SYN, and as one more for each second for which it stays unanswered: the
 // kernel repeats the SYN that often at most. The repetitions cannot be held back. They are counted
 // afterwards, as a debt that is paid before the next connect.
+//
+// An attempt that brings a connection proves that the peer has the address at which it is. So the
+// OFFER and the SYNs to that address are given back: peers that are what they say are not limited.
 type Limits struct {
 	// PeerSYNs bounds the SYNs to the candidates of one peer. Default: 256, and 16 a second. A punch
 	// connects quickly for 3 s: between NATs that answer with a RST, on a short path, it sends 60 SYNs
@@ -38,8 +41,8 @@ type Limits struct {
 	// peers come back at once, as after the restart of a relay.
 	HostSYNs Rate
 
-	// PeerOffers are a peer's OFFERs. Default: 32, and one a second. One attempt needs one, and a
-	// failed one is repeated after half a minute.
+	// PeerOffers are a peer's OFFERs of which no connection came. Default: 32, and one a second. One
+	// attempt needs one, and a failed one is repeated after half a minute.
 	PeerOffers Rate
 
 	// PeerAttempts and HostAttempts are how many attempts may be under way, of one peer and in all.
@@ -124,7 +127,7 @@ func (l *limiter) begin(peer string) (*budget, error) {
 	}
 	l.attempts++
 	l.of[peer]++
-	return &budget{limiter: l, peer: peer, syns: l.peers.get(peer)}, nil
+	return &budget{limiter: l, peer: peer, syns: l.peers.get(peer), sent: make(map[netip.Prefix]int)}, nil
 }
 
 // offered counts a peer's OFFER, and returns an error that matches [ErrBusy] if it is one too many.
@@ -159,6 +162,9 @@ type budget struct {
 	limiter *limiter
 	peer    string
 	syns    *rate.Limiter
+
+	mu   sync.Mutex
+	sent map[netip.Prefix]int // SYNs, by the customer whose address it is; the zero Prefix is a server of ours
 }
 
 // Spend waits until a SYN may be sent to an address; an invalid one stands for a server of ours,
@@ -173,16 +179,42 @@ func (b *budget) Spend(ctx context.Context, to netip.Addr) error {
 			return err
 		}
 	}
+	b.count(to, 1)
 	return nil
+}
+
+func (b *budget) count(to netip.Addr, syns int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sent[ipaddr.Customer(to)] += syns
 }
 
 // Pended counts the SYNs that the kernel has repeated while a connect that Spend admitted was
 // pending for d.
 func (b *budget) Pended(to netip.Addr, d time.Duration) {
-	for range int(d / time.Second) {
+	repeated := int(d / time.Second)
+	for range repeated {
 		for _, l := range b.limiters(to) {
 			l.Reserve()
 		}
+	}
+	b.count(to, repeated)
+}
+
+// repay gives back what an attempt cost that brought a connection to an address: the OFFER, if it
+// was the peer's, and the SYNs to whoever has the address. Those to others stay counted.
+func (b *budget) repay(to netip.Addr, offered bool) {
+	now := time.Now()
+	if offered {
+		b.limiter.offers.get(b.peer).ReserveN(now, -1)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range []netip.Addr{to, {}} {
+		for _, l := range b.limiters(a) {
+			l.ReserveN(now, -b.sent[ipaddr.Customer(a)]) // less than none: they come back
+		}
+		delete(b.sent, ipaddr.Customer(a))
 	}
 }
 

@@ -10,6 +10,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 )
 
 // TestLimiter: attempts, by peer and in all.
@@ -217,6 +221,48 @@ func TestBeginGuess(t *testing.T) {
 		time.Sleep(guessPause)
 		if _, err := l.beginGuess(); err != nil {
 			t.Errorf("another after the pause: %v", err)
+		}
+	})
+}
+
+// TestRepay: an attempt that brings a connection costs the peer nothing, and whoever else it was
+// that the host sent SYNs to stays protected.
+func TestRepay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(Limits{PeerSYNs: Rate{100, 1}, AddrSYNs: Rate{100, 1}, HostSYNs: Rate{100, 1}, PeerOffers: Rate{100, 1}})
+		peers, other, none := netip.MustParseAddr("46.0.0.1"), netip.MustParseAddr("46.0.0.2"), netip.Addr{}
+		for range 5 {
+			if err := l.offered("a"); err != nil {
+				t.Fatal(err)
+			}
+			b, err := l.begin("a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, to := range []netip.Addr{peers, peers, other, none} {
+				if err := b.Spend(t.Context(), to); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.Pended(peers, 7*time.Second)
+			b.Pended(other, 3*time.Second)
+			b.repay(peers, true)
+			b.end()
+		}
+		for name, tc := range map[string]struct {
+			l    *rate.Limiter
+			left float64
+		}{
+			"OFFERs":               {l.offers.get("a"), 100},
+			"the peer":             {l.peers.get("a"), 100 - 5*4},
+			"the host":             {l.host, 100 - 5*4},
+			"the peer's address":   {l.addrs.get(ipaddr.Customer(peers)), 100},
+			"somebody else's":      {l.addrs.get(ipaddr.Customer(other)), 100 - 5*4},
+			"an address of nobody": {l.addrs.get(ipaddr.Customer(netip.MustParseAddr("46.0.0.3"))), 100},
+		} {
+			if got := tc.l.Tokens(); got != tc.left {
+				t.Errorf("%s: %v are left, want %v", name, got, tc.left)
+			}
 		}
 	})
 }
