@@ -1,51 +1,33 @@
 package transport
 
 import (
-	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
 
-	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
-// A closingHost's dials succeed, and the peer has closed the connection by then.
-type closingHost struct {
-	host.Host
-	net closingNetwork
-}
-
-func (h *closingHost) Network() network.Network { return &h.net }
-
-type closingNetwork struct {
-	network.Network
-	dials int
-}
-
-func (n *closingNetwork) DialPeer(context.Context, peer.ID) (network.Conn, error) {
-	n.dials++
-	return closedConn{}, nil
-}
-
-type closedConn struct{ network.Conn }
-
-func (closedConn) IsClosed() bool { return true }
-
-func (n *closingNetwork) ConnsToPeer(peer.ID) []network.Conn { return nil }
-
 // TestPeerClosesAtOnce: a peer that closes each direct connection as soon as it is there has the
-// host dial some times, and not as long as it likes.
+// host make some attempts, and not as many as it likes.
 func TestPeerClosesAtOnce(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, Enable())
-	closing := &closingHost{Host: h}
-	c, err := find(h).connect(testContext(t), closing, "peer")
-	if c != nil || holepunch.ReasonOf(err) != holepunch.ErrNoConnection {
-		t.Errorf("got %v, %v, want %v", c, err, holepunch.ErrNoConnection)
+	servers := WithSTUNServers(stuntest.New(t))
+	relay := newRelay(t)
+	var attempts atomic.Int32
+	relayPort, _ := relay.Addrs()[0].ValueForProtocol(ma.P_TCP)
+	a := newPeer(t, libp2p.ConnectionGater(gater{"InterceptUpgraded", relayPort}), Enable(servers))
+	b := newPeer(t, Enable(servers, WithOnRequestOnly(), countStarted(&attempts)))
+	connectRelayed(t, relay, a, b)
+	// The first connection may be closed a moment later.
+	if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil && !errors.Is(err, holepunch.ErrNoConnection) {
+		t.Errorf("got %v, want %v", err, holepunch.ErrNoConnection)
 	}
-	if n := closing.net.dials; n > maxDials {
-		t.Errorf("%d dials", n)
+	if n := attempts.Load(); n < 1 || n > maxAttempts {
+		t.Errorf("%d attempts, want %d at most", n, maxAttempts)
 	}
 }

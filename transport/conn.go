@@ -1,9 +1,11 @@
 package transport
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	tpt "github.com/libp2p/go-libp2p/core/transport"
@@ -21,6 +23,11 @@ type conn struct {
 	scope     network.ConnManagementScope
 	scopeDone sync.Once
 	state     network.ConnectionState
+
+	// decided ends when the swarm uses the connection or closes it; gated is why it did the latter.
+	decided context.Context
+	decide  context.CancelFunc
+	gated   atomic.Bool
 }
 
 var _ tpt.CapableConn = (*conn)(nil)
@@ -42,16 +49,25 @@ func (c *conn) resetOnClose() {
 	}
 }
 
+// AcceptStream is called by the swarm from the moment on when it has the connection.
+func (c *conn) AcceptStream() (network.MuxedStream, error) {
+	c.decide()
+	return c.MuxedConn.AcceptStream()
+}
+
 // Close closes the connection. It must be called even if the peer has closed it.
 func (c *conn) Close() error {
 	c.resetOnClose() // a responder's connection may be closed as soon as it is chosen
+	c.decide()
 	defer c.scopeDone.Do(c.scope.Done)
 	return c.MuxedConn.Close()
 }
 
 // CloseWithError is Close with a code that the peer is told.
 func (c *conn) CloseWithError(code network.ConnErrorCode) error {
+	c.gated.Store(code == network.ConnGated)
 	c.resetOnClose()
+	c.decide()
 	defer c.scopeDone.Do(c.scope.Done)
 	return c.MuxedConn.CloseWithError(code)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -90,8 +89,8 @@ func find(h host.Host) *Transport {
 	return t
 }
 
-// A sharedDial is the swarm's dial of a peer by this transport, and all who wait for it. Its fields
-// belong to the table of peers, and conn and err to whoever sees done closed.
+// A sharedDial is a dial of a peer, and all who wait for it. Its fields belong to the table of
+// peers, and conn and err to whoever sees done closed.
 type sharedDial struct {
 	callers int
 	step    string // for callers that give up
@@ -102,9 +101,8 @@ type sharedDial struct {
 	err  error
 }
 
-// connect has the swarm dial p by this transport, and returns the connection, or any direct one
-// that comes up meanwhile. Concurrent calls share the dial, which ends when the last of them gives
-// up.
+// connect dials p and returns the connection, or any direct one that comes up meanwhile. Concurrent
+// calls share the dial, which ends when the last of them gives up.
 func (t *Transport) connect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
 	d := t.joinDial(h, p)
 	c := t.awaitDirect(ctx, h, p, d.done)
@@ -119,10 +117,10 @@ func (t *Transport) connect(ctx context.Context, h host.Host, p peer.ID) (networ
 }
 
 // joinDial returns the dial of p that is under way, or begins one. A dial that all have given up
-// ends before the next begins, for the two would share an address in the peerstore.
+// ends before the next begins, for the peer has one attempt at a time.
 func (t *Transport) joinDial(h host.Host, p peer.ID) *sharedDial {
 	ctx, cancel := context.WithCancel(t.ctx)
-	begun := &sharedDial{step: "waiting for the swarm to dial", cancel: cancel, done: make(chan struct{})}
+	begun := &sharedDial{step: "waiting for an earlier attempt to end", cancel: cancel, done: make(chan struct{})}
 	var d, before *sharedDial
 	t.peers.with(p, func(s *peerState) {
 		if before = s.dial; before == nil || before.callers == 0 {
@@ -155,7 +153,7 @@ func (t *Transport) joinDial(h host.Host, p peer.ID) *sharedDial {
 		if before != nil {
 			<-before.done
 		}
-		end(t.dialSwarm(ctx, h, p))
+		end(t.dialPeer(ctx, h, p))
 	}()
 	return d
 }
@@ -182,39 +180,50 @@ func (pt *peerTable) at(p peer.ID, step string) {
 	})
 }
 
-const (
-	// maxDials is how often the swarm is asked while the connection is closed by the time that the
-	// dial returns, as one may be that was there already, and was just ending. Without a bound a peer
-	// could have this host begin one attempt after the other.
-	maxDials = 3
+// maxAttempts is how many attempts are made in a row while a connection has ended by the time that
+// the attempt has: the direct one, or the relayed one below the attempt. Without a bound a peer could
+// have this host make one attempt after the other.
+const maxAttempts = 3
 
-	// dialMargin is how much longer than [Transport.Dial] the swarm may take, which runs so many dials
-	// at a time only. So Dial ends first, and its reason is returned.
-	dialMargin = time.Second
-)
-
-// dialSwarm has the swarm dial p by this transport.
-func (t *Transport) dialSwarm(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.cfg.timeout+dialMargin)
-	defer cancel()
-	if c := t.awaitVerdict(ctx, h, p); c != nil {
-		return c, nil // the swarm would not dial
-	}
-	c, err := t.swarm.dial(ctx, h, p)
-	for n := 1; err == nil && c.IsClosed(); n++ {
-		if n == maxDials || ctx.Err() != nil {
-			return nil, fmt.Errorf("%w that stays: it was closed at once", holepunch.ErrNoConnection)
+// dialPeer gets a direct connection to p, or whichever there is meanwhile.
+func (t *Transport) dialPeer(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
+	for n := 1; ; n++ {
+		relayed := relayedConn(h, p)
+		c, err := t.dialOnce(ctx, h, p)
+		ended := err == nil && c.IsClosed()
+		if errors.Is(err, holepunch.ErrSignalLost) || errors.Is(err, ErrNoRelayedConn) {
+			// Whoever waits may have connected through the relay anew, and joined this dial.
+			ended = (relayed == nil || relayed.IsClosed()) && relayedConn(h, p) != nil
 		}
-		c, err = t.swarm.dial(ctx, h, p)
+		switch {
+		case !ended:
+			return c, err
+		case n < maxAttempts && ctx.Err() == nil:
+		case err == nil:
+			return nil, fmt.Errorf("%w that stays: it was closed at once", holepunch.ErrNoConnection)
+		default:
+			return nil, err
+		}
 	}
-	var own *Error
-	switch {
-	case err == nil:
+}
+
+// dialOnce is dialPeer with one attempt.
+func (t *Transport) dialOnce(ctx context.Context, h host.Host, p peer.ID) (c network.Conn, err error) {
+	if c = t.awaitVerdict(ctx, h, p); c != nil {
+		return c, nil // the swarm would take no other
+	}
+	err = t.attempt(ctx, h, p, func(made tpt.CapableConn) (err error) {
+		c, err = t.swarm.handOver(ctx, h, made)
+		if errors.Is(err, swarm.ErrGaterDisallowedConnection) {
+			return fmt.Errorf("%w: connection with the peer", ErrGated)
+		}
+		return err
+	})
+	if err == nil {
 		return c, nil
-	case errors.As(err, &own) && own.Peer == p:
-		return nil, own.Err // the swarm's list of addresses is no news
-	case errors.Is(err, swarm.ErrGaterDisallowedConnection):
-		return nil, fmt.Errorf("%w: dial of the peer, or of %s", ErrGated, simopenAddr)
+	}
+	if c = t.directConn(h, p); c != nil { // by the peer's own attempt, for one
+		return c, nil
 	}
 	return nil, err
 }

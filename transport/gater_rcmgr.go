@@ -87,9 +87,8 @@ var _ network.ConnMultiaddrs = connAddrs{}
 func (a connAddrs) LocalMultiaddr() ma.Multiaddr  { return netMultiaddr(a.c.LocalAddr()) }
 func (a connAddrs) RemoteMultiaddr() ma.Multiaddr { return netMultiaddr(a.c.RemoteAddr()) }
 
-// ungated returns the addresses of the peer at which the gater lets this host dial it. For an
-// initiator the swarm has asked whether the peer may be dialled; but the responder sends SYNs as
-// well.
+// ungated returns the addresses of the peer at which the gater lets this host dial it. An initiator
+// has asked whether the peer may be dialled; but the responder sends SYNs as well.
 func (a *attempt) ungated(addrs []ma.Multiaddr) ([]ma.Multiaddr, error) {
 	gater := a.t.gater
 	if gater == nil {

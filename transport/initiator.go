@@ -15,53 +15,67 @@ import (
 )
 
 // Dial gets a direct connection to p, as initiator. There must be a relayed connection to p; Dial
-// does not touch it, and causes no other one. The swarm calls Dial, see [DirectConnect]. The error
-// is an [*Error].
-func (t *Transport) Dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (tpt.CapableConn, error) {
-	conn, err := t.dial(ctx, raddr, p)
+// does not touch it, and causes no other one. The swarm calls Dial when the connection is there
+// already, see [DirectConnect]. The error is an [*Error].
+func (t *Transport) Dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (made tpt.CapableConn, err error) {
+	err = t.dial(ctx, raddr, p, func(c tpt.CapableConn) error { made = c; return nil })
 	if err != nil {
 		return nil, &Error{Op: "dial", Peer: p, Err: err}
 	}
-	return conn, nil
+	return made, nil
 }
 
-func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (tpt.CapableConn, error) {
+func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID, give func(tpt.CapableConn) error) error {
 	if !isSimopen(raddr) {
-		return nil, fmt.Errorf("not a simopen address: %s", raddr)
+		return fmt.Errorf("not a simopen address: %s", raddr)
 	}
 	ctx, h, end, err := t.begin(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer end()
-	t.swarm.dialled(h, p)
+	if c := t.swarm.take(reasonOf(ctx)); c != nil {
+		// The swarm has read the address. From the peerstore it might leave the host, for a server of
+		// the DHT tells of a peer what its peerstore has.
+		h.Peerstore().SetAddr(p, simopenAddr, 0)
+		return give(c)
+	}
+	return t.attempt(ctx, h, p, give)
+}
+
+// attempt makes an attempt as initiator, and gives away its connection.
+func (t *Transport) attempt(ctx context.Context, h host.Host, p peer.ID, give func(tpt.CapableConn) error) error {
 	relayed := relayedConn(h, p)
 	if relayed == nil {
-		return nil, ErrNoRelayedConn
+		return ErrNoRelayedConn
 	}
-	ctx, cancel := context.WithTimeout(ctx, t.cfg.timeout)
-	defer cancel()
 	r := t.started(p, network.DirOutbound)
 	conn, err := t.initiate(ctx, h, relayed, r)
-	switch {
-	case err == nil:
-		r.finished(r.took(), conn.RemoteMultiaddr(), nil)
-	case isElsewhere(err) && t.directConn(h, p) != nil:
-		// The peer has connected to this host's listener, for one. The swarm looks for such a connection
-		// when a dial fails.
-		r.finished(r.took(), nil, nil)
-	default:
+	var remote ma.Multiaddr
+	if err == nil {
+		remote = conn.RemoteMultiaddr()
+		err = give(conn)
+	}
+	// The peer has connected to this host's listener, for one.
+	if err != nil && !(isElsewhere(err) && t.directConn(h, p) != nil) {
 		err = t.blame(h, err)
 		r.finished(r.took(), nil, err)
+		return err
 	}
-	return conn, err
+	r.finished(r.took(), remote, nil)
+	return err
 }
 
 // initiate makes the attempt, unless the peer is making one.
 func (t *Transport) initiate(ctx context.Context, h host.Host, relayed network.Conn, r *report) (tpt.CapableConn, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.timeout)
+	defer cancel()
 	p := relayed.RemotePeer()
-	if !t.wants(p) {
+	switch {
+	case !t.wants(p):
 		return nil, ErrPeerFiltered
+	case t.gater != nil && !(t.gater.InterceptPeerDial(p) && t.gater.InterceptAddrDial(p, simopenAddr)):
+		return nil, fmt.Errorf("%w: dial of the peer, or of %s", ErrGated, simopenAddr)
 	}
 	defer t.protect(h, p, true)()
 	defer t.peers.wait(p)()
@@ -101,8 +115,12 @@ func (t *Transport) offer(ctx context.Context, h host.Host, relayed network.Conn
 	if ctx.Err() != nil && errors.Is(err, holepunch.ErrSignalLost) {
 		err = fmt.Errorf("%w: %w", ctx.Err(), err) // the stream has errors of its own for that
 	}
-	if !s.answered.Load() {
+	if s.hasBegun() {
+		s.Close() // a reset might overtake the last message
+	} else {
 		s.Reset()
+	}
+	if !s.answered.Load() {
 		if err == nil {
 			c.Close()
 			return nil, holepunch.ErrSignalLost
@@ -112,7 +130,6 @@ func (t *Transport) offer(ctx context.Context, h host.Host, relayed network.Conn
 		}
 		return nil, t.explain(err)
 	}
-	s.Close() // a reset might overtake the last message
 	if errors.Is(err, holepunch.ErrElsewhere) {
 		if c, ok := a.elsewhere.take(); ok {
 			return c, nil

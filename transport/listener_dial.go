@@ -15,10 +15,9 @@ import (
 )
 
 // A peer may name listeners of its host: public addresses where it accepts ordinary connections.
-// The initiator dials them with the host's TCP transport, beside the punch, and returns such a
-// connection to the swarm as its own. The responder has its swarm dial the initiator's: of a
-// connection to an ordinary listener the one who dials is the client and has it as outbound, which
-// in the responder's swarm is nobody's dial. The initiator notices that the connection is there.
+// The initiator dials them with the host's TCP transport, beside the punch, and so does the
+// responder with the initiator's. Of a connection to an ordinary listener the one who dials is the
+// client and has it as outbound; the other one notices that the connection is there.
 
 // dialBackDelay is the head start that a responder gives the punch, unless the NATs are known to
 // allow none: the punch is through by then, or has lost a SYN. Both at once would make two
@@ -45,7 +44,7 @@ func (a *attempt) connectElsewhere(ctx context.Context, theirs []netip.AddrPort,
 	return a.dialListeners(ctx, theirs)
 }
 
-// dialBack has the swarm connect to the initiator's listeners, and to nothing else.
+// dialBack connects to the initiator's listeners, and gives the connection to the swarm.
 func (a *attempt) dialBack(ctx context.Context, theirs []netip.AddrPort, punchable bool) error {
 	if len(theirs) == 0 {
 		return errNotElsewhere
@@ -57,9 +56,15 @@ func (a *attempt) dialBack(ctx context.Context, theirs []netip.AddrPort, punchab
 			return ctx.Err()
 		}
 	}
-	ctx, cancel := a.untilFull(ctx)
-	defer cancel()
-	return a.t.swarm.dialListeners(ctx, a.h, a.peer, theirs)
+	if err := a.dialListeners(ctx, theirs); err != nil {
+		return err
+	}
+	c, ok := a.elsewhere.take()
+	if !ok {
+		return errNotElsewhere
+	}
+	_, err := a.t.swarm.handOver(ctx, a.h, c)
+	return err
 }
 
 // untilFull returns a context for a dial of listeners. It ends when a connection of the punch has
@@ -71,14 +76,15 @@ func (a *attempt) untilFull(ctx context.Context) (context.Context, context.Cance
 	return ctx, func() { stop(); cancel() }
 }
 
-// dialListeners connects to the peer's listeners, and waits for the peer to connect to this host's.
+// dialListeners connects to the peer's listeners. An initiator waits as well for the peer to connect
+// to this host's.
 func (a *attempt) dialListeners(ctx context.Context, theirs []netip.AddrPort) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	dialling, cancelDials := a.untilFull(ctx)
 	defer cancelDials()
 	var ways []func() error
-	if len(a.listeners) > 0 {
+	if a.dir == network.DirOutbound && len(a.listeners) > 0 {
 		ways = append(ways, func() error {
 			if a.t.awaitDirect(ctx, a.h, a.peer, nil) == nil {
 				return ctx.Err()

@@ -130,11 +130,7 @@ func WithWarmPorts(n int) Option {
 	}
 }
 
-// WithTimeout bounds an attempt: from 1 s, which a lost SYN takes, to any length. Default: 15 s,
-// the swarm's own bound for a dial, which goes on to hold: for a longer one set
-// [swarm.WithDialTimeout] as well.
-//
-// [swarm.WithDialTimeout]: https://pkg.go.dev/github.com/libp2p/go-libp2p/p2p/net/swarm#WithDialTimeout
+// WithTimeout bounds an attempt: from 1 s, which a lost SYN takes, to any length. Default: 15 s.
 func WithTimeout(d time.Duration) Option {
 	return func(c *config) error {
 		if d < time.Second {

@@ -125,10 +125,19 @@ func (a *attempt) deliver(ctx context.Context, l *listener, c *holepunch.Conn) (
 	if !l.deliver(ctx, conn) {
 		return nil, fmt.Errorf("%w: nobody accepts the connection", holepunch.ErrNoConnection)
 	}
-	if err := c.AwaitChoice(ctx); err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
+	err = c.AwaitChoice(ctx)
+	if a.t.gater != nil { // which the swarm asks once more
+		select {
+		case <-conn.decided.Done():
+		case <-ctx.Done():
 		}
+	}
+	switch {
+	case conn.gated.Load():
+		return nil, fmt.Errorf("%w: connection with the peer", ErrGated)
+	case err != nil && ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
 		return nil, err
 	}
 	conn.setOptions()

@@ -85,6 +85,7 @@ func (a *attempt) multiplex(ctx context.Context, c tcpConn, scope network.ConnMa
 			UsedEarlyMuxerNegotiation: state.UsedEarlyMuxerNegotiation,
 		},
 	}
+	made.decided, made.decide = context.WithCancel(context.Background())
 	made.setOptions()
 	return made, nil
 }

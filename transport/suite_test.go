@@ -3,8 +3,6 @@ package transport
 import (
 	"testing"
 
-	"github.com/libp2p/go-libp2p"
-	"github.com/libp2p/go-libp2p/core/network"
 	ttransport "github.com/libp2p/go-libp2p/p2p/transport/testsuite"
 
 	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
@@ -17,7 +15,6 @@ func TestTransportSuite(t *testing.T) {
 	relay := newRelay(t)
 	// The suite opens 50 connections between the two at once, which go-libp2p's default limits and
 	// ours refuse.
-	unlimited := libp2p.ResourceManager(&network.NullResourceManager{})
 	a := newPeer(t, Enable(servers), unlimited)
 	b := newPeer(t, Enable(servers, manyAttempts, WithOnRequestOnly()), unlimited)
 	connectRelayed(t, relay, a, b)

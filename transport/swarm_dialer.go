@@ -2,10 +2,10 @@ package transport
 
 import (
 	"context"
-	"errors"
-	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,83 +19,71 @@ import (
 	madns "github.com/multiformats/go-multiaddr-dns"
 )
 
-// A swarmDialer has the swarm dial a peer by this transport, or at given listeners, and nothing
-// else. The dial cannot be seen by other dials of the same peer, nor can they be seen by it.
+// A swarmDialer gives the swarm the connections that this host has made, as outbound ones. The
+// swarm takes such from dials alone. So when a connection is there the swarm is made to dial
+// /simopen, and gets it from [Transport.Dial]. That takes a moment: were it the whole attempt, all
+// other dials of the peer would share it, with what has failed and what was closed since it began.
 //
 // The swarm takes all addresses that its peerstore has of the peer, and hands on nothing of the
 // caller's context but the reason for a direct dial. So the reason says what the dial is for:
 //
-//   - For the time that the swarm needs to read it, an address with /simopen is in the peerstore.
-//     [Transport.Resolve] turns it into what is to be dialled if it is in a dial of ours, and into
-//     nothing in others. So it does not matter either who else has put such an address there.
+//   - For the time that the swarm needs to read it, /simopen is in the peerstore.
+//     [Transport.Resolve] turns it into nothing in dials that are not ours. So it does not matter
+//     either who else has put it there.
 //   - The dial ranker knows by the same address that a dial is ours, and leaves out all others: any
 //     number of them, which a stranger may have named, would take the peer's share of the resource
-//     manager's connections, so that eight that do not answer leave none for ours.
-//   - The resolver of names leaves them out. A name server that does not answer takes 10 s of the
-//     15 s that a dial has, and what is to be dialled has no name.
+//     manager's connections and of the swarm's dials.
+//   - The resolver of names leaves them out. A name server that does not answer takes 10 s.
 //
 // Ranker and resolver are part of a swarm's configuration. [Enable] brings them in, and [New]
 // cannot. A ranker or resolver among the user's own swarm options is kept. Without our ranker the
 // swarm is asked to dial all addresses at once, for /simopen would come last.
 type swarmDialer struct {
 	ranks atomic.Bool // the swarm has asked our ranker, in a dial of a relay if not before
+
+	mu    sync.Mutex
+	dials int
+	made  map[string]tpt.CapableConn // that the swarm has yet to take, by the reason of the dial
 }
 
-// Reasons for a direct dial. That of a dial of listeners goes on with their marks.
+// dialReason begins the reason of each dial of ours, which goes on with a number.
+const dialReason = serviceName + ": dial "
+
+// reasonOf returns the reason of a dial of ours, or "" if the dial with this context is none.
+func reasonOf(ctx context.Context) string {
+	if _, reason := network.GetForceDirectDial(ctx); strings.HasPrefix(reason, dialReason) {
+		return reason
+	}
+	return ""
+}
+
 const (
-	dialReason      = serviceName + ": dial"
-	listenersReason = serviceName + ": dial listeners"
+	// addrTTL bounds how long /simopen is in the peerstore if nothing else does. It must be none of
+	// package peerstore's, for identify, whenever it ends, takes the addresses away that have
+	// peerstore.TempAddrTTL.
+	addrTTL = time.Minute
+
+	// settleTime is a moment for a few goroutines to run.
+	settleTime = 10 * time.Millisecond
 )
 
-// isOurs reports whether a context of the swarm is that of a dial of ours.
-func isOurs(ctx context.Context) bool {
-	_, reason := network.GetForceDirectDial(ctx)
-	return strings.HasPrefix(reason, dialReason)
-}
-
-// addrTTL bounds how long /simopen is in the peerstore if nothing else does. It must be none of
-// package peerstore's, for identify, whenever it ends, takes the addresses away that have
-// peerstore.TempAddrTTL.
-const addrTTL = time.Minute
-
-// dial has the swarm dial p by this transport.
-func (d *swarmDialer) dial(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
-	ctx = network.WithForceDirectDial(ctx, dialReason)
+// handOver gives the swarm a connection with a peer, and returns the swarm's. If the swarm has
+// another direct connection with the peer already, handOver closes c and returns that one.
+func (d *swarmDialer) handOver(ctx context.Context, h host.Host, c tpt.CapableConn) (network.Conn, error) {
+	p := c.RemotePeer()
+	reason := d.put(c)
+	defer func() {
+		if c := d.take(reason); c != nil {
+			c.Close()
+		}
+	}()
+	ctx = network.WithForceDirectDial(ctx, reason)
 	if !d.ranks.Load() {
 		ctx = network.WithSimultaneousConnect(ctx, true, serviceName)
 	}
-	return dialAt(ctx, h, p, simopenAddr)
-}
-
-// dialled is called when the dial has come to the transport: the swarm has read the address, and
-// left it in the peerstore. From there it might leave the host, for a server of the DHT tells of a
-// peer what its peerstore has.
-func (d *swarmDialer) dialled(h host.Host, p peer.ID) {
-	h.Peerstore().SetAddr(p, simopenAddr, 0)
-}
-
-// dialListeners has the swarm dial p at these addresses, by the host's other transports. Without
-// our ranker it fails, for the swarm would dial other addresses as well.
-func (d *swarmDialer) dialListeners(ctx context.Context, h host.Host, p peer.ID, listeners []netip.AddrPort) error {
-	if !d.ranks.Load() {
-		return errors.New("the host has a dial ranker of its own")
-	}
-	reason := listenersReason
-	var marks []ma.Multiaddr
-	for _, l := range listeners {
-		m := mark(toMultiaddr(l))
-		marks = append(marks, m)
-		reason += " " + m.String()
-	}
-	_, err := dialAt(network.WithForceDirectDial(ctx, reason), h, p, marks...)
-	return err
-}
-
-// dialAt has the swarm dial p while the addresses are in the peerstore.
-func dialAt(ctx context.Context, h host.Host, p peer.ID, addrs ...ma.Multiaddr) (network.Conn, error) {
-	h.Peerstore().SetAddrs(p, addrs, addrTTL)
-	defer h.Peerstore().SetAddrs(p, addrs, 0)
-	c, err := h.Network().DialPeer(ctx, p)
+	h.Peerstore().SetAddr(p, simopenAddr, addrTTL)
+	defer h.Peerstore().SetAddr(p, simopenAddr, 0)
+	taken, err := h.Network().DialPeer(ctx, p)
 	if err != nil && h.Network().Connectedness(p) == network.NotConnected {
 		// The relayed connection has just ended. Identify then puts those addresses in for 15 min which
 		// it has read a moment before.
@@ -104,19 +92,28 @@ func dialAt(ctx context.Context, h host.Host, p peer.ID, addrs ...ma.Multiaddr) 
 		case <-ctx.Done():
 		}
 	}
-	return c, err
+	return taken, err
 }
 
-// A mark is an address with /simopen after it. In a dial of listeners it stands beside each address
-// that is to be dialled.
-func mark(a ma.Multiaddr) ma.Multiaddr { return a.Encapsulate(simopenAddr) }
-
-func isMark(a ma.Multiaddr) bool {
-	if len(a) != 3 || !isSimopen(a[2:]) {
-		return false
+func (d *swarmDialer) put(c tpt.CapableConn) (reason string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.dials++
+	reason = dialReason + strconv.Itoa(d.dials)
+	if d.made == nil {
+		d.made = make(map[string]tpt.CapableConn)
 	}
-	_, ok := fromMultiaddr(a[:2])
-	return ok
+	d.made[reason] = c
+	return reason
+}
+
+// take returns the connection that a dial is for, to one caller, or nil.
+func (d *swarmDialer) take(reason string) tpt.CapableConn {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := d.made[reason]
+	delete(d.made, reason)
+	return c
 }
 
 var _ tpt.Resolver = (*Transport)(nil)
@@ -124,35 +121,20 @@ var _ tpt.Resolver = (*Transport)(nil)
 // Resolve returns what the swarm is to dial for an address that [Transport.CanDial] matches:
 // nothing unless the dial is the transport's own.
 func (t *Transport) Resolve(ctx context.Context, a ma.Multiaddr) ([]ma.Multiaddr, error) {
-	_, reason := network.GetForceDirectDial(ctx)
-	marks, listeners := strings.CutPrefix(reason, listenersReason)
-	switch {
-	case reason == dialReason && isSimopen(a):
-		return []ma.Multiaddr{a}, nil
-	case listeners && isMark(a) && slices.Contains(strings.Fields(marks), a.String()):
-		return []ma.Multiaddr{a[:2], a}, nil
+	if reasonOf(ctx) == "" {
+		return nil, nil
 	}
-	return nil, nil
+	return []ma.Multiaddr{a}, nil
 }
 
-// rank returns a ranker that leaves /simopen, or the addresses with a mark, alone in a dial of
-// ours, and asks next about others.
+// rank returns a ranker that leaves /simopen alone in a dial of ours, and asks next about others.
 func (d *swarmDialer) rank(next network.DialRanker) network.DialRanker {
 	return func(addrs []ma.Multiaddr) []network.AddrDelay {
 		d.ranks.Store(true)
 		if slices.ContainsFunc(addrs, isSimopen) {
 			return []network.AddrDelay{{Addr: simopenAddr}}
 		}
-		if !slices.ContainsFunc(addrs, isMark) {
-			return next(addrs)
-		}
-		var marked []network.AddrDelay
-		for _, a := range addrs {
-			if slices.ContainsFunc(addrs, mark(a).Equal) {
-				marked = append(marked, network.AddrDelay{Addr: a})
-			}
-		}
-		return marked
+		return next(addrs)
 	}
 }
 
@@ -160,14 +142,14 @@ func (d *swarmDialer) rank(next network.DialRanker) network.DialRanker {
 type resolver struct{ network.MultiaddrDNSResolver }
 
 func (r resolver) ResolveDNSAddr(ctx context.Context, p peer.ID, a ma.Multiaddr, depth, limit int) ([]ma.Multiaddr, error) {
-	if isOurs(ctx) {
+	if reasonOf(ctx) != "" {
 		return nil, nil
 	}
 	return r.MultiaddrDNSResolver.ResolveDNSAddr(ctx, p, a, depth, limit)
 }
 
 func (r resolver) ResolveDNSComponent(ctx context.Context, a ma.Multiaddr, limit int) ([]ma.Multiaddr, error) {
-	if isOurs(ctx) {
+	if reasonOf(ctx) != "" {
 		return nil, nil
 	}
 	return r.MultiaddrDNSResolver.ResolveDNSComponent(ctx, a, limit)

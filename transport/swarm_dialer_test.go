@@ -2,9 +2,9 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
-	"net/netip"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -17,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	tpt "github.com/libp2p/go-libp2p/core/transport"
 	"github.com/libp2p/go-libp2p/p2p/host/peerstore/pstoremem"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
@@ -31,10 +32,12 @@ func TestPlantedAddress(t *testing.T) {
 	t.Parallel()
 	there := newHost(t)
 	nowhere := ma.StringCast("/ip4/127.0.0.1/tcp/1")
+	behind := nowhere.Encapsulate(simopenAddr)
 	for name, planted := range map[string][]ma.Multiaddr{
 		"alone":   {simopenAddr},
-		"a mark":  {nowhere, mark(nowhere)},
-		"a lure":  {mark(nowhere)},
+		"beside":  {nowhere, simopenAddr},
+		"behind":  {nowhere, behind},
+		"a lure":  {behind},
 		"nothing": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -193,27 +196,23 @@ func holdOffers(t testing.TB, h interface {
 	return offered
 }
 
-// Only a dial of the transport's own sees its addresses, and none but these.
+// Only a dial of the transport's own sees its address.
 func TestResolve(t *testing.T) {
 	t.Parallel()
-	listener, other := ma.StringCast("/ip4/192.0.2.1/tcp/4001"), ma.StringCast("/ip4/192.0.2.2/tcp/4001")
-	ours := network.WithForceDirectDial(t.Context(), dialReason)
-	listeners := network.WithForceDirectDial(t.Context(), listenersReason+" "+mark(listener).String())
 	for name, tc := range map[string]struct {
-		ctx  context.Context
-		addr ma.Multiaddr
-		want []ma.Multiaddr
+		reason string
+		want   []ma.Multiaddr
 	}{
-		"dial":                            {ours, simopenAddr, []ma.Multiaddr{simopenAddr}},
-		"mark in a dial":                  {ours, mark(listener), nil},
-		"dial of listeners":               {listeners, mark(listener), []ma.Multiaddr{listener, mark(listener)}},
-		"another one's mark":              {listeners, mark(other), nil},
-		"/simopen in a dial of listeners": {listeners, simopenAddr, nil},
-		"user's dial":                     {t.Context(), simopenAddr, nil},
-		"user's direct dial":              {network.WithForceDirectDial(t.Context(), "user"), simopenAddr, nil},
-		"mark in a user's dial":           {t.Context(), mark(listener), nil},
+		"ours":                    {dialReason + "1", []ma.Multiaddr{simopenAddr}},
+		"user's direct dial":      {"user", nil},
+		"user's dial":             {"", nil},
+		"user's simopen of sorts": {serviceName, nil},
 	} {
-		got, err := new(Transport).Resolve(tc.ctx, tc.addr)
+		ctx := t.Context()
+		if tc.reason != "" {
+			ctx = network.WithForceDirectDial(ctx, tc.reason)
+		}
+		got, err := new(Transport).Resolve(ctx, simopenAddr)
 		if err != nil || !slices.EqualFunc(got, tc.want, ma.Multiaddr.Equal) {
 			t.Errorf("%s: got %v, %v, want %v", name, got, err, tc.want)
 		}
@@ -226,10 +225,8 @@ func TestRank(t *testing.T) {
 	d := &swarmDialer{}
 	rank := d.rank(swarm.NoDelayDialRanker)
 	for name, tc := range map[string]struct{ addrs, want []ma.Multiaddr }{
-		"user's dial":             {[]ma.Multiaddr{one, two}, []ma.Multiaddr{one, two}},
-		"dial":                    {[]ma.Multiaddr{one, simopenAddr, two}, []ma.Multiaddr{simopenAddr}},
-		"dial of a listener":      {[]ma.Multiaddr{one, mark(two), two}, []ma.Multiaddr{two}},
-		"the listener is refused": {[]ma.Multiaddr{one, mark(two)}, nil},
+		"user's dial": {[]ma.Multiaddr{one, two}, []ma.Multiaddr{one, two}},
+		"ours":        {[]ma.Multiaddr{one, simopenAddr, two}, []ma.Multiaddr{simopenAddr}},
 	} {
 		var got []ma.Multiaddr
 		for _, a := range rank(tc.addrs) {
@@ -244,40 +241,51 @@ func TestRank(t *testing.T) {
 	}
 }
 
-// The swarm dials the listeners that it is told, none of the peer's other addresses, and no marks
-// are left.
-func TestDialListeners(t *testing.T) {
+// The swarm takes the connection that it is given, dials none of the peer's other addresses, and no
+// address is left.
+func TestHandOver(t *testing.T) {
 	t.Parallel()
-	a, b := newHost(t), newHost(t, Enable())
-	silent, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	accepted := make(chan struct{})
-	go func() {
-		if c, err := silent.Accept(); err == nil {
-			c.Close()
-			close(accepted)
-		}
-	}()
-	other := ma.StringCast("/ip4/127.0.0.1/tcp/" + itoa(uint16(silent.Addr().(*net.TCPAddr).Port)))
-	b.Peerstore().AddAddr(a.ID(), other, time.Hour)
-	there, _ := fromMultiaddr(a.Addrs()[0])
-	if err := b.Connect(testContext(t), info(newHost(t))); err != nil { // from here on the ranker is known to be asked
-		t.Fatal(err)
-	}
-	if err := find(b).swarm.dialListeners(testContext(t), b, a.ID(), []netip.AddrPort{there}); err != nil {
-		t.Fatal(err)
-	}
-	if directConn(b, a.ID()) == nil {
-		t.Error("no connection to the listener")
-	}
-	wantNoSimopenAddr(t, a, b)
-	select {
-	case <-accepted:
-		t.Error("another address was dialled")
-	default:
+	for name, tc := range map[string]struct {
+		connected bool // already
+		err       error
+		opts      []libp2p.Option
+	}{
+		"taken":              {},
+		"own ranker":         {opts: []libp2p.Option{libp2p.SwarmOpts(swarm.WithDialRanker(swarm.DefaultDialRanker))}},
+		"there is one":       {connected: true},
+		"refused by a gater": {err: swarm.ErrGaterDisallowedConnection, opts: []libp2p.Option{libp2p.ConnectionGater(gater{hook: "InterceptUpgraded"})}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := newHost(t), newHost(t, append(tc.opts, Enable())...)
+			addr := a.Addrs()[0]
+			made, err := b.Network().(interface {
+				TransportForDialing(ma.Multiaddr) tpt.Transport
+			}).TransportForDialing(addr).Dial(testContext(t), addr, a.ID())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tc.connected {
+				if err := b.Connect(testContext(t), info(a)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.Peerstore().AddAddr(a.ID(), ma.StringCast("/ip4/127.0.0.1/tcp/1"), time.Hour)
+			c, err := find(b).swarm.handOver(testContext(t), b, made)
+			if !errors.Is(err, tc.err) {
+				t.Fatalf("got %v, want %v", err, tc.err)
+			}
+			if err == nil && c != directConn(b, a.ID()) {
+				t.Errorf("got %v, want the swarm's connection %v", c, directConn(b, a.ID()))
+			}
+			if taken := err == nil && !tc.connected; made.IsClosed() == taken {
+				t.Errorf("taken: %v, closed: %v", taken, made.IsClosed())
+			}
+			if n := len(find(b).swarm.made); n > 0 {
+				t.Errorf("%d connections are kept", n)
+			}
+			wantNoSimopenAddr(t, a, b)
+		})
 	}
 }
 
@@ -292,6 +300,12 @@ func (n lostNetwork) DialPeer(context.Context, peer.ID) (network.Conn, error) {
 	n.lost()
 	return nil, network.ErrNoConn
 }
+
+// A madeConn is a connection with "peer".
+type madeConn struct{ tpt.CapableConn }
+
+func (madeConn) RemotePeer() peer.ID { return "peer" }
+func (madeConn) Close() error        { return nil }
 
 type lostHost struct {
 	host.Host
@@ -317,8 +331,8 @@ func TestAddressIsNotPutBack(t *testing.T) {
 				store.AddAddrs("peer", addrs, peerstore.RecentlyConnectedAddrTTL)
 			})
 		}}}
-		if _, err := new(swarmDialer).dial(t.Context(), h, "peer"); err == nil {
-			t.Error("dialled")
+		if _, err := new(swarmDialer).handOver(t.Context(), h, madeConn{}); err == nil {
+			t.Error("handed over")
 		}
 		time.Sleep(time.Second)
 		if addrs := store.Addrs("peer"); len(addrs) > 0 {

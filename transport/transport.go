@@ -127,10 +127,9 @@ func (t *Transport) agentConfig() holepunch.Config {
 	}
 }
 
-// CanDial reports whether an address is /simopen, or an IP address and TCP port with /simopen after
-// it. They lead to something only in dials that the transport has asked the swarm for; see
-// [Transport.Resolve].
-func (t *Transport) CanDial(a ma.Multiaddr) bool { return isSimopen(a) || isMark(a) }
+// CanDial reports whether an address is /simopen. It leads to something only in dials that the
+// transport has asked the swarm for; see [Transport.Resolve].
+func (t *Transport) CanDial(a ma.Multiaddr) bool { return isSimopen(a) }
 
 // Protocols returns the code of /simopen.
 func (t *Transport) Protocols() []int { return []int{pSimopen} }

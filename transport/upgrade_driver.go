@@ -1,8 +1,6 @@
 package transport
 
 import (
-	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -11,7 +9,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
-	ma "github.com/multiformats/go-multiaddr"
 )
 
 // An upgradeDriver tells each peer's [upgrade] what happens to its connections, and does what the
@@ -219,7 +216,6 @@ func (d *upgradeDriver) attempt(p peer.ID) {
 		defer end()
 		var err error = ErrPeerFiltered
 		if d.t.wants(p) { // not asked by run, which holds up the host's events
-			d.settle(ctx, p)
 			_, err = d.t.connect(ctx, h, p)
 		}
 		if err != nil {
@@ -227,27 +223,6 @@ func (d *upgradeDriver) attempt(p peer.ID) {
 		}
 		d.enqueue(queuedEvent{peer: p, upgradeEvent: upgradeEvent{kind: attemptEnded, err: err}})
 	}()
-}
-
-// settleTime is a moment for a few goroutines to run, and little against a punch.
-const settleTime = 10 * time.Millisecond
-
-// settle lets the swarm's dial end that brought the relayed connection. It does so as soon as those
-// return who asked for it, unless somebody joins. With it end the dials of the peer's other
-// addresses, which would hold the places that swarm and resource manager have for this peer for as
-// long as nobody answers there.
-func (d *upgradeDriver) settle(ctx context.Context, p peer.ID) {
-	others := slices.ContainsFunc(d.h.Peerstore().Addrs(p), func(a ma.Multiaddr) bool {
-		_, err := a.ValueForProtocol(ma.P_CIRCUIT)
-		return err != nil
-	})
-	if !others {
-		return
-	}
-	select {
-	case <-time.After(settleTime):
-	case <-ctx.Done():
-	}
 }
 
 // giveUp closes the direct connection of an event.
