@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -174,6 +175,37 @@ func TestUsersDialDuringAnAttempt(t *testing.T) {
 	}
 	if err := <-direct; err != nil {
 		t.Errorf("whoever waited for a direct connection got %v, and one is there", err)
+	}
+}
+
+// TestIdentifyEndsDuringAttempt: identify takes addresses of the peer away whenever it ends, here
+// all the time. Each attempt succeeds.
+func TestIdentifyEndsDuringAttempt(t *testing.T) {
+	t.Parallel()
+	relay, server := newRelay(t), stuntest.New(t)
+	a := newPeer(t, Enable(WithSTUNServers(server), WithOnRequestOnly()))
+	for range 5 {
+		b := newPeer(t, Enable(WithSTUNServers(server), WithOnRequestOnly()))
+		connectRelayed(t, relay, a, b)
+		over := make(chan struct{})
+		var identify sync.WaitGroup
+		identify.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+					b.Peerstore().UpdateAddrs(a.ID(), peerstore.ConnectedAddrTTL, peerstore.TempAddrTTL)
+					b.Peerstore().UpdateAddrs(a.ID(), peerstore.TempAddrTTL, 0)
+				}
+			}
+		})
+		_, err := DirectConnect(testContext(t), b, a.ID())
+		close(over)
+		identify.Wait()
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }
 
