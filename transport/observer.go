@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/core/sec"
 	tpt "github.com/libp2p/go-libp2p/core/transport"
 	"github.com/libp2p/go-libp2p/p2p/net/upgrader"
@@ -118,7 +119,9 @@ func (t *Transport) throwAway() (tpt.Upgrader, crypto.PubKey, error) {
 		return nil, nil, err
 	}
 	var security []sec.SecureTransport
+	var ids []protocol.ID
 	for _, s := range t.parts.Security {
+		ids = append(ids, s.ID())
 		var own sec.SecureTransport
 		switch s.(type) {
 		case *noise.Transport:
@@ -134,7 +137,8 @@ func (t *Transport) throwAway() (tpt.Upgrader, crypto.PubKey, error) {
 		security = append(security, own)
 	}
 	if len(security) == 0 {
-		return nil, nil, errors.New("the host has neither Noise nor TLS")
+		return nil, nil, fmt.Errorf("none of the host's security transports %v can be made with another identity: "+
+			"that takes go-libp2p's own Noise or TLS, under any ID", ids)
 	}
 	u, err := upgrader.New(security, t.parts.Muxers, t.parts.PSK, t.rcmgr, t.gater)
 	return u, pub, err
