@@ -3,7 +3,6 @@ package tcpport
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -25,32 +24,33 @@ var ErrTupleTaken = errors.New("a connection between the same two ports exists a
 // ctx ended is closed. The error is the kernel's, as a [*net.OpError], and matches [ErrTupleTaken]
 // or [ErrShort] if that is its meaning.
 func (p *Port) Connect(ctx context.Context, remote netip.AddrPort) (*net.TCPConn, error) {
-	c, err := p.DialContext(ctx, "tcp", remote.String())
-	if err != nil {
-		return nil, err
+	network := "tcp6"
+	if remote.Addr().Unmap().Is4() {
+		network = "tcp4"
 	}
-	return c.(*net.TCPConn), nil
+	d := p.dialer()
+	connecting.Add(1)
+	defer connecting.Add(-1)
+	c, err := d.DialTCP(ctx, network, p.local(network), remote)
+	if err != nil {
+		return nil, explain(err)
+	}
+	return c, nil
 }
 
 // DialContext is [Port.Connect] in the form of [net.Dialer], for names as well as addresses.
-// Network is "tcp", "tcp4" or "tcp6".
+// Network is "tcp", "tcp4" or "tcp6". A name is tried as IPv4 first: that is where the NATs are.
 func (p *Port) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	// With a wildcard of its own family as local address, the kernel chooses the source address
-	// by its routes, unless ConnectingFrom has. Go refuses to pair a family with the other, so a literal address decides,
-	// and a name is tried as IPv4 first: that is where the NATs are.
 	networks := []string{network}
 	if network == "tcp" {
-		networks = []string{"tcp4", "tcp6"}
-		if ip, err := netip.ParseAddr(host); err == nil {
-			networks = networks[:1]
-			if ip.Is6() && !ip.Is4In6() {
-				networks[0] = "tcp6"
+		if remote, err := netip.ParseAddrPort(address); err == nil {
+			c, err := p.Connect(ctx, remote)
+			if err != nil {
+				return nil, err
 			}
+			return c, nil
 		}
+		networks = []string{"tcp4", "tcp6"}
 	}
 	var errs []error
 	for _, n := range networks {
@@ -66,27 +66,50 @@ func (p *Port) DialContext(ctx context.Context, network, address string) (net.Co
 	return nil, errors.Join(errs...)
 }
 
-func (p *Port) dial(ctx context.Context, network, address string) (*net.TCPConn, error) {
-	local := &net.TCPAddr{IP: net.IPv4zero, Port: int(p.number)}
-	if network == "tcp6" {
-		local.IP = net.IPv6unspecified
-		if p.ipv6.IsValid() {
-			local.IP = p.ipv6.AsSlice()
-		}
-	}
-	d := net.Dialer{LocalAddr: local, Control: p.control}
-	d.SetMultipathTCP(false)
+// dial connects to a name's addresses of one family, one after another.
+func (p *Port) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	d := p.dialer()
+	d.LocalAddr = net.TCPAddrFromAddrPort(p.local(network))
 	connecting.Add(1)
 	defer connecting.Add(-1)
 	c, err := d.DialContext(ctx, network, address)
 	if err != nil {
-		switch {
-		case isTupleTaken(err) && !isFromBind(err):
-			err = fmt.Errorf("%w: %w", ErrTupleTaken, err)
-		case isShort(err):
-			err = fmt.Errorf("%w: %w", ErrShort, err)
-		}
-		return nil, err
+		return nil, explain(err)
 	}
-	return c.(*net.TCPConn), nil
+	return c, nil
 }
+
+func (p *Port) dialer() net.Dialer {
+	d := net.Dialer{Control: p.control}
+	d.SetMultipathTCP(false)
+	return d
+}
+
+// local returns the local address of the port's connects. With a wildcard of the remote's family,
+// the kernel chooses the address by its routes; Go refuses to pair a family with the other.
+func (p *Port) local(network string) netip.AddrPort {
+	addr := netip.IPv4Unspecified()
+	if network == "tcp6" {
+		if addr = p.ipv6; !addr.IsValid() {
+			addr = netip.IPv6Unspecified()
+		}
+	}
+	return netip.AddrPortFrom(addr, p.number)
+}
+
+// explain adds what the error of a connect means.
+func explain(err error) error {
+	switch {
+	case isTupleTaken(err) && !isFromBind(err):
+		return &connectError{ErrTupleTaken, err}
+	case isShort(err):
+		return &connectError{ErrShort, err}
+	}
+	return err
+}
+
+// A connectError is the kernel's error with its meaning. A punch has many, and formats few.
+type connectError struct{ meaning, err error }
+
+func (e *connectError) Error() string   { return e.meaning.Error() + ": " + e.err.Error() }
+func (e *connectError) Unwrap() []error { return []error{e.meaning, e.err} }
