@@ -12,6 +12,34 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
+// TestFilterEgress: a host's own firewall refuses at once.
+func TestFilterEgress(t *testing.T) {
+	t.Parallel()
+	lab := labtest.New(t, natlab.Config{})
+	server := addHost(t, lab, natlab.SiteConfig{Name: "server", IPv6: true})
+	client := addHost(t, lab, natlab.SiteConfig{Name: "client", IPv6: true})
+	if err := client.FilterEgress(); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		client, server netip.Addr
+		want           error
+	}{{client.Addr(), server.Addr(), syscall.EHOSTUNREACH}, {client.Addr6(), server.Addr6(), syscall.EACCES}} {
+		from, to := netip.AddrPortFrom(tt.client, 0), tt.server
+		_, err := connectFrom(client, from, netip.AddrPortFrom(to, 40000), soon)
+		if !errors.Is(err, tt.want) {
+			t.Errorf("got %v, want %v", err, tt.want)
+		}
+		open := netip.AddrPortFrom(to, 443)
+		go serveRemote(listenOn(t, server, open))
+		dialAndRead(t, client, from, open)
+		// Whoever comes in is answered.
+		back := netip.AddrPortFrom(tt.client, 40000)
+		go serveRemote(listenOn(t, client, back))
+		dialAndRead(t, server, netip.AddrPortFrom(to, 0), back)
+	}
+}
+
 // TestEgressInLab: what a host's kernel makes of each refusal, which the destination knows nothing
 // of.
 func TestEgressInLab(t *testing.T) {
