@@ -240,6 +240,7 @@ func behaviourToPB(b stun.Behaviour) *pb.Behaviour {
 		BareSyn:     pb.Behaviour_Fact(b.BareSYN),
 		Hairpin:     pb.Behaviour_Fact(b.Hairpin),
 		Persistent:  pb.Behaviour_Fact(b.Persistent),
+		Egress:      pb.Behaviour_Fact(b.Egress),
 	}
 }
 
@@ -254,6 +255,7 @@ func behaviourFromPB(p *pb.Behaviour) stun.Behaviour {
 		BareSYN:     known(p.GetBareSyn(), stun.No),
 		Hairpin:     known(p.GetHairpin(), stun.No),
 		Persistent:  known(p.GetPersistent(), stun.No),
+		Egress:      known(p.GetEgress(), stun.No),
 	}
 }
 

@@ -199,7 +199,7 @@ func TestLargestMessage(t *testing.T) {
 		protocols: slices.Repeat([]string{strings.Repeat("p", maxProtocol)}, maxProtocols), flight: make([]byte, maxFlight),
 		description: description{
 			candidates: slices.Repeat([]punch.Candidate{{Kind: punch.Reflexive, Addr: long, Port: 1}}, punch.MaxCandidates),
-			behaviour:  stun.Behaviour{Mapping: 3, Filtering: 3, Ports: 3, Step: -60000, Unsolicited: 3, BareSYN: 2, Hairpin: 2, Persistent: 2},
+			behaviour:  stun.Behaviour{Mapping: 3, Filtering: 3, Ports: 3, Step: -60000, Unsolicited: 3, BareSYN: 2, Hairpin: 2, Persistent: 2, Egress: 2},
 			guessing:   true, following: true,
 		},
 	}
@@ -210,7 +210,7 @@ func TestLargestMessage(t *testing.T) {
 
 // A value of a behaviour that a later version knows is unknown here.
 func TestBehaviourOfALaterVersion(t *testing.T) {
-	got := behaviourFromPB(&pb.Behaviour{Mapping: 9, Filtering: 9, Ports: 9, Unsolicited: -1, BareSyn: 7, Hairpin: pb.Behaviour_NO})
+	got := behaviourFromPB(&pb.Behaviour{Mapping: 9, Filtering: 9, Ports: 9, Unsolicited: -1, BareSyn: 7, Egress: 3, Hairpin: pb.Behaviour_NO})
 	if want := (stun.Behaviour{Hairpin: stun.No}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -24,6 +24,9 @@ type Behaviour struct {
 	// Persistent is Yes if a port keeps its mapping when the connection that made it is reset and
 	// another one follows at once.
 	Persistent Fact
+	// Egress is Yes if connections from inside get out to any port. [Discover] leaves it unknown; see
+	// [Discoverer.Egress].
+	Egress Fact
 }
 
 // A Mapping says when a NAT uses a mapping again for another destination (RFC 4787, section 4.1). A
@@ -154,6 +157,9 @@ func (b Behaviour) String() string {
 	}
 	if b.Persistent == No {
 		words = append(words, "mapping dies with its connection")
+	}
+	if b.Egress == No {
+		words = append(words, "lets out few ports")
 	}
 	return strings.Join(words, ", ")
 }

@@ -11,7 +11,8 @@ func TestBehaviourWords(t *testing.T) {
 		"unknown, unknown":                         {},
 		"EIM, APDF, preserved ports, rst, hairpin": {Mapping: EIM, Filtering: APDF, Ports: Preserved, Unsolicited: RST, BareSYN: Yes, Hairpin: Yes, Persistent: Yes},
 		"APDM, ADF, sequential ports 2 apart, no bare SYN, mapping dies with its connection": {Mapping: APDM, Filtering: ADF, Ports: Sequential, Step: 2, BareSYN: No, Hairpin: No, Persistent: No},
-		"ADM, EIF, random ports, icmp": {Mapping: ADM, Filtering: EIF, Ports: Random, Unsolicited: ICMP},
+		"APDM, APDF, ports within a block of 16, lets out few ports":                         {Mapping: APDM, Filtering: APDF, Ports: Block, Egress: No},
+		"ADM, EIF, random ports, icmp":                                                       {Mapping: ADM, Filtering: EIF, Ports: Random, Unsolicited: ICMP},
 	} {
 		if got := b.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -132,8 +132,8 @@ func TestDiscoverFaultyServers(t *testing.T) {
 	t.Parallel()
 	const (
 		nat  = "apdm-apdf-rst-sequential"
-		apdm = "{Mapping:APDM Filtering:unknown Ports:sequential Step:1 Unsolicited:unknown BareSYN:unknown Hairpin:unknown Persistent:yes}"
-		none = "{Mapping:unknown Filtering:unknown Ports:unknown Step:0 Unsolicited:unknown BareSYN:unknown Hairpin:unknown Persistent:unknown}"
+		apdm = "{Mapping:APDM Filtering:unknown Ports:sequential Step:1 Unsolicited:unknown BareSYN:unknown Hairpin:unknown Persistent:yes Egress:unknown}"
+		none = "{Mapping:unknown Filtering:unknown Ports:unknown Step:0 Unsolicited:unknown BareSYN:unknown Hairpin:unknown Persistent:unknown Egress:unknown}"
 	)
 	lie := func(s string) faultyServer { return faultyServer{Lie: netip.MustParseAddrPort(s)} }
 	truth := faultyServer{}

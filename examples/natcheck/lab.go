@@ -30,11 +30,14 @@ var errInterrupted = errors.New("interrupted")
 // oneWay is the delay between each of the two sites and the core: a round trip of 40 ms.
 const oneWay = 10 * time.Millisecond
 
-// The server's two ports.
-const (
-	port      = 3478 // RFC 8489 section 18.6
-	otherPort = 3479 // as RFC 3489 had it
-)
+// ports returns the server's two: those of RFC 8489 (section 18.6) and RFC 3489, or ones to which
+// all of the lab's NATs let connections out.
+func ports(nat natlab.Behaviour) [2]uint16 {
+	if nat.Egress != natlab.EgressOpen {
+		return [2]uint16{443, 4001}
+	}
+	return [2]uint16{3478, 3479}
+}
 
 // wantsLab reports whether there is the flag -lab, before flags can be parsed.
 func wantsLab(args []string) bool {
@@ -65,13 +68,13 @@ func runInLab(ctx context.Context, nat natlab.Behaviour, json bool, noLab error)
 	if err != nil {
 		return 1, err
 	}
-	stop, err := startServer(server, exe)
+	stop, err := startServer(server, ports(nat), exe)
 	if err != nil {
 		return 1, err
 	}
 	defer stop()
 
-	args := []string{netip.AddrPortFrom(server.Addr(), port).String()}
+	args := []string{netip.AddrPortFrom(server.Addr(), ports(nat)[0]).String()}
 	if json {
 		args = append([]string{"-json"}, args...)
 	}
@@ -129,12 +132,12 @@ func build(lab *natlab.Lab, nat natlab.Behaviour) (server, home *natlab.Host, er
 
 // startServer starts a process that serves STUN in a host, at two addresses, and waits until it
 // does.
-func startServer(host *natlab.Host, exe string) (stop func(), err error) {
+func startServer(host *natlab.Host, ports [2]uint16, exe string) (stop func(), err error) {
 	other, err := host.AddAddr()
 	if err != nil {
 		return nil, err
 	}
-	at := fmt.Sprintf("%s %s", netip.AddrPortFrom(host.Addr(), port), netip.AddrPortFrom(other, otherPort))
+	at := fmt.Sprintf("%s %s", netip.AddrPortFrom(host.Addr(), ports[0]), netip.AddrPortFrom(other, ports[1]))
 	cmd := exec.Command(exe)
 	cmd.Env = append(os.Environ(), serverEnv+"="+at)
 	cmd.Stderr = os.Stderr

@@ -108,9 +108,24 @@ func run(ctx context.Context, opts options, noLab error) (status int, err error)
 	if err != nil {
 		status = 1 // the report says why
 	}
+	report.Egress = egress(ctx, report)
+	if report.Egress == stun.No {
+		report.BareSYN = stun.Unknown // to test it took a SYN that did not get out
+	}
 	if opts.json {
 		return status, json.NewEncoder(os.Stdout).Encode(newResult(report))
 	}
 	tell(console.New(os.Stdout), report)
 	return status, nil
+}
+
+// egress finds out with one of the servers whether connections get out to any port.
+func egress(ctx context.Context, r *stun.Report) stun.Fact {
+	for _, s := range r.Servers {
+		if s.Mapped.IsValid() {
+			fact, _ := stun.Discoverer{}.Egress(ctx, s.Addr)
+			return fact
+		}
+	}
+	return stun.Unknown
 }

@@ -15,9 +15,9 @@ func TestMain(m *testing.M) { program.Main(m, main) }
 
 // form is that of what -json prints: what other programs rely on, then the rest.
 var form = regexp.MustCompile(`^\{"mapping":"(?:EIM|ADM|APDM|unknown)","filtering":"(?:EIF|ADF|APDF|unknown)",` +
-	`"ports":"(?:preserved|sequential|random|unknown)","step":-?\d+,"unsolicited":"(?:drop|rst|icmp|unknown)",` +
+	`"ports":"(?:preserved|sequential|random|block|unknown)","step":-?\d+,"unsolicited":"(?:drop|rst|icmp|unknown)",` +
 	`"hairpin":(?:true|false|null),"ipv6":(?:true|false),"udp":(?:true|false),` +
-	`"bare_syn":(?:true|false|null),"persistent":(?:true|false|null),"nat":(?:true|false|null),` +
+	`"bare_syn":(?:true|false|null),"persistent":(?:true|false|null),"egress":(?:true|false|null),"nat":(?:true|false|null),` +
 	`"addresses":\[.*\],"peers":\[.*\],"problems":\[.*\],"reason":".*"\}\n$`)
 
 func TestLab(t *testing.T) {
@@ -25,12 +25,13 @@ func TestLab(t *testing.T) {
 	labtest.Require(t)
 	exe := program.Self(t)
 	for nat, want := range map[string]string{
-		"public":                    `{"mapping":"EIM","filtering":"EIF","ports":"preserved","step":0,"unsolicited":"unknown","hairpin":true,"ipv6":false,"udp":true,"bare_syn":true,"persistent":true,"nat":false,"addresses":["46.0.2.1"],`,
-		"apdm-apdf-rst-sequential":  `{"mapping":"APDM","filtering":"APDF","ports":"sequential","step":1,"unsolicited":"rst","hairpin":null,"ipv6":false,"udp":true,"bare_syn":null,"persistent":true,"nat":true,"addresses":["46.0.2.1"],`,
-		"eim-adf-icmp-random-noudp": `{"mapping":"EIM","filtering":"ADF","ports":"random","step":0,"unsolicited":"icmp","hairpin":false,"ipv6":false,"udp":false,"bare_syn":true,"persistent":true,"nat":true,"addresses":["46.0.2.1"],`,
-		"kernel-rst-random":         `{"mapping":"APDM","filtering":"APDF","ports":"random","step":0,"unsolicited":"rst","hairpin":null,"ipv6":false,"udp":true,"bare_syn":null,"persistent":false,"nat":true,"addresses":["46.0.2.1"],`,
-		"kernel-accept-invalid":     `{"mapping":"EIM","filtering":"APDF","ports":"preserved","step":0,"unsolicited":"rst","hairpin":false,"ipv6":false,"udp":true,"bare_syn":true,"persistent":true,"nat":true,"addresses":["46.0.2.1"],`,
-		"kernel-rst-firewall":       `{"mapping":"EIM","filtering":"APDF","ports":"preserved","step":0,"unsolicited":"rst","hairpin":true,"ipv6":false,"udp":true,"bare_syn":true,"persistent":true,"nat":false,"addresses":["46.0.2.1"],`,
+		"public":                    `{"mapping":"EIM","filtering":"EIF","ports":"preserved","step":0,"unsolicited":"unknown","hairpin":true,"ipv6":false,"udp":true,"bare_syn":true,"persistent":true,"egress":true,"nat":false,"addresses":["46.0.2.1"],`,
+		"apdm-apdf-rst-sequential":  `{"mapping":"APDM","filtering":"APDF","ports":"sequential","step":1,"unsolicited":"rst","hairpin":null,"ipv6":false,"udp":true,"bare_syn":null,"persistent":true,"egress":true,"nat":true,"addresses":["46.0.2.1"],`,
+		"eim-adf-icmp-random-noudp": `{"mapping":"EIM","filtering":"ADF","ports":"random","step":0,"unsolicited":"icmp","hairpin":false,"ipv6":false,"udp":false,"bare_syn":true,"persistent":true,"egress":true,"nat":true,"addresses":["46.0.2.1"],`,
+		"kernel-rst-random":         `{"mapping":"APDM","filtering":"APDF","ports":"random","step":0,"unsolicited":"rst","hairpin":null,"ipv6":false,"udp":true,"bare_syn":null,"persistent":false,"egress":true,"nat":true,"addresses":["46.0.2.1"],`,
+		"kernel-accept-invalid":     `{"mapping":"EIM","filtering":"APDF","ports":"preserved","step":0,"unsolicited":"rst","hairpin":false,"ipv6":false,"udp":true,"bare_syn":true,"persistent":true,"egress":true,"nat":true,"addresses":["46.0.2.1"],`,
+		"kernel-rst-firewall":       `{"mapping":"EIM","filtering":"APDF","ports":"preserved","step":0,"unsolicited":"rst","hairpin":true,"ipv6":false,"udp":true,"bare_syn":true,"persistent":true,"egress":true,"nat":false,"addresses":["46.0.2.1"],`,
+		"eim-apdf-rst-egressrst":    `{"mapping":"EIM","filtering":"APDF","ports":"preserved","step":0,"unsolicited":"rst","hairpin":false,"ipv6":false,"udp":false,"bare_syn":null,"persistent":true,"egress":false,"nat":true,"addresses":["46.0.2.1"],`,
 	} {
 		t.Run(nat, func(t *testing.T) {
 			t.Parallel()
@@ -50,6 +51,7 @@ func TestLab(t *testing.T) {
 			"Emulated NAT: apdm-apdf-rst-sequential2.\n\nYour NAT gives every destination another port (APDM), two apart.\n",
 			"reset (RST).\n",
 			"(APDM, APDF)       cannot (1)\n",
+			"\negress    connections get out to any port\n",
 			"\n(1)       One NAT gives every destination another port, at random, ",
 			"\nwith a public address ",
 		} {
@@ -71,7 +73,7 @@ func TestRealNetwork(t *testing.T) {
 	r := program.Run(t, exec.Command(exe, "-json", "stun:"+addr+"?transport=tcp", "turn.invalid"))
 	const want = `{"mapping":"EIM","filtering":"unknown","ports":"preserved","step":0,`
 	if r.Status != 0 || r.Stderr != "" || !form.MatchString(r.Stdout) || !strings.HasPrefix(r.Stdout, want) ||
-		!strings.Contains(r.Stdout, `"nat":null,"addresses":["127.0.0.1"],"peers":[],"problems":[{"server":"turn.invalid","error":"stun: `) {
+		!strings.Contains(r.Stdout, `"egress":null,"nat":null,"addresses":["127.0.0.1"],"peers":[],"problems":[{"server":"turn.invalid","error":"stun: `) {
 		t.Errorf("status %d, stderr %q, stdout\n%s\nwant\n%s", r.Status, r.Stderr, r.Stdout, want)
 	}
 	server.Interrupt()

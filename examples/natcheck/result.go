@@ -22,6 +22,7 @@ type result struct {
 
 	BareSYN    stun.Fact    `json:"bare_syn"`
 	Persistent stun.Fact    `json:"persistent"`
+	Egress     stun.Fact    `json:"egress"`
 	NAT        stun.Fact    `json:"nat"`
 	Addresses  []netip.Addr `json:"addresses"`
 	Peers      []reach      `json:"peers"`
@@ -39,7 +40,7 @@ func newResult(r *stun.Report) result {
 	res := result{
 		Mapping: r.Mapping, Filtering: r.Filtering, Ports: r.Ports, Step: r.Step,
 		Unsolicited: r.Unsolicited, Hairpin: r.Hairpin, IPv6: r.IPv6, UDP: r.UDP,
-		BareSYN: r.BareSYN, Persistent: r.Persistent, NAT: r.NAT,
+		BareSYN: r.BareSYN, Persistent: r.Persistent, Egress: r.Egress, NAT: r.NAT,
 		Addresses: append([]netip.Addr{}, r.Addrs...), // not null
 		Peers:     []reach{},
 		Problems:  []problem{},

@@ -40,6 +40,9 @@ func sentences(r *stun.Report, peers []reach) []string {
 	if r.BareSYN == stun.No {
 		s = append(s, "It lets no SYN in, not even from where one was sent to: a simultaneous open fails.")
 	}
+	if r.Egress == stun.No {
+		s = append(s, "Your network, or a firewall on this host, refuses connections out to ports such as peers have.")
+	}
 	return append(s, verdict(peers))
 }
 
@@ -148,6 +151,11 @@ func facts(out *console.Console, r *stun.Report) {
 			stun.Unknown: "unknown: whether hosts behind this NAT reach each other by its address",
 		}[r.Hairpin])
 	}
+	out.Line("egress", "%s", map[stun.Fact]string{
+		stun.Yes:     "connections get out to any port",
+		stun.No:      "connections get out to some ports only",
+		stun.Unknown: "unknown: whether connections get out to any port",
+	}[r.Egress])
 	out.Line("UDP", "%s", map[bool]string{true: "gets out", false: "no answer (blocked, or the server has none)"}[r.UDP])
 	out.Line("IPv6", "%s", map[bool]string{true: "yes", false: "no public address"}[r.IPv6])
 }

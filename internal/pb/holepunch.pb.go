@@ -756,7 +756,9 @@ type Behaviour struct {
 	BareSyn Behaviour_Fact `protobuf:"varint,6,opt,name=bare_syn,json=bareSyn,proto3,enum=simopen.pb.Behaviour_Fact" json:"bare_syn,omitempty"`
 	Hairpin Behaviour_Fact `protobuf:"varint,7,opt,name=hairpin,proto3,enum=simopen.pb.Behaviour_Fact" json:"hairpin,omitempty"`
 	// A port keeps its mapping when a connection is reset and another follows.
-	Persistent    Behaviour_Fact `protobuf:"varint,8,opt,name=persistent,proto3,enum=simopen.pb.Behaviour_Fact" json:"persistent,omitempty"`
+	Persistent Behaviour_Fact `protobuf:"varint,8,opt,name=persistent,proto3,enum=simopen.pb.Behaviour_Fact" json:"persistent,omitempty"`
+	// Connections from inside get out to any port.
+	Egress        Behaviour_Fact `protobuf:"varint,9,opt,name=egress,proto3,enum=simopen.pb.Behaviour_Fact" json:"egress,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -847,6 +849,13 @@ func (x *Behaviour) GetPersistent() Behaviour_Fact {
 	return Behaviour_UNKNOWN
 }
 
+func (x *Behaviour) GetEgress() Behaviour_Fact {
+	if x != nil {
+		return x.Egress
+	}
+	return Behaviour_UNKNOWN
+}
+
 var File_holepunch_proto protoreflect.FileDescriptor
 
 const file_holepunch_proto_rawDesc = "" +
@@ -888,7 +897,7 @@ const file_holepunch_proto_rawDesc = "" +
 	"\tREFLEXIVE\x10\x01\x12\r\n" +
 	"\tPREDICTED\x10\x02\x12\f\n" +
 	"\bLISTENER\x10\x03\x12\a\n" +
-	"\x03LAN\x10\x04\"\xf1\x05\n" +
+	"\x03LAN\x10\x04\"\xa5\x06\n" +
 	"\tBehaviour\x127\n" +
 	"\amapping\x18\x01 \x01(\x0e2\x1d.simopen.pb.Behaviour.MappingR\amapping\x12=\n" +
 	"\tfiltering\x18\x02 \x01(\x0e2\x1f.simopen.pb.Behaviour.FilteringR\tfiltering\x121\n" +
@@ -899,7 +908,8 @@ const file_holepunch_proto_rawDesc = "" +
 	"\ahairpin\x18\a \x01(\x0e2\x1a.simopen.pb.Behaviour.FactR\ahairpin\x12:\n" +
 	"\n" +
 	"persistent\x18\b \x01(\x0e2\x1a.simopen.pb.Behaviour.FactR\n" +
-	"persistent\":\n" +
+	"persistent\x122\n" +
+	"\x06egress\x18\t \x01(\x0e2\x1a.simopen.pb.Behaviour.FactR\x06egress\":\n" +
 	"\aMapping\x12\x13\n" +
 	"\x0fMAPPING_UNKNOWN\x10\x00\x12\a\n" +
 	"\x03EIM\x10\x01\x12\a\n" +
@@ -990,11 +1000,12 @@ var file_holepunch_proto_depIdxs = []int32{
 	8,  // 10: simopen.pb.Behaviour.bare_syn:type_name -> simopen.pb.Behaviour.Fact
 	8,  // 11: simopen.pb.Behaviour.hairpin:type_name -> simopen.pb.Behaviour.Fact
 	8,  // 12: simopen.pb.Behaviour.persistent:type_name -> simopen.pb.Behaviour.Fact
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	8,  // 13: simopen.pb.Behaviour.egress:type_name -> simopen.pb.Behaviour.Fact
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_holepunch_proto_init() }

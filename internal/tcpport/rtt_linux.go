@@ -8,6 +8,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// RTT returns the shortest round trip of a connection that the kernel has measured, or 0 if it does
+// not say.
+func RTT(c *net.TCPConn) (rtt time.Duration) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	raw.Control(func(fd uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			rtt = time.Duration(info.Min_rtt) * time.Microsecond
+		}
+	})
+	return rtt
+}
+
 // DistrustRTT takes BBR off a connection whose RTT the kernel has measured wrong.
 //
 // When two SYNs cross, Linux takes the time from our SYN+ACK to the peer's for the RTT. Each was

@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// RTT returns 0: only Linux is asked.
+func RTT(*net.TCPConn) time.Duration { return 0 }
+
 // DistrustRTT does nothing: only Linux's congestion control builds on the RTT of the first
 // exchange.
 func DistrustRTT(*net.TCPConn, time.Duration) {}

@@ -1,0 +1,114 @@
+package stun
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+)
+
+const (
+	// egressTries is how often a round trip and a refusal are measured, of which the shortest
+	// counts: a busy host notices some of them late.
+	egressTries = 3
+
+	// egressTimeout bounds a connect: a lost SYN is repeated after 1 s.
+	egressTimeout = 1500 * time.Millisecond
+
+	// minEgressRTT is the round trip below which a refusal by the host's own router, which takes up
+	// to 2 ms over a radio link, cannot be told from one by the destination.
+	minEgressRTT = 4 * time.Millisecond
+
+	// minDynamic is the lowest port at which hardly any service listens (RFC 6335, section 6), and
+	// in the middle of those that NATs give out.
+	minDynamic = 49152
+)
+
+// Egress finds out whether the network in front of this host lets TCP connections out to any port,
+// and not only to a few such as 443. It takes an endpoint that accepts connections: a STUN server's,
+// or a relay's.
+//
+// Egress connects there, for the time of a round trip, and to high ports of the same address. A
+// refusal within half a round trip was made on the way: Egress returns No, and an error that
+// describes it. An answer after a round trip is a Yes. The result is Unknown, with an error that
+// says why, if the other host is too near, or cannot be reached; and if there is no answer, since
+// that host may drop SYNs itself. The error then matches [os.ErrDeadlineExceeded].
+func (d Discoverer) Egress(ctx context.Context, open netip.AddrPort) (Fact, error) {
+	port, err := tcpport.Open(nil, d.Control)
+	if err != nil {
+		return Unknown, err
+	}
+	defer port.Close()
+	rtt, err := connectOnce(ctx, port, open)
+	if err != nil {
+		return Unknown, err
+	}
+	took, refusal := egressTimeout, error(nil)
+	for range egressTries {
+		to := netip.AddrPortFrom(open.Addr(), uint16(minDynamic+rand.IntN(1<<16-minDynamic)))
+		begun := time.Now()
+		_, err := connectOnce(ctx, port, to)
+		took, refusal = min(took, time.Since(begun)), err
+		var netErr net.Error
+		switch {
+		case err == nil:
+			return Yes, nil
+		case errors.Is(err, tcpport.ErrShort), ctx.Err() != nil:
+			return Unknown, err
+		case errors.As(err, &netErr) && netErr.Timeout():
+			return Unknown, fmt.Errorf("no answer from %s: %w", to, os.ErrDeadlineExceeded)
+		}
+	}
+	for range egressTries - 1 {
+		if egressOf(rtt, took) != No {
+			break
+		}
+		again, err := connectOnce(ctx, port, open)
+		if err != nil {
+			return Unknown, err
+		}
+		rtt = min(rtt, again)
+	}
+	switch fact := egressOf(rtt, took); fact {
+	case Unknown:
+		return fact, fmt.Errorf("%s is too near to tell who refuses a connection", open.Addr())
+	case No:
+		if op := (*net.OpError)(nil); errors.As(refusal, &op) {
+			refusal = op.Err // the addresses say nothing
+		}
+		return fact, fmt.Errorf("connects to %s fail within %v, and it is %v away: %w",
+			open.Addr(), took.Round(10*time.Microsecond), rtt.Round(100*time.Microsecond), refusal)
+	default:
+		return fact, nil
+	}
+}
+
+// egressOf judges by the shortest round trip to a host, and by how soon connects to it were refused.
+func egressOf(rtt, refusal time.Duration) Fact {
+	if rtt < minEgressRTT {
+		return Unknown
+	}
+	return Known(refusal >= rtt/2)
+}
+
+// connectOnce connects, and returns the round trip.
+func connectOnce(ctx context.Context, port *tcpport.Port, to netip.AddrPort) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, egressTimeout)
+	defer cancel()
+	begun := time.Now()
+	c, err := port.Connect(ctx, to)
+	if err != nil {
+		return 0, err
+	}
+	defer tcpport.Reset(c)
+	if rtt := tcpport.RTT(c); rtt > 0 {
+		return rtt, nil
+	}
+	return time.Since(begun), nil
+}
