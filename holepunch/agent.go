@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/gather"
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 // An Agent punches on behalf of a program. Its methods may be called from several goroutines.
@@ -30,6 +32,7 @@ type Agent struct {
 	open          func(context.Context, punch.Round) opening
 	expect        func(punch.Token, func(*net.TCPConn)) (cancel func())
 	lanCandidates func(port uint16) []punch.Candidate
+	egress        func(ctx context.Context, peer []netip.AddrPort) (stun.Fact, error)
 
 	ctx    context.Context // ends with the agent
 	cancel context.CancelFunc
@@ -62,6 +65,7 @@ func NewAgent(c Config) (*Agent, error) {
 	g.Accept = a.receiver.Accept
 	a.gatherer = gather.New(g)
 	a.gather, a.lanCandidates, a.expect = a.gatherer.Gather, a.gatherer.LANCandidates, a.receiver.Expect
+	a.egress = a.gatherer.Egress
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	return a, nil
 }

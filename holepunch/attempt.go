@@ -59,6 +59,7 @@ type opening interface {
 	Add([]punch.Candidate)
 	Cross()
 	Short() <-chan struct{}
+	Failing() <-chan struct{}
 	Wait() punch.Result
 }
 
@@ -179,9 +180,12 @@ func (at *attempt) next() {
 	if at.streamEnded {
 		ended = nil
 	}
-	var short <-chan struct{}
+	var short, failing <-chan struct{}
 	if at.round != nil {
 		short = at.round.Short()
+		if !at.session.egressAsked {
+			failing = at.round.Failing()
+		}
 	}
 	select {
 	case event := <-at.events:
@@ -201,6 +205,8 @@ func (at *attempt) next() {
 		at.onStreamEnded()
 	case <-short:
 		at.session.onShort()
+	case <-failing:
+		at.session.suspectEgress()
 	}
 }
 

@@ -118,6 +118,19 @@ func (at *attempt) endRound() {
 	})
 }
 
+func (at *attempt) stopConnects() {
+	if at.round != nil {
+		at.round.cancel()
+	}
+}
+
+func (at *attempt) findEgress(peer []netip.AddrPort) {
+	at.helpers.Go(func() {
+		fact, err := at.agent.egress(at.ctx, peer)
+		at.post(func() { at.session.onEgress(fact, err) })
+	})
+}
+
 func (at *attempt) addCandidates(cs []punch.Candidate) {
 	if at.round != nil {
 		at.round.Add(cs)

@@ -65,6 +65,10 @@ func Compatibility(a, b stun.Behaviour) Outcome {
 	crossing := min(portKnowledge(a), portKnowledge(b))
 	listening := max(listenerKnowledge(a), listenerKnowledge(b))
 	switch {
+	case a.Egress == stun.No && !letsIn(a, b), b.Egress == stun.No && !letsIn(b, a):
+		return Outcome{Reason: ErrEgressFiltered}
+	case a.Egress == stun.No || b.Egress == stun.No:
+		return Outcome{Way: OneSided}
 	case a.BareSYN == stun.No && b.BareSYN == stun.No:
 		return Outcome{Reason: ErrNoBareSYN}
 	case crossing == portKnown:
@@ -82,12 +86,22 @@ func Compatibility(a, b stun.Behaviour) Outcome {
 	}
 }
 
+// letsIn reports whether a host's NAT lets in a peer that it has sent nothing to, at the mapping that
+// observers saw, and the peer's SYNs get there.
+func letsIn(own, theirs stun.Behaviour) bool {
+	anybody := own.Filtering == stun.EIF || own.Filtering == stun.FilteringUnknown
+	return anybody && own.BareSYN != stun.No && theirs.Egress != stun.No
+}
+
 // passive reports whether a host should leave it to its peer to connect: its own NAT lets anybody
-// in, and its own SYNs would come from a port that the peer does not know. They could only be
-// refused. With the refusal the NAT has a session with the peer's endpoint at another port than the
+// in, and its own SYNs would come from a port that the peer does not know, or not get out. They
+// could only be refused. With the refusal the NAT has a session with the peer's endpoint at another port than the
 // one that the peer connects to, and may drop the peer's SYN as not part of it. Two hosts of that
 // kind would wait for each other, so neither is passive then.
 func passive(own, theirs stun.Behaviour) bool {
+	if own.Egress == stun.No || theirs.Egress == stun.No {
+		return own.Egress == stun.No
+	}
 	return admitsAnybody(own) && !admitsAnybody(theirs) && portKnowledge(theirs) != portUnknown
 }
 

@@ -21,6 +21,8 @@ var (
 	sequential = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Sequential, Step: 1}
 	seqADF     = stun.Behaviour{Mapping: stun.ADM, Filtering: stun.ADF, Ports: stun.Sequential, Step: 2}
 	block      = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Block}
+	keptIn     = stun.Behaviour{Mapping: stun.EIM, Filtering: stun.APDF, Egress: stun.No}
+	keptInEIF  = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.EIF, Ports: stun.Random, Egress: stun.No}
 	random     = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Random}
 	randomADF  = stun.Behaviour{Mapping: stun.ADM, Filtering: stun.ADF, Ports: stun.Random}
 	randomEIF  = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.EIF, Ports: stun.Random}
@@ -30,7 +32,7 @@ var (
 
 // behaviours is all of them.
 var behaviours = []stun.Behaviour{openHost, fullCone, restricted, portFilter, noBareSYN, noBareADF,
-	preserving, sequential, seqADF, block, random, randomADF, randomEIF, seqEIF, nothing}
+	preserving, sequential, seqADF, block, keptIn, keptInEIF, random, randomADF, randomEIF, seqEIF, nothing}
 
 func TestCompatibility(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -42,6 +44,8 @@ func TestCompatibility(t *testing.T) {
 		"EIM and predictable":             {portFilter, sequential, Outcome{Way: ByPrediction}},
 		"both predictable":                {sequential, preserving, Outcome{Way: ByPrediction}},
 		"both within a block":             {block, block, Outcome{Way: ByPrediction}},
+		"kept in, and lets anybody in":    {keptInEIF, random, Outcome{Way: OneSided}},
+		"kept in, filter not known":       {stun.Behaviour{Egress: stun.No}, random, Outcome{Way: OneSided}},
 		"EIF and random":                  {fullCone, random, Outcome{Way: OneSided}},
 		"ADF and random":                  {restricted, random, Outcome{Way: OneSided}},
 		"unknown filter and random":       {stun.Behaviour{Mapping: stun.EIM}, random, Outcome{Way: OneSided}},
@@ -54,6 +58,9 @@ func TestCompatibility(t *testing.T) {
 		"neither has a bare SYN":      {noBareSYN, noBareADF, Outcome{Reason: ErrNoBareSYN}},
 		"no bare SYN for a random":    {noBareADF, random, Outcome{Reason: ErrNoBareSYN}},
 		"APDF and random":             {portFilter, random, Outcome{Reason: ErrPortFiltered}},
+		"kept in":                     {keptIn, openHost, Outcome{Reason: ErrEgressFiltered}},
+		"kept in, no bare SYN":        {stun.Behaviour{Filtering: stun.EIF, BareSYN: stun.No, Egress: stun.No}, openHost, Outcome{Reason: ErrEgressFiltered}},
+		"both kept in":                {keptInEIF, keptInEIF, Outcome{Reason: ErrEgressFiltered}},
 		"block and random":            {block, random, Outcome{Reason: ErrPortFiltered}},
 		"predictable APDF and random": {sequential, random, Outcome{Reason: ErrPortFiltered}},
 		"both random":                 {random, random, Outcome{Reason: ErrUnpredictable}},
@@ -119,7 +126,7 @@ func TestNoInbound(t *testing.T) {
 func TestOneConnects(t *testing.T) {
 	for _, a := range behaviours {
 		for _, b := range behaviours {
-			if passive(a, b) && passive(b, a) {
+			if passive(a, b) && passive(b, a) && Compatibility(a, b).Possible() {
 				t.Errorf("%v and %v wait for each other", a, b)
 			}
 		}
@@ -134,6 +141,7 @@ func TestCompatibilityKnowingLessIsNeverWorse(t *testing.T) {
 		"filtering": func(b *stun.Behaviour) { b.Filtering = stun.FilteringUnknown },
 		"ports":     func(b *stun.Behaviour) { b.Ports = stun.PortsUnknown },
 		"bare SYN":  func(b *stun.Behaviour) { b.BareSYN = stun.Unknown },
+		"egress":    func(b *stun.Behaviour) { b.Egress = stun.Unknown },
 	}
 	for _, a := range behaviours {
 		for _, b := range behaviours {

@@ -140,6 +140,7 @@ func (h *fakeHost) agent() *Agent {
 			}
 		},
 		lanCandidates: func(uint16) []punch.Candidate { return candidates(punch.LAN, "192.168.1.7:40000") },
+		egress:        func(context.Context, []netip.AddrPort) (stun.Fact, error) { return stun.Fact(h.kind % 3), nil },
 	}
 	a.guessing = h.kind == 2
 	a.ctx, a.cancel = context.WithCancel(context.Background())
@@ -216,6 +217,7 @@ func (h *fakeHost) checkCandidates(cs []punch.Candidate) {
 func (r *fakeRound) Add(cs []punch.Candidate) { r.host.checkCandidates(cs) }
 func (r *fakeRound) Cross()                   {}
 func (r *fakeRound) Short() <-chan struct{}   { return nil }
+func (r *fakeRound) Failing() <-chan struct{} { return nil }
 
 func (r *fakeRound) Wait() punch.Result {
 	<-r.ctx.Done()

@@ -68,6 +68,11 @@ const (
 	// their external addresses, and their addresses within do not reach either.
 	ErrNoHairpin Reason = "no_hairpin"
 
+	// ErrEgressFiltered: the network of one side, or the firewall on its host, lets connections out to
+	// some ports only, such as 443, and the other side's SYNs do not get in; or there is no route to
+	// the peer. An agent that has found a filter sends no SYNs for half an hour, and looks again.
+	ErrEgressFiltered Reason = "egress_filtered"
+
 	// ErrGlare: both peers have offered, and the other one is the initiator. Package transport decides
 	// that by the peer IDs. An agent knows none: two calls of [Agent.Dial] on one stream both end with
 	// ErrGlare, so programs agree beforehand which of them dials.
@@ -123,6 +128,7 @@ var reasons = []reasonRow{
 	{ErrPortFiltered, "one NAT gives every destination another port, at random, and the other lets in only ports that were sent to", StatusImpossible, true, true},
 	{ErrNoBareSYN, "no NAT lets in a bare SYN, as a simultaneous open needs", StatusImpossible, true, true},
 	{ErrNoHairpin, "both peers are behind the same NAT, and it has no hairpinning", StatusImpossible, true, true},
+	{ErrEgressFiltered, "the network of one side does not let such connections out", StatusImpossible, false, true},
 	{ErrGlare, "the peer is initiating itself", StatusGlare, false, false},
 	{ErrClosed, "the host or its agent is closed", StatusCancelled, true, false},
 	{ErrElsewhere, "there is a connection by other means", StatusOK, true, false},

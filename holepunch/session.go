@@ -21,7 +21,9 @@ type actions interface {
 	startRound(roundSpec)
 	addCandidates([]punch.Candidate)               // to the round
 	cross()                                        // begins the round's crossed candidate pairs
+	stopConnects()                                 // of the round, which goes on
 	endRound()                                     // if there is one; then onRoundEnded
+	findEgress(peer []netip.AddrPort)              // whether connections get out; then onEgress
 	elsewhere(to []netip.AddrPort, punchable bool) // then onElsewhere
 	setTimer(timer, time.Duration)                 // then onTimer; 0 stops it
 	trace(Event)
@@ -82,6 +84,9 @@ type session struct {
 	guess     punch.Guess // in round 0, which is the only one then
 	lastRound bool        // it is too late for another
 	elsewhere elsewhereState
+
+	egressAsked bool  // it was found out, or is being, whether connections get out
+	egressWhy   error // what came of it, if that is no Yes
 
 	flight      []byte // this side's
 	flightReady bool

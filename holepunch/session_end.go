@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
+	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 // onContextEnded handles the end of the caller's context, or of the attempt's time.
@@ -60,6 +61,8 @@ func (s *session) tellFailure(err error) {
 		return // there is no attempt yet that both know
 	case row.Reason == "" && errors.Is(err, context.Canceled):
 		row.status = StatusCancelled
+	case row.Reason == ErrNoConnection && s.own.behaviour.Egress == stun.No && s.egressFiltered():
+		row = ErrEgressFiltered.row() // as an observer has shown, and nothing at the peer's candidates
 	case row.Reason == ErrGated || row.Reason == ErrResourceLimit: // of a connection with the right token
 	case row.Reason == ErrNoSocket: // of this host alone
 	case s.state == punching && row.status != StatusOK && row.status != StatusCancelled:
@@ -72,9 +75,9 @@ func (s *session) tellFailure(err error) {
 	}
 	if !s.initiator && s.state <= preparing && m.status != StatusOK {
 		m.typ = pb.Message_ANSWER
-		if m.status == StatusImpossible {
-			m.behaviour, m.detail = s.own.behaviour, "" // from which the peer sees the reason
-		}
+	}
+	if m.status == StatusImpossible {
+		m.behaviour, m.detail = s.own.behaviour, "" // from which the peer sees the reason
 	}
 	s.send(m)
 }

@@ -113,5 +113,5 @@ func (s *session) sendCandidates() {
 // to be predicted. Otherwise it would but close what is coming up.
 func (s *session) mayRetry(err error) bool {
 	met := errors.Is(err, ErrNoConnection) || errors.Is(err, ErrHandshake)
-	return s.initiator && met && s.predicted() && s.round < maxRounds && !s.lastRound && !s.signalLost
+	return s.initiator && met && s.predicted() && !s.egressFiltered() && s.round < maxRounds && !s.lastRound && !s.signalLost
 }

@@ -24,6 +24,9 @@ func (s *session) punch() {
 	if s.initiator {
 		s.do.setTimer(crossTimer, punch.CrossDelay(s.rtt))
 	}
+	if s.round == 0 {
+		s.do.setTimer(egressTimer, egressDelay)
+	}
 	if s.elsewhere == elsewhereUnasked {
 		s.elsewhere = elsewhereAsked
 		s.do.elsewhere(listenersOf(s.remote), Compatibility(s.own.behaviour, s.theirs.behaviour).Possible())
@@ -57,6 +60,8 @@ func (s *session) onTimer(t timer) {
 		s.do.cross()
 	case t == roundTimer:
 		s.do.endRound()
+	case t == egressTimer:
+		s.suspectEgress()
 	}
 }
 

@@ -36,6 +36,8 @@ func (r *recorder) connectWith(punch.Token)               { r.note("connect with
 func (r *recorder) addCandidates(cs []punch.Candidate)    { r.note("add %v", addrsOf(cs)) }
 func (r *recorder) cross()                                { r.note("cross") }
 func (r *recorder) endRound()                             { r.note("end round") }
+func (r *recorder) stopConnects()                         { r.note("stop connects") }
+func (r *recorder) findEgress(as []netip.AddrPort)        { r.note("find egress %v", as) }
 func (r *recorder) elsewhere(as []netip.AddrPort, p bool) { r.note("elsewhere %v %v", as, p) }
 func (r *recorder) setTimer(t timer, _ time.Duration)     { r.timers[t]++ }
 func (r *recorder) trace(e Event)                         { r.note("trace %s", e.Kind) }

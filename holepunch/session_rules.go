@@ -53,7 +53,7 @@ func (s *session) roundSpec() roundSpec {
 	if s.theirs.following {
 		spec.remote = slices.DeleteFunc(spec.remote, isPlaceholder)
 	}
-	if s.initiator && s.predicted() {
+	if s.initiator && s.predicted() || s.egressFiltered() {
 		spec.window = predictedWindow
 	}
 	return spec
@@ -122,9 +122,15 @@ func (s *session) explain(err error) error {
 		if reason := impossible(s.own, s.theirs); reason != nil {
 			return reason
 		}
+		if remote.Behaviour.Egress == stun.No {
+			s.theirs.behaviour = remote.Behaviour
+		}
 	}
 	if errors.Is(err, ErrNoConnection) && !s.doneHeard && s.sameSite() && s.own.behaviour.Hairpin != stun.Yes {
 		return fmt.Errorf("%w: %w", ErrNoHairpin, err)
+	}
+	if ReasonOf(err) == ErrNoConnection {
+		return s.explainEgress(err)
 	}
 	return err
 }

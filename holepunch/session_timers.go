@@ -11,6 +11,7 @@ const (
 	trailerTimer              // until the TRAILER
 	crossTimer                // until CROSS, see punch.CrossDelay
 	roundTimer                // until the round's connects end
+	egressTimer               // until it is found out whether they get out
 	retryTimer                // until it is too late for another round
 	choiceTimer               // until a choice is overdue that the peer has told of
 	numTimers
@@ -35,8 +36,13 @@ const (
 
 	// predictedWindow is how long a round goes on in which a port was predicted. A port that was
 	// predicted right is met within a round trip or two, or after one lost SYN (1 s); one that was
-	// predicted wrong, never. A further round predicts it anew.
+	// predicted wrong, never. A further round predicts it anew. The same holds for a side that has to
+	// let SYNs in, since its own do not get out.
 	predictedWindow = 1500 * time.Millisecond
+
+	// egressDelay is how long an attempt may have no connection until it is found out whether
+	// connections get out at all: longer than most punches take that have lost a SYN.
+	egressDelay = 2 * time.Second
 
 	// choiceDelay is how long a responder that was told of success goes on until it knows of the
 	// choice, too: the packet that says so may be lost twice. A responder has as much more time than

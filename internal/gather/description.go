@@ -216,6 +216,9 @@ func (g *Gatherer) serve(w *waiter, err error) {
 	if m := g.ports[0].view.mapping; m == stun.EIM || w.behaviour.Mapping == stun.MappingUnknown {
 		w.behaviour.Mapping = m
 	}
+	if w.behaviour.Egress = g.epoch.egressAt(time.Now()); w.behaviour.Egress == stun.No {
+		w.behaviour.BareSYN = stun.Unknown // to test it took a SYN that did not get out
+	}
 }
 
 // failure returns the error for observers of which none has reported an address, by their own.

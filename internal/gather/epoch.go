@@ -39,6 +39,7 @@ type epoch struct {
 	keepAlive time.Duration // for new connections to observers
 
 	behaviour stun.Behaviour
+	egress    *egress       // nil if it was not looked for
 	addrs     []netip.Addr  // external addresses of the host when the behaviour was found
 	searching bool          // for the behaviour
 	search    time.Time     // when to search again

@@ -57,12 +57,14 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// These are kinds of failure of [Gatherer.Gather].
+// These are kinds of failure of [Gatherer.Gather] and [Gatherer.Egress].
 var (
 	// ErrNoAddress: no observer reported an address. What each said is in the chain.
 	ErrNoAddress = errors.New("no observer reported an address")
 	// ErrFiltered: the filter left no address to tell the peer.
 	ErrFiltered = errors.New("the address filter leaves no address")
+	// ErrNoRoute: the host cannot send to the peer, whatever the port.
+	ErrNoRoute = errors.New("no route to the peer")
 	// ErrClosed: the Gatherer is closed.
 	ErrClosed = errors.New("gatherer is closed")
 )
@@ -75,6 +77,7 @@ type Gatherer struct {
 	// Tests replace these.
 	openPort   func() (*tcpport.Port, error)
 	discover   func(ctx context.Context, servers []string) (*stun.Report, error)
+	testEgress func(ctx context.Context, open netip.AddrPort) (stun.Fact, error)
 	sourceAddr func(to netip.AddrPort) netip.Addr // invalid without a route
 	listAddrs  func() ([]net.Addr, error)
 	wall       func() time.Time // the time, suspension included
@@ -116,9 +119,10 @@ func New(c Config) *Gatherer {
 
 func newGatherer(c Config) *Gatherer {
 	g := &Gatherer{
-		cfg:      c.withDefaults(),
-		openPort: func() (*tcpport.Port, error) { return tcpport.Open(c.Accept, c.Control) },
-		discover: stun.Discoverer{Control: c.Control}.Discover,
+		cfg:        c.withDefaults(),
+		openPort:   func() (*tcpport.Port, error) { return tcpport.Open(c.Accept, c.Control) },
+		discover:   stun.Discoverer{Control: c.Control}.Discover,
+		testEgress: stun.Discoverer{Control: c.Control}.Egress,
 		sourceAddr: func(to netip.AddrPort) netip.Addr {
 			a, _ := tcpport.SourceAddr(to, c.Control)
 			return a

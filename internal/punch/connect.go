@@ -92,6 +92,11 @@ func (o *Opening) recordFailure(p *pair, err error) {
 			r.Refused++
 			o.refused = o.refused || throughNAT(p.to)
 		}
+		if throughNAT(p.to) {
+			if o.failed++; o.failed == manyFailed {
+				close(o.failing)
+			}
+		}
 	})
 }
 

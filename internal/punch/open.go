@@ -67,6 +67,8 @@ type Opening struct {
 	short    int             // of these, those that were given up for want of a socket
 	allShort chan struct{}   // closed when all were
 	setShort sync.Once
+	failed   int           // connects that ended by themselves, on their way through the NATs
+	failing  chan struct{} // closed when these are manyFailed
 	result   Result
 }
 
@@ -78,6 +80,7 @@ func Open(ctx context.Context, r Round) *Opening {
 		tuples:   new(tuples),
 		pairs:    make(map[tuple]*pair),
 		allShort: make(chan struct{}),
+		failing:  make(chan struct{}),
 	}
 	if r.times != nil {
 		o.times = *r.times
@@ -144,6 +147,12 @@ func (o *Opening) giveUp() {
 		o.setShort.Do(func() { close(o.allShort) })
 	}
 }
+
+// manyFailed is more failed connects than most punches have between NATs that refuse SYNs.
+const manyFailed = 12
+
+// Failing returns a channel that is closed when many connects have been refused, or could not leave.
+func (o *Opening) Failing() <-chan struct{} { return o.failing }
 
 // Wait waits until all connects and calls of Serve have ended, and returns what came of them. To
 // end them, the caller ends the context and the stream.

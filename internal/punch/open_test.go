@@ -84,15 +84,11 @@ func TestRefused(t *testing.T) {
 	defer cancel()
 	seen, budget := newSteps(), newBudget(1<<20)
 	o := Open(ctx, Round{Ports: []*tcpport.Port{s.port}, Remote: reflexive(peer.addr), Budget: budget, Trace: seen.trace, times: quick})
-	for refused := 0; refused < 5; {
-		if <-seen.seen == ConnectFailed {
-			refused++
-		}
-	}
+	<-o.Failing()
 	cancel()
 	r := o.Wait()
 	spent, pended := budget.counts()
-	if r.Refused < 5 || r.Connects < 5 || r.Up != 0 || r.Dropped != nil || !errors.Is(r.Err, syscall.ECONNREFUSED) {
+	if r.Refused < manyFailed || r.Connects < manyFailed || r.Up != 0 || r.Dropped != nil || !errors.Is(r.Err, syscall.ECONNREFUSED) {
 		t.Errorf("got %+v, want refusals", r)
 	}
 	if n := seen.connects(s.port, peer.addr); n != r.Connects || pended != n || spent < n || spent > n+1 {
@@ -113,6 +109,11 @@ func TestBudgetIsSpent(t *testing.T) {
 		cancel()
 		if r := o.Wait(); r.Connects != most || !errors.Is(r.Err, want) {
 			t.Errorf("with a budget of %d: %+v, want %v", most, r, want)
+		}
+		select {
+		case <-o.Failing():
+			t.Errorf("%d connects are many", most)
+		default:
 		}
 	}
 }

@@ -55,10 +55,11 @@ func explain(err error) string {
 
 // impossible are the reasons that two NATs give; the error has their behaviours.
 var impossible = map[holepunch.Reason]bool{
-	holepunch.ErrUnpredictable: true,
-	holepunch.ErrPortFiltered:  true,
-	holepunch.ErrNoBareSYN:     true,
-	holepunch.ErrNoHairpin:     true,
+	holepunch.ErrUnpredictable:  true,
+	holepunch.ErrPortFiltered:   true,
+	holepunch.ErrNoBareSYN:      true,
+	holepunch.ErrNoHairpin:      true,
+	holepunch.ErrEgressFiltered: true,
 }
 
 // explainRefusal explains what the other side means by its status.

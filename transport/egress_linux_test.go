@@ -1,0 +1,129 @@
+package transport
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab"
+)
+
+// farRelay is how much longer the way from the relay is: so long that a refusal which a busy machine
+// notices late is still sooner than an answer from there.
+const farRelay = 150 * time.Millisecond
+
+// newEgressPair starts a peer behind a filter for what goes out, and another one, with the relay far
+// from both. The STUN server is behind the filter: only the relay can be asked.
+func newEgressPair(t *testing.T, filtered, other string) (l *hostLab, a, b *labPeer) {
+	t.Helper()
+	l = newHostLab(t, relayConfig{})
+	sites := [2]*natlab.Site{l.site(t, "filtered", filtered), l.site(t, "other", other)}
+	for _, s := range sites {
+		l.SetExtraDelay(l.relaySite, s, farRelay)
+	}
+	a, b = l.newPair(t, addHost(t, sites[0], "alice"), addHost(t, sites[1], "bob"), peerConfig{})
+	return l, a, b
+}
+
+// connects counts a peer's connects since the last call.
+func (p *labPeer) connects(t *testing.T) (n int) {
+	t.Helper()
+	for _, s := range p.steps(t) {
+		if s.Kind == holepunch.Connecting {
+			n++
+		}
+	}
+	return n
+}
+
+// TestEgressFiltered: a network refuses connections to all ports but some. Both sides have that
+// reason early, and after few connects; the next attempt makes none from there.
+func TestEgressFiltered(t *testing.T) {
+	t.Parallel()
+	for _, nat := range []string{"eim-apdf-egressrst", "eim-apdf-egressicmp", "eim-apdf, with a firewall"} {
+		for _, initiates := range []bool{true, false} {
+			name := nat + ", responder"
+			if initiates {
+				name = nat + ", initiator"
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				words, own := strings.CutSuffix(nat, ", with a firewall")
+				_, a, b := newEgressPair(t, words, "eim-apdf")
+				if own {
+					if err := a.host.FilterEgress(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				d, r := b, a
+				if initiates {
+					d, r = a, b
+				}
+				for attempt := range 2 {
+					wantReason(t, d, r, holepunch.ErrEgressFiltered)
+					n := a.connects(t)
+					t.Logf("attempt %d: %d connects", attempt, n)
+					if most := []int{256, 0}[attempt]; n > most { // the usual bound of a peer's SYNs
+						t.Errorf("%d connects, want %d at most", n, most)
+					}
+					d.forget(t, r)
+					r.forget(t, d)
+				}
+			})
+		}
+	}
+}
+
+// TestEgressFilteredIsReached: whoever lets anybody in needs no connection out.
+func TestEgressFilteredIsReached(t *testing.T) {
+	t.Parallel()
+	for _, nat := range []string{"eim-eif-egressrst", "eim-eif-egressdrop"} {
+		t.Run(nat, func(t *testing.T) {
+			t.Parallel()
+			_, a, b := newEgressPair(t, nat, "eim-apdf-rst")
+			wantDirect(t, a, b)
+		})
+	}
+}
+
+// TestEgressDropped: where SYNs are dropped nothing tells the host's own network from the peer's, but
+// it is a hint that a SYN to the relay has no answer either.
+func TestEgressDropped(t *testing.T) {
+	t.Parallel()
+	_, a, b := newEgressPair(t, "eim-apdf-egressdrop", "eim-apdf")
+	d, r := punch(t, a, b)
+	const hint = "this host's network may let out some ports only: no answer from "
+	if d.Reason != holepunch.ErrNoConnection || !strings.Contains(d.Err, hint) {
+		t.Errorf("the filtered side has %v", d)
+	}
+	if r.Reason != holepunch.ErrNoConnection || strings.Contains(r.Err, hint) {
+		t.Errorf("the other side has %v", r)
+	}
+}
+
+// TestNearRefusalIsNoFilter: two networks next to each other refuse SYNs at once, while the relay is
+// far. That is no filter for what goes out.
+func TestNearRefusalIsNoFilter(t *testing.T) {
+	t.Parallel()
+	l := newHostLab(t, relayConfig{})
+	var hosts [2]*natlab.Host
+	for i, name := range []string{"alice", "bob"} {
+		s, err := l.AddSite(natlab.SiteConfig{Name: name, NAT: natlab.Behaviour{Mapping: natlab.EIM, Filtering: natlab.APDF, Unsolicited: natlab.UnsolicitedRST}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.SetExtraDelay(l.relaySite, s, farRelay)
+		hosts[i] = addHost(t, s, name)
+	}
+	a, b := l.newPair(t, hosts[0], hosts[1], peerConfig{})
+	for range 2 {
+		d, r := punch(t, a, b)
+		t.Logf("%v; %v", d, r)
+		if d.Reason == holepunch.ErrEgressFiltered || r.Reason == holepunch.ErrEgressFiltered {
+			t.Error("a filter is to blame, and there is none")
+		}
+		a.leave(t)
+		b.leave(t)
+	}
+}
