@@ -28,6 +28,9 @@ func (p *Port) Connect(ctx context.Context, remote netip.AddrPort) (*net.TCPConn
 	if remote.Addr().Unmap().Is4() {
 		network = "tcp4"
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err // DialTCP sends a SYN all the same
+	}
 	d := p.dialer()
 	connecting.Add(1)
 	defer connecting.Add(-1)
