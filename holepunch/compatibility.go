@@ -64,12 +64,16 @@ func (o Outcome) String() string {
 func Compatibility(a, b stun.Behaviour) Outcome {
 	crossing := min(portKnowledge(a), portKnowledge(b))
 	listening := max(listenerKnowledge(a), listenerKnowledge(b))
+	noBareSYN := a.BareSYN == stun.No && b.BareSYN == stun.No
+	if noBareSYN {
+		crossing = portUnknown
+	}
 	switch {
 	case a.Egress == stun.No && !letsIn(a, b), b.Egress == stun.No && !letsIn(b, a):
 		return Outcome{Reason: ErrEgressFiltered}
 	case a.Egress == stun.No || b.Egress == stun.No:
 		return Outcome{Way: OneSided}
-	case a.BareSYN == stun.No && b.BareSYN == stun.No:
+	case noBareSYN && listening == portUnknown:
 		return Outcome{Reason: ErrNoBareSYN}
 	case crossing == portKnown:
 		return Outcome{Way: Works}
@@ -89,8 +93,8 @@ func Compatibility(a, b stun.Behaviour) Outcome {
 // letsIn reports whether a host's NAT lets in a peer that it has sent nothing to, at the mapping that
 // observers saw, and the peer's SYNs get there.
 func letsIn(own, theirs stun.Behaviour) bool {
-	anybody := own.Filtering == stun.EIF || own.Filtering == stun.FilteringUnknown
-	return anybody && own.BareSYN != stun.No && theirs.Egress != stun.No
+	anybody := own.Filtering == stun.EIF || own.Filtering == stun.FilteringUnknown && own.BareSYN != stun.No
+	return anybody && theirs.Egress != stun.No
 }
 
 // passive reports whether a host should leave it to its peer to connect: its own NAT lets anybody
@@ -98,11 +102,21 @@ func letsIn(own, theirs stun.Behaviour) bool {
 // could only be refused. With the refusal the NAT has a session with the peer's endpoint at another port than the
 // one that the peer connects to, and may drop the peer's SYN as not part of it. Two hosts of that
 // kind would wait for each other, so neither is passive then.
-func passive(own, theirs stun.Behaviour) bool {
+//
+// A host whose kernel drops SYNs that answer its own is passive, too, if the peer lets no bare SYN
+// in. Of two such hosts the initiator is.
+func passive(own, theirs stun.Behaviour, initiator bool) bool {
 	if own.Egress == stun.No || theirs.Egress == stun.No {
 		return own.Egress == stun.No
 	}
-	return admitsAnybody(own) && !admitsAnybody(theirs) && portKnowledge(theirs) != portUnknown
+	return admitsAnybody(own) && !admitsAnybody(theirs) && portKnowledge(theirs) != portUnknown ||
+		admitsStrangers(own) && theirs.BareSYN == stun.No && (initiator || !admitsStrangers(theirs))
+}
+
+// admitsStrangers reports whether a host lets anybody in to whom it has not sent a SYN, and nobody
+// else. Kernels that are hardened to refuse simultaneous opens do so.
+func admitsStrangers(b stun.Behaviour) bool {
+	return b.Filtering == stun.EIF && b.BareSYN == stun.No
 }
 
 // admitsAnybody reports whether a NAT lets anybody in, but gives each destination another port.
@@ -113,7 +127,8 @@ func admitsAnybody(b stun.Behaviour) bool {
 // noInbound reports whether a host's NAT blocks every SYN of its peer, whoever that is. The punch
 // then depends on the host's own SYN reaching the peer's NAT after that has opened.
 func noInbound(own stun.Behaviour) bool {
-	return own.BareSYN == stun.No || portKnowledge(own) == portUnknown && listenerKnowledge(own) == portUnknown
+	return own.BareSYN == stun.No && !admitsStrangers(own) ||
+		portKnowledge(own) == portUnknown && listenerKnowledge(own) == portUnknown
 }
 
 // How well an external port is known before it is used.
@@ -140,7 +155,7 @@ func portKnowledge(b stun.Behaviour) int {
 // reached, from any port, by those that it sends to.
 func listenerKnowledge(b stun.Behaviour) int {
 	switch {
-	case b.BareSYN == stun.No || !admitsAddress(b):
+	case b.Filtering == stun.APDF, b.Filtering == stun.ADF && b.BareSYN == stun.No:
 		return portUnknown
 	case b.Filtering == stun.EIF:
 		return portKnown // at the mapping that observers saw, whatever others there are

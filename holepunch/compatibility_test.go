@@ -17,6 +17,7 @@ var (
 	portFilter = stun.Behaviour{Mapping: stun.EIM, Filtering: stun.APDF, Unsolicited: stun.RST}
 	noBareSYN  = stun.Behaviour{Mapping: stun.EIM, Filtering: stun.APDF, BareSYN: stun.No}
 	noBareADF  = stun.Behaviour{Mapping: stun.EIM, Filtering: stun.ADF, BareSYN: stun.No}
+	hardened   = stun.Behaviour{Mapping: stun.EIM, Filtering: stun.EIF, BareSYN: stun.No} // but strangers' SYNs
 	preserving = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Preserved}
 	sequential = stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Sequential, Step: 1}
 	seqADF     = stun.Behaviour{Mapping: stun.ADM, Filtering: stun.ADF, Ports: stun.Sequential, Step: 2}
@@ -31,7 +32,7 @@ var (
 )
 
 // behaviours is all of them.
-var behaviours = []stun.Behaviour{openHost, fullCone, restricted, portFilter, noBareSYN, noBareADF,
+var behaviours = []stun.Behaviour{openHost, fullCone, restricted, portFilter, noBareSYN, noBareADF, hardened,
 	preserving, sequential, seqADF, block, keptIn, keptInEIF, random, randomADF, randomEIF, seqEIF, nothing}
 
 func TestCompatibility(t *testing.T) {
@@ -55,11 +56,16 @@ func TestCompatibility(t *testing.T) {
 		"one has no bare SYN":             {noBareSYN, portFilter, Outcome{Way: Works}},
 		"public and no bare SYN":          {openHost, noBareSYN, Outcome{Way: Works}},
 
+		"hardened and EIM":         {hardened, portFilter, Outcome{Way: Works}},
+		"hardened and no bare SYN": {hardened, noBareSYN, Outcome{Way: OneSided}},
+		"both hardened":            {hardened, hardened, Outcome{Way: OneSided}},
+		"hardened and random":      {hardened, random, Outcome{Way: OneSided}},
+
 		"neither has a bare SYN":      {noBareSYN, noBareADF, Outcome{Reason: ErrNoBareSYN}},
 		"no bare SYN for a random":    {noBareADF, random, Outcome{Reason: ErrNoBareSYN}},
 		"APDF and random":             {portFilter, random, Outcome{Reason: ErrPortFiltered}},
 		"kept in":                     {keptIn, openHost, Outcome{Reason: ErrEgressFiltered}},
-		"kept in, no bare SYN":        {stun.Behaviour{Filtering: stun.EIF, BareSYN: stun.No, Egress: stun.No}, openHost, Outcome{Reason: ErrEgressFiltered}},
+		"kept in, no bare SYN":        {stun.Behaviour{BareSYN: stun.No, Egress: stun.No}, openHost, Outcome{Reason: ErrEgressFiltered}},
 		"both kept in":                {keptInEIF, keptInEIF, Outcome{Reason: ErrEgressFiltered}},
 		"block and random":            {block, random, Outcome{Reason: ErrPortFiltered}},
 		"predictable APDF and random": {sequential, random, Outcome{Reason: ErrPortFiltered}},
@@ -91,10 +97,14 @@ func TestPassive(t *testing.T) {
 		"and the other way round":         {seqEIF, randomEIF, false},
 		"known port":                      {fullCone, portFilter, false},
 		"filter":                          {random, portFilter, false},
+		"hardened, towards no bare SYN":   {hardened, noBareSYN, true},
+		"and the other way round, no":     {noBareSYN, hardened, false},
+		"both hardened, the responder":    {hardened, hardened, false},
+		"hardened, towards a filter":      {hardened, portFilter, false},
 		"nothing known":                   {nothing, nothing, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := passive(tc.own, tc.theirs); got != tc.want {
+			if got := passive(tc.own, tc.theirs, false); got != tc.want {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})
@@ -107,6 +117,7 @@ func TestNoInbound(t *testing.T) {
 		want bool
 	}{
 		"no bare SYN":                 {noBareSYN, true},
+		"but from strangers":          {hardened, false},
 		"random ports and a filter":   {random, true},
 		"the same, by address":        {randomADF, true},
 		"random ports, all let in":    {randomEIF, false},
@@ -126,7 +137,7 @@ func TestNoInbound(t *testing.T) {
 func TestOneConnects(t *testing.T) {
 	for _, a := range behaviours {
 		for _, b := range behaviours {
-			if passive(a, b) && passive(b, a) && Compatibility(a, b).Possible() {
+			if passive(a, b, true) && passive(b, a, false) && Compatibility(a, b).Possible() {
 				t.Errorf("%v and %v wait for each other", a, b)
 			}
 		}

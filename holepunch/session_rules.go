@@ -45,7 +45,7 @@ func (s *session) roundSpec() roundSpec {
 	spec := roundSpec{
 		number:  s.round,
 		remote:  slices.DeleteFunc(slices.Clone(s.remote), isListener),
-		passive: passive(s.own.behaviour, s.theirs.behaviour),
+		passive: passive(s.own.behaviour, s.theirs.behaviour, s.initiator),
 		late:    !s.initiator && noInbound(s.own.behaviour),
 		guess:   s.guess,
 		window:  window,

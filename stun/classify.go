@@ -208,14 +208,15 @@ func classifyFiltering(fromOther, fromOwn outcome) Filtering {
 	}
 }
 
-// classifyBareSYN returns Yes if any SYN was admitted, since all of them were bare. The test of
-// bareSYN uses the mapping towards another port. It says nothing where that is another mapping.
+// classifyBareSYN judges by the test of bareSYN if that says something. The test uses the mapping
+// towards another port, and does not where that is another mapping. A host may let strangers in and
+// refuse a SYN that answers its own. Without the test, any SYN that was admitted was bare.
 func classifyBareSYN(b Behaviour, o observations) Fact {
 	switch {
-	case o.fromOther == connected || o.fromOwn == connected || o.bareSYN == connected:
-		return Yes
 	case o.bareSYN.refuses() && (b.Mapping == EIM || b.Mapping == ADM):
 		return No
+	case o.fromOther == connected || o.fromOwn == connected || o.bareSYN == connected:
+		return Yes
 	default:
 		return Unknown
 	}

@@ -185,6 +185,15 @@ func TestClassifyBareSYN(t *testing.T) {
 			if got := classify(o).BareSYN; got != tt.want {
 				t.Errorf("%v, %d: got %v, want %v", InferMapping(tt.shared), tt.bare, got, tt.want)
 			}
+			// Where others are let in, the test decides, if it says something.
+			want := tt.want
+			if want == Unknown {
+				want = Yes
+			}
+			o.fromOther = connected
+			if got := classify(o).BareSYN; got != want {
+				t.Errorf("%v, %d, and EIF: got %v, want %v", InferMapping(tt.shared), tt.bare, got, want)
+			}
 		}
 	}
 }

@@ -182,13 +182,14 @@ func TestDiscover(t *testing.T) {
 		// What Linux does looks like EIM, as long as no two hosts use one port.
 		"apdm-apdf-rst-overload": {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.RST, BareSYN: stun.Yes, Hairpin: stun.No, Persistent: stun.Yes},
 		// And what it does.
-		"kernel-drop-invalid":   {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.Drop, BareSYN: stun.Yes, Hairpin: stun.No, Persistent: stun.Yes},
-		"kernel-rst":            {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.RST, BareSYN: stun.Yes, Hairpin: stun.No, Persistent: stun.Yes},
-		"kernel-accept-random":  {Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Random, Unsolicited: stun.RST, Persistent: stun.No},
-		"kernel-accept-nosyn":   {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.RST, BareSYN: stun.No, Hairpin: stun.No, Persistent: stun.Yes},
-		"kernel-drop-firewall":  {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.Drop, BareSYN: stun.Yes, Hairpin: stun.Yes, Persistent: stun.Yes},
-		"kernel-rst-firewall":   {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.RST, BareSYN: stun.Yes, Hairpin: stun.Yes, Persistent: stun.Yes},
-		"kernel-nosyn-firewall": {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.Drop, BareSYN: stun.No, Hairpin: stun.Yes, Persistent: stun.Yes},
+		"kernel-drop-invalid":          {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.Drop, BareSYN: stun.Yes, Hairpin: stun.No, Persistent: stun.Yes},
+		"kernel-rst":                   {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.RST, BareSYN: stun.Yes, Hairpin: stun.No, Persistent: stun.Yes},
+		"kernel-accept-random":         {Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Random, Unsolicited: stun.RST, Persistent: stun.No},
+		"kernel-accept-nosyn":          {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.RST, BareSYN: stun.No, Hairpin: stun.No, Persistent: stun.Yes},
+		"kernel-drop-firewall":         {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.Drop, BareSYN: stun.Yes, Hairpin: stun.Yes, Persistent: stun.Yes},
+		"kernel-rst-firewall":          {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.RST, BareSYN: stun.Yes, Hairpin: stun.Yes, Persistent: stun.Yes},
+		"kernel-accept-nosyn-firewall": {Mapping: stun.EIM, Filtering: stun.EIF, Ports: stun.Preserved, BareSYN: stun.No, Hairpin: stun.Yes, Persistent: stun.Yes},
+		"kernel-nosyn-firewall":        {Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.Drop, BareSYN: stun.No, Hairpin: stun.Yes, Persistent: stun.Yes},
 	} {
 		t.Run(nat, func(t *testing.T) {
 			t.Parallel()

@@ -40,7 +40,7 @@ var matrixKinds = []string{
 	"apdm-adf-sequential", "apdm-adf-random",
 	// Real kernels.
 	"kernel-drop", "kernel-rst-invalid", "kernel-accept", "kernel-random", "kernel-blocks16",
-	"kernel-drop-firewall", "kernel-rst-firewall",
+	"kernel-drop-firewall", "kernel-rst-firewall", "kernel-nosyn-firewall", "kernel-accept-nosyn-firewall",
 }
 
 // matrixSample are the pairs, dialler first, that are tried always: some of each way, and
@@ -71,6 +71,8 @@ var matrixSample = [][2]string{
 	// Real kernels.
 	{"kernel-rst-invalid", "kernel-accept"},
 	{"kernel-drop-firewall", "kernel-rst-firewall"},
+	{"kernel-nosyn-firewall", "kernel-accept-nosyn-firewall"},
+	{"kernel-accept-nosyn-firewall", "kernel-accept-nosyn-firewall"},
 	{"kernel-blocks16", "kernel-drop"},
 	{"kernel-random", "eim-eif"},
 }
@@ -93,7 +95,7 @@ func behaviourOf(n natlab.Behaviour) stun.Behaviour {
 		BareSYN:     stun.Known(!n.NoSYN),
 		Hairpin:     stun.Known(n.Hairpin),
 	}
-	if n.NoSYN {
+	if n.NoSYN && !n.Kernel.Accept {
 		b.Filtering = stun.APDF // for no SYN comes in that could show a looser one
 	}
 	switch n.Ports {

@@ -37,7 +37,10 @@ func tell(out *console.Console, r *stun.Report) {
 // sentences say what the NAT does.
 func sentences(r *stun.Report, peers []reach) []string {
 	s := []string{mappingWords(r), filteringWords(r)}
-	if r.BareSYN == stun.No {
+	switch {
+	case r.BareSYN == stun.No && r.Filtering == stun.EIF:
+		s = append(s, "But it drops a SYN from where one was sent to: a simultaneous open fails.")
+	case r.BareSYN == stun.No:
 		s = append(s, "It lets no SYN in, not even from where one was sent to: a simultaneous open fails.")
 	}
 	if r.Egress == stun.No {
