@@ -62,6 +62,7 @@ func (o *Opening) connect(p *pair) {
 func (o *Opening) dial(p *pair) (*net.TCPConn, time.Duration, error) {
 	o.trace(Connecting, p.port.Number(), p.to.Addr, nil)
 	begin := time.Now()
+	o.record(func(*Result) { p.pending = begin })
 	c, err := p.port.Connect(o.ctx, p.to.Addr)
 	took := time.Since(begin)
 	if o.round.Budget != nil {
@@ -74,7 +75,11 @@ func (o *Opening) dial(p *pair) (*net.TCPConn, time.Duration, error) {
 		if !p.paid {
 			r.Connects++
 		}
+		p.pending = time.Time{}
 		p.taking = taken && !p.claim.shared()
+		if tcpport.IsRefused(err) {
+			p.refusal = took
+		}
 	})
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 		<-o.ctx.Done() // the deadline is the context's, which may be a moment later

@@ -122,18 +122,23 @@ func (o *Opening) Cross() {
 	o.crossed = nil
 }
 
-// stuck reports whether the listener has answered the peer's SYN on the 4-tuple of a pair, and the
-// connection does not come up. Its SYN+ACK was lost, or the NAT will not let it out: Linux does not
-// where an ICMP error has ended our own connect on that 4-tuple. The NAT has not seen it end, takes
-// the sequence number of the SYN+ACK for invalid, and does so for two minutes. o.mu is held.
+// stuck reports whether a pair does not get on: a connect is pending for twice as long as a refusal
+// takes, or the listener has taken the peer's SYN and the connection does not come up. A packet was
+// lost, or the NAT will not let ours out. Linux does not where an ICMP error has ended our connect
+// and the peer's SYN has come before the next one: its connection tracking has not seen the first one
+// end, and takes the sequence number of the second for invalid, for two minutes. o.mu is held.
 func (o *Opening) stuck() bool {
 	for _, p := range o.pairs {
-		if p.taking && !p.claim.accepted() {
+		late := p.refusal > 0 && !p.pending.IsZero() && time.Since(p.pending) > 2*p.refusal+stuckMargin
+		if late || p.taking && !p.claim.accepted() {
 			return true
 		}
 	}
 	return false
 }
+
+// stuckMargin is what a busy host may take besides.
+const stuckMargin = 20 * time.Millisecond
 
 // Short returns a channel that is closed when the system has had no socket for any pair. Nothing
 // is connected any more then, and what the peer connects could not be accepted either.

@@ -21,7 +21,10 @@ type pair struct {
 	taken    backoff   // while the 4-tuple is another connection's
 	useless  backoff   // while connections are of no use
 
-	taking bool // the listener was taking the peer's SYN at the last connect; o.mu guards it
+	// What tells whether it is stuck. o.mu guards it.
+	pending time.Time     // since when there is a connect; zero if there is none
+	refusal time.Duration // how long the last connect took that was refused; zero if none was
+	taking  bool          // the listener was taking the peer's SYN at the last connect
 }
 
 func (p *pair) tuple() tuple { return tuple{p.port.Number(), p.to.Addr} }
