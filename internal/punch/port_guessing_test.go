@@ -31,8 +31,8 @@ func TestGuess(t *testing.T) {
 	if r := guesses.close(); r.Connects < 2 || r.Up == 0 {
 		t.Errorf("the side that guesses has %+v", r)
 	}
-	if r := offers.close(); r.Connects < offeredPorts/2 {
-		t.Errorf("the side that offers has %+v, want %d connects", r, offeredPorts)
+	if r := offers.close(); r.Connects < 2 { // the first ports may be guessed
+		t.Errorf("the side that offers has %+v", r)
 	}
 }
 
