@@ -320,7 +320,11 @@ func (at *attempt) failure() *PunchError {
 	case r.Up > 0 && errors.As(e.Err, &remote) && ReasonOf(e.Err) == ErrNoConnection:
 		// The peer's window is over first, and no connection came up there. Those that came up here
 		// were with somebody else, such as a transparent proxy.
-		e.Err = fmt.Errorf("%w: %w", ErrHandshake, e.Err)
+		if r.Dropped == nil || errors.Is(r.Dropped, at.err) { // by the end of the attempt
+			e.Err = fmt.Errorf("%w: %w", ErrHandshake, e.Err)
+		} else {
+			e.Err = fmt.Errorf("%w (%w)", uselessError(r.Dropped), e.Err)
+		}
 	}
 	return &e
 }

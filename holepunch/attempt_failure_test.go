@@ -34,6 +34,9 @@ func TestFailureReason(t *testing.T) {
 		if got := ReasonOf(err); got != tt.want || !errors.Is(err, tt.err) {
 			t.Errorf("%s: %v, which is %q; want %q", name, err, got, tt.want)
 		}
+		if got, want := errors.Is(err, punch.ErrSilent), tt.want == ErrHandshake; got != want {
+			t.Errorf("%s: %v; says what became of the connections: %v, want %v", name, err, got, want)
+		}
 		if err.Attempts != 2 {
 			t.Errorf("%s: %d connects", name, err.Attempts)
 		}

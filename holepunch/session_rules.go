@@ -100,7 +100,7 @@ func roundError(r punch.Result) error {
 	}
 	switch {
 	case r.Dropped != nil:
-		return fmt.Errorf("%w: %w", ErrHandshake, r.Dropped)
+		return uselessError(r.Dropped)
 	case errors.Is(r.Err, ErrBusy) && r.Connects == 0: // at the end of a window there is no SYN to spare, either
 		return r.Err
 	case errors.Is(r.Err, tcpport.ErrShort):
@@ -110,6 +110,27 @@ func roundError(r punch.Result) error {
 	default:
 		return fmt.Errorf("%w: no answer to our SYNs", ErrNoConnection)
 	}
+}
+
+// useless has what may be behind a connection that came up and was of no use, and what to do.
+var useless = []struct {
+	err    error
+	advice string
+}{
+	{punch.ErrHungUp, "a proxy or a firewall accepts connections in the peer's place and closes them: take another network, or have it leave ports from 1024 up alone"},
+	{punch.ErrPreamble, "something else answers in the peer's place, such as a captive portal or a proxy: log in to the network, or take another one"},
+	{punch.ErrSilent, "a proxy or a firewall accepts connections in the peer's place and says nothing, or a NAT has forgotten them: try again, or take another network"},
+}
+
+// uselessError returns the error of a round whose connections were of no use, by why one of them was
+// dropped.
+func uselessError(dropped error) error {
+	for _, u := range useless {
+		if errors.Is(dropped, u.err) {
+			return fmt.Errorf("%w: %w: %s", ErrHandshake, dropped, u.advice)
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrHandshake, dropped)
 }
 
 // explain adds what is known of the two sides to a failure.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
@@ -36,8 +37,17 @@ func (h *labHost) fail(ctx context.Context, cmd command) any {
 // times.
 const mostSYNs = 4 * 12
 
+// proxyAdvice has, by kind of proxy, what the error on its side says.
+var proxyAdvice = map[string]string{
+	"proxysilent": "other end is silent: a proxy or a firewall accepts connections in the peer's place and says nothing",
+	"proxyclose":  "closed without a word: EOF: a proxy or a firewall accepts connections in the peer's place and closes them",
+	"proxynoise":  `"HTTP/1.1 400 Bad Request\r\nConne": does not open with a token: something else answers in the peer's place`,
+}
+
 // TestProxy: a transparent proxy answers the connects of one peer in place of the other peer. The
-// attempt fails with a reason and after few SYNs, and the relayed connection remains usable.
+// attempt fails with a reason and after few SYNs, and says what kind of proxy it is. The relayed
+// connection remains usable, and nothing of what the host may have is used up: without the proxy the
+// peers connect at once.
 func TestProxy(t *testing.T) {
 	t.Parallel()
 	l := newHostLab(t, relayConfig{})
@@ -50,7 +60,7 @@ func TestProxy(t *testing.T) {
 		site := l.site(t, name, nat)
 		return side{l.startPeer(t, addHost(t, site, name), peerConfig{}), site, labtest.CountSYNs(site)}
 	}
-	for _, proxy := range []string{"proxysilent", "proxyclose", "proxynoise"} {
+	for proxy := range proxyAdvice {
 		for _, initiates := range []bool{true, false} {
 			name := proxy + " before the responder"
 			if initiates {
@@ -73,9 +83,12 @@ func TestProxy(t *testing.T) {
 				if got.Direct || other.Direct || !got.Punch {
 					t.Errorf("want no connection, and a PunchError: %+v", got)
 				}
-				reason := got.Reason
+				reason, says := got.Reason, got.Err
 				if !initiates {
-					reason = other.Reason
+					reason, says = other.Reason, other.Err
+				}
+				if !strings.Contains(says, proxyAdvice[proxy]) {
+					t.Errorf("the side with the proxy says %q, want %q", says, proxyAdvice[proxy])
 				}
 				if reason != holepunch.ErrHandshake || got.Handshake != (got.Reason == holepunch.ErrHandshake) {
 					t.Errorf("the side with the proxy gives the reason %q, want %q; at the initiator: %+v", reason, holepunch.ErrHandshake, got)
@@ -92,6 +105,12 @@ func TestProxy(t *testing.T) {
 				if t.Failed() {
 					logSteps(t, d.labPeer, r.labPeer)
 				}
+				d.leave(t)
+				r.leave(t)
+				if err := inside.site.SetNAT(outside.site.NAT()); err != nil {
+					t.Fatal(err)
+				}
+				wantDirect(t, d.labPeer, r.labPeer)
 			})
 		}
 	}

@@ -136,12 +136,19 @@ func (k *choice) drop(c *streamCopy, err error) {
 }
 
 // timeout drops a copy whose peer has not said what it had to: an initiator's peer the token and
-// the marker, a responder's the token.
-func (k *choice) timeout(c *streamCopy) {
-	if k.initiator || c.state == atPreamble {
+// the marker, a responder's the token. Of what was sent, some bytes are not acknowledged.
+func (k *choice) timeout(c *streamCopy, unacknowledged int) {
+	switch {
+	case c.state != atPreamble && !k.initiator:
+	case c.state != atPreamble && unacknowledged > minSegment:
+		k.drop(c, ErrSmallPackets)
+	default:
 		k.drop(c, ErrSilent)
 	}
 }
+
+// minSegment is the length of the segments that every path carries (RFC 9293, section 3.7.1).
+const minSegment = 536
 
 // fail ends the stream, unless a copy was chosen.
 func (k *choice) fail(err error) {

@@ -219,7 +219,7 @@ var connOccurrences = []*occurrence{
 			return e.up && !e.closed && e.opened && !k.isChosen(i) && (r == initiator || e.state == atPreamble)
 		},
 		func(m *model, s *state, r role, i int) {
-			s.sides[r].timeout(&s.sides[r].copies[i].streamCopy)
+			s.sides[r].timeout(&s.sides[r].copies[i].streamCopy, 0)
 			s.sides[r].cut = true
 		},
 	},

@@ -176,3 +176,33 @@ func TestChoiceModelBroken(t *testing.T) {
 		})
 	}
 }
+
+// TestTimeout: what a copy is dropped for when its time is over depends on what came, and on what was
+// acknowledged.
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		initiator      bool
+		state          decoderState
+		unacknowledged int
+		want           error
+	}{
+		"nothing came":                      {true, atPreamble, 0, ErrSilent},
+		"nothing came or was acknowledged":  {true, atPreamble, 2000, ErrSilent},
+		"the token came":                    {true, atKind, 0, ErrSilent},
+		"the token came, little is missing": {true, atKind, minSegment, ErrSilent},
+		"the token came, much is missing":   {true, atKind, minSegment + 1, ErrSmallPackets},
+		"responder, nothing came":           {false, atPreamble, 2000, ErrSilent},
+		"responder, the token came":         {false, atKind, 2000, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := choice{initiator: tc.initiator}
+			c := new(streamCopy)
+			k.add(c, false)
+			c.state = tc.state
+			if k.timeout(c, tc.unacknowledged); c.dropped != tc.want {
+				t.Errorf("dropped for %v, want %v", c.dropped, tc.want)
+			}
+		})
+	}
+}

@@ -132,7 +132,7 @@ func (o *Opening) serve(c *net.TCPConn, k *claim, took time.Duration) error {
 	}
 	if err != nil && err != errAttributed {
 		k.doubt()
-		o.record(func(r *Result) { r.Dropped = err })
+		o.record(func(r *Result) { r.drop(err) })
 	}
 	return err
 }

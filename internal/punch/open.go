@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -177,7 +178,7 @@ type Result struct {
 	Refused  int   // of them, with a RST
 	Up       int   // connections that connects brought up
 	Err      error // the most telling error of a connect: not a timeout if there is another; nil for none
-	Dropped  error // why the last connection that a connect brought up was of no use; nil for none
+	Dropped  error // why a connection that a connect brought up was of no use: the last that says what the other end did, or any; nil for none
 }
 
 // record changes the result, or what else is known of the connects.
@@ -192,6 +193,14 @@ func (o *Opening) record(f func(*Result)) {
 func (r *Result) report(err error) {
 	if rank(err) >= rank(r.Err) {
 		r.Err = err
+	}
+}
+
+// drop keeps why a connection was of no use.
+func (r *Result) drop(err error) {
+	telling := func(e error) bool { return errors.Is(err, e) }
+	if r.Dropped == nil || slices.ContainsFunc([]error{ErrPreamble, ErrToken, ErrFrame, ErrSilent, ErrSmallPackets, ErrHungUp}, telling) {
+		r.Dropped = err
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
 // readBuffer is how much is read from a copy at a time when a frame has begun: more than the
@@ -170,7 +172,10 @@ func (s *Stream) unsent(sc *streamCopy, b []byte) []byte {
 	c.writing = len(b) > 0
 	switch {
 	case c.writing && c.timer == nil:
-		c.timer = time.AfterFunc(s.cfg.CopyTimeout, func() { s.update(func(k *choice) { k.timeout(sc) }) })
+		c.timer = time.AfterFunc(s.cfg.CopyTimeout, func() {
+			unacknowledged := tcpport.Unacknowledged(c.TCPConn)
+			s.update(func(k *choice) { k.timeout(sc, unacknowledged) })
+		})
 	case !c.writing && s.choice.flushed(sc):
 		s.choice.out, c.writing = nil, true // by the application
 		c.SetWriteDeadline(s.writeDeadline)
