@@ -26,11 +26,11 @@ type fakeObserver struct {
 	name    string
 	remote  netip.AddrPort
 	delay   time.Duration // before the answer or the failure
-	hold    time.Duration // after the answer; 0 for as long as it is wanted
 	closing time.Duration // how long it takes to close the connection
 	err     error         // in place of an answer, or at the end of hold
 
 	mu     sync.Mutex
+	hold   time.Duration // after the answer; 0 for as long as it is wanted
 	sees   netip.AddrPort
 	asked  []time.Time // when it was asked
 	active int         // calls of Observe under way
@@ -87,13 +87,15 @@ func (o *fakeObserver) Observe(ctx context.Context, _ stun.Dialer, report func(r
 	if err := sleep(o.delay); err != nil {
 		return err
 	}
-	sees := o.answer()
+	o.mu.Lock()
+	sees, hold := o.sees, o.hold
+	o.mu.Unlock()
 	if !sees.IsValid() {
 		return o.err
 	}
 	report(o.remote, sees)
-	if o.hold > 0 {
-		if err := sleep(o.hold); err != nil {
+	if hold > 0 {
+		if err := sleep(hold); err != nil {
 			return err
 		}
 		return o.err
