@@ -33,6 +33,7 @@ type Agent struct {
 	expect        func(punch.Token, func(*net.TCPConn)) (cancel func())
 	lanCandidates func(port uint16) []punch.Candidate
 	egress        func(ctx context.Context, peer []netip.AddrPort) (stun.Fact, error)
+	gotOut        func()
 
 	ctx    context.Context // ends with the agent
 	cancel context.CancelFunc
@@ -65,7 +66,7 @@ func NewAgent(c Config) (*Agent, error) {
 	g.Accept = a.receiver.Accept
 	a.gatherer = gather.New(g)
 	a.gather, a.lanCandidates, a.expect = a.gatherer.Gather, a.gatherer.LANCandidates, a.receiver.Expect
-	a.egress = a.gatherer.Egress
+	a.egress, a.gotOut = a.gatherer.Egress, a.gatherer.GotOut
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	return a, nil
 }

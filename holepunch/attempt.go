@@ -288,6 +288,7 @@ func (at *attempt) end() {
 			at.handshake.conn.fail(at.err)
 		}
 	}
+	at.noteEgress()
 	close(at.ended)
 	at.signal.SetReadDeadline(past) // for read
 	at.helpers.Wait()

@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/gather"
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 func (at *attempt) gather() {
@@ -129,6 +131,19 @@ func (at *attempt) findEgress(peer []netip.AddrPort) {
 		fact, err := at.agent.egress(at.ctx, peer)
 		at.post(func() { at.session.onEgress(fact, err) })
 	})
+}
+
+// noteEgress notes that connections get out, if this one took a SYN that did: the NAT lets in nobody
+// who was not sent to.
+func (at *attempt) noteEgress() {
+	c := at.stream.TCPConn()
+	if c == nil || at.session.own.behaviour.Filtering == stun.EIF {
+		return
+	}
+	remote := c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+	if remote.Is4() && ipaddr.IsPublic(remote) {
+		at.agent.gotOut()
+	}
 }
 
 func (at *attempt) addCandidates(cs []punch.Candidate) {

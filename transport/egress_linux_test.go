@@ -1,9 +1,13 @@
 package transport
 
 import (
+	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
@@ -72,6 +76,32 @@ func TestEgressFiltered(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestNoRouteToPeer: a host that cannot send to its peer says so early.
+func TestNoRouteToPeer(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]int{"unreachable": unix.RTN_UNREACHABLE, "prohibited": unix.RTN_PROHIBIT} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, a, b := newEgressPair(t, "eim-apdf", "eim-apdf")
+			err := a.host.Do(func() error {
+				to := &net.IPNet{IP: b.host.Site().External().AsSlice(), Mask: net.CIDRMask(32, 32)}
+				return netlink.RouteAdd(&netlink.Route{Dst: to, Type: kind})
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, r := punch(t, a, b)
+			t.Logf("%v; %v", d, r)
+			if d.Reason != holepunch.ErrEgressFiltered || !strings.Contains(d.Err, "no route to the peer") {
+				t.Errorf("the side without a route has %v", d)
+			}
+			if r.Reason != holepunch.ErrNoConnection {
+				t.Errorf("the other side has %v", r)
+			}
+		})
 	}
 }
 

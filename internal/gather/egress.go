@@ -19,7 +19,7 @@ type egress struct {
 	err   error
 }
 
-// Egress finds out whether connections of this host get out to any port, as
+// Egress finds out whether connections of this host get out to any port in IPv4, as
 // [stun.Discoverer.Egress] does, by an observer that has answered. What is found holds for all
 // attempts, and is part of their descriptions, for half an hour, or a minute if it is Unknown. The
 // error matches [ErrNoRoute] if the host cannot send to any of the peer's addresses.
@@ -60,16 +60,9 @@ func (g *Gatherer) findEgress(now time.Time) *egress {
 	}
 	e := &egress{done: make(chan struct{})}
 	epoch.egress = e
-	end := func(fact stun.Fact, err error) {
-		e.fact, e.err, e.until = fact, err, time.Now().Add(searchStale)
-		if fact == stun.Unknown {
-			e.until = time.Now().Add(searchRetry)
-		}
-		close(e.done)
-	}
 	observer := g.answered()
 	if !observer.IsValid() {
-		end(stun.Unknown, errors.New("no observer to try it with"))
+		e.end(stun.Unknown, errors.New("no observer in IPv4 to try it with"))
 		return e
 	}
 	g.running.Go(func() {
@@ -78,21 +71,41 @@ func (g *Gatherer) findEgress(now time.Time) *egress {
 		if fact == stun.No {
 			g.cfg.Log.Warn("this host's network does not let connections out to any port: no direct connections from here", "err", err)
 		}
-		g.enqueue(func() { end(fact, err) })
+		g.enqueue(func() { e.end(fact, err) })
 	})
 	return e
 }
 
-// answered returns where an observer has answered, in IPv4 if there is one.
-func (g *Gatherer) answered() (at netip.AddrPort) {
+// end sets what was found.
+func (e *egress) end(fact stun.Fact, err error) {
+	e.fact, e.err, e.until = fact, err, time.Now().Add(searchStale)
+	if fact == stun.Unknown {
+		e.until = time.Now().Add(searchRetry)
+	}
+	close(e.done)
+}
+
+// GotOut says that a connection to a peer's IPv4 address has come up: others get out as well.
+func (g *Gatherer) GotOut() {
+	g.enqueue(func() {
+		if e := g.epoch.egress; e != nil && e.until.IsZero() {
+			return // it will be found
+		}
+		g.epoch.egress = &egress{done: make(chan struct{})}
+		g.epoch.egress.end(stun.Yes, nil)
+	})
+}
+
+// answered returns where an observer has answered in IPv4.
+func (g *Gatherer) answered() netip.AddrPort {
 	for _, p := range g.ports {
 		for _, q := range p.queries {
-			if q.state == held && (!at.IsValid() || isIPv4(q.remote) && !isIPv4(at)) {
-				at = q.remote
+			if q.state == held && isIPv4(q.remote) {
+				return q.remote
 			}
 		}
 	}
-	return at
+	return netip.AddrPort{}
 }
 
 // egressAt returns what is known of egress at a time.

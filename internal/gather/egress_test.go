@@ -74,6 +74,43 @@ func TestEgress(t *testing.T) {
 	}
 }
 
+// TestGotOut: with a connection to a peer nothing has to be found out.
+func TestGotOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fact := stun.No
+		var tests atomic.Int32
+		g := newEgressGatherer(t, &fakeNetwork{
+			source: netip.MustParseAddr("10.0.0.1"),
+			report: &stun.Report{Behaviour: stun.Behaviour{Mapping: stun.EIM, BareSYN: stun.No}, Complete: true},
+		}, &fact, &tests)
+		peer := addrPorts("46.0.9.1:4000")
+		if got, _ := g.Egress(t.Context(), peer); got != stun.No {
+			t.Fatalf("got %v", got)
+		}
+		d, _ := mustGather(t, g)
+		d.Release()
+		if want := (stun.Behaviour{Mapping: stun.EIM, Egress: stun.No}); d.Behaviour != want { // the test of bare SYNs takes one that gets out
+			t.Errorf("known as %v, want %v", d.Behaviour, want)
+		}
+		go g.GotOut()
+		synctest.Wait()
+		if got, err := g.Egress(t.Context(), peer); got != stun.Yes || err != nil || tests.Load() != 1 {
+			t.Errorf("got %v, %v, tested %d times", got, err, tests.Load())
+		}
+		// What is being found out is not overtaken.
+		time.Sleep(searchStale)
+		go g.Egress(t.Context(), peer)
+		synctest.Wait()
+		g.GotOut()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got, _ := g.Egress(t.Context(), peer); got != stun.No || tests.Load() != 2 {
+			t.Errorf("got %v, tested %d times", got, tests.Load())
+		}
+	})
+}
+
 // TestEgressElsewhere: what was found in one network is not believed in another.
 func TestEgressElsewhere(t *testing.T) {
 	t.Parallel()
