@@ -78,8 +78,15 @@ func (at *attempt) connectWith(peer punch.Token) { at.stream.SetPeerToken(peer) 
 func (at *attempt) startRound(spec roundSpec) {
 	ctx, cancel := context.WithTimeout(at.ctx, spec.window)
 	d := at.description
+	ports := d.Ports
+	if n := at.opts.MaxSegment; n > 0 {
+		ports = slices.Clone(ports)
+		for i, p := range ports {
+			ports[i] = p.WithMaxSegment(n)
+		}
+	}
 	o := at.agent.open(ctx, punch.Round{
-		Ports:     d.Ports,
+		Ports:     ports,
 		Remote:    spec.remote,
 		Initiator: at.session.initiator,
 		Passive:   spec.passive,

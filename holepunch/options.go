@@ -59,6 +59,10 @@ type Options struct {
 	// An error ends the attempt. Calls come from several goroutines. Nil admits all.
 	Admit func(c *net.TCPConn, accepted bool) error
 
+	// MaxSegment bounds the size of the connection's TCP segments, for a path that loses larger packets
+	// and does not say so. The peer has to set it as well. 0 leaves it to the system.
+	MaxSegment int
+
 	// Listeners are public addresses at which the application accepts its ordinary connections: the
 	// peer is told, and may connect there by its own means instead of by the punch.
 	Listeners []netip.AddrPort

@@ -103,6 +103,8 @@ func (a *attempt) options() (*holepunch.Options, error) {
 		Admit:        a.admit,
 		Listeners:    a.listeners,
 		Elsewhere:    a.connectElsewhere,
+
+		MaxSegment: a.t.peers.maxSegment(a.peer),
 	}
 	if f := a.t.cfg.addrFilter; f != nil {
 		o.FilterOwn = func(addrs []netip.AddrPort) []netip.AddrPort {

@@ -18,6 +18,7 @@ const watchInterval = time.Second
 // givenUp says why a direct connection was closed.
 var givenUp = map[upgradeEventKind]string{
 	directSilent: "silent",
+	directStuck:  "stuck",
 	addrGone:     "address_gone",
 }
 

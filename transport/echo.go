@@ -18,8 +18,9 @@ const echoID protocol.ID = "/simopen/echo/1.0.0"
 const (
 	maxEcho = 4096
 
-	// echoTimeout bounds how long serving an echo takes.
-	echoTimeout = 10 * time.Second
+	// echoTimeout bounds how long serving an echo takes, as with libp2p's ping: much data may be on
+	// the way before it.
+	echoTimeout = time.Minute
 )
 
 // serveEcho serves a stream of the echo protocol.

@@ -25,15 +25,16 @@ func init() { roles["peer"] = peerRole }
 type peerConfig struct {
 	Relay        peer.AddrInfo
 	STUN         []string
-	Listen       []string // multiaddrs; none: only relayed connections come in
-	Announce     []string // multiaddrs that the host tells others besides its own
-	Private      bool     // the host is told that it is behind a NAT
-	HolePunching bool     // DCUtR is on beside simopen
-	NoLimits     bool     // the resource manager allows any number of connections a second
-	Guess        bool     // WithPortGuessing
-	NoNetlink    bool     // the kernel refuses netlink sockets to the process
-	Marked       bool     // WithSocketControl of markSocket
-	OnRequest    bool     // WithOnRequestOnly
+	Listen       []string      // multiaddrs; none: only relayed connections come in
+	Announce     []string      // multiaddrs that the host tells others besides its own
+	Private      bool          // the host is told that it is behind a NAT
+	HolePunching bool          // DCUtR is on beside simopen
+	NoLimits     bool          // the resource manager allows any number of connections a second
+	Guess        bool          // WithPortGuessing
+	NoNetlink    bool          // the kernel refuses netlink sockets to the process
+	Marked       bool          // WithSocketControl of markSocket
+	OnRequest    bool          // WithOnRequestOnly
+	Grace        time.Duration // WithRelayGrace, unless 0
 	Limits       holepunch.Limits
 	Key          []byte   // the host's, for the same identity after a restart
 	Stock        bool     // go-libp2p as it is, without simopen
@@ -124,6 +125,7 @@ func peerRole(c *labtest.Child) error {
 	}
 	defer h.Close()
 	h.countDirect()
+	h.takeTransfers()
 	if err := c.Emit(h.ID()); err != nil {
 		return err
 	}
@@ -198,6 +200,9 @@ func (h *labHost) simopen() []Option {
 	}
 	if h.cfg.Marked {
 		opts = append(opts, WithSocketControl(markSocket))
+	}
+	if h.cfg.Grace != 0 {
+		opts = append(opts, WithRelayGrace(h.cfg.Grace))
 	}
 	if h.cfg.OnRequest {
 		opts = append(opts, WithOnRequestOnly())

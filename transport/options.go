@@ -29,7 +29,8 @@ type config struct {
 	tracer     func(Event)
 	guess      bool
 	onRequest  bool
-	ports      int // that are kept warm
+	reset      bool // streams on a relayed connection that is retired
+	ports      int  // that are kept warm
 	timeout    time.Duration
 	grace      time.Duration
 	peerFilter func(peer.ID) bool
@@ -142,14 +143,25 @@ func WithTimeout(d time.Duration) Option {
 }
 
 // WithRelayGrace sets how long a relayed connection stays beside the direct one that took its
-// place. After that it is closed if it has no open stream, and otherwise looked at again after as
-// long (1 s at least): no stream is cut. A negative time keeps it until somebody else closes it.
+// place. After that it is closed, as soon as the direct one has carried full-size packets both ways,
+// if it has no open stream. Otherwise it is looked at again after as long (1 s at least): no stream
+// is cut, but see [WithRelayStreamsReset]. A negative time keeps it until somebody else closes it.
 //
 // Default: 1 min. DCUtR's specification asks for a grace period and names none; a stream takes
 // seconds to open, and go-libp2p's relays end a limited connection after 2 min anyway. While the
 // relayed connection stays, the peers can punch over it again when the direct one dies.
 func WithRelayGrace(d time.Duration) Option {
 	return func(c *config) error { c.grace = d; return nil }
+}
+
+// WithRelayStreamsReset has the relayed connection closed after the grace period ([WithRelayGrace])
+// also if there are streams on it. These are reset, so that applications open them anew, on the
+// direct connection. It is for relays without limits: there GossipSub, the DHT and the like open
+// streams on the relayed connection, and keep them for as long as it lasts. One of two peers with it
+// is enough. Default: no stream is cut. A relay with limits ends its connections by itself, and
+// go-libp2p opens only streams on them that ask for it.
+func WithRelayStreamsReset() Option {
+	return func(c *config) error { c.reset = true; return nil }
 }
 
 // WithOnRequestOnly leaves relayed connections as they are until [DirectConnect], here or at the

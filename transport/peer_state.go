@@ -32,10 +32,9 @@ type peerState struct {
 	offers  int // attempts under way as initiator
 	answers answers
 
-	// Evidence against direct connections, and for them: when the peer's last OFFER came, and when
-	// the last probe left that a connection has answered.
-	offered  time.Time
-	answered map[network.Conn]time.Time // nil for none
+	offered time.Time                     // when the last OFFER came
+	direct  map[network.Conn]*directState // those that were checked; nil for none
+	checks  int                           // under way
 
 	// Callers that wait for changed, which is closed when a connection has come up, ended or answered,
 	// or an attempt as responder has ended. It is nil until somebody needs it.
@@ -43,6 +42,14 @@ type peerState struct {
 	changed chan struct{}
 
 	protections int // from the connection manager
+}
+
+// A directState is what is known of a direct connection.
+type directState struct {
+	probing  time.Time // since when it is asked for an answer; zero if it is not
+	answered time.Time // since when it was asked the last time that it has answered
+	proving  time.Time // since when it has full-size segments to carry
+	carried  bool      // it has carried them, both ways
 }
 
 // answers are the attempts as responder.
@@ -56,7 +63,7 @@ func newPeerTable() *peerTable { return &peerTable{states: make(map[peer.ID]*pee
 // idle reports whether there is nothing to remember.
 func (s *peerState) idle() bool {
 	return len(s.relayed) == 0 && s.upgrade == upgrade{} && s.dial == nil && s.offers == 0 && s.answers.underWay == 0 &&
-		s.waiters == 0 && s.protections == 0
+		s.checks == 0 && s.waiters == 0 && s.protections == 0
 }
 
 // wake wakes the waiters.

@@ -2,8 +2,6 @@ package transport
 
 import (
 	"context"
-	"maps"
-	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
@@ -18,16 +16,23 @@ import (
 
 // directConn returns a direct connection to p that is not suspect, or nil.
 func (t *Transport) directConn(h host.Host, p peer.ID) network.Conn {
-	c, _ := t.directConns(h, p)
-	return c
+	if trusted, _ := t.sortDirect(h, p); len(trusted) > 0 {
+		return trusted[0]
+	}
+	return nil
 }
 
-// directConns returns a direct connection to p that is not suspect, or nil, and those that are.
-func (t *Transport) directConns(h host.Host, p peer.ID) (trusted network.Conn, suspects []network.Conn) {
+// sortDirect returns the direct connections to p that are not suspect, and those that are.
+func (t *Transport) sortDirect(h host.Host, p peer.ID) (trusted, suspects []network.Conn) {
 	conns := h.Network().ConnsToPeer(p)
 	var evidence time.Time
-	var answered map[network.Conn]time.Time
-	t.peers.with(p, func(s *peerState) { evidence, answered = s.offered, maps.Clone(s.answered) })
+	answered := make(map[network.Conn]time.Time)
+	t.peers.with(p, func(s *peerState) {
+		evidence = s.offered
+		for c, d := range s.direct {
+			answered[c] = d.answered
+		}
+	})
 	for _, c := range conns {
 		if opened := c.Stat().Opened; isRelayed(c) && !c.IsClosed() && opened.After(evidence) {
 			evidence = opened
@@ -38,8 +43,8 @@ func (t *Transport) directConns(h host.Host, p peer.ID) (trusted network.Conn, s
 		case isRelayed(c) || c.IsClosed():
 		case c.Stat().Opened.Before(evidence) && answered[c].Before(evidence):
 			suspects = append(suspects, c)
-		case trusted == nil:
-			trusted = c
+		default:
+			trusted = append(trusted, c)
 		}
 	}
 	return trusted, suspects
@@ -57,9 +62,11 @@ func (t *Transport) awaitVerdict(ctx context.Context, h host.Host, p peer.ID) ne
 	defer t.peers.wait(p)()
 	for {
 		changed, _ := t.peers.changed(p)
-		trusted, suspects := t.directConns(h, p)
-		if trusted != nil || len(suspects) == 0 {
-			return trusted
+		switch trusted, suspects := t.sortDirect(h, p); {
+		case len(trusted) > 0:
+			return trusted[0]
+		case len(suspects) == 0:
+			return nil
 		}
 		select {
 		case <-changed:
@@ -67,41 +74,4 @@ func (t *Transport) awaitVerdict(ctx context.Context, h host.Host, p peer.ID) ne
 			return nil
 		}
 	}
-}
-
-// probeTimeout is how long a suspect connection may be silent. It is two round trips of nearly any
-// path, and long enough for TCP to repeat a packet that was lost.
-const probeTimeout = time.Second
-
-// probe asks the direct connections to p that are suspect for an answer.
-func (d *upgradeDriver) probe(p peer.ID) {
-	ctx, h, end, err := d.t.begin(d.t.ctx)
-	if err != nil {
-		return
-	}
-	go func() {
-		defer end()
-		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-		defer cancel()
-		_, suspects := d.t.directConns(h, p)
-		var probes sync.WaitGroup
-		for _, c := range suspects {
-			probes.Go(func() {
-				began := time.Now()
-				if err := echo(ctx, c, 1); err != nil {
-					d.enqueue(queuedEvent{peer: p, conn: c, upgradeEvent: upgradeEvent{kind: directSilent}})
-					return
-				}
-				d.t.peers.with(p, func(s *peerState) {
-					if s.answered == nil {
-						s.answered = make(map[network.Conn]time.Time)
-					}
-					s.answered[c] = began
-					s.wake()
-				})
-			})
-		}
-		probes.Wait()
-		d.enqueue(queuedEvent{peer: p, upgradeEvent: upgradeEvent{kind: probeEnded}})
-	}()
 }

@@ -22,6 +22,10 @@ const (
 	// to forget a connection in.
 	stableTime = 5 * time.Minute
 
+	// stuckMemory is for how long a peer without relayed connections is remembered for its direct ones
+	// that got stuck.
+	stuckMemory = 10 * time.Minute
+
 	// defaultGrace is how long a relayed connection stays beside a direct one. DCUtR's specification
 	// asks for a grace period and names none. A stream takes seconds to open, and go-libp2p's relays
 	// end a limited connection after 2 min by themselves.
@@ -50,8 +54,9 @@ const (
 	timerFired
 	streamsOpen  // a relayed connection was not retired, since there are streams on it
 	offerCame    // the peer has offered
-	probeEnded   // each suspect connection has answered, or a directSilent came before
+	checked      // a direct connection has passed a check
 	directSilent // nothing came on a direct connection for too long
+	directStuck  // a direct connection has ended, and has carried no full-size segments until then
 	addrGone     // the host has no more the address that a direct connection is bound to
 )
 
@@ -62,6 +67,7 @@ type peerView struct {
 	outbound bool // one of them was dialled by this host
 	direct   bool
 	suspect  bool // a direct connection that was there before the peer came back through the relay
+	unproven bool // a direct connection that has not carried full-size segments yet
 }
 
 // An upgradeAction is something to do.
@@ -76,7 +82,7 @@ type upgradeActionKind uint8
 const (
 	startAttempt upgradeActionKind = 1 + iota
 	retireRelayed
-	probeDirect  // whether suspect connections answer
+	checkDirect  // whether suspect connections answer, and others carry full-size segments
 	giveUpDirect // that of the event
 	setTimer     // in place of any other one
 	stopTimer
@@ -95,6 +101,7 @@ func (a upgradeAction) wait() time.Duration {
 type upgradePolicy struct {
 	grace     time.Duration // until a relayed connection is retired; negative: it is not
 	onRequest bool          // relayed connections are not upgraded
+	reset     bool          // streams on a relayed connection do not keep it
 }
 
 // An upgrade is the state machine that decides when the relayed connections to a peer are upgraded,
@@ -104,10 +111,10 @@ type upgradePolicy struct {
 // retired; without, that another attempt may be made. Hence one timer.
 type upgrade struct {
 	attempting  bool
-	again       bool // there was reason for another attempt while one was under way
-	probing     bool
-	probeAgain  bool          // there was further evidence meanwhile
+	again       bool          // there was reason for another attempt while one was under way
 	returned    bool          // the peer has come back through the relay while there was a direct connection
+	due         bool          // to retire the relayed connections, as soon as the direct one has proved itself
+	stuck       int           // direct connections that got stuck
 	directSince time.Time     // zero without a direct connection
 	wait        time.Duration // before the last repetition
 }
@@ -117,46 +124,51 @@ func (u *upgrade) step(p *upgradePolicy, now time.Time, e upgradeEvent, v peerVi
 	switch e.kind {
 	case relayedUp:
 		if v.direct {
-			return append(u.haveDirect(p, now), u.probe(v)...)
+			return u.haveDirect(p, now, v)
 		}
 		if e.outbound {
 			return u.attempt(p, v)
 		}
 	case offerCame:
-		return u.probe(v)
-	case probeEnded:
-		u.probing = false
-		u.returned = u.returned && (v.suspect || !v.direct) // its end is still to come
-		if u.probeAgain {
-			return u.probe(v)
+		return u.check(v)
+	case checked:
+		u.returned = u.returned && (v.suspect || !v.direct) // or its end is still to come
+		if u.due {
+			return u.retire(v)
 		}
+		return u.check(v)
 	case relayedDown:
 		return u.forget(v)
 	case directUp:
 		if v.relayed {
-			return u.haveDirect(p, now)
+			return u.haveDirect(p, now, v)
 		}
 	case directDown:
-		if u.directSince.IsZero() || v.direct {
+		if u.directSince.IsZero() {
 			return nil
+		}
+		if v.direct {
+			return u.check(v)
 		}
 		if now.Sub(u.directSince) > stableTime {
 			u.wait = 0
 		}
-		u.directSince = time.Time{}
+		u.directSince, u.due = time.Time{}, false
 		if u.returned { // it has noticed
 			u.returned = false
 			return u.attempt(p, v)
 		}
-		return u.repeat(redialWait)
+		return u.repeat(u.redial())
 	case attemptEnded:
 		return u.ended(p, e.err, v)
 	case timerFired:
-		if u.directSince.IsZero() {
+		switch {
+		case !v.relayed: // what was remembered is out of date
+			*u = upgrade{}
+		case !u.directSince.IsZero():
+			return u.retire(v)
+		default:
 			return u.attempt(p, v)
-		}
-		if v.direct { // or else its end is still to come
-			return []upgradeAction{{kind: retireRelayed}}
 		}
 	case streamsOpen:
 		if u.directSince.IsZero() || !v.relayed {
@@ -165,30 +177,51 @@ func (u *upgrade) step(p *upgradePolicy, now time.Time, e upgradeEvent, v peerVi
 		return []upgradeAction{{kind: setTimer, after: max(p.grace, idleCheck)}}
 	case directSilent, addrGone:
 		return []upgradeAction{{kind: giveUpDirect}}
+	case directStuck:
+		u.stuck++
+		actions := []upgradeAction{{kind: giveUpDirect}}
+		switch {
+		case !v.relayed:
+			return append(actions, u.forget(v)...)
+		case u.stuck > len(maxSegments) && u.directSince.IsZero(): // what followed its end was too soon
+			return append(actions, u.repeat(u.redial())...)
+		}
+		return actions
 	}
 	return nil
 }
 
-// probe has suspect connections asked for an answer.
-func (u *upgrade) probe(v peerView) []upgradeAction {
-	u.probeAgain = u.probing && v.suspect
-	if u.probing || !v.suspect {
-		return nil
-	}
-	u.probing, u.returned = true, true
-	return []upgradeAction{{kind: probeDirect}}
-}
-
 // haveDirect records that there is a direct connection beside a relayed one, of which either is
 // new. The relayed one has the whole grace period.
-func (u *upgrade) haveDirect(p *upgradePolicy, now time.Time) []upgradeAction {
+func (u *upgrade) haveDirect(p *upgradePolicy, now time.Time, v peerView) []upgradeAction {
 	if u.directSince.IsZero() {
 		u.directSince = now
 	}
+	u.due = false
+	timer := upgradeAction{kind: setTimer, after: p.grace}
 	if p.grace < 0 {
-		return []upgradeAction{{kind: stopTimer}}
+		timer = upgradeAction{kind: stopTimer}
 	}
-	return []upgradeAction{{kind: setTimer, after: p.grace}}
+	return append([]upgradeAction{timer}, u.check(v)...)
+}
+
+// check has direct connections checked if they are suspect, or there are relayed ones that they
+// could take the place of.
+func (u *upgrade) check(v peerView) []upgradeAction {
+	u.returned = u.returned || v.suspect
+	if !v.suspect && !(v.unproven && v.relayed) {
+		return nil
+	}
+	return []upgradeAction{{kind: checkDirect}}
+}
+
+// retire retires the relayed connections, or notes that it is due when the direct one has proved
+// itself.
+func (u *upgrade) retire(v peerView) []upgradeAction {
+	if u.due = !v.direct || v.suspect || v.unproven; u.due {
+		return u.check(v)
+	}
+	return []upgradeAction{{kind: retireRelayed}}
 }
 
 // attempt starts an attempt if this host dialled a relayed connection, or notes that another one is
@@ -229,9 +262,20 @@ func (u *upgrade) forget(v peerView) []upgradeAction {
 		return nil
 	}
 	if !u.attempting {
-		*u = upgrade{}
+		*u = upgrade{stuck: u.stuck}
+	}
+	if u.stuck > 0 {
+		return []upgradeAction{{kind: setTimer, after: stuckMemory}}
 	}
 	return []upgradeAction{{kind: stopTimer}}
+}
+
+// redial returns how long to wait at least after a direct connection has ended.
+func (u *upgrade) redial() time.Duration {
+	if u.stuck > len(maxSegments) { // smaller segments were of no use
+		return retryWait
+	}
+	return redialWait
 }
 
 // repeat has an attempt made after twice the last wait, or least.

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -50,7 +51,7 @@ func newUpgradeDriver(t *Transport, h host.Host) (*upgradeDriver, error) {
 	d := &upgradeDriver{
 		t:      t,
 		h:      h,
-		policy: upgradePolicy{grace: t.cfg.grace, onRequest: t.cfg.onRequest},
+		policy: upgradePolicy{grace: t.cfg.grace, onRequest: t.cfg.onRequest, reset: t.cfg.reset},
 		sub:    sub,
 		done:   make(chan struct{}),
 		queued: make(chan struct{}, 1),
@@ -129,10 +130,21 @@ func (d *upgradeDriver) run() {
 	}
 }
 
+// view returns what there is of direct connections to p.
+func (d *upgradeDriver) view(p peer.ID) peerView {
+	trusted, suspects := d.t.sortDirect(d.h, p)
+	v := peerView{direct: len(trusted)+len(suspects) > 0, suspect: len(suspects) > 0}
+	d.t.peers.with(p, func(s *peerState) {
+		v.unproven = slices.ContainsFunc(trusted, func(c network.Conn) bool {
+			return s.direct[c] == nil || !s.direct[c].carried
+		})
+	})
+	return v
+}
+
 // handle has the peer's upgrade look at an event, and does what it decides.
 func (d *upgradeDriver) handle(e queuedEvent) {
-	trusted, suspects := d.t.directConns(d.h, e.peer)
-	view := peerView{direct: trusted != nil || len(suspects) > 0, suspect: len(suspects) > 0}
+	view := d.view(e.peer)
 	if e.kind == relayedUp {
 		if e.conn.IsClosed() {
 			return // its end may have been queued before
@@ -155,7 +167,7 @@ func (d *upgradeDriver) handle(e queuedEvent) {
 		case relayedDown:
 			delete(s.relayed, e.conn)
 		case directDown:
-			delete(s.answered, e.conn)
+			delete(s.direct, e.conn)
 		}
 		d.warmer.relayed += min(len(s.relayed), 1) - min(before, 1)
 		for c, outbound := range s.relayed {
@@ -182,8 +194,8 @@ func (d *upgradeDriver) handle(e queuedEvent) {
 			d.attempt(e.peer)
 		case retireRelayed:
 			d.retire(e.peer, relayed)
-		case probeDirect:
-			d.probe(e.peer)
+		case checkDirect:
+			d.check(e.peer)
 		case giveUpDirect:
 			d.giveUp(e)
 		}
@@ -244,11 +256,11 @@ func (d *upgradeDriver) close(c network.Conn) {
 	}()
 }
 
-// retire closes the relayed connections that a direct one has taken the place of, and on which
-// there are no streams.
+// retire closes the relayed connections that a direct one has taken the place of, but for those with
+// streams if these are not to be reset.
 func (d *upgradeDriver) retire(p peer.ID, relayed []network.Conn) {
 	for _, c := range relayed {
-		if n := len(c.GetStreams()); n > 0 {
+		if n := len(c.GetStreams()); n > 0 && !d.policy.reset {
 			d.t.log.Debug("relayed connection has open streams, and is kept", "peer", p, "streams", n)
 			d.enqueue(queuedEvent{peer: p, conn: c, upgradeEvent: upgradeEvent{kind: streamsOpen}})
 			continue

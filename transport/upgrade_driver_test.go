@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"slices"
@@ -134,6 +135,44 @@ func TestRelayedStreamIsNotCut(t *testing.T) {
 	awaitConns(t, b, "closing", relayed.IsClosed)
 }
 
+// A stream on the relayed connection is reset, where that is wished, and the next one is over the
+// direct connection.
+func TestRelayedStreamIsReset(t *testing.T) {
+	t.Parallel()
+	servers := WithSTUNServers(stuntest.New(t))
+	relay := newRelay(t)
+	a := newPeer(t, Enable(servers, WithRelayGrace(-1)))
+	b := newPeer(t, Enable(servers, WithRelayGrace(time.Millisecond), WithOnRequestOnly(), WithRelayStreamsReset()))
+	a.SetStreamHandler("/wait", func(s network.Stream) { io.Copy(io.Discard, s) })
+	connectRelayed(t, relay, a, b)
+	ctx := testContext(t)
+	open := func() network.Stream {
+		t.Helper()
+		s, err := b.NewStream(ctx, a.ID(), "/wait")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := open()
+	if !isRelayed(s.Conn()) {
+		t.Fatal("the stream is not over the relay")
+	}
+	direct, err := DirectConnect(ctx, b, a.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.SetDeadline(time.Now().Add(testTimeout))
+	if _, err := s.Read(make([]byte, 1)); !errors.Is(err, network.ErrReset) {
+		t.Errorf("the stream has ended with %v, want %v", err, network.ErrReset)
+	}
+	s = open()
+	defer s.Reset()
+	if s.Conn() != direct {
+		t.Errorf("the next stream is over %v, want %v", s.Conn(), direct)
+	}
+}
+
 // When the direct connection dies and the relayed one lives, another is made.
 func TestPunchedAgain(t *testing.T) {
 	t.Parallel()
@@ -202,9 +241,12 @@ func (c *stubConn) RemotePeer() peer.ID           { return "peer" }
 func (c *stubConn) RemoteMultiaddr() ma.Multiaddr { return ma.StringCast(c.addr) }
 func (c *stubConn) LocalMultiaddr() ma.Multiaddr  { return ma.StringCast("/ip4/0.0.0.0/tcp/4001") }
 func (c *stubConn) As(any) bool                   { return false }
-func (c *stubConn) IsClosed() bool                { return c.closed.Load() }
-func (c *stubConn) GetStreams() []network.Stream  { return nil }
-func (c *stubConn) Close() error                  { c.closed.Store(true); return nil }
+func (c *stubConn) NewStream(context.Context) (network.Stream, error) {
+	return nil, network.ErrResourceLimitExceeded // so that it cannot be checked
+}
+func (c *stubConn) IsClosed() bool               { return c.closed.Load() }
+func (c *stubConn) GetStreams() []network.Stream { return nil }
+func (c *stubConn) Close() error                 { c.closed.Store(true); return nil }
 func (c *stubConn) Stat() network.ConnStats {
 	return network.ConnStats{Stats: network.Stats{Direction: network.DirOutbound}}
 }

@@ -30,6 +30,8 @@ var (
 	suspectOut = peerView{relayed: true, outbound: true, direct: true, suspect: true}
 	suspectIn  = peerView{relayed: true, direct: true, suspect: true}
 
+	unprovenOut = peerView{relayed: true, outbound: true, direct: true, unproven: true}
+
 	outUp = upgradeEvent{kind: relayedUp, outbound: true}
 	inUp  = upgradeEvent{kind: relayedUp}
 )
@@ -47,8 +49,8 @@ func actionNames(actions []upgradeAction) string {
 			words = append(words, "attempt")
 		case retireRelayed:
 			words = append(words, "retire")
-		case probeDirect:
-			words = append(words, "probe")
+		case checkDirect:
+			words = append(words, "check")
 		case giveUpDirect:
 			words = append(words, "give up")
 		case setTimer:
@@ -193,33 +195,29 @@ func TestUpgrade(t *testing.T) {
 			{event: just(relayedDown), view: relayedOut},
 		}},
 		"a peer that was away returns, and its old connection is silent": {steps: []upgradeStep{
-			{event: inUp, view: suspectIn, want: "timer 1m0s, probe"},
-			{event: just(offerCame), view: suspectIn},
+			{event: inUp, view: suspectIn, want: "timer 1m0s, check"},
+			{event: just(offerCame), view: suspectIn, want: "check"},
 			{event: just(directSilent), view: suspectIn, want: "give up"},
-			{event: just(probeEnded), view: suspectIn, want: "probe"}, // the OFFER was further evidence
-			{event: just(directUp), view: suspectIn, want: "timer 1m0s"},
+			{event: just(directUp), view: suspectIn, want: "timer 1m0s, check"},
 			{event: just(directDown), view: peerView{relayed: true, direct: true}},
-			{event: just(probeEnded), view: peerView{relayed: true, direct: true}},
 		}},
 		"a peer that this host dials again has lost its connection": {steps: []upgradeStep{
-			{event: outUp, view: suspectOut, want: "timer 1m0s, probe"},
+			{event: outUp, view: suspectOut, want: "timer 1m0s, check"},
 			{event: just(directSilent), view: suspectOut, want: "give up"},
-			{event: just(probeEnded), view: suspectOut},
-			{event: just(directDown), view: relayedOut, want: "stop, attempt"},
-		}},
-		"an old connection ends before the probe does": {steps: []upgradeStep{
-			{event: outUp, view: suspectOut, want: "timer 1m0s, probe"},
-			{event: just(probeEnded), view: relayedOut},
 			{event: just(directDown), view: relayedOut, want: "stop, attempt"},
 		}},
 		"an old connection answers, and dies later": {steps: []upgradeStep{
-			{event: outUp, view: suspectOut, want: "timer 1m0s, probe"},
-			{event: just(probeEnded), view: both},
+			{event: outUp, view: suspectOut, want: "timer 1m0s, check"},
+			{event: just(checked), view: both},
 			{event: just(directDown), view: relayedOut, want: "timer 1s"},
 		}},
+		"further evidence comes while an old connection answers": {steps: []upgradeStep{
+			{event: outUp, view: suspectOut, want: "timer 1m0s, check"},
+			{event: just(checked), view: suspectOut, want: "check"},
+		}},
 		"an OFFER finds an old connection": {steps: []upgradeStep{
-			{event: just(offerCame), view: suspectOut, want: "probe"},
-			{event: just(probeEnded), view: both},
+			{event: just(offerCame), view: suspectOut, want: "check"},
+			{event: just(checked), view: both},
 		}, idle: true},
 		"an OFFER finds none": {steps: []upgradeStep{
 			{event: just(offerCame), view: relayedIn},
@@ -232,6 +230,59 @@ func TestUpgrade(t *testing.T) {
 		"the address of a direct connection has gone": {steps: []upgradeStep{
 			{event: just(addrGone), view: directOnly, want: "give up"},
 			{event: just(directDown), view: noConn},
+		}, idle: true},
+		"a direct connection is proved before the relayed one is retired": {steps: []upgradeStep{
+			{event: just(directUp), view: unprovenOut, want: "timer 1m0s, check"},
+			{event: just(checked), view: both},
+			{event: just(timerFired), view: both, want: "retire"},
+		}},
+		"the grace period is over before a direct connection is proved": {steps: []upgradeStep{
+			{event: just(directUp), view: unprovenOut, want: "timer 1m0s, check"},
+			{event: just(timerFired), view: unprovenOut, want: "check"},
+			{event: just(checked), view: both, want: "retire"},
+		}},
+		"a second direct connection is to be proved as well": {steps: []upgradeStep{
+			{event: just(directUp), view: both, want: "timer 1m0s"},
+			{event: just(directUp), view: unprovenOut, want: "timer 1m0s, check"},
+			{event: just(timerFired), view: unprovenOut, want: "check"},
+			{event: just(directStuck), view: unprovenOut, want: "give up"},
+			{event: just(directDown), view: both},
+		}},
+		"direct connections get stuck": {steps: []upgradeStep{
+			{event: outUp, view: relayedOut, want: "stop, attempt"},
+			{event: just(directUp), view: unprovenOut, want: "timer 1m0s, check"},
+			{event: ended(nil), view: unprovenOut},
+			{event: just(directStuck), view: unprovenOut, want: "give up"},
+			{event: just(directDown), view: relayedOut, want: "timer 1s"},
+			{event: just(timerFired), view: relayedOut, want: "stop, attempt"},
+			{event: just(directUp), view: unprovenOut, want: "timer 1m0s, check"},
+			{event: ended(nil), view: unprovenOut},
+			{event: just(directStuck), view: unprovenOut, want: "give up"},
+			{event: just(directDown), view: relayedOut, want: "timer 2s"},
+			{event: just(timerFired), view: relayedOut, want: "stop, attempt"},
+			{event: just(directUp), view: unprovenOut, want: "timer 1m0s, check"},
+			{event: ended(nil), view: unprovenOut},
+			{event: just(directDown), view: relayedOut, want: "timer 4s"},
+			{event: just(directStuck), view: relayedOut, want: "give up, timer 30s"}, // late
+			{event: just(timerFired), view: relayedOut, want: "stop, attempt"},
+			{event: just(directUp), view: unprovenOut, want: "timer 1m0s, check"},
+			{event: ended(nil), view: unprovenOut},
+			{event: just(directStuck), view: unprovenOut, want: "give up"},
+			{event: just(directDown), view: relayedOut, want: "timer 1m0s"},
+		}},
+		"connections that got stuck are remembered for a while": {steps: []upgradeStep{
+			{event: just(directUp), view: unprovenOut, want: "timer 1m0s, check"},
+			{event: just(directStuck), view: unprovenOut, want: "give up"},
+			{event: just(directDown), view: relayedOut, want: "timer 1s"},
+			{event: just(relayedDown), view: noConn, want: "timer 10m0s"},
+			{event: just(timerFired), view: noConn},
+		}, idle: true},
+		"the relayed connection ends before a direct one does that is stuck": {steps: []upgradeStep{
+			{event: just(directUp), view: unprovenOut, want: "timer 1m0s, check"},
+			{event: just(relayedDown), view: directOnly, want: "stop"},
+			{event: just(directStuck), view: noConn, want: "give up, timer 10m0s"},
+			{event: just(directDown), view: noConn},
+			{event: just(timerFired), view: noConn},
 		}, idle: true},
 		"direct connections are none of its business": {steps: []upgradeStep{
 			{event: just(directUp), view: directOnly},
@@ -262,7 +313,7 @@ func TestUpgradeJitter(t *testing.T) {
 	t.Parallel()
 	var u upgrade
 	again := u.repeat(redialWait)[0]
-	grace := u.haveDirect(&upgradePolicy{grace: time.Minute}, time.Unix(1, 0))[0]
+	grace := u.haveDirect(&upgradePolicy{grace: time.Minute}, time.Unix(1, 0), both)[0]
 	for range 100 {
 		if d := again.wait(); d < redialWait || d >= redialWait*5/4 {
 			t.Errorf("%v became %v", redialWait, d)

@@ -150,8 +150,12 @@ func (s *Site) transmit(now time.Time, pkt []byte) {
 		s.emit(now, Outside, Outbound, Verdict{Fate: Dropped, Reason: "no route"}, pkt)
 		return
 	}
-	s.emit(now, Outside, Outbound, Verdict{}, pkt)
 	p := path{s, to}
+	if mtu := s.lab.mtus[p]; mtu > 0 && len(pkt) > mtu {
+		s.emit(now, Outside, Outbound, Verdict{Fate: Lost, Reason: tooLong}, pkt)
+		return
+	}
+	s.emit(now, Outside, Outbound, Verdict{}, pkt)
 	delay += s.lab.extra[p] + to.linkDelay()
 	s.lab.wire.send(p, now, delay, func(now time.Time) { to.fromOutside(now, pkt) })
 }
@@ -197,13 +201,16 @@ func (s *Site) toInside(now time.Time, pkt []byte) {
 	d.fromLAN(now, pkt)
 }
 
+// tooLong is why a link or a path loses a packet that is longer than its MTU.
+const tooLong = "too long"
+
 // lose decides whether the link loses a packet, and returns why, or "".
 func (s *Site) lose(pkt []byte) (reason string) {
 	switch {
 	case s.down:
 		return "link down"
 	case s.mtu > 0 && len(pkt) > s.mtu:
-		return "too long"
+		return tooLong
 	case s.loss > 0 && s.lab.rng.Float64() < s.loss:
 		return "by chance"
 	}

@@ -38,6 +38,7 @@ type Lab struct {
 	watches []*watch
 	public  map[netip.Addr]*Site // who in the core has this address
 	extra   map[path]time.Duration
+	mtus    map[path]int
 	taps    []func(Event)
 	errs    []error // for Close
 	closed  bool
@@ -65,6 +66,7 @@ func newLab(cfg Config) *Lab {
 		rng:    rand.New(rand.NewPCG(cfg.Seed, 0)),
 		public: make(map[netip.Addr]*Site),
 		extra:  make(map[path]time.Duration),
+		mtus:   make(map[path]int),
 	}
 	l.wire = newWire(&l.mu)
 	return l
@@ -120,6 +122,18 @@ func (l *Lab) SetExtraDelay(from, to *Site, d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.extra[path{from.outermost(), to.outermost()}] = d
+}
+
+// SetMTU changes the length of the longest packet that the path from one site to another carries,
+// and not the way back; see [SiteConfig.MTU]. The sites are those of [Lab.SetExtraDelay].
+func (l *Lab) SetMTU(from, to *Site, n int) {
+	if l.bridge != nil {
+		from.refuse("MTU")
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mtus[path{from.outermost(), to.outermost()}] = n
 }
 
 // Tap calls f for each packet at each site's NAT, in order, one at a time. The network waits

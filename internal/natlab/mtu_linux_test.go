@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"testing"
@@ -61,5 +62,42 @@ func TestMTU(t *testing.T) {
 			t.Errorf("%s, big, after a wider link: %v", dir.name, err)
 		}
 		a.Site().SetMTU(576)
+	}
+}
+
+// TestPathMTU has only small packets pass from one site to another, and long ones the other way.
+func TestPathMTU(t *testing.T) {
+	t.Parallel()
+	lab := labtest.New(t, natlab.Config{})
+	a := addHost(t, lab, natlab.SiteConfig{Name: "a"})
+	b := addHost(t, lab, natlab.SiteConfig{Name: "b"})
+	lab.SetMTU(b.Site(), a.Site(), 576)
+	l := listen(t, a, 80)
+	client, err := connect(b, 0, netip.AddrPortFrom(a.Addr(), 80), soon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	big := make([]byte, 1400)
+	for name, dir := range map[string]struct {
+		from, to net.Conn
+		passes   bool
+	}{"wide": {server, client, true}, "narrow": {client, server, false}} {
+		if _, err := dir.from.Write(big); err != nil {
+			t.Fatal(err)
+		}
+		wait := soon
+		if !dir.passes {
+			wait = 300 * time.Millisecond
+		}
+		_ = dir.to.SetReadDeadline(time.Now().Add(wait))
+		if _, err := io.ReadFull(dir.to, make([]byte, len(big))); (err == nil) != dir.passes {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 }

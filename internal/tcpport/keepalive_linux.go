@@ -7,12 +7,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setUserTimeout does nothing: Linux begins to count TCP_USER_TIMEOUT anew when data is sent on a
-// connection that has been probed in vain, so that it would end after twice the time.
-func setUserTimeout(uintptr) {}
+// setUserTimeout bounds how long data may remain unacknowledged (RFC 9293, section 3.8.3), also
+// while other packets come. Linux applies it to keep-alives as well, in place of their count.
+func setUserTimeout(fd uintptr) {
+	unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(DeadAfter.Milliseconds()))
+}
 
 // Silence returns how long ago the last packet came from the other end, or 0 where the system does
-// not report it. With SetKeepAlive packets come all the time.
+// not report it. With SetKeepAlive packets come all the time. The system itself begins to count
+// anew when data is sent on a connection that it has probed in vain for a while.
 func Silence(c *net.TCPConn) (d time.Duration) {
 	raw, err := c.SyscallConn()
 	if err != nil {

@@ -198,6 +198,12 @@ func (p *Port) ConnectingFrom(addr netip.Addr) *Port {
 	return &Port{number: p.number, control: p.control, ipv6: addr}
 }
 
+// WithMaxSegment returns the same port, with connects whose connections send and get segments of n
+// bytes at most. To close the returned Port does nothing.
+func (p *Port) WithMaxSegment(n int) *Port {
+	return &Port{number: p.number, control: all(p.control, maxSegment(n)), ipv6: p.ipv6}
+}
+
 // Close stops listening. After it has returned, accept is not called any more. Connections live
 // on.
 func (p *Port) Close() error {

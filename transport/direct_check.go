@@ -1,0 +1,132 @@
+package transport
+
+import (
+	"context"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+const (
+	// probeTimeout is how long a suspect connection may be silent. It is two round trips of nearly
+	// any path, and long enough for TCP to repeat a packet that was lost.
+	probeTimeout = time.Second
+
+	// stuckTime is how long an echo, which takes a round trip, is under way until the connection is
+	// stuck: on a path that loses full-size segments, or all. The system takes DeadAfter to end it.
+	stuckTime = 3 * time.Second
+)
+
+// check begins the checks that the direct connections to p need: whether a suspect one answers, and
+// whether another one carries full-size segments in both directions, as an echo of maxEcho bytes
+// does. Each connection has one of each at a time.
+func (d *upgradeDriver) check(p peer.ID) {
+	trusted, suspects := d.t.sortDirect(d.h, p)
+	for _, c := range suspects {
+		d.beginCheck(p, c, true)
+	}
+	for _, c := range trusted {
+		d.beginCheck(p, c, false)
+	}
+}
+
+func (d *upgradeDriver) beginCheck(p peer.ID, c network.Conn, suspect bool) {
+	ctx, _, end, err := d.t.begin(d.t.ctx)
+	if err != nil {
+		return
+	}
+	began := time.Now()
+	if !d.t.peers.beginCheck(p, c, suspect, began) {
+		end()
+		return
+	}
+	go func() {
+		defer end()
+		size, within := maxEcho, ctx // or until the connection ends
+		if suspect {
+			var cancel context.CancelFunc
+			within, cancel = context.WithTimeout(ctx, probeTimeout)
+			defer cancel()
+			size = 1
+		}
+		err := echo(within, c, size)
+		d.t.peers.endCheck(p, c, suspect, err == nil)
+		e := queuedEvent{peer: p, conn: c}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			e.kind = checked
+		case suspect:
+			e.kind = directSilent
+		case time.Since(began) > stuckTime:
+			e.kind = directStuck
+		default:
+			return // somebody has closed it
+		}
+		d.enqueue(e)
+	}()
+}
+
+// maxSegments are the sizes of segments of further connections after one that got stuck: by the
+// least MTU of IPv6, which tunnels keep to (RFC 8200, section 5), and by what TCP assumes of any
+// path (RFC 9293, section 3.7.1).
+var maxSegments = [...]int{1220, 536}
+
+// maxSegment returns the size of segments for a connection to p, 0 for any. A connection that is
+// stuck counts before it has ended.
+func (pt *peerTable) maxSegment(p peer.ID) int {
+	n := 0
+	pt.with(p, func(s *peerState) {
+		n = s.upgrade.stuck
+		for _, d := range s.direct {
+			if !d.proving.IsZero() && !d.carried && time.Since(d.proving) > stuckTime {
+				n++
+			}
+		}
+	})
+	if n == 0 {
+		return 0
+	}
+	return maxSegments[min(n, len(maxSegments))-1]
+}
+
+// beginCheck counts a check of a connection that begins, until endCheck, and reports whether it is
+// needed.
+func (pt *peerTable) beginCheck(p peer.ID, c network.Conn, suspect bool, now time.Time) (needed bool) {
+	pt.with(p, func(s *peerState) {
+		if s.direct == nil {
+			s.direct = make(map[network.Conn]*directState)
+		}
+		d := s.direct[c]
+		if d == nil {
+			d = new(directState)
+			s.direct[c] = d
+		}
+		begun := &d.proving
+		if suspect {
+			begun = &d.probing
+		}
+		if needed = begun.IsZero(); needed {
+			*begun = now
+			s.checks++
+		}
+	})
+	return needed
+}
+
+// endCheck records whether a connection has passed a check. One that has not is not checked again.
+func (pt *peerTable) endCheck(p peer.ID, c network.Conn, suspect, passed bool) {
+	pt.with(p, func(s *peerState) {
+		s.checks--
+		if d := s.direct[c]; d != nil && passed { // and it has not ended
+			if suspect {
+				d.answered, d.probing = d.probing, time.Time{}
+			} else {
+				d.carried = true
+			}
+			s.wake()
+		}
+	})
+}

@@ -1,0 +1,125 @@
+package transport
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+)
+
+func init() {
+	commands["transfer"] = (*labHost).transfer
+	commands["carried"] = (*labHost).carried
+}
+
+const transferProtocol = "/simopen-test/transfer"
+
+// transferSize is far more than what the kernel and the muxer take without an acknowledgement.
+const transferSize = 2 << 20
+
+// takeTransfers answers with the hash of what comes.
+func (h *labHost) takeTransfers() {
+	h.SetStreamHandler(transferProtocol, func(s network.Stream) {
+		sum := sha256.New()
+		if _, err := io.Copy(sum, s); err != nil {
+			s.Reset()
+			return
+		}
+		s.Write(sum.Sum(nil))
+		s.Close()
+	})
+}
+
+// transfer sends the peer 2 MiB, over whatever connection the swarm takes.
+func (h *labHost) transfer(ctx context.Context, cmd command) any {
+	s, err := h.NewStream(network.WithAllowLimitedConn(ctx, "test"), cmd.Peer, transferProtocol)
+	if err != nil {
+		return failed(err)
+	}
+	defer s.Reset()
+	defer context.AfterFunc(ctx, func() { s.Reset() })()
+	data := make([]byte, transferSize)
+	if _, err := s.Write(data); err != nil {
+		return failed(err)
+	}
+	s.CloseWrite()
+	got, err := io.ReadAll(s)
+	if want := sha256.Sum256(data); err == nil && !slices.Equal(got, want[:]) {
+		err = errors.New("the data differs")
+	}
+	o := failed(err)
+	o.Direct, o.Remote = !isRelayed(s.Conn()), s.Conn().RemoteMultiaddr().String()
+	return o
+}
+
+// carried waits until a direct connection to a peer has carried full-size segments.
+func (h *labHost) carried(ctx context.Context, cmd command) any {
+	t := find(h)
+	for ; ctx.Err() == nil; time.Sleep(10 * time.Millisecond) { // nobody tells
+		c, carried := directConn(h, cmd.Peer), false
+		t.peers.with(cmd.Peer, func(s *peerState) {
+			carried = c != nil && s.direct[c] != nil && s.direct[c].carried
+		})
+		if carried {
+			return moment{At: time.Now()}
+		}
+	}
+	return moment{Err: ctx.Err().Error()}
+}
+
+// A path that loses full-size packets, in one direction or in both, gets a connection with small
+// segments. The relayed one stays until that has proved itself, and carries what it cannot.
+func TestSmallPacketsOnly(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		there, back int // the longest packets
+		security    string
+		direct      bool
+	}{
+		{1499, 1499, "TLS alone", true}, // one less than the links of the lab carry
+		{1499, 1499, "Noise alone", true},
+		{576, 1500, "Noise alone", true},
+		{1500, 576, "Noise alone", true},
+		{500, 1500, "Noise alone", false},
+	} {
+		t.Run(fmt.Sprintf("%d there, %d back, %s", tc.there, tc.back, tc.security), func(t *testing.T) {
+			t.Parallel()
+			l := newHostLab(t, relayConfig{})
+			home, office := l.site(t, "home", "eim-apdf"), l.site(t, "office", "eim-apdf")
+			l.SetMTU(home, office, tc.there)
+			l.SetMTU(office, home, tc.back)
+			a, b := l.newPair(t, addHost(t, home, "alice"), addHost(t, office, "bob"),
+				peerConfig{Grace: time.Millisecond, Options: []string{tc.security}})
+			if d, _ := punch(t, a, b); !d.Direct {
+				t.Fatal(d)
+			}
+			both := func(answer func(*labPeer), what string) {
+				a.proc.Send(t, command{Do: what, Peer: b.id})
+				b.proc.Send(t, command{Do: what, Peer: a.id})
+				answer(a)
+				answer(b)
+			}
+			until := map[bool]string{true: "carried", false: "lost"}[tc.direct]
+			up := time.Now()
+			both(func(p *labPeer) {
+				var m moment
+				if p.proc.Next(t, &m); m.Err != "" {
+					t.Fatalf("%s, %s: %s", p.host.Name(), until, m.Err)
+				}
+				t.Logf("%s, %s: after %v", p.host.Name(), until, m.At.Sub(up))
+			}, until)
+			both(func(p *labPeer) {
+				var o outcome
+				if p.proc.Next(t, &o); o.Err != "" || o.Direct != tc.direct {
+					t.Errorf("%s: 2 MiB: %+v", p.host.Name(), o)
+				}
+			}, "transfer")
+		})
+	}
+}
