@@ -74,8 +74,18 @@ func NewAgent(c Config) (*Agent, error) {
 // SetWarm says whether the agent's ports are to be kept warm.
 func (a *Agent) SetWarm(warm bool) { a.gatherer.SetWarm(warm) }
 
-// ObserversChanged says that Config.Observers may return others than before. It does not block.
-func (a *Agent) ObserversChanged() { a.gatherer.ObserversChanged() }
+// SetConns tells the agent of connections that the application has anyway, over TCP or UDP, and
+// from where their other ends see them. They show the host's external addresses and, where its NATs
+// keep the numbers of ports, where its punching ports are seen, with no further connection. It also
+// says that Config.Observers may return others than before. It does not block.
+func (a *Agent) SetConns(conns []stun.ObservedConn) { a.gatherer.SetConns(conns) }
+
+// Prepare says that an attempt is likely to begin within seconds: what it has to know is asked for
+// now. It does not block.
+func (a *Agent) Prepare() { a.gatherer.Prepare() }
+
+// Asks reports whether an attempt that began now would connect to one of Config.Observers.
+func (a *Agent) Asks() bool { return a.gatherer.Asks() }
 
 // Port returns the number of the agent's first port, which it opens if need be.
 func (a *Agent) Port() (uint16, error) { return a.gatherer.Port() }

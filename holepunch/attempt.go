@@ -43,6 +43,7 @@ type attempt struct {
 	budget      *budget             // nil until there is one
 	description *gather.Description // that is not a round's; may be nil
 	hostLinks   []netip.Prefix      // of the description
+	doubt       error               // of the last description
 	round       *round              // nil between rounds
 	handshake   *handshake          // nil without
 
@@ -326,6 +327,8 @@ func (at *attempt) failure() *PunchError {
 		} else {
 			e.Err = fmt.Errorf("%w (%w)", uselessError(r.Dropped), e.Err)
 		}
+	case at.doubt != nil && ReasonOf(e.Err) == ErrNoConnection:
+		e.Err = fmt.Errorf("%w (and %w)", gatherReason(at.doubt), e.Err) // the peer was told a guess
 	}
 	return &e
 }

@@ -29,7 +29,7 @@ func (at *attempt) gather() {
 				at.session.onGathered(description{}, 0, gatherReason(err))
 				return
 			}
-			at.description, at.hostLinks = d, d.Links
+			at.description, at.hostLinks, at.doubt = d, d.Links, d.Doubt
 			own := description{candidates: d.Candidates, behaviour: d.Behaviour, following: d.Following}
 			at.session.onGathered(own, d.Ports[0].Number(), nil)
 		})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/simopen/go-libp2p-simopen/internal/gather"
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 )
 
@@ -16,18 +17,22 @@ func TestFailureReason(t *testing.T) {
 	for name, tt := range map[string]struct {
 		err    error
 		result *punch.Result // of the last round; nil without
+		doubt  error         // of this side's own address
 		want   Reason
 	}{
-		"the peer had none, nor had this side":    {failed, none, ErrNoConnection},
-		"the peer had none, this side had some":   {failed, some, ErrHandshake},
-		"the peer had none before there were any": {failed, nil, ErrNoConnection},
-		"the peer is busy":                        {&RemoteError{Status: StatusBusy}, some, ErrBusy},
-		"the peer's caller gave up":               {&RemoteError{Status: StatusCancelled}, some, ""},
-		"one NAT without hairpinning":             {errors.Join(ErrNoHairpin, failed), some, ErrNoHairpin},
-		"this side had none":                      {ErrNoConnection, some, ErrNoConnection},
-		"this side's caller gave up":              {context.Canceled, some, ""},
+		"the peer had none, nor had this side":    {failed, none, nil, ErrNoConnection},
+		"the peer had none, this side had some":   {failed, some, nil, ErrHandshake},
+		"the peer had none before there were any": {failed, nil, nil, ErrNoConnection},
+		"the peer is busy":                        {&RemoteError{Status: StatusBusy}, some, nil, ErrBusy},
+		"the peer's caller gave up":               {&RemoteError{Status: StatusCancelled}, some, nil, ""},
+		"one NAT without hairpinning":             {errors.Join(ErrNoHairpin, failed), some, nil, ErrNoHairpin},
+		"this side had none":                      {ErrNoConnection, some, nil, ErrNoConnection},
+		"this side's caller gave up":              {context.Canceled, some, nil, ""},
+		"this side's address was a guess":         {ErrNoConnection, none, gather.ErrNoAddress, ErrNoAddress},
+		"the peer had none, for a guess":          {failed, none, gather.ErrNoAddress, ErrNoAddress},
+		"some came up in spite of a guess":        {failed, some, gather.ErrNoAddress, ErrHandshake},
 	} {
-		at := &attempt{err: &PunchError{Op: "open", Err: tt.err}}
+		at := &attempt{doubt: tt.doubt, err: &PunchError{Op: "open", Err: tt.err}}
 		at.connects.Store(2)
 		at.result.Store(tt.result)
 		err := at.failure()

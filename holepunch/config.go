@@ -38,8 +38,9 @@ type Config struct {
 	STUNServers []string
 
 	// Observers returns the observers that may be asked now, besides the STUN servers, for the address
-	// of the given local port. They are asked while no STUN server answers. Nil for none. It must not
-	// block.
+	// of the given local port, the best first. They are asked while no STUN server answers, one at a
+	// time, for as long as an attempt needs what [Agent.SetConns] does not show. Nil for none. It must
+	// not block.
 	Observers func(port uint16) []Observer
 
 	// WarmPorts is how many local ports are kept warm while [Agent.SetWarm] says so: 0 to 2.

@@ -106,6 +106,9 @@ func (t *Transport) offer(ctx context.Context, h host.Host, relayed network.Conn
 			t.peers.at(p, fmt.Sprintf("punching from port %d to %v", e.Local, e.Theirs))
 		}
 	}
+	if err := t.awaitSupport(ctx, h, relayed); err != nil {
+		return nil, err
+	}
 	t.peers.at(p, "gathering candidates")
 	s, err := openStream(ctx, relayed, func() { t.peers.at(p, "signalling over the relayed connection") })
 	if err != nil {

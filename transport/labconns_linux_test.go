@@ -22,6 +22,7 @@ import (
 func init() {
 	commands["conns"] = (*labHost).conns
 	commands["addrs"] = (*labHost).addrs
+	commands["lose"] = (*labHost).lose
 	commands["dcutr"] = (*labHost).dcutrReady
 }
 
@@ -180,6 +181,18 @@ func (h *labHost) addrs(ctx context.Context, cmd command) any {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// lose waits until the host has no relayed address to advertise.
+func (h *labHost) lose(ctx context.Context, _ command) any {
+	for slices.ContainsFunc(h.Addrs(), func(a ma.Multiaddr) bool { return !direct(a) }) {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return failed(ctx.Err())
+		}
+	}
+	return failed(nil)
 }
 
 // conns is what the peer has to do with another one when all is over.

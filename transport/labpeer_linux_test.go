@@ -84,8 +84,9 @@ type peerStats struct {
 // A labHost is the peer's process, seen from inside.
 type labHost struct {
 	host.Host
-	cfg peerConfig
-	at  string // reflexive addresses, see moved
+	cfg  peerConfig
+	at   string // reflexive addresses, see moved
+	soon bool   // peers that have refused are asked again soon
 
 	mu      sync.Mutex
 	steps   []step
@@ -124,6 +125,9 @@ func peerRole(c *labtest.Child) error {
 		return err
 	}
 	defer h.Close()
+	if h.soon {
+		find(h).waits = observerWaits{refused: 3 * time.Second, most: 6 * time.Second, back: time.Second}
+	}
 	h.countDirect()
 	h.takeTransfers()
 	if err := c.Emit(h.ID()); err != nil {

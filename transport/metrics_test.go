@@ -183,19 +183,17 @@ func TestMetricsOfRelayedClosed(t *testing.T) {
 // A query that fails counts, too, and libp2p peers count apart.
 func TestMetricsOfQueries(t *testing.T) {
 	before := counted(t)
-	h := newPeer(t, Enable(WithSTUNServers("127.0.0.1:1"), WithRegisterer(prometheus.NewRegistry())))
-	if err := h.Connect(testContext(t), info(newRelay(t))); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the server's failure and the relay's answer", func() bool {
-		now := counted(t)
-		for _, key := range []string{`queries_total observer="stun" outcome="failure"`, `queries_total observer="peer" outcome="answer"`} {
-			if now[key] == before[key] {
-				return false
-			}
+	enable := Enable(WithSTUNServers("127.0.0.1:1"), WithRegisterer(prometheus.NewRegistry()))
+	relay, a, b := newRelay(t), newPeer(t, enable), newPeer(t, enable)
+	tellStrangers(t, relay, nil, a, b)
+	connectRelayed(t, relay, a, b)
+	wantBothDirect(t, b, a)
+	now := counted(t)
+	for _, key := range []string{`queries_total observer="stun" outcome="failure"`, `queries_total observer="peer" outcome="answer"`} {
+		if now[key] == before[key] {
+			t.Errorf("%s has not changed", key)
 		}
-		return true
-	})
+	}
 }
 
 // Enable registers where the host registers its own, and so nowhere if that has none.

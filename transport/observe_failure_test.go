@@ -6,12 +6,14 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
@@ -23,6 +25,29 @@ import (
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
+
+// tellStrangers makes a relay tell strangers alone from where it sees them, or do f with them: the
+// own connections of the hosts show them nothing, so that they have to ask.
+func tellStrangers(t testing.TB, relay host.Host, f func(*idpb.Identify, network.Stream), hosts ...host.Host) {
+	t.Helper()
+	key, err := crypto.MarshalPublicKey(relay.Peerstore().PubKey(relay.ID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay.SetStreamHandler(identify.ID, func(s network.Stream) {
+		defer s.Close()
+		m := &idpb.Identify{PublicKey: key, Protocols: []string{proto.ProtoIDv2Hop, identify.ID}}
+		known := slices.ContainsFunc(hosts, func(h host.Host) bool { return h.ID() == s.Conn().RemotePeer() })
+		if !known {
+			m.ObservedAddr = s.Conn().RemoteMultiaddr().Bytes()
+		}
+		if known || f == nil {
+			pbio.NewDelimitedWriter(s).WriteMsg(m)
+			return
+		}
+		f(m, s)
+	})
+}
 
 // wantObserveError checks that nobody reported the address, and that the relay is named.
 func wantObserveError(t *testing.T, err error, relay peer.ID) {
@@ -78,26 +103,10 @@ func TestLyingRelay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			relay := newRelay(t)
-			a, b := newPeer(t), newPeer(t, Enable())
-			key, err := crypto.MarshalPublicKey(relay.Peerstore().PubKey(relay.ID()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			relay.SetStreamHandler(identify.ID, func(s network.Stream) {
-				defer s.Close()
-				m := &idpb.Identify{
-					PublicKey:    key,
-					Protocols:    []string{proto.ProtoIDv2Hop, identify.ID},
-					ObservedAddr: s.Conn().RemoteMultiaddr().Bytes(),
-				}
-				if p := s.Conn().RemotePeer(); p == a.ID() || p == b.ID() {
-					pbio.NewDelimitedWriter(s).WriteMsg(m)
-				} else {
-					tc.f(m, s)
-				}
-			})
+			a, b := newPeer(t, Enable(WithObservers())), newPeer(t, Enable())
+			tellStrangers(t, relay, tc.f, a, b)
 			relayed := connectRelayed(t, relay, a, b)
-			_, err = DirectConnect(testContext(t), b, a.ID())
+			_, err := DirectConnect(testContext(t), b, a.ID())
 			wantObserveError(t, err, relay.ID())
 			if tc.want != nil && !errors.Is(err, tc.want) {
 				t.Errorf("got %v, want %v", err, tc.want)
@@ -139,7 +148,8 @@ func TestObserverRefused(t *testing.T) {
 	t.Parallel()
 	t.Run("gater", func(t *testing.T) {
 		relay := newRelay(t)
-		a, b := newPeer(t), newPeer(t, Enable(), libp2p.ConnectionGater(new(firstAlone)))
+		a, b := newPeer(t, Enable()), newPeer(t, Enable(), libp2p.ConnectionGater(new(firstAlone)))
+		tellStrangers(t, relay, nil, a, b)
 		relayed := connectRelayed(t, relay, a, b)
 		_, err := DirectConnect(testContext(t), b, a.ID())
 		wantObserveError(t, err, relay.ID())
@@ -150,7 +160,8 @@ func TestObserverRefused(t *testing.T) {
 	})
 	t.Run("resource manager", func(t *testing.T) {
 		relay := newRelay(t)
-		a, b := newPeer(t), newLimited(t, 1, Enable())
+		a, b := newPeer(t, Enable()), newLimited(t, 1, Enable())
+		tellStrangers(t, relay, nil, a, b)
 		relayed := connectRelayed(t, relay, a, b)
 		_, err := DirectConnect(testContext(t), b, a.ID())
 		wantObserveError(t, err, relay.ID())

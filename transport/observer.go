@@ -27,8 +27,9 @@ import (
 //
 // The port asks over a connection with a throw-away identity: with the host's own, the peer would
 // take it for a connection to the host, and open streams there of which the host knows nothing. The
-// connection cannot change its address, and kernel and yamux keep it alive by themselves; to ask
-// again would spend what identify allows a network of (in go-libp2p, one request in 5 s for a /24).
+// peer counts it among those of the host's IP address, and stock go-libp2p lets in 8, from all hosts
+// behind that address. So it is there for as long as an attempt needs it, and a peer that refuses
+// one is left alone for a while.
 type observer struct {
 	t    *Transport
 	id   peer.ID
@@ -42,7 +43,15 @@ func (o observer) IPv4() bool     { return o.addr.Addr().Is4() }
 
 // Observe connects to the peer, asks it, and answers its own questions until the connection ends.
 func (o observer) Observe(ctx context.Context, d stun.Dialer, report func(remote, reflexive netip.AddrPort)) error {
-	if err := o.observe(ctx, d, report); err != nil {
+	err := o.t.peers.mayAsk(o.id)
+	if err == nil {
+		err = o.observe(ctx, d, report)
+		own := errors.Is(err, errObserverGated) || errors.Is(err, network.ErrResourceLimitExceeded)
+		if ctx.Err() == nil && !own {
+			o.t.observerFailed(o.id, err)
+		}
+	}
+	if err != nil {
 		if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 			err = fmt.Errorf("%w: %w", ctx.Err(), err) // the muxer has errors of its own
 		}
@@ -73,6 +82,7 @@ func (o observer) observe(ctx context.Context, d stun.Dialer, report func(remote
 		<-served
 		return fmt.Errorf("identify: %w", err)
 	}
+	o.t.peers.observerAnswered(o.id)
 	report(o.addr, reflexive)
 	return <-served
 }
@@ -103,12 +113,17 @@ func (o observer) connect(ctx context.Context, d stun.Dialer, u tpt.Upgrader) (_
 	if err != nil {
 		return nil, err
 	}
-	maconn, err := manet.WrapNetConn(nc)
+	counting := &countingConn{Conn: nc}
+	maconn, err := manet.WrapNetConn(counting)
 	if err != nil {
 		nc.Close()
 		return nil, err
 	}
-	return u.Upgrade(ctx, o.t, maconn, network.DirOutbound, o.id, scope)
+	c, err := u.Upgrade(ctx, o.t, maconn, network.DirOutbound, o.id, scope)
+	if err != nil && counting.read == 0 && ctx.Err() == nil {
+		err = fmt.Errorf("%w (%w)", errObserverFull, err)
+	}
+	return c, err
 }
 
 // throwAway returns an Upgrader that differs from the host's in its identity, which is a new one,

@@ -17,10 +17,11 @@ import (
 )
 
 const (
-	// maxRelays is how many relays are asked side by side: with three, one that lies is outvoted.
+	// maxRelays is how many relays are believed, or asked one after another: with three, one that
+	// lies is outvoted.
 	maxRelays = 3
 	// minObservers is how many it takes to see whether the NAT has another mapping for each. With
-	// fewer relays other public peers are asked, too.
+	// fewer relays other public peers count, too.
 	minObservers = 2
 	// minAddrPort is the lowest port at which a peer's word is enough to connect to it.
 	minAddrPort = 1024
@@ -28,8 +29,26 @@ const (
 
 // observers returns those of the host's peers that may be asked for the reflexive address of a
 // local port, each at one address of each family at most: relays first, and the longest connected
-// first. The host's user may have chosen others, see [WithObservers].
+// first, and last those that have refused lately. The host's user may have chosen others, see
+// [WithObservers].
 func (t *Transport) observers(port uint16) []holepunch.Observer {
+	t.peers.forgetBackoffs(t.waits)
+	found := t.observersInTurn(port)
+	slices.SortStableFunc(found, func(a, b holepunch.Observer) int {
+		refusedA, refusedB := t.peers.mayAsk(a.(observer).id) != nil, t.peers.mayAsk(b.(observer).id) != nil
+		switch {
+		case refusedA == refusedB:
+			return 0
+		case refusedA:
+			return 1
+		default:
+			return -1
+		}
+	})
+	return found
+}
+
+func (t *Transport) observersInTurn(port uint16) []holepunch.Observer {
 	var found []holepunch.Observer
 	for _, o := range t.cfg.observers {
 		found = append(found, observer{t, o.id, o.addr})

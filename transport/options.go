@@ -75,9 +75,10 @@ func newConfig(opts []Option) (config, error) {
 // predicted. A server that connects back, as [stun.Server] with two addresses does, also detects
 // hopeless pairs of NATs. See docs/nat.md.
 //
-// Without a server, or when none answers, observers are asked; see [WithObservers]. A server is
-// better where no relay listens on plain TCP, or where the relays are within the host's own
-// network.
+// Without a server, or when none answers, the host's own connections show its address, and other
+// libp2p peers are asked; see [WithObservers]. A server is better behind a NAT that does not keep the
+// numbers of ports, where no relay listens on plain TCP, and where the relays are within the host's
+// own network.
 func WithSTUNServers(servers ...string) Option {
 	return func(c *config) error {
 		for _, s := range servers {
@@ -91,13 +92,18 @@ func WithSTUNServers(servers ...string) Option {
 	}
 }
 
-// WithObservers sets the libp2p peers that are asked for the host's reflexive addresses, by
-// identify, over a TCP connection with a throw-away identity, while no STUN server answers. Each
-// needs an address like /ip4/A/tcp/P. Without any, no peer is asked.
+// WithObservers sets the libp2p peers that report the host's reflexive addresses, by identify, while
+// no STUN server answers. Each needs an address like /ip4/A/tcp/P. Without any, no peer counts.
+//
+// A peer that the host is connected to anyway reports the external address, and whether the NAT
+// keeps the numbers of ports; then nobody else is asked, but for one check. Otherwise one peer is
+// asked in each attempt, over one TCP connection with a throw-away identity, which ends some seconds
+// after it: libp2p hosts take few connections from one IP address, and those of the host's
+// neighbours go first. A peer that refuses is asked again later, and another one instead.
 //
 // Default: up to three of the relays that the host is connected to, which need no more trust than
-// they have. With a single relay another public peer is asked as well, for it takes two to see that
-// a NAT gives every destination another port.
+// they have. With a single relay another public peer counts as well, for it takes two to see that a
+// NAT gives every destination another port.
 func WithObservers(observers ...peer.AddrInfo) Option {
 	return func(c *config) error {
 		c.pinned = true
@@ -117,10 +123,10 @@ func WithObservers(observers ...peer.AddrInfo) Option {
 }
 
 // WithWarmPorts sets how many local ports the host keeps warm while it is connected to a relay: 0,
-// 1 or 2. A warm port has a connection to each of its observers, which holds its mapping at the
-// NAT, so that an OFFER leaves at once. A punch races two ports against lost SYNs. With 0 one port
-// is used, and its address is asked for in each attempt: no connection is held between them, and a
-// punch takes a round trip or two longer. Default: 2.
+// 1 or 2. A warm port has connections to STUN servers, which hold its mapping at the NAT, so that an
+// OFFER leaves at once; other observers are asked in an attempt alone. A punch races two ports
+// against lost SYNs. With 0 one port is used, and its address is asked for in each attempt: no
+// connection is held between them, and a punch takes a round trip or two longer. Default: 2.
 func WithWarmPorts(n int) Option {
 	return func(c *config) error {
 		if n < 0 || n > defaultPorts {

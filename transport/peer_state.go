@@ -42,6 +42,8 @@ type peerState struct {
 	changed chan struct{}
 
 	protections int // from the connection manager
+
+	observer observerBackoff
 }
 
 // A directState is what is known of a direct connection.
@@ -63,7 +65,7 @@ func newPeerTable() *peerTable { return &peerTable{states: make(map[peer.ID]*pee
 // idle reports whether there is nothing to remember.
 func (s *peerState) idle() bool {
 	return len(s.relayed) == 0 && s.upgrade == upgrade{} && s.dial == nil && s.offers == 0 && s.answers.underWay == 0 &&
-		s.checks == 0 && s.waiters == 0 && s.protections == 0
+		s.checks == 0 && s.waiters == 0 && s.protections == 0 && s.observer.isZero()
 }
 
 // wake wakes the waiters.

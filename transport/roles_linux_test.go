@@ -2,12 +2,17 @@ package transport
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
@@ -24,6 +29,9 @@ type relayConfig struct {
 	Addrs   [2]netip.Addr // of the host
 	NoSTUN  bool          // no STUN server
 	Limited bool          // circuit v2's usual limits of time and data
+	Stock   bool          // go-libp2p's limits of connections for an address, and of how many a second
+	PerIP   int           // with Stock: another limit of connections for an address
+	Key     []byte        // the identity; none: a new one
 	PSK     []byte        // of the private network; none: a public one
 }
 
@@ -42,25 +50,41 @@ func relayRole(c *labtest.Child) error {
 	if err := c.Config(&cfg); err != nil {
 		return err
 	}
-	var private []libp2p.Option
-	if len(cfg.PSK) > 0 {
-		private = privateNetwork(cfg.PSK)
-	}
-	h, err := libp2p.New(append(private,
+	opts := []libp2p.Option{
 		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/%s/tcp/%d", cfg.Addrs[0], relayTCPPort)),
 		libp2p.DisableMetrics(),
-		// The usual one bounds how many connections a second come from an address.
-		libp2p.ResourceManager(&network.NullResourceManager{}),
-	)...)
+	}
+	if len(cfg.PSK) > 0 {
+		opts = append(opts, privateNetwork(cfg.PSK)...)
+	}
+	if len(cfg.Key) > 0 {
+		key, err := crypto.UnmarshalPrivateKey(cfg.Key)
+		if err != nil {
+			return err
+		}
+		opts = append(opts, libp2p.Identity(key))
+	}
+	switch {
+	case !cfg.Stock:
+		opts = append(opts, libp2p.ResourceManager(&network.NullResourceManager{}))
+	case cfg.PerIP > 0:
+		perIP := rcmgr.WithLimitPerSubnet([]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: cfg.PerIP}}, nil)
+		m, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(rcmgr.DefaultLimits.AutoScale()), perIP)
+		if err != nil {
+			return err
+		}
+		opts = append(opts, libp2p.ResourceManager(m))
+	}
+	h, err := libp2p.New(opts...)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	var opts []relay.Option
+	var limits []relay.Option
 	if !cfg.Limited {
-		opts = append(opts, relay.WithInfiniteLimits())
+		limits = append(limits, relay.WithInfiniteLimits())
 	}
-	r, err := relay.New(h, opts...)
+	r, err := relay.New(h, limits...)
 	if err != nil {
 		return err
 	}
@@ -77,10 +101,61 @@ func relayRole(c *labtest.Child) error {
 			go server.Serve(l)
 		}
 	}
+	count := countConns(h)
 	if err := c.Emit(info(h)); err != nil {
 		return err
 	}
-	return c.UntilEnd()
+	for {
+		var word string
+		switch err := c.Receive(&word); err {
+		case nil:
+		case io.EOF:
+			return nil
+		default:
+			return err
+		}
+		if err := c.Emit(count.take()); err != nil {
+			return err
+		}
+	}
+}
+
+// relayConns is what a relay has had of connections since it was last asked.
+type relayConns struct {
+	Now, Most int // at one time
+	Made      int
+}
+
+// A connCounter counts a host's connections.
+type connCounter struct {
+	mu sync.Mutex
+	relayConns
+}
+
+func countConns(h host.Host) *connCounter {
+	n := new(connCounter)
+	h.Network().Notify(&network.NotifyBundle{
+		ConnectedF: func(network.Network, network.Conn) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.Now, n.Made = n.Now+1, n.Made+1
+			n.Most = max(n.Most, n.Now)
+		},
+		DisconnectedF: func(network.Network, network.Conn) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.Now--
+		},
+	})
+	return n
+}
+
+func (n *connCounter) take() relayConns {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	was := n.relayConns
+	n.relayConns = relayConns{Now: n.Now, Most: n.Now}
+	return was
 }
 
 type socketConfig struct {

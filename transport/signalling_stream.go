@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	msmux "github.com/multiformats/go-multistream"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
@@ -106,6 +107,32 @@ func openStream(ctx context.Context, c network.Conn, begun func()) (*lazyStream,
 	l.begin = sync.OnceFunc(func() { begun(); close(l.begun) })
 	l.expire = sync.OnceFunc(func() { close(l.expired) })
 	return l, nil
+}
+
+// awaitSupport waits for identify to tell whether the peer speaks the protocol, if the attempt would
+// connect to observers, which stand in for STUN servers, and is not to do so for other peers' sake.
+func (t *Transport) awaitSupport(ctx context.Context, h host.Host, relayed network.Conn) error {
+	ids, ok := h.(interface{ IDService() identify.IDService })
+	p := relayed.RemotePeer()
+	if !ok || supports(h, p) || !t.agent.Asks() {
+		return nil
+	}
+	t.peers.at(p, "waiting for identify")
+	select {
+	case <-ids.IDService().IdentifyWait(relayed):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if protocols, err := h.Peerstore().GetProtocols(p); err == nil && len(protocols) > 0 && !supports(h, p) {
+		return ErrPeerUnsupported
+	}
+	return nil
+}
+
+// supports reports whether a peer is known to speak the protocol.
+func supports(h host.Host, p peer.ID) bool {
+	known, err := h.Peerstore().SupportsProtocols(p, holepunch.Protocol)
+	return err == nil && len(known) > 0
 }
 
 // unsupported returns [ErrPeerUnsupported] if an error of the signalling is the answer of a peer

@@ -41,6 +41,7 @@ type Transport struct {
 	swarm    *swarmDialer
 	peers    *peerTable
 	driver   *upgradeDriver // from Attach on
+	waits    observerWaits
 
 	// ctx ends, and running is waited for, on Close.
 	ctx    context.Context
@@ -97,6 +98,7 @@ func newTransport(parts hostParts, rcmgr network.ResourceManager, gater connmgr.
 		gater: gater,
 		swarm: swarm,
 		peers: newPeerTable(),
+		waits: defaultObserverWaits,
 	}
 	var err error
 	if t.agent, err = holepunch.NewAgent(t.agentConfig()); err != nil {

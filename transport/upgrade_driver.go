@@ -120,9 +120,7 @@ func (d *upgradeDriver) run() {
 		case <-look:
 			look = d.watch()
 		case e := <-d.sub.Out():
-			if d.warmer.countRelays(e) {
-				d.t.agent.ObserversChanged()
-			}
+			d.warmer.take(d.t, d.h, e)
 		case <-d.t.ctx.Done():
 			d.t.peers.stopTimers()
 			return
@@ -145,7 +143,10 @@ func (d *upgradeDriver) view(p peer.ID) peerView {
 // handle has the peer's upgrade look at an event, and does what it decides.
 func (d *upgradeDriver) handle(e queuedEvent) {
 	view := d.view(e.peer)
-	if e.kind == relayedUp {
+	switch e.kind {
+	case directDown:
+		d.warmer.closed(d.t, d.h, e.conn)
+	case relayedUp:
 		if e.conn.IsClosed() {
 			return // its end may have been queued before
 		}

@@ -386,22 +386,24 @@ func TestRelayedConnectionKnownTwice(t *testing.T) {
 	})
 }
 
-// The agent's observers are looked for anew only when the host is connected to other relays.
+// A host counts the relays that it is connected to.
 func TestCountRelays(t *testing.T) {
 	t.Parallel()
-	w := &portWarmer{relays: make(map[peer.ID]struct{})}
+	w := &portWarmer{relays: make(map[peer.ID]struct{}), conns: make(observedConns)}
 	open, closed := &stubConn{}, &stubConn{}
 	closed.closed.Store(true)
-	identified := func(p peer.ID, c network.Conn, ids ...protocol.ID) any {
-		return event.EvtPeerIdentificationCompleted{Peer: p, Conn: c, Protocols: ids}
+	identified := func(p peer.ID, c network.Conn, ids ...protocol.ID) func() bool {
+		return func() bool {
+			return w.identified(event.EvtPeerIdentificationCompleted{Peer: p, Conn: c, Protocols: ids})
+		}
 	}
-	connectedness := func(p peer.ID, c network.Connectedness) any {
-		return event.EvtPeerConnectednessChanged{Peer: p, Connectedness: c}
+	connectedness := func(p peer.ID, c network.Connectedness) func() bool {
+		return func() bool { return w.changed(event.EvtPeerConnectednessChanged{Peer: p, Connectedness: c}) }
 	}
 	for i, tc := range []struct {
-		event   any
-		changed bool
-		relays  int
+		event  func() bool
+		news   bool
+		relays int
 	}{
 		{identified("a", open, proto.ProtoIDv2Hop), true, 1},
 		{identified("a", open, proto.ProtoIDv2Hop), false, 1}, // by another connection
@@ -411,8 +413,8 @@ func TestCountRelays(t *testing.T) {
 		{connectedness("a", network.Limited), false, 1},
 		{connectedness("a", network.NotConnected), true, 0},
 	} {
-		if got := w.countRelays(tc.event); got != tc.changed || len(w.relays) != tc.relays {
-			t.Errorf("event %d: changed %v, %d relays; want %v, %d", i, got, len(w.relays), tc.changed, tc.relays)
+		if got := tc.event(); got != tc.news || len(w.relays) != tc.relays {
+			t.Errorf("event %d: news %v, %d relays; want %v, %d", i, got, len(w.relays), tc.news, tc.relays)
 		}
 	}
 }

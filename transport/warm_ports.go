@@ -8,19 +8,22 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
 // A portWarmer decides when the agent's ports are kept warm: while there is a relayed connection,
-// or a connection to a relay, where a reservation may bring one at any time. It belongs to the
-// [upgradeDriver]'s goroutine.
+// or a connection to a relay, where a reservation may bring one at any time. And it tells the agent
+// what the host's own connections show. It belongs to the [upgradeDriver]'s goroutine.
 type portWarmer struct {
 	relays  map[peer.ID]struct{} // connected peers that are relays
 	relayed int                  // peers with relayed connections
+	conns   observedConns
 	warm    bool
 }
 
 func newPortWarmer(h host.Host) portWarmer {
-	w := portWarmer{relays: make(map[peer.ID]struct{})}
+	w := portWarmer{relays: make(map[peer.ID]struct{}), conns: make(observedConns)}
 	for _, p := range h.Network().Peers() {
 		if isRelay(h, p) {
 			w.relays[p] = struct{}{}
@@ -29,20 +32,48 @@ func newPortWarmer(h host.Host) portWarmer {
 	return w
 }
 
-// countRelays records which relays the host is connected to, and reports whether they are others
-// now. Only then the agent's observers are looked for anew, for that walks all peers and their
-// connections.
-func (w *portWarmer) countRelays(e any) (changed bool) {
-	before := len(w.relays)
+// take takes an event of the host.
+func (w *portWarmer) take(t *Transport, h host.Host, e any) {
+	changed := false
 	switch e := e.(type) {
 	case event.EvtPeerIdentificationCompleted:
-		if slices.Contains(e.Protocols, proto.ProtoIDv2Hop) && !e.Conn.IsClosed() {
-			w.relays[e.Peer] = struct{}{}
+		if changed = w.identified(e); changed {
+			t.peers.observerBack(e.Peer, t.waits)
+		}
+		if isRelayed(e.Conn) && slices.Contains(e.Protocols, holepunch.Protocol) {
+			t.agent.Prepare()
 		}
 	case event.EvtPeerConnectednessChanged:
-		if e.Connectedness == network.NotConnected {
-			delete(w.relays, e.Peer)
+		if changed = w.changed(e); changed {
+			t.peers.observerLost(e.Peer)
 		}
+	}
+	if changed {
+		t.agent.SetConns(w.conns.best(t, h))
+	}
+}
+
+// closed takes the end of a direct connection.
+func (w *portWarmer) closed(t *Transport, h host.Host, c network.Conn) {
+	if w.conns.remove(c) {
+		t.agent.SetConns(w.conns.best(t, h))
+	}
+}
+
+// identified records what identify has told of a connection, and reports whether that is news.
+func (w *portWarmer) identified(e event.EvtPeerIdentificationCompleted) (news bool) {
+	before := len(w.relays)
+	if slices.Contains(e.Protocols, proto.ProtoIDv2Hop) && !e.Conn.IsClosed() {
+		w.relays[e.Peer] = struct{}{}
+	}
+	return w.conns.add(e) || len(w.relays) != before
+}
+
+// changed records whether the host is connected to a relay, and reports whether it is no more.
+func (w *portWarmer) changed(e event.EvtPeerConnectednessChanged) (lost bool) {
+	before := len(w.relays)
+	if e.Connectedness == network.NotConnected {
+		delete(w.relays, e.Peer)
 	}
 	return len(w.relays) != before
 }

@@ -47,6 +47,10 @@ type Description struct {
 	Behaviour  stun.Behaviour
 	Links      []netip.Prefix // the addresses of the host's interfaces, with their prefixes
 
+	// Doubt is why the first port is not known to be seen at its reflexive candidates: nobody has
+	// reported where, and they are right if the NATs keep its number. Nil if they are known.
+	Doubt error
+
 	// Following reports that Candidates lacks predicted ones, which Predict returns. Until then its
 	// IPv4 reflexive candidate says where the host is, and is not to be connected to.
 	Following bool
@@ -72,7 +76,10 @@ func (g *Gatherer) Gather(ctx context.Context, o Options) (*Description, error) 
 		return nil, err
 	}
 	first := s.ports[0]
-	d := &Description{Ports: []*tcpport.Port{first.Port}, Behaviour: s.behaviour, Links: s.links, filter: o.Filter, release: release}
+	d := &Description{
+		Ports: []*tcpport.Port{first.Port}, Behaviour: s.behaviour, Links: s.links, Doubt: s.doubt,
+		filter: o.Filter, release: release,
+	}
 	fresh := PredictsPort(s.behaviour) && slices.ContainsFunc(first.reflexive, isIPv4)
 	if fresh {
 		port, err := g.openPort()
@@ -122,6 +129,7 @@ type snapshot struct {
 	links     []netip.Prefix
 	addrs     []netip.Addr // external addresses that the host had while it was here, perhaps not all
 	local6    netip.Addr   // from which observers were asked in IPv6; invalid if none was
+	doubt     error        // of the first port's addresses
 }
 
 // An observedPort is a local port and its reflexive addresses, one at least, each once, IPv4 before
@@ -145,13 +153,16 @@ type waiter struct {
 func (g *Gatherer) acquire(ctx context.Context, until time.Time) (_ snapshot, release func(), err error) {
 	w := &waiter{until: until, done: make(chan struct{})}
 	g.enqueue(func() {
-		g.uses++
+		if g.uses++; g.uses == 1 {
+			g.stale = true
+		}
 		g.waiters = append(g.waiters, w)
 		g.askFailed()
 	})
 	release = sync.OnceFunc(func() {
 		g.enqueue(func() {
 			g.uses--
+			g.likely = time.Now().Add(linger) // the next round, or another peer
 			g.waiters = slices.DeleteFunc(g.waiters, func(o *waiter) bool { return o == w })
 		})
 	})
@@ -199,21 +210,31 @@ func (g *Gatherer) waits(w *waiter, now time.Time) bool {
 // serve gives a waiter what is known, or an error.
 func (g *Gatherer) serve(w *waiter, err error) {
 	defer close(w.done)
-	if err == nil && len(g.ports[0].view.reflexive) == 0 {
-		err = g.ports[0].failure()
-	}
 	if w.err = err; err != nil {
 		return
 	}
-	for _, p := range g.ports {
-		if len(p.view.reflexive) > 0 {
+	first := g.ports[0].view
+	if g.ports[0].inPlace && !slices.ContainsFunc(first.reflexive, isIPv4) {
+		first = first.with(g.guess(g.ports[0].Number(), true))
+	}
+	if len(first.reflexive) > len(g.ports[0].view.reflexive) {
+		w.doubt = g.ports[0].failure()
+	} else if len(first.reflexive) == 0 {
+		w.err = g.ports[0].failure()
+		return
+	}
+	for i, p := range g.ports {
+		switch {
+		case i == 0:
+			w.ports = append(w.ports, observedPort{p.Port, first.reflexive})
+		case len(p.view.reflexive) > 0:
 			w.ports = append(w.ports, observedPort{p.Port, p.view.reflexive})
 		}
 	}
 	w.behaviour, w.links, w.addrs = g.epoch.behaviour, g.links, slices.Clone(g.epoch.addrs)
 	w.local6 = g.ports[0].view.local6
 	// The port itself shows better than the search whether its mapping is endpoint-independent.
-	if m := g.ports[0].view.mapping; m == stun.EIM || w.behaviour.Mapping == stun.MappingUnknown {
+	if m := first.mapping; m == stun.EIM || w.behaviour.Mapping == stun.MappingUnknown {
 		w.behaviour.Mapping = m
 	}
 	if w.behaviour.Egress = g.epoch.egressAt(time.Now()); w.behaviour.Egress == stun.No {

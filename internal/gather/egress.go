@@ -96,7 +96,8 @@ func (g *Gatherer) GotOut() {
 	})
 }
 
-// answered returns where an observer has answered in IPv4.
+// answered returns where an observer has answered in IPv4, or else where the application has a
+// connection.
 func (g *Gatherer) answered() netip.AddrPort {
 	for _, p := range g.ports {
 		for _, q := range p.queries {
@@ -104,6 +105,9 @@ func (g *Gatherer) answered() netip.AddrPort {
 				return q.remote
 			}
 		}
+	}
+	if own := g.own.overTCP(true); len(own) > 0 {
+		return own[0].Server
 	}
 	return netip.AddrPort{}
 }

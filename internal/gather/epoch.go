@@ -40,6 +40,7 @@ type epoch struct {
 
 	behaviour stun.Behaviour
 	egress    *egress       // nil if it was not looked for
+	preserved stun.Fact     // whether ports keep their numbers, as one of Config.Observers has seen it
 	addrs     []netip.Addr  // external addresses of the host when the behaviour was found
 	searching bool          // for the behaviour
 	search    time.Time     // when to search again
@@ -126,6 +127,7 @@ func (g *Gatherer) renew(why string) {
 	g.cfg.Log.Info("the host may be in another network: its addresses are asked for anew", "why", why, "before", g.epoch.addrs)
 	g.epoch.end()
 	g.epoch = newEpoch(g.ctx, g.times.keepAlive)
+	g.own = ownConns{} // until the application tells of others
 	for _, p := range g.ports {
 		p.reset()
 	}

@@ -24,8 +24,9 @@ type timings struct{ networkCheck, keepAlive, minKeepAlive time.Duration }
 // Config is what a [Gatherer] is made from.
 type Config struct {
 	Servers []string // STUN servers, host:port
-	// Observers returns who else may be asked at the moment where the given local port is seen. They
-	// are asked while no STUN server answers. Nil for none. Called from the Gatherer's goroutine.
+	// Observers returns who else may be asked at the moment where the given local port is seen, the
+	// best first. They are asked while no STUN server answers, one after another, when an attempt has
+	// to know what SetConns does not show. Nil for none. Called from the Gatherer's goroutine.
 	Observers func(port uint16) []Observer
 	// Ports is how many ports are kept warm, 0 to punch.MaxPorts. With 0 one port is used, and its
 	// address is asked for by each Gather.
@@ -98,6 +99,10 @@ type Gatherer struct {
 	uses    int // calls of Gather under way and descriptions not released
 	waiters []*waiter
 	ports   []*warmPort // as many as could be opened; see openPorts
+	own     ownConns
+	others  []Observer // of Config.Observers, unless they are stale
+	stale   bool
+	likely  time.Time // until when an attempt is likely
 	epoch   *epoch
 	links   []netip.Prefix // as links returned them at the last check
 	check   time.Time      // when to look at the network again
@@ -159,25 +164,28 @@ func (g *Gatherer) SetWarm(warm bool) {
 	})
 }
 
-// ObserversChanged says that Config.Observers may return others than before. It does not block.
-func (g *Gatherer) ObserversChanged() { g.enqueue(func() {}) } // every event has the ports look
-
 // Port returns the number of the first port, which it opens if need be. 0 with an error.
 func (g *Gatherer) Port() (uint16, error) {
 	var number uint16
-	var err error
-	done := make(chan struct{})
-	g.enqueue(func() {
-		defer close(done)
+	err := ErrClosed
+	g.call(func() {
 		if err = g.openPorts(); err == nil {
 			number = g.ports[0].Number()
 		}
 	})
+	return number, err
+}
+
+// call has the Gatherer's goroutine call f, and waits for that, unless the Gatherer is closed.
+func (g *Gatherer) call(f func()) {
+	done := make(chan struct{})
+	g.enqueue(func() {
+		defer close(done)
+		f()
+	})
 	select {
 	case <-done:
-		return number, err
 	case <-g.ctx.Done():
-		return 0, ErrClosed
 	}
 }
 
@@ -281,7 +289,6 @@ func (g *Gatherer) openPorts() error {
 		if len(g.ports) > 0 {
 			// One observer is enough for the second port: the first port shows how the NAT behaves,
 			// and every connection is a burden to the observer. Each server has its share.
-			p.single = true
 			if n := len(g.servers); n > 0 {
 				p.servers = []Observer{g.servers[rand.IntN(n)]}
 			}

@@ -147,11 +147,11 @@ func TestDoesNotBlock(t *testing.T) {
 			<-blocked
 			return nil
 		}})
-		g.SetWarm(true)
+		go g.Gather(t.Context(), Options{})
 		synctest.Wait()
-		g.ObserversChanged()
-		g.SetWarm(false)
+		g.SetConns(nil)
 		g.SetWarm(true)
+		g.Prepare()
 		close(blocked)
 	})
 }
@@ -185,7 +185,7 @@ func TestGatherEnds(t *testing.T) {
 			t.Errorf("Port after Close: got %v, want %v", err, ErrClosed)
 		}
 		g.SetWarm(true)
-		g.ObserversChanged()
+		g.SetConns(nil)
 		if len(g.queue) > 0 {
 			t.Error("events are kept that nobody takes")
 		}
@@ -244,6 +244,7 @@ func TestHooks(t *testing.T) {
 		good.mu.Lock()
 		good.sees = netip.AddrPort{} // and it fails from now on
 		good.mu.Unlock()
+		g.Prepare()
 		time.Sleep(2*time.Second - time.Millisecond) // until they are asked again
 		synctest.Wait()
 		mu.Lock()

@@ -53,6 +53,23 @@ func newView(answers []answer) (view, error) {
 	return v, errors.Join(dissent...)
 }
 
+// with returns the view with the IP addresses of another one that it lacks.
+func (v view) with(o view) view {
+	had := v.reflexive
+	for _, a := range o.reflexive {
+		if !slices.ContainsFunc(had, func(b netip.AddrPort) bool { return a.Addr() == b.Addr() }) {
+			v.reflexive = append(slices.Clip(v.reflexive), a)
+		}
+	}
+	if v.mapping == stun.MappingUnknown {
+		v.mapping = o.mapping
+	}
+	if !v.local6.IsValid() {
+		v.local6 = o.local6
+	}
+	return v
+}
+
 // isDependent reports whether a mapping depends on the destination, so that a peer will meet
 // another port than observers.
 func isDependent(m stun.Mapping) bool { return m == stun.ADM || m == stun.APDM }

@@ -40,15 +40,15 @@ const (
 // A warmPort is a local port and what observers report of it. The connections to those that have
 // answered are held while the port is in use: closing one may close the NAT's mapping with it.
 //
-// STUN servers are asked side by side. Other observers are asked while no server answers: at once
-// if none is configured, or when all have failed, or have had their head start.
+// STUN servers are asked side by side. Other observers are asked while no server answers, and what
+// the application's own connections show counts: at once if no server is configured, or when all
+// have failed, or have had their head start.
 //
 // All is done by the Gatherer's goroutine, apart from the calls of Observe.
 type warmPort struct {
 	*tcpport.Port
 	g       *Gatherer
 	servers []Observer
-	single  bool // only one of Config.Observers is asked
 
 	queries map[Observer]*query
 	broken  map[Observer]*query // that ended at one of their first keep-alives, until they answer again
@@ -56,7 +56,8 @@ type warmPort struct {
 	first   time.Time           // when the first of the held observers answered
 	retry   time.Time           // when those that failed are asked again; zero for never
 	backoff time.Duration
-	view    view // of the held observers
+	inPlace bool // no server answers: others are asked in their place
+	view    view // of the held observers, and in place of servers of the application's connections
 	dissent string
 }
 
@@ -122,19 +123,24 @@ func (p *warmPort) ask(now time.Time) {
 	serverIs := func(s queryState) bool {
 		return p.count(func(q *query) bool { return q.server && q.state == s }) > 0
 	}
-	switch {
-	case serverIs(held), serverIs(closing): // which is asked anew
-	case serverIs(asking) && now.Before(p.alone):
+	for _, q := range p.queries {
+		if q.state == asking && !q.isPending(now) {
+			p.fail(q, fmt.Errorf("%s has not answered: %w", q.observer, context.DeadlineExceeded))
+			q.cancel()
+		}
+	}
+	isAlone := serverIs(asking) && now.Before(p.alone)
+	if isAlone {
 		p.g.wakeAt(p.alone)
-	default:
+	}
+	p.inPlace = !isAlone && !serverIs(held) && !serverIs(closing) // that one is asked anew
+	if p.inPlace {
 		p.askOthers(now)
 	}
+	p.look()
 	for _, q := range p.queries {
 		if q.isPending(now) {
 			p.g.wakeAt(q.due)
-		} else if q.state == asking {
-			p.fail(q, fmt.Errorf("%s has not answered: %w", q.observer, context.DeadlineExceeded))
-			q.cancel()
 		}
 	}
 	answered := p.count(isHeld) > 0
@@ -147,29 +153,6 @@ func (p *warmPort) ask(now time.Time) {
 	}
 	if !p.retry.IsZero() {
 		p.g.wakeAt(p.retry)
-	}
-}
-
-func (p *warmPort) askOthers(now time.Time) {
-	others := p.g.cfg.Observers(p.Number())
-	if p.single {
-		others = others[:min(len(others), 1)]
-	}
-	for o, q := range p.queries {
-		// An observer that has left and still holds its connection is better than none.
-		gone := !q.server && !slices.Contains(others, o)
-		if gone && (q.state == failed || q.state == held && p.count(isHeld) > 1) {
-			p.end(q)
-		}
-	}
-	due := now.Add(askTimeout)
-	if len(p.servers) > 0 {
-		due = due.Add(-headStart)
-	}
-	for _, o := range others {
-		if p.queries[o] == nil {
-			p.begin(o, false, due)
-		}
 	}
 }
 
@@ -198,6 +181,14 @@ func (p *warmPort) begin(o Observer, server bool, due time.Time) {
 func (p *warmPort) answered(q *query, a answer) {
 	if q.state != asking { // it is too late
 		return
+	}
+	if !q.server {
+		if err := p.g.contradiction(a); err != nil {
+			p.fail(q, err)
+			q.cancel()
+			return
+		}
+		p.g.learnPreserved(a)
 	}
 	now := time.Now()
 	if p.count(isHeld) == 0 {
@@ -282,28 +273,41 @@ func (p *warmPort) look() {
 	}
 	var dissent error
 	p.view, dissent = newView(answers)
+	if p.inPlace {
+		p.view = p.view.with(p.unasked(true)).with(p.unasked(false))
+	}
 	if dissent != nil && dissent.Error() != p.dissent {
 		p.dissent = dissent.Error()
 		p.g.cfg.Log.Warn("observers disagree about reflexive addresses", "port", p.Number(), "err", dissent)
 	}
 }
 
+// unasked returns where the application's own connections show the port, in IPv4 or IPv6. Where an
+// observer has reported it, they still count for other external addresses: one of the two may lie,
+// or the NAT use several.
+func (p *warmPort) unasked(ipv4 bool) view {
+	if p.count(func(q *query) bool { return isHeld(q) && isIPv4(q.reflexive) == ipv4 }) > 0 {
+		return p.g.numbered(p.Number(), p.g.own.overTCP(ipv4))
+	}
+	return p.g.predict(p.Number(), ipv4)
+}
+
 // settled reports whether no more answers are worth waiting for: all are there, or the first one
 // was there for a while, and one in IPv4 unless none is to come.
 func (p *warmPort) settled(now time.Time) bool {
 	quorum := p.first.Add(quorumWait)
+	has4 := slices.ContainsFunc(p.view.reflexive, isIPv4)
+	pending4 := !has4 && p.count(func(q *query) bool { return q.isPending(now) && q.observer.IPv4() }) > 0
 	switch {
 	case !p.pending(now):
 		return true
 	case p.count(isHeld) == 0:
-		return false
+		return len(p.view.reflexive) > 0 && !pending4 // what the own connections show
 	case now.Before(quorum):
 		p.g.wakeAt(quorum)
 		return false
 	default:
-		held4 := p.count(func(q *query) bool { return isHeld(q) && q.observer.IPv4() })
-		pending4 := p.count(func(q *query) bool { return q.isPending(now) && q.observer.IPv4() })
-		return held4 > 0 || pending4 == 0
+		return !pending4
 	}
 }
 

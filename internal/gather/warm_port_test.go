@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -226,6 +225,7 @@ func TestServersComeBack(t *testing.T) {
 		server, other := failing("46.0.1.1:3478"), newFake("46.0.2.1:4001", "46.0.0.1:4000")
 		g := newFakeGatherer(t, new(fakeNetwork), observers(server), Config{Ports: 1, Observers: func(uint16) []Observer { return observers(other) }})
 		g.SetWarm(true)
+		d, _ := mustGather(t, g)
 		time.Sleep(10 * time.Minute)
 		server.setAnswer("46.0.0.1:4000")
 		time.Sleep(retryMax)
@@ -236,6 +236,7 @@ func TestServersComeBack(t *testing.T) {
 		if asked, active := other.state(); asked != 1 || active != 1 {
 			t.Errorf("the other was asked %d times, and has %d connections", asked, active)
 		}
+		d.Release()
 	})
 }
 
@@ -301,44 +302,6 @@ func TestShortLived(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestObserversChanged: new observers are asked, and ones that have left are let go, but for the
-// last one that holds its connection.
-func TestObserversChanged(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		a, b := newFake("46.0.2.1:4001", "46.0.0.1:4000"), newFake("46.0.2.2:4001", "46.0.0.1:4000")
-		var mu sync.Mutex
-		var now []Observer
-		g := newFakeGatherer(t, new(fakeNetwork), nil, Config{Ports: 1, Observers: func(uint16) []Observer {
-			mu.Lock()
-			defer mu.Unlock()
-			return now
-		}})
-		g.SetWarm(true)
-		for i, tc := range []struct {
-			observers []*fakeObserver
-			a, b      int // connections
-		}{
-			{nil, 0, 0},
-			{[]*fakeObserver{a}, 1, 0},
-			{nil, 1, 0},
-			{[]*fakeObserver{b}, 0, 1},
-			{[]*fakeObserver{a, b}, 1, 1},
-		} {
-			mu.Lock()
-			now = observers(tc.observers...)
-			mu.Unlock()
-			g.ObserversChanged()
-			synctest.Wait()
-			_, inA := a.state()
-			_, inB := b.state()
-			if inA != tc.a || inB != tc.b {
-				t.Errorf("step %d: connections %d and %d, want %d and %d", i, inA, inB, tc.a, tc.b)
-			}
-		}
-	})
 }
 
 // TestNotAskedWhileClosing: an observer is not asked again before its old connection is closed.

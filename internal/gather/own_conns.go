@@ -1,0 +1,166 @@
+package gather
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+// ownConns is what the connections that the application has anyway show: the host's external
+// addresses, whether its NATs keep the numbers of ports, and how they map one port towards several
+// destinations. It costs nobody a connection.
+type ownConns struct {
+	agreed  []stun.ObservedConn // those whose other ends agree with most on the external address
+	mapping stun.Mapping        // in IPv4
+}
+
+func newOwnConns(conns []stun.ObservedConn) ownConns {
+	var answers []answer
+	for _, c := range conns {
+		answers = append(answers, answer{observer: observerName(c), remote: unmap(c.Server), reflexive: unmap(c.Mapped)})
+	}
+	v, _ := newView(answers)
+	var own ownConns
+	byPort := make(map[netip.AddrPort][]stun.ObservedConn)
+	for _, c := range conns {
+		c = stun.ObservedConn{Local: unmap(c.Local), Server: unmap(c.Server), Mapped: unmap(c.Mapped)}
+		if !slices.Contains(v.reflexive, c.Mapped) {
+			continue
+		}
+		own.agreed = append(own.agreed, c)
+		if isIPv4(c.Mapped) && isTCP(c) {
+			byPort[c.Local] = append(byPort[c.Local], c)
+		}
+	}
+	for _, seen := range byPort {
+		if m := stun.InferMapping(seen); m != stun.MappingUnknown && !isDependent(own.mapping) {
+			own.mapping = m
+		}
+	}
+	return own
+}
+
+// observerName names the other end of a connection, which has one vote, whatever its ports.
+func observerName(c stun.ObservedConn) string { return unmap(c.Server).Addr().String() }
+
+// isTCP reports whether a connection is not over UDP; see [Gatherer.SetConns]. A carrier may map
+// TCP to other addresses than UDP.
+func isTCP(c stun.ObservedConn) bool { return !c.Local.Addr().IsUnspecified() }
+
+// in returns the connections in IPv4 or IPv6.
+func (o ownConns) in(ipv4 bool) []stun.ObservedConn {
+	return slices.DeleteFunc(slices.Clone(o.agreed), func(c stun.ObservedConn) bool { return isIPv4(c.Mapped) != ipv4 })
+}
+
+// overTCP returns those over TCP in IPv4 or IPv6.
+func (o ownConns) overTCP(ipv4 bool) []stun.ObservedConn {
+	return slices.DeleteFunc(o.in(ipv4), func(c stun.ObservedConn) bool { return !isTCP(c) })
+}
+
+// SetConns tells the Gatherer of the connections that the application has, and that
+// Config.Observers may return others than before. One over UDP must have an unspecified local
+// address: it counts where nobody tells more, and as far as an observer over TCP has confirmed it.
+// SetConns does not block.
+func (g *Gatherer) SetConns(conns []stun.ObservedConn) {
+	g.enqueue(func() {
+		before := g.own.in(true)
+		g.own, g.stale = newOwnConns(conns), true
+		for _, c := range g.own.in(true) {
+			same := func(b stun.ObservedConn) bool { return b.Mapped.Addr() == c.Mapped.Addr() }
+			if len(before) > 0 && !slices.ContainsFunc(before, same) {
+				g.epoch.preserved = stun.Unknown // it was learned elsewhere
+			}
+		}
+	})
+}
+
+// preserving returns the connections that suggest that the NATs keep the numbers of ports. An
+// observer of a punching port has shown it since the host came here; or else the numbers of the
+// connections' own ports were kept, for which there may be other reasons: a router may forward the
+// port that they come from. Others that were not are no reason to doubt it: two hosts of a household
+// that use one port cannot both keep it.
+func (g *Gatherer) preserving(ipv4 bool) []stun.ObservedConn {
+	switch {
+	case ipv4 && g.epoch.preserved == stun.Yes:
+		return g.own.in(ipv4)
+	case ipv4 && g.epoch.preserved == stun.No:
+		return nil
+	}
+	return slices.DeleteFunc(g.own.overTCP(ipv4), func(c stun.ObservedConn) bool { return c.Local.Port() != c.Mapped.Port() })
+}
+
+// predict returns where a port is seen as far as that is known without asking, in IPv4 or IPv6: at
+// the host's external addresses with its own number, if the NATs keep that. If they are known to
+// give every destination another port, the address is all that an observer could report as well.
+func (g *Gatherer) predict(port uint16, ipv4 bool) view {
+	if ipv4 && isDependent(g.own.mapping) {
+		return g.guess(port, ipv4)
+	}
+	answers := g.preserving(ipv4)
+	if ipv4 && g.epoch.preserved == stun.Yes {
+		answers = append(answers, g.held(ipv4)...)
+	}
+	v := g.numbered(port, answers)
+	if v.mapping == stun.MappingUnknown && ipv4 {
+		v.mapping = g.own.mapping
+	}
+	return v
+}
+
+// guess returns where the port is seen if the NATs keep its number, and how they map ports.
+func (g *Gatherer) guess(port uint16, ipv4 bool) view {
+	v := g.numbered(port, g.own.in(ipv4))
+	if v.mapping = stun.MappingUnknown; ipv4 {
+		v.mapping = g.own.mapping
+	}
+	return v
+}
+
+// held returns what observers of the first port report that hold their connections.
+func (g *Gatherer) held(ipv4 bool) (held []stun.ObservedConn) {
+	for _, q := range g.ports[0].queries {
+		if isHeld(q) && isIPv4(q.reflexive) == ipv4 {
+			held = append(held, stun.ObservedConn{Server: q.remote, Mapped: q.reflexive})
+		}
+	}
+	return held
+}
+
+// numbered returns the external addresses that connections show, with a port's number.
+func (g *Gatherer) numbered(port uint16, conns []stun.ObservedConn) view {
+	var answers []answer
+	for _, c := range conns {
+		answers = append(answers, answer{observerName(c), c.Server, netip.AddrPortFrom(c.Mapped.Addr(), port), c.Local.Addr()})
+	}
+	v, _ := newView(answers)
+	return v
+}
+
+// learnPreserved records whether an observer, which is asked for the first port, sees it where it
+// was expected.
+func (g *Gatherer) learnPreserved(a answer) {
+	if !isIPv4(a.reflexive) {
+		return
+	}
+	g.epoch.preserved = stun.No
+	if slices.Contains(g.guess(g.ports[0].Number(), true).reflexive, a.reflexive) || len(g.own.in(true)) == 0 && a.reflexive.Port() == g.ports[0].Number() {
+		g.epoch.preserved = stun.Yes
+	}
+}
+
+// contradiction returns an error if most of the application's connections show that an observer
+// does not see the host at its address.
+func (g *Gatherer) contradiction(a answer) error {
+	seen := []stun.Observed{{Observer: a.observer, Mapped: a.reflexive}}
+	for _, c := range g.own.overTCP(isIPv4(a.reflexive)) {
+		if c.Server.Addr() != a.remote.Addr() { // which has one vote
+			seen = append(seen, stun.Observed{Observer: observerName(c), Mapped: c.Mapped})
+		}
+	}
+	if agreed, _ := stun.Agree(seen); !slices.Contains(agreed, a.reflexive) {
+		return fmt.Errorf("%w: %s reports %s, and most peers %s", stun.ErrDissent, a.observer, a.reflexive.Addr(), agreed[0].Addr())
+	}
+	return nil
+}

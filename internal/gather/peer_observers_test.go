@@ -1,0 +1,322 @@
+package gather
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+// A neighbourhood is a Gatherer without STUN servers, and who may be asked.
+type neighbourhood struct {
+	*Gatherer
+	mu     sync.Mutex
+	others []*fakeObserver
+}
+
+func newNeighbourhood(t *testing.T, ports []*tcpport.Port, others ...*fakeObserver) *neighbourhood {
+	n := &neighbourhood{others: others}
+	n.Gatherer = newFakeGatherer(t, new(fakeNetwork), nil, Config{Ports: 2, Observers: func(uint16) []Observer {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return observers(n.others...)
+	}})
+	n.openPort = func() (*tcpport.Port, error) {
+		p := ports[0]
+		ports = ports[1:]
+		return p, nil
+	}
+	n.SetWarm(true)
+	synctest.Wait()
+	return n
+}
+
+// openPorts opens two ports, outside of a bubble.
+func openPorts(t *testing.T) (ports []*tcpport.Port) {
+	t.Helper()
+	for range 2 {
+		p, err := tcpport.Open(nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { p.Close() })
+		ports = append(ports, p)
+	}
+	return ports
+}
+
+// own returns an address with the number of the first port in place of 0.
+func own(ports []*tcpport.Port, addr string) netip.AddrPort {
+	a := netip.MustParseAddrPort(addr)
+	if a.Port() == 0 {
+		a = netip.AddrPortFrom(a.Addr(), ports[0].Number())
+	}
+	return a
+}
+
+func (n *neighbourhood) set(others ...*fakeObserver) {
+	n.mu.Lock()
+	n.others = others
+	n.mu.Unlock()
+}
+
+// seen returns an application's connection from a local port, as a server sees it.
+func seen(local, server, mapped string) stun.ObservedConn {
+	return stun.ObservedConn{Local: netip.MustParseAddrPort(local), Server: netip.MustParseAddrPort(server), Mapped: netip.MustParseAddrPort(mapped)}
+}
+
+func wantConns(t *testing.T, when string, want int, os ...*fakeObserver) {
+	t.Helper()
+	synctest.Wait()
+	got := 0
+	for _, o := range os {
+		_, active := o.state()
+		got += active
+	}
+	if got != want {
+		t.Errorf("%s: %d connections to observers, want %d", when, got, want)
+	}
+}
+
+// TestOthersOneAtATime: observers that are no STUN servers have one connection in all, of the first
+// port, from when an attempt is likely until a while after the last one.
+func TestOthersOneAtATime(t *testing.T) {
+	t.Parallel()
+	ports := openPorts(t)
+	synctest.Test(t, func(t *testing.T) {
+		bad, late, good, more := failing("46.0.2.1:4001"), silent("46.0.2.2:4001"), newFake("46.0.2.3:4001", "46.0.0.1:5000"), newFake("46.0.2.4:4001", "46.0.0.1:5000")
+		g := newNeighbourhood(t, ports, bad, late, good, more)
+		time.Sleep(time.Hour)
+		wantConns(t, "idle", 0, bad, late, good, more)
+		if !g.Asks() {
+			t.Error("an attempt would ask nobody")
+		}
+		g.Prepare()
+		wantConns(t, "one has failed", 1, bad, late, good, more)
+		time.Sleep(headStart)
+		wantConns(t, "one is late", 1, good)
+		if g.Asks() {
+			t.Error("an attempt would ask again")
+		}
+		d, took := mustGather(t, g.Gatherer)
+		if took != 0 || len(d.Ports) != 1 || d.Candidates[0].Addr != good.sees || d.Doubt != nil {
+			t.Errorf("after %v %d ports and %v, doubt: %v", took, len(d.Ports), d.Candidates, d.Doubt)
+		}
+		time.Sleep(time.Hour)
+		wantConns(t, "in the attempt", 1, bad, late, good, more)
+		d.Release()
+		time.Sleep(linger - 1)
+		wantConns(t, "soon after it", 1, good)
+		time.Sleep(1)
+		wantConns(t, "later", 0, bad, late, good, more)
+		if asked, _ := more.state(); asked != 0 {
+			t.Error("one more was asked")
+		}
+	})
+}
+
+// TestOtherLeaves: an observer that may not be asked any more has its connection closed, whether or
+// not there is another one.
+func TestOtherLeaves(t *testing.T) {
+	t.Parallel()
+	ports := openPorts(t)
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newFake("46.0.2.1:4001", "46.0.0.1:5000"), newFake("46.0.2.2:4001", "46.0.0.1:5001")
+		g := newNeighbourhood(t, ports, a)
+		d, _ := mustGather(t, g.Gatherer)
+		defer d.Release()
+		wantConns(t, "there is one", 1, a)
+		g.set()
+		g.SetConns(nil)
+		wantConns(t, "it has left", 0, a)
+		g.set(b)
+		g.SetConns(nil)
+		wantConns(t, "there is another", 1, b)
+	})
+}
+
+// TestOwnConns: the application's connections show where the ports are seen, and what is asked
+// beside them.
+func TestOwnConns(t *testing.T) {
+	t.Parallel()
+	const local, relay, relay2 = "10.0.0.7:4001", "46.0.2.1:4001", "46.0.2.2:4001"
+	for name, tc := range map[string]struct {
+		conns []stun.ObservedConn
+		sees  string // the observer; "" for nothing
+		asked int
+		addrs []string // of the first two attempts; see wantAddrs
+		later []string // of an attempt after that
+		again int      // how often it was asked then
+		maps  stun.Mapping
+		doubt bool
+	}{
+		"nothing is known": {sees: "46.0.0.1:5000", asked: 1, addrs: []string{"46.0.0.1:5000", "46.0.0.1:0"}, later: []string{"46.0.0.1:5000", "46.0.0.1:0"}, again: 2},
+		"the number is kept": {
+			conns: []stun.ObservedConn{seen(local, relay, "46.0.0.1:4001")}, sees: "46.0.0.1:0",
+			asked: 1, addrs: []string{"46.0.0.1:0"}, later: []string{"46.0.0.1:0"}, again: 1,
+		},
+		"it is kept towards two": {
+			conns: []stun.ObservedConn{seen(local, relay, "46.0.0.1:4001"), seen(local, relay2, "46.0.0.1:4001")}, sees: "46.0.0.1:0",
+			asked: 1, addrs: []string{"46.0.0.1:0"}, later: []string{"46.0.0.1:0"}, again: 1, maps: stun.EIM,
+		},
+		"the host has a public address": {
+			conns: []stun.ObservedConn{seen("46.0.0.1:4001", relay, "46.0.0.1:4001")},
+			addrs: []string{"46.0.0.1:0"}, later: []string{"46.0.0.1:0"}, maps: stun.EIM,
+		},
+		"it only seems to be kept, as where it is forwarded": {
+			conns: []stun.ObservedConn{seen(local, relay, "46.0.0.1:4001")}, sees: "46.0.0.1:5000",
+			asked: 1, addrs: []string{"46.0.0.1:0"}, later: []string{"46.0.0.1:5000", "46.0.0.1:0"}, again: 2,
+		},
+		"it only seems not to be kept, as where a neighbour has it": {
+			conns: []stun.ObservedConn{seen(local, relay, "46.0.0.1:4002")}, sees: "46.0.0.1:0",
+			asked: 1, addrs: []string{"46.0.0.1:0"}, later: []string{"46.0.0.1:0"}, again: 1,
+		},
+		"TCP has another address than UDP": {
+			conns: []stun.ObservedConn{seen("0.0.0.0:4001", relay, "46.0.0.1:4001")}, sees: "46.0.0.2:5000",
+			asked: 1, addrs: []string{"46.0.0.2:5000", "46.0.0.2:0"}, later: []string{"46.0.0.2:5000", "46.0.0.2:0"}, again: 2,
+		},
+		"UDP shows the address, and TCP has it as well": {
+			conns: []stun.ObservedConn{seen("0.0.0.0:4001", relay, "46.0.0.1:5001")}, sees: "46.0.0.1:0",
+			asked: 1, addrs: []string{"46.0.0.1:0"}, later: []string{"46.0.0.1:0"}, again: 1,
+		},
+		"UDP shows the address, and nobody answers": {
+			conns: []stun.ObservedConn{seen("0.0.0.0:4001", relay, "46.0.0.1:4001")},
+			asked: 2, addrs: []string{"46.0.0.1:0"}, later: []string{"46.0.0.1:0"}, again: 4, doubt: true,
+		},
+		"every destination has another port": {
+			conns: []stun.ObservedConn{seen(local, relay, "46.0.0.1:5001"), seen(local, relay2, "46.0.0.1:5002")},
+			sees:  "46.0.0.1:5000", addrs: []string{"46.0.0.1:0"}, later: []string{"46.0.0.1:0"}, maps: stun.APDM,
+		},
+		"one port": {
+			conns: []stun.ObservedConn{seen(local, relay, "46.0.0.1:5001"), seen(local, relay2, "46.0.0.1:5001")},
+			sees:  "46.0.0.1:5000", asked: 1, addrs: []string{"46.0.0.1:5000", "46.0.0.1:0"}, later: []string{"46.0.0.1:5000", "46.0.0.1:0"}, again: 2, maps: stun.EIM,
+		},
+		"UDP shows no mapping": {
+			conns: []stun.ObservedConn{seen("0.0.0.0:4001", relay, "46.0.0.1:5001"), seen("0.0.0.0:4001", relay2, "46.0.0.1:5002")},
+			sees:  "46.0.0.1:5000", asked: 1, addrs: []string{"46.0.0.1:5000", "46.0.0.1:0"}, later: []string{"46.0.0.1:5000", "46.0.0.1:0"}, again: 2,
+		},
+		"nobody answers": {
+			conns: []stun.ObservedConn{seen(local, relay, "46.0.0.1:5001")},
+			asked: 2, addrs: []string{"46.0.0.1:0"}, later: []string{"46.0.0.1:0"}, again: 4, doubt: true,
+		},
+		"one relay lies": {
+			conns: []stun.ObservedConn{seen(local, relay, "46.0.9.9:7"), seen(local, relay2, "46.0.0.1:4001")}, sees: "46.0.9.9:7",
+			asked: 1, addrs: []string{"46.0.0.1:0"}, later: []string{"46.0.9.9:7", "46.0.0.1:0", "46.0.9.9:0"}, again: 2,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ports := openPorts(t)
+			synctest.Test(t, func(t *testing.T) {
+				o := failing(relay)
+				if tc.sees != "" {
+					o = newFake(relay, own(ports, tc.sees).String())
+				}
+				o.delay = 10 * time.Millisecond
+				g := newNeighbourhood(t, ports, o)
+				g.SetConns(tc.conns)
+				var ds []*Description
+				for range 2 {
+					d, _ := mustGather(t, g.Gatherer)
+					ds = append(ds, d)
+				}
+				for _, d := range ds {
+					wantAddrs(t, "at first", d, tc.addrs)
+					if (d.Doubt != nil) != tc.doubt || d.Behaviour.Mapping != tc.maps {
+						t.Errorf("%v, doubt: %v; want %v, %v", d.Behaviour.Mapping, d.Doubt, tc.maps, tc.doubt)
+					}
+				}
+				time.Sleep(time.Second / 2)
+				if asked, _ := o.state(); asked != tc.asked {
+					t.Errorf("asked %d times, want %d", asked, tc.asked)
+				}
+				for _, d := range ds {
+					d.Release()
+				}
+				time.Sleep(linger)
+				wantConns(t, "afterwards", 0, o)
+				d, _ := mustGather(t, g.Gatherer)
+				defer d.Release()
+				wantAddrs(t, "later", d, tc.later)
+				if asked, _ := o.state(); asked != tc.again {
+					t.Errorf("asked %d times, want %d", asked, tc.again)
+				}
+			})
+		})
+	}
+}
+
+// wantAddrs compares the addresses at which the first port is named. Port 0 is its own number.
+func wantAddrs(t *testing.T, when string, d *Description, addrs []string) {
+	t.Helper()
+	var got, want []netip.AddrPort
+	for _, c := range d.Candidates {
+		if c.Port == 0 {
+			got = append(got, c.Addr)
+		}
+	}
+	for _, a := range addrs {
+		want = append(want, own(d.Ports, a))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: named at %v, want %v", when, got, want)
+	}
+}
+
+// TestOwnConnsElsewhere: what was learned of the NATs does not hold at another external address.
+func TestOwnConnsElsewhere(t *testing.T) {
+	t.Parallel()
+	ports := openPorts(t)
+	synctest.Test(t, func(t *testing.T) {
+		o := newFake("46.0.2.1:4001", "46.0.0.1:5000")
+		g := newNeighbourhood(t, ports, o)
+		g.SetConns([]stun.ObservedConn{seen("10.0.0.7:4001", "46.0.2.1:4001", "46.0.0.1:4001")})
+		for range 2 {
+			d, _ := mustGather(t, g.Gatherer)
+			synctest.Wait()
+			d.Release()
+			time.Sleep(linger)
+		}
+		g.SetConns([]stun.ObservedConn{seen("10.0.0.7:4001", "46.0.2.1:4001", "46.0.7.7:4001")})
+		d, took := mustGather(t, g.Gatherer)
+		defer d.Release()
+		if wantAddrs(t, "elsewhere", d, []string{"46.0.7.7:0"}); took != 0 {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// TestContradiction: an observer that most of the application's peers contradict is not believed,
+// and another one is asked.
+func TestContradiction(t *testing.T) {
+	t.Parallel()
+	ports := openPorts(t)
+	synctest.Test(t, func(t *testing.T) {
+		liar, honest := newFake("46.0.2.1:4001", "46.0.9.9:5000"), newFake("46.0.2.2:4001", "46.0.0.1:5000")
+		g := newNeighbourhood(t, ports, liar)
+		var conns []stun.ObservedConn
+		for i, relay := range []string{"46.0.2.1:4001", "46.0.2.2:4001", "46.0.2.3:4001"} {
+			local := netip.AddrPortFrom(netip.MustParseAddr("10.0.0.7"), uint16(4001+i)).String()
+			conns = append(conns, seen(local, relay, "46.0.0.1:6001"))
+		}
+		g.SetConns(conns)
+		d, _ := mustGather(t, g.Gatherer)
+		wantAddrs(t, "the liar alone", d, []string{"46.0.0.1:0"})
+		if !errors.Is(d.Doubt, stun.ErrDissent) || !strings.Contains(d.Doubt.Error(), "46.0.9.9") {
+			t.Errorf("doubt: %v", d.Doubt)
+		}
+		g.set(liar, honest)
+		g.SetConns(conns)
+		synctest.Wait()
+		second, _ := mustGather(t, g.Gatherer)
+		wantAddrs(t, "another", second, []string{"46.0.0.1:5000", "46.0.0.1:0"})
+		d.Release()
+		second.Release()
+	})
+}

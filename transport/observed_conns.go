@@ -1,0 +1,102 @@
+package transport
+
+import (
+	"cmp"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/stun"
+)
+
+// observedConns are the host's own connections to peers that it has dialled, with where identify
+// says that the peer sees them. A peer that has dialled the host is a stranger.
+type observedConns map[network.Conn]observedConn
+
+type observedConn struct {
+	stun.ObservedConn
+	relay bool
+}
+
+// add takes the end of an identify, and reports whether it has an address that is of use.
+func (o observedConns) add(e event.EvtPeerIdentificationCompleted) bool {
+	c := e.Conn
+	if c.IsClosed() || c.Stat().Direction != network.DirOutbound || e.ObservedAddr == nil {
+		return false
+	}
+	local, ok := endpoint(c.LocalMultiaddr())
+	server, ok2 := endpoint(c.RemoteMultiaddr())
+	mapped, ok3 := endpoint(e.ObservedAddr)
+	if !ok || !ok2 || !ok3 || mapped.Addr().IsUnspecified() || mapped.Addr().IsMulticast() || stun.CheckMapped(server.Addr(), mapped.Addr()) != nil {
+		return false
+	}
+	if _, tcp := fromMultiaddr(c.LocalMultiaddr()); !tcp {
+		local = netip.AddrPortFrom(netip.IPv4Unspecified(), local.Port())
+	}
+	o[c] = observedConn{
+		stun.ObservedConn{Local: local, Server: server, Mapped: mapped},
+		slices.Contains(e.Protocols, proto.ProtoIDv2Hop),
+	}
+	return true
+}
+
+// remove takes the end of a connection, and reports whether it was there.
+func (o observedConns) remove(c network.Conn) bool {
+	_, ok := o[c]
+	delete(o, c)
+	return ok
+}
+
+// best returns those that the agent is told of, by the rules for whom it may ask: to the observers
+// that the host's user has chosen, if any; or else up to three relays' and, where there are fewer
+// than two, other public peers', the oldest first.
+func (o observedConns) best(t *Transport, h host.Host) (best []stun.ObservedConn) {
+	var conns []network.Conn
+	for c := range o {
+		conns = append(conns, c)
+	}
+	slices.SortFunc(conns, func(a, b network.Conn) int {
+		if o[a].relay != o[b].relay {
+			if o[a].relay {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(a.Stat().Opened.Compare(b.Stat().Opened), cmp.Compare(a.ID(), b.ID()))
+	})
+	peers := make(map[peer.ID]bool)
+	for _, c := range conns {
+		p := c.RemotePeer()
+		chosen := slices.ContainsFunc(t.cfg.observers, func(o observerAddr) bool { return o.id == p })
+		switch {
+		case peers[p], chosen:
+		case t.cfg.pinned:
+			continue
+		case len(peers) == maxRelays || !o[c].relay && (len(peers) >= minObservers || publicAddr(h, p, []network.Conn{c}) == nil):
+			continue
+		}
+		peers[p] = true
+		best = append(best, o[c].ObservedConn)
+	}
+	return best
+}
+
+// endpoint reads the address of a TCP or QUIC connection. What goes through WebSocket may come from
+// a proxy.
+func endpoint(a ma.Multiaddr) (netip.AddrPort, bool) {
+	if tcp, ok := fromMultiaddr(a); ok {
+		return tcp, true
+	}
+	if len(a) != 3 || a[0].Code() != ma.P_IP4 && a[0].Code() != ma.P_IP6 || a[1].Code() != ma.P_UDP || a[2].Code() != ma.P_QUIC_V1 {
+		return netip.AddrPort{}, false
+	}
+	ip, ok := netip.AddrFromSlice(a[0].RawValue())
+	return netip.AddrPortFrom(ip.Unmap(), binary.BigEndian.Uint16(a[1].RawValue())), ok
+}
