@@ -60,7 +60,8 @@ func (o Outcome) String() string {
 //
 // There are two ways. The SYNs cross: each side knows the external port of the other, and one SYN
 // at least passes the other's NAT. Or one side's SYN reaches the other's listener: then only that
-// side's port must be known, and its filter must let in an address from any port.
+// side's port must be known, and its filter must let in an address from any port. If the network of
+// that side lets no SYN out, its filter must let in anybody.
 func Compatibility(a, b stun.Behaviour) Outcome {
 	crossing := min(portKnowledge(a), portKnowledge(b))
 	listening := max(listenerKnowledge(a), listenerKnowledge(b))
@@ -99,9 +100,9 @@ func letsIn(own, theirs stun.Behaviour) bool {
 
 // passive reports whether a host should leave it to its peer to connect: its own NAT lets anybody
 // in, and its own SYNs would come from a port that the peer does not know, or not get out. They
-// could only be refused. With the refusal the NAT has a session with the peer's endpoint at another port than the
-// one that the peer connects to, and may drop the peer's SYN as not part of it. Two hosts of that
-// kind would wait for each other, so neither is passive then.
+// could only be refused. With the refusal the NAT has a session with the peer's endpoint at another
+// port than the one that the peer connects to, and may drop the peer's SYN as not part of it. Two
+// hosts of that kind would wait for each other, so neither is passive then.
 //
 // A host whose kernel drops SYNs that answer its own is passive, too, if the peer lets no bare SYN
 // in. Of two such hosts the initiator is.
