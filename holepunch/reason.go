@@ -49,6 +49,10 @@ const (
 	// ErrHandshake: the handshake failed, or connections came up and none showed the attempt's token.
 	ErrHandshake Reason = "handshake"
 
+	// ErrSmallPackets: connections to the peer came up, and only small packets got through. One with
+	// Options.MaxSegment may be of use. It is noticed on Linux.
+	ErrSmallPackets Reason = "small_packets"
+
 	// ErrNoProtocol: the two sides have no handshake protocol in common.
 	ErrNoProtocol Reason = "no_protocol"
 
@@ -123,6 +127,7 @@ var reasons = []reasonRow{
 	{ErrNoSocket, "this host is short of file descriptors, local ports or memory", StatusBusy, false, true},
 	{ErrNoConnection, "no connection came up", StatusFailed, false, true},
 	{ErrHandshake, "no connection that came up was secured as the peer's", StatusFailed, false, false},
+	{ErrSmallPackets, "only small packets get through to the other side", StatusSmallPackets, false, true},
 	{ErrNoProtocol, "no handshake protocol in common", StatusNoProtocol, true, true},
 	{ErrUnpredictable, "both NATs give every destination another port, at random", StatusImpossible, true, true},
 	{ErrPortFiltered, "one NAT gives every destination another port, at random, and the other lets in only ports that were sent to", StatusImpossible, true, true},
@@ -182,17 +187,18 @@ type Status int32
 
 // The statuses of [Protocol].
 const (
-	StatusOK          Status = iota
-	StatusMalformed          // the message was not understood
-	StatusNoAddress          // the sender has no address at which it could be reached
-	StatusNoCandidate        // none of the candidates may be dialled
-	StatusBusy               // too many attempts are under way, or were made in a short time
-	StatusGlare              // the sender is the initiator, and its own OFFER is on the way
-	StatusFailed             // no connection came up in time, or none became usable
-	StatusCancelled          // the sender's caller gave up
-	StatusImpossible         // the two NATs allow no connection
-	StatusDeclined           // the sender wants no direct connection with this peer
-	StatusNoProtocol         // the two sides have no handshake protocol in common
+	StatusOK           Status = iota
+	StatusMalformed           // the message was not understood
+	StatusNoAddress           // the sender has no address at which it could be reached
+	StatusNoCandidate         // none of the candidates may be dialled
+	StatusBusy                // too many attempts are under way, or were made in a short time
+	StatusGlare               // the sender is the initiator, and its own OFFER is on the way
+	StatusFailed              // no connection came up in time, or none became usable
+	StatusCancelled           // the sender's caller gave up
+	StatusImpossible          // the two NATs allow no connection
+	StatusDeclined            // the sender wants no direct connection with this peer
+	StatusNoProtocol          // the two sides have no handshake protocol in common
+	StatusSmallPackets        // connections came up, and lose what is sent on them but for small packets
 )
 
 // statuses has the name of each status on the wire, and the reason that it means to a peer that is
@@ -212,6 +218,8 @@ var statuses = []struct {
 	StatusImpossible:  {"IMPOSSIBLE", ErrNoConnection}, // unless the behaviours tell more
 	StatusDeclined:    {"DECLINED", ErrDeclined},
 	StatusNoProtocol:  {"NO_PROTOCOL", ErrNoProtocol},
+
+	StatusSmallPackets: {"SMALL_PACKETS", ErrSmallPackets},
 }
 
 // String returns the name on the wire, such as "BUSY".

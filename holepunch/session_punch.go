@@ -2,6 +2,7 @@ package holepunch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
@@ -150,7 +151,10 @@ func (s *session) succeed() {
 // onStreamEnded handles the end of the stream: a connection was not admitted, or not chosen in
 // time.
 func (s *session) onStreamEnded(err error) {
-	if ReasonOf(err) == "" {
+	switch {
+	case errors.Is(err, punch.ErrSmallPackets):
+		err = ErrSmallPackets
+	case ReasonOf(err) == "":
 		err = fmt.Errorf("%w: %w", ErrHandshake, err)
 	}
 	s.fail("open", err)

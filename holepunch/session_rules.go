@@ -125,6 +125,9 @@ var useless = []struct {
 // uselessError returns the error of a round whose connections were of no use, by why one of them was
 // dropped.
 func uselessError(dropped error) error {
+	if errors.Is(dropped, punch.ErrSmallPackets) {
+		return ErrSmallPackets
+	}
 	for _, u := range useless {
 		if errors.Is(dropped, u.err) {
 			return fmt.Errorf("%w: %w: %s", ErrHandshake, dropped, u.advice)

@@ -2,10 +2,13 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
 const (
@@ -90,6 +93,19 @@ func (pt *peerTable) maxSegment(p peer.ID) int {
 		return 0
 	}
 	return maxSegments[min(n, len(maxSegments))-1]
+}
+
+// noteFailure records why an attempt has failed. If not even a handshake got through, the next one
+// has the smallest segments.
+func (pt *peerTable) noteFailure(p peer.ID, err error) {
+	if !errors.Is(err, holepunch.ErrSmallPackets) {
+		return
+	}
+	pt.with(p, func(s *peerState) {
+		if len(s.relayed) > 0 { // else nothing is going to end, and to have it forgotten
+			s.upgrade.stuck = max(s.upgrade.stuck+1, len(maxSegments))
+		}
+	})
 }
 
 // beginCheck counts a check of a connection that begins, until endCheck, and reports whether it is

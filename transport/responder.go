@@ -111,6 +111,7 @@ func (t *Transport) respond(ctx context.Context, h host.Host, s network.Stream, 
 		err = nil // from one side to a listener of the other's, for one
 	}
 	err = t.blame(h, err)
+	t.peers.noteFailure(p, err)
 	r.finished(took, remote, err)
 	return err
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
 func init() {
@@ -71,6 +73,31 @@ func (h *labHost) carried(ctx context.Context, cmd command) any {
 		}
 	}
 	return moment{Err: ctx.Err().Error()}
+}
+
+// TestNotEvenAHandshake: a path that loses what is not small brings no connection at first. Both
+// sides have the reason, and the next connection has segments that get through.
+func TestNotEvenAHandshake(t *testing.T) {
+	t.Parallel()
+	for _, back := range []int{1500, 576} {
+		t.Run(fmt.Sprintf("576 there, %d back", back), func(t *testing.T) {
+			t.Parallel()
+			l := newHostLab(t, relayConfig{})
+			home, office := l.site(t, "home", "eim-apdf"), l.site(t, "office", "eim-apdf-rst")
+			l.SetMTU(home, office, 576)
+			l.SetMTU(office, home, back)
+			a, b := l.newPair(t, addHost(t, home, "alice"), addHost(t, office, "bob"), peerConfig{Options: []string{"TLS alone"}})
+			wantReason(t, a, b, holepunch.ErrSmallPackets)
+			if d := a.dial(t, b); !d.Direct {
+				t.Fatalf("the second attempt: %v", d)
+			}
+			var o outcome
+			a.do(t, &o, command{Do: "transfer", Peer: b.id})
+			if o.Err != "" || !o.Direct {
+				t.Errorf("2 MiB: %+v", o)
+			}
+		})
+	}
 }
 
 // A path that loses full-size packets, in one direction or in both, gets a connection with small

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -114,7 +115,7 @@ type upgrade struct {
 	again       bool          // there was reason for another attempt while one was under way
 	returned    bool          // the peer has come back through the relay while there was a direct connection
 	due         bool          // to retire the relayed connections, as soon as the direct one has proved itself
-	stuck       int           // direct connections that got stuck
+	stuck       int           // direct connections that got stuck, or came up in vain
 	directSince time.Time     // zero without a direct connection
 	wait        time.Duration // before the last repetition
 }
@@ -248,6 +249,8 @@ func (u *upgrade) ended(p *upgradePolicy, err error, v peerView) []upgradeAction
 		return nil
 	case u.again: // also where a connection was made: it may have died since
 		return u.attempt(p, v)
+	case errors.Is(err, holepunch.ErrSmallPackets): // which noteFailure has counted
+		return u.repeat(u.redial())
 	case err != nil && !holepunch.ReasonOf(err).Final():
 		return u.repeat(retryWait)
 	}

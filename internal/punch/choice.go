@@ -22,6 +22,7 @@ type choice struct {
 	copies  []*streamCopy // that are up
 	dropped []*streamCopy // that are to be reset
 	chosen  *streamCopy
+	lossy   int   // copies that were dropped for ErrSmallPackets
 	err     error // why the stream has ended; after the choice only by close
 
 	out  []byte // what the application has written, until all of it was sent on the chosen copy
@@ -136,14 +137,21 @@ func (k *choice) drop(c *streamCopy, err error) {
 }
 
 // timeout drops a copy whose peer has not said what it had to: an initiator's peer the token and
-// the marker, a responder's the token. Of what was sent, some bytes are not acknowledged.
+// the marker, a responder's the token. If the token came, and of what was sent too many bytes are not
+// acknowledged for a small packet, the path may lose larger ones, or a NAT has forgotten the
+// connection just now. After two of these the stream ends: a third would not do better.
 func (k *choice) timeout(c *streamCopy, unacknowledged int) {
 	switch {
-	case c.state != atPreamble && !k.initiator:
-	case c.state != atPreamble && unacknowledged > minSegment:
-		k.drop(c, ErrSmallPackets)
-	default:
+	case c.state == atPreamble:
 		k.drop(c, ErrSilent)
+	case !k.initiator, c.dropped != nil:
+	case unacknowledged <= minSegment:
+		k.drop(c, ErrSilent)
+	default:
+		k.drop(c, ErrSmallPackets)
+		if k.lossy++; k.lossy > 1 {
+			k.fail(ErrSmallPackets)
+		}
 	}
 }
 

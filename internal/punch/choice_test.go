@@ -200,8 +200,20 @@ func TestTimeout(t *testing.T) {
 			c := new(streamCopy)
 			k.add(c, false)
 			c.state = tc.state
-			if k.timeout(c, tc.unacknowledged); c.dropped != tc.want {
-				t.Errorf("dropped for %v, want %v", c.dropped, tc.want)
+			if k.timeout(c, tc.unacknowledged); c.dropped != tc.want || k.err != nil {
+				t.Errorf("dropped for %v, want %v; the stream ends with %v", c.dropped, tc.want, k.err)
+			}
+			if tc.want != ErrSmallPackets {
+				return
+			}
+			k.timeout(c, tc.unacknowledged) // again
+			other := new(streamCopy)
+			k.add(other, false)
+			if other.state = tc.state; k.err != nil {
+				t.Errorf("the stream ends with %v after one", k.err)
+			}
+			if k.timeout(other, tc.unacknowledged); k.err != ErrSmallPackets {
+				t.Errorf("the stream ends with %v after two", k.err)
 			}
 		})
 	}
