@@ -1,6 +1,9 @@
 package natlab
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // ErrUnavailable is matched by the error of [Enter] and [New] if this user can have no lab on this
 // machine.
@@ -30,3 +33,11 @@ func (e *UnavailableError) Error() string {
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
 func (e *UnavailableError) Is(target error) bool { return target == ErrUnavailable }
+
+// about says what an error is about, unless it is nil, or of the whole machine.
+func about(what string, err error) error {
+	if err == nil || errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("natlab: %s: %w", what, err)
+}

@@ -49,7 +49,7 @@ func (s *Site) AddHost(name string) (*Host, error) {
 	}
 	h, err := s.newHost(name, addrs...)
 	if err != nil {
-		return nil, fmt.Errorf("natlab: host %q: %w", name, err)
+		return nil, about(fmt.Sprintf("host %q", name), err)
 	}
 	h.addr, h.addr6 = addr, addr6
 

@@ -24,7 +24,7 @@ func (s *Site) routerAddrs() []netip.Addr { return poolFrom(s.external, Behaviou
 func (s *Site) startRouter(b Behaviour) error {
 	r, err := newRouter(s, b)
 	if err != nil {
-		return fmt.Errorf("natlab: site %q: %w", s.name, err)
+		return about(fmt.Sprintf("site %q", s.name), err)
 	}
 	s.lab.mu.Lock()
 	closed := s.lab.closed

@@ -137,7 +137,7 @@ func (s *Site) SetNAT(b Behaviour) error {
 		return fmt.Errorf("natlab: site %q: cannot change between a kernel's NAT and an emulated one", s.name)
 	}
 	if err := s.setRules(b); err != nil {
-		return fmt.Errorf("natlab: site %q: %w", s.name, err)
+		return about(fmt.Sprintf("site %q", s.name), err)
 	}
 	s.lab.mu.Lock()
 	defer s.lab.mu.Unlock()
@@ -175,28 +175,24 @@ func (s *Site) claim(pool []netip.Addr) {
 func (s *Site) gateway() netip.Addr { return netip.AddrFrom4([4]byte{10, s.number, 0, maxHosts + 1}) }
 
 // Forward makes the site's NAT forward a TCP port to an endpoint at the site; see [NAT.Forward].
-// The rule outlives ResetNAT, but not SetNAT. A kernel's NAT does not
-// see that a port is taken.
+// The rule outlives ResetNAT, but not SetNAT. A kernel's NAT does not see that a port is taken.
 func (s *Site) Forward(external uint16, to netip.AddrPort) error {
-	if err := s.forward(external, to); err != nil {
-		return fmt.Errorf("natlab: site %q: %w", s.name, err)
-	}
-	return nil
-}
-
-func (s *Site) forward(external uint16, to netip.AddrPort) error {
 	s.lab.mu.Lock()
-	defer s.lab.mu.Unlock()
+	var err error
+	router := s.router
 	switch {
 	case s.public():
-		return errors.New("a public site has nothing to forward")
+		err = errors.New("a public site has nothing to forward")
 	case !to.Addr().Is4() || s.inside[to.Addr()] == nil:
-		return fmt.Errorf("no such host: %v", to.Addr())
-	case s.router != nil:
-		return s.router.ns.forward(external, to)
-	default:
-		return s.nat.Forward(external, to)
+		err = fmt.Errorf("no such host: %v", to.Addr())
+	case router == nil:
+		err = s.nat.Forward(external, to)
 	}
+	s.lab.mu.Unlock()
+	if err == nil && router != nil {
+		err = router.ns.forward(external, to)
+	}
+	return about(fmt.Sprintf("site %q", s.name), err)
 }
 
 // ResetNAT removes all mappings of the NAT and all sessions of the IPv6 firewall, as a power
