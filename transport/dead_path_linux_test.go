@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	msmux "github.com/multiformats/go-multistream"
 
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
 func init() {
-	commands["chat"] = (*labHost).chat
+	commands["pour"] = (*labHost).pour
 	commands["lost"] = (*labHost).lost
 }
 
@@ -22,13 +24,21 @@ type moment struct {
 	At  time.Time
 }
 
-// chat has data on its way to the peer over the direct connection, from now on until it ends.
-func (h *labHost) chat(ctx context.Context, cmd command) any {
-	c := directConn(h, cmd.Peer)
-	err := pingOver(ctx, c)
+// pour sends the peer as much as the direct connection takes, until it ends. It returns when that
+// is under way.
+func (h *labHost) pour(ctx context.Context, cmd command) any {
+	s, err := directConn(h, cmd.Peer).NewStream(ctx)
+	if err == nil {
+		err = msmux.SelectProtoOrFail[protocol.ID](transferProtocol, s)
+	}
+	if err != nil {
+		return failed(err)
+	}
+	data := make([]byte, 1<<20)
+	_, err = s.Write(data)
 	go func() {
-		for pingOver(context.Background(), c) == nil {
-			time.Sleep(10 * time.Millisecond)
+		for err == nil {
+			_, err = s.Write(data)
 		}
 	}()
 	return failed(err)
@@ -76,7 +86,7 @@ func TestDeadPath(t *testing.T) {
 			}
 			if busy {
 				var o outcome
-				if a.do(t, &o, command{Do: "chat", Peer: b.id}); o.Err != "" {
+				if a.do(t, &o, command{Do: "pour", Peer: b.id}); o.Err != "" {
 					t.Fatal(o.Err)
 				}
 			}

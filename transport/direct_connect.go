@@ -18,8 +18,9 @@ import (
 // DirectConnect returns a direct connection to p: one that is there, or one that an attempt brings.
 // All callers share the attempt that is under way, whoever began it. There must be a relayed
 // connection to p. DirectConnect returns as soon as there is a direct connection, by whatever
-// transport, or with an [*Error] that says why there is none. Without a deadline in ctx it takes
-// the time of one attempt at most ([WithTimeout]).
+// transport, or with an [*Error] that says why there is none. A connection from before the peer came
+// back through the relay, as after a restart, has to answer first, within a second. Without a
+// deadline in ctx DirectConnect takes that and the time of one attempt at most ([WithTimeout]).
 func DirectConnect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
 	c, err := directConnect(ctx, h, p)
 	if err != nil {

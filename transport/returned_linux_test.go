@@ -121,10 +121,13 @@ func TestPeerReturns(t *testing.T) {
 				if d, _ := punch(t, b, a); !d.Direct {
 					t.Fatal(d)
 				}
+				var o outcome
+				if a.do(t, &o, command{Do: "pour", Peer: b.id}); o.Err != "" {
+					t.Fatal(o.Err)
+				}
 				left := time.Now()
 				b = leave(t, l, b)
 				b.join(t)
-				var o outcome
 				if b.do(t, &o, command{Do: "dial relayed", Peer: a.id}); o.Err != "" {
 					t.Fatal(o.Err)
 				}

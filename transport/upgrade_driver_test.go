@@ -2,11 +2,8 @@ package transport
 
 import (
 	"context"
-	"errors"
-	"io"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -45,131 +42,6 @@ func awaitConns(t testing.TB, h host.Host, what string, is func() bool) {
 		case <-ctx.Done():
 			t.Fatalf("%s did not come to be", what)
 		}
-	}
-}
-
-// logged is a handler that sends what is logged.
-type logged chan string
-
-func (l logged) Enabled(context.Context, slog.Level) bool { return true }
-func (l logged) WithAttrs([]slog.Attr) slog.Handler       { return l }
-func (l logged) WithGroup(string) slog.Handler            { return l }
-func (l logged) Handle(_ context.Context, r slog.Record) error {
-	select {
-	case l <- r.Message:
-	default: // nobody reads
-	}
-	return nil
-}
-
-// The relayed connection is closed when the direct one has taken its place.
-func TestRelayedConnectionIsClosed(t *testing.T) {
-	t.Parallel()
-	for _, side := range []string{"initiator", "responder"} {
-		t.Run(side, func(t *testing.T) {
-			servers := WithSTUNServers(stuntest.New(t))
-			relay := newRelay(t)
-			grace := map[string]time.Duration{"initiator": -1, "responder": -1, side: time.Millisecond}
-			a := newPeer(t, Enable(servers, WithRelayGrace(grace["responder"])))
-			b := newPeer(t, Enable(servers, WithRelayGrace(grace["initiator"])))
-			connectRelayed(t, relay, a, b)
-			c, err := DirectConnect(testContext(t), b, a.ID())
-			if err != nil {
-				t.Fatal(err)
-			}
-			awaitConns(t, b, "closing", func() bool { return relayedConn(b, a.ID()) == nil })
-			if c.IsClosed() {
-				t.Error("the direct connection was closed, too")
-			}
-		})
-	}
-}
-
-// A stream on the relayed connection is not cut, however long it lasts.
-func TestRelayedStreamIsNotCut(t *testing.T) {
-	t.Parallel()
-	servers := WithSTUNServers(stuntest.New(t))
-	relay := newRelay(t)
-	logs := make(logged, 1000)
-	a := newPeer(t, Enable(servers, WithRelayGrace(-1)))
-	b := newPeer(t, Enable(servers, WithRelayGrace(time.Millisecond), WithOnRequestOnly(), WithLogger(slog.New(logs))))
-	a.SetStreamHandler("/echo", func(s network.Stream) {
-		io.Copy(s, s)
-		s.Close()
-	})
-	relayed := connectRelayed(t, relay, a, b)
-	ctx := testContext(t)
-	s, err := b.NewStream(ctx, a.ID(), "/echo") // there is no other connection yet
-	if err != nil {
-		t.Fatal(err)
-	}
-	echo := func() {
-		t.Helper()
-		s.SetDeadline(time.Now().Add(testTimeout))
-		if _, err := s.Write([]byte("hello")); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(s, make([]byte, 5)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	echo()
-	if !isRelayed(s.Conn()) {
-		t.Fatal("the stream is not over the relay")
-	}
-	if _, err := DirectConnect(ctx, b, a.ID()); err != nil {
-		t.Fatal(err)
-	}
-	for looks := 0; looks < 2; {
-		select {
-		case msg := <-logs:
-			if strings.Contains(msg, "streams") {
-				looks++
-				echo()
-			}
-		case <-ctx.Done():
-			t.Fatal("nobody looked whether the relayed connection may be closed")
-		}
-	}
-	s.Close()
-	awaitConns(t, b, "closing", relayed.IsClosed)
-}
-
-// A stream on the relayed connection is reset, where that is wished, and the next one is over the
-// direct connection.
-func TestRelayedStreamIsReset(t *testing.T) {
-	t.Parallel()
-	servers := WithSTUNServers(stuntest.New(t))
-	relay := newRelay(t)
-	a := newPeer(t, Enable(servers, WithRelayGrace(-1)))
-	b := newPeer(t, Enable(servers, WithRelayGrace(time.Millisecond), WithOnRequestOnly(), WithRelayStreamsReset()))
-	a.SetStreamHandler("/wait", func(s network.Stream) { io.Copy(io.Discard, s) })
-	connectRelayed(t, relay, a, b)
-	ctx := testContext(t)
-	open := func() network.Stream {
-		t.Helper()
-		s, err := b.NewStream(ctx, a.ID(), "/wait")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	s := open()
-	if !isRelayed(s.Conn()) {
-		t.Fatal("the stream is not over the relay")
-	}
-	direct, err := DirectConnect(ctx, b, a.ID())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.SetDeadline(time.Now().Add(testTimeout))
-	if _, err := s.Read(make([]byte, 1)); !errors.Is(err, network.ErrReset) {
-		t.Errorf("the stream has ended with %v, want %v", err, network.ErrReset)
-	}
-	s = open()
-	defer s.Reset()
-	if s.Conn() != direct {
-		t.Errorf("the next stream is over %v, want %v", s.Conn(), direct)
 	}
 }
 
