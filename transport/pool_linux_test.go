@@ -35,6 +35,7 @@ func TestAddressPool(t *testing.T) {
 		{"apdm-apdf-random-pool4", "public"},
 		{"apdm-apdf-rst-random-pool4", "eim-eif-rst"},
 		{"apdm-apdf-pool4", "eim-eif"},
+		{"kernel-rst-snat4", "public"},
 	} {
 		name := tt.pool + " and " + tt.other
 		pool := l.site(t, name, tt.pool)
@@ -62,6 +63,8 @@ func TestPoolIsNamed(t *testing.T) {
 		{"apdm-apdf-rst-pool4", "eim-adf-rst"},
 		{"apdm-apdf-pool4", "eim-apdf"},
 		{"apdm-apdf-overload-pool4", "eim-apdf-rst"},
+		{"kernel-snat4", "eim-adf-rst"},
+		{"kernel-rst-snat4", "kernel-drop"},
 	} {
 		t.Run(tt.pool+" and "+tt.other, func(t *testing.T) {
 			t.Parallel()
