@@ -35,7 +35,7 @@ const (
 // or a relay's.
 //
 // Egress connects there, for the time of a round trip, and to high ports of the same address. A
-// refusal within half a round trip was made on the way: Egress returns No, and an error that
+// refusal within a quarter of a round trip was made on the way: Egress returns No, and an error that
 // describes it. An answer after a round trip is a Yes. The result is Unknown, with an error that
 // says why, if the other host is too near, or cannot be reached; and if there is no answer, since
 // that host may drop SYNs itself. The error then matches [os.ErrDeadlineExceeded].
@@ -90,11 +90,13 @@ func (d Discoverer) Egress(ctx context.Context, open netip.AddrPort) (Fact, erro
 }
 
 // egressOf judges by the shortest round trip to a host, and by how soon connects to it were refused.
+// On a busy path or host the round trips may be longer than the refusals' by chance, hence a quarter:
+// a wrong Yes does less harm than a wrong No.
 func egressOf(rtt, refusal time.Duration) Fact {
 	if rtt < minEgressRTT {
 		return Unknown
 	}
-	return Known(refusal >= rtt/2)
+	return Known(refusal >= rtt/4)
 }
 
 // connectOnce connects, and returns the round trip.

@@ -13,8 +13,8 @@ func TestEgressOf(t *testing.T) {
 	}{
 		{20 * ms, 20 * ms, Yes},
 		{20 * ms, 25 * ms, Yes}, // noticed late
-		{20 * ms, 11 * ms, Yes},
-		{20 * ms, 2 * ms, No},
+		{20 * ms, 5 * ms, Yes},
+		{20 * ms, 4 * ms, No},
 		{300 * ms, 100 * time.Microsecond, No},
 		{50 * time.Microsecond, 50 * time.Microsecond, Unknown},
 		{3 * ms, 100 * time.Microsecond, Unknown}, // on one bridge, and a busy host
