@@ -226,3 +226,31 @@ func TestHouseholdFullRelay(t *testing.T) {
 		t.Errorf("the relay had %+v, want the hosts' own two connections", n)
 	}
 }
+
+// TestHouseholdAsksOnce: while a punched connection keeps the mapping of a port, the relay is not
+// asked for it again.
+func TestHouseholdAsksOnce(t *testing.T) {
+	t.Parallel()
+	d := newHousehold(t, "eim-apdf-random", 0)
+	alice := d.startPeer(t, addHost(t, d.home, "alice"), peerConfig{})
+	bob, carol := d.newPair(t, addHost(t, d.site(t, "office", "eim-apdf"), "bob"), addHost(t, d.site(t, "shop", "eim-apdf"), "carol"), peerConfig{})
+	ready(t, alice)
+	alice.join(t)
+	made := 0
+	for i, p := range []*labPeer{bob, carol} {
+		p.reserve(t)
+		if o := alice.dial(t, p); !o.Direct {
+			t.Errorf("alice and %s: %v", p.host.Name(), o)
+		}
+		own := 2 + i
+		eventually(t, "the relay has the hosts' own connections alone", func() bool {
+			n := d.conns(t)
+			made += n.Made
+			return n.Now == own
+		})
+	}
+	// Each of the three has its own, and asks once: the others to check that their NATs keep ports.
+	if made != 6 {
+		t.Errorf("the relay had %d connections, want 6", made)
+	}
+}

@@ -12,23 +12,30 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// observedConns are the host's own connections to peers that it has dialled, with where identify
-// says that the peer sees them. A peer that has dialled the host is a stranger.
+// observedConns are the host's own connections to peers that it has dialled, and those that it has
+// punched, with where identify says that the peer sees them. Another peer that has dialled the host
+// is a stranger.
 type observedConns map[network.Conn]observedConn
 
 type observedConn struct {
 	stun.ObservedConn
-	relay bool
+	relay, punched bool
 }
+
+// maxPunched is how many punched connections the agent is told of: one that shows that the NAT keeps
+// a port's mapping is enough.
+const maxPunched = 8
 
 // add takes the end of an identify, and reports whether it has an address that is of use.
 func (o observedConns) add(e event.EvtPeerIdentificationCompleted) bool {
 	c := e.Conn
-	if c.IsClosed() || c.Stat().Direction != network.DirOutbound || e.ObservedAddr == nil {
+	punched := tcpOf(c) != nil
+	if c.IsClosed() || c.Stat().Direction != network.DirOutbound && !punched || e.ObservedAddr == nil {
 		return false
 	}
 	local, ok := endpoint(c.LocalMultiaddr())
@@ -42,7 +49,7 @@ func (o observedConns) add(e event.EvtPeerIdentificationCompleted) bool {
 	}
 	o[c] = observedConn{
 		stun.ObservedConn{Local: local, Server: server, Mapped: mapped},
-		slices.Contains(e.Protocols, proto.ProtoIDv2Hop),
+		slices.Contains(e.Protocols, proto.ProtoIDv2Hop), punched,
 	}
 	return true
 }
@@ -56,7 +63,7 @@ func (o observedConns) remove(c network.Conn) bool {
 
 // best returns those that the agent is told of, by the rules for whom it may ask: to the observers
 // that the host's user has chosen, if any; or else up to three relays' and, where there are fewer
-// than two, other public peers', the oldest first.
+// than two, other public peers', the oldest first. The oldest punched ones follow.
 func (o observedConns) best(t *Transport, h host.Host) (best []stun.ObservedConn) {
 	var conns []network.Conn
 	for c := range o {
@@ -72,7 +79,14 @@ func (o observedConns) best(t *Transport, h host.Host) (best []stun.ObservedConn
 		return cmp.Or(a.Stat().Opened.Compare(b.Stat().Opened), cmp.Compare(a.ID(), b.ID()))
 	})
 	peers := make(map[peer.ID]bool)
+	var punched []stun.ObservedConn
 	for _, c := range conns {
+		if o[c].punched {
+			if len(punched) < maxPunched && manet.IsPublicAddr(c.RemoteMultiaddr()) {
+				punched = append(punched, o[c].ObservedConn)
+			}
+			continue
+		}
 		p := c.RemotePeer()
 		chosen := slices.ContainsFunc(t.cfg.observers, func(o observerAddr) bool { return o.id == p })
 		switch {
@@ -85,7 +99,7 @@ func (o observedConns) best(t *Transport, h host.Host) (best []stun.ObservedConn
 		peers[p] = true
 		best = append(best, o[c].ObservedConn)
 	}
-	return best
+	return append(best, punched...)
 }
 
 // endpoint reads the address of a TCP or QUIC connection. What goes through WebSocket may come from

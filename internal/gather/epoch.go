@@ -39,12 +39,13 @@ type epoch struct {
 	keepAlive time.Duration // for new connections to observers
 
 	behaviour stun.Behaviour
-	egress    *egress       // nil if it was not looked for
-	preserved stun.Fact     // whether ports keep their numbers, as one of Config.Observers has seen it
-	addrs     []netip.Addr  // external addresses of the host when the behaviour was found
-	searching bool          // for the behaviour
-	search    time.Time     // when to search again
-	wait      time.Duration // until then, after failures
+	egress    *egress        // nil if it was not looked for
+	seen      netip.AddrPort // the first port, by one of Config.Observers, in IPv4
+	preserved stun.Fact      // whether ports keep their numbers, as that showed
+	addrs     []netip.Addr   // external addresses of the host when the behaviour was found
+	searching bool           // for the behaviour
+	search    time.Time      // when to search again
+	wait      time.Duration  // until then, after failures
 }
 
 func newEpoch(parent context.Context, keepAlive time.Duration) *epoch {

@@ -14,15 +14,22 @@ import (
 type ownConns struct {
 	agreed  []stun.ObservedConn // those whose other ends agree with most on the external address
 	mapping stun.Mapping        // in IPv4
+	punched []stun.ObservedConn // from punching ports, to peers
 }
 
-func newOwnConns(conns []stun.ObservedConn) ownConns {
+// newOwnConns returns what connections show to a host that punches from some ports.
+func newOwnConns(conns []stun.ObservedConn, ports []*warmPort) ownConns {
 	var answers []answer
+	isPunched := func(c stun.ObservedConn) bool {
+		return slices.ContainsFunc(ports, func(p *warmPort) bool { return p.Number() == c.Local.Port() })
+	}
+	punched := slices.DeleteFunc(slices.Clone(conns), func(c stun.ObservedConn) bool { return !isPunched(c) })
+	conns = slices.DeleteFunc(slices.Clone(conns), isPunched)
 	for _, c := range conns {
 		answers = append(answers, answer{observer: observerName(c), remote: unmap(c.Server), reflexive: unmap(c.Mapped)})
 	}
 	v, _ := newView(answers)
-	var own ownConns
+	own := ownConns{punched: punched}
 	byPort := make(map[netip.AddrPort][]stun.ObservedConn)
 	for _, c := range conns {
 		c = stun.ObservedConn{Local: unmap(c.Local), Server: unmap(c.Server), Mapped: unmap(c.Mapped)}
@@ -64,42 +71,49 @@ func (o ownConns) overTCP(ipv4 bool) []stun.ObservedConn {
 // address: it counts where nobody tells more, and as far as an observer over TCP has confirmed it.
 // SetConns does not block.
 func (g *Gatherer) SetConns(conns []stun.ObservedConn) {
-	g.enqueue(func() {
-		before := g.own.in(true)
-		g.own, g.stale = newOwnConns(conns), true
-		for _, c := range g.own.in(true) {
-			same := func(b stun.ObservedConn) bool { return b.Mapped.Addr() == c.Mapped.Addr() }
-			if len(before) > 0 && !slices.ContainsFunc(before, same) {
-				g.epoch.preserved = stun.Unknown // it was learned elsewhere
-			}
-		}
-	})
+	g.enqueue(func() { g.own, g.stale = newOwnConns(conns, g.ports), true })
+}
+
+// preserved returns whether the NATs keep the numbers of ports in IPv4, if an observer has shown it
+// at the external address that the host has now.
+func (g *Gatherer) preserved() stun.Fact {
+	own := g.own.in(true)
+	here := func(c stun.ObservedConn) bool { return c.Mapped.Addr() == g.epoch.seen.Addr() }
+	if len(own) > 0 && !slices.ContainsFunc(own, here) {
+		return stun.Unknown
+	}
+	return g.epoch.preserved
 }
 
 // preserving returns the connections that suggest that the NATs keep the numbers of ports. An
-// observer of a punching port has shown it since the host came here; or else the numbers of the
-// connections' own ports were kept, for which there may be other reasons: a router may forward the
-// port that they come from. Others that were not are no reason to doubt it: two hosts of a household
-// that use one port cannot both keep it.
+// observer of a punching port has shown it; or else the numbers of the connections' own ports were
+// kept, for which there may be other reasons: a router may forward the port that they come from.
+// Others that were not are no reason to doubt it: two hosts of a household that use one port cannot
+// both keep it.
 func (g *Gatherer) preserving(ipv4 bool) []stun.ObservedConn {
 	switch {
-	case ipv4 && g.epoch.preserved == stun.Yes:
+	case ipv4 && g.preserved() == stun.Yes:
 		return g.own.in(ipv4)
-	case ipv4 && g.epoch.preserved == stun.No:
+	case ipv4 && g.preserved() == stun.No:
 		return nil
 	}
 	return slices.DeleteFunc(g.own.overTCP(ipv4), func(c stun.ObservedConn) bool { return c.Local.Port() != c.Mapped.Port() })
 }
 
-// predict returns where a port is seen as far as that is known without asking, in IPv4 or IPv6: at
+// predict returns where a port is seen as far as that is known without asking, in IPv4 or IPv6:
+// where an observer has seen it, while the NATs keep that mapping for a connection to a peer; or at
 // the host's external addresses with its own number, if the NATs keep that. If they are known to
 // give every destination another port, the address is all that an observer could report as well.
 func (g *Gatherer) predict(port uint16, ipv4 bool) view {
+	hasMapping := func(c stun.ObservedConn) bool { return c.Local.Port() == port && unmap(c.Mapped) == g.epoch.seen }
+	if ipv4 && slices.ContainsFunc(g.own.punched, hasMapping) {
+		return view{reflexive: []netip.AddrPort{g.epoch.seen}, mapping: g.own.mapping}
+	}
 	if ipv4 && isDependent(g.own.mapping) {
 		return g.guess(port, ipv4)
 	}
 	answers := g.preserving(ipv4)
-	if ipv4 && g.epoch.preserved == stun.Yes {
+	if ipv4 && g.preserved() == stun.Yes {
 		answers = append(answers, g.held(ipv4)...)
 	}
 	v := g.numbered(port, answers)
@@ -138,13 +152,13 @@ func (g *Gatherer) numbered(port uint16, conns []stun.ObservedConn) view {
 	return v
 }
 
-// learnPreserved records whether an observer, which is asked for the first port, sees it where it
-// was expected.
-func (g *Gatherer) learnPreserved(a answer) {
+// learnSeen records where an observer sees the first port, for which it is asked, and whether it was
+// expected there.
+func (g *Gatherer) learnSeen(a answer) {
 	if !isIPv4(a.reflexive) {
 		return
 	}
-	g.epoch.preserved = stun.No
+	g.epoch.seen, g.epoch.preserved = a.reflexive, stun.No
 	if slices.Contains(g.guess(g.ports[0].Number(), true).reflexive, a.reflexive) || len(g.own.in(true)) == 0 && a.reflexive.Port() == g.ports[0].Number() {
 		g.epoch.preserved = stun.Yes
 	}

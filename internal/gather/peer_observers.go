@@ -43,9 +43,9 @@ const (
 func (g *Gatherer) wants(ipv4 bool) want {
 	translated := func(c stun.ObservedConn) bool { return c.Local != c.Mapped }
 	switch {
-	case len(g.predict(0, ipv4).reflexive) == 0:
+	case len(g.predict(g.ports[0].Number(), ipv4).reflexive) == 0:
 		return wantsAnswer
-	case ipv4 && g.epoch.preserved == stun.Unknown && !isDependent(g.own.mapping) && slices.ContainsFunc(g.own.overTCP(ipv4), translated):
+	case ipv4 && g.preserved() == stun.Unknown && !isDependent(g.own.mapping) && slices.ContainsFunc(g.own.overTCP(ipv4), translated):
 		return wantsCheck
 	default:
 		return wantsNothing

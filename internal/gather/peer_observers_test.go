@@ -2,6 +2,7 @@ package gather
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -274,21 +275,34 @@ func TestOwnConnsElsewhere(t *testing.T) {
 	t.Parallel()
 	ports := openPorts(t)
 	synctest.Test(t, func(t *testing.T) {
-		o := newFake("46.0.2.1:4001", "46.0.0.1:5000")
+		const local, relay = "10.0.0.7:4001", "46.0.2.1:4001"
+		o := newFake(relay, "46.0.0.1:5000")
+		o.delay = time.Millisecond
 		g := newNeighbourhood(t, ports, o)
-		g.SetConns([]stun.ObservedConn{seen("10.0.0.7:4001", "46.0.2.1:4001", "46.0.0.1:4001")})
-		for range 2 {
+		attempt := func(when string, named ...string) {
+			t.Helper()
 			d, _ := mustGather(t, g.Gatherer)
+			wantAddrs(t, when, d, named)
+			time.Sleep(o.delay)
 			synctest.Wait()
 			d.Release()
 			time.Sleep(linger)
 		}
-		g.SetConns([]stun.ObservedConn{seen("10.0.0.7:4001", "46.0.2.1:4001", "46.0.7.7:4001")})
-		d, took := mustGather(t, g.Gatherer)
-		defer d.Release()
-		if wantAddrs(t, "elsewhere", d, []string{"46.0.7.7:0"}); took != 0 {
-			t.Errorf("it took %v", took)
+		here, there := []stun.ObservedConn{seen(local, relay, "46.0.0.1:4001")}, []stun.ObservedConn{seen(local, relay, "46.0.7.7:4001")}
+		g.SetConns(here)
+		attempt("at first", "46.0.0.1:0")
+		attempt("when an observer was asked", "46.0.0.1:5000", "46.0.0.1:0")
+		g.SetConns(nil)
+		g.SetConns(there)
+		o.setAnswer(own(ports, "46.0.7.7:0").String())
+		attempt("elsewhere", "46.0.7.7:0")
+		asked, _ := o.state()
+		attempt("when it was asked there", "46.0.7.7:0")
+		if again, _ := o.state(); again != asked {
+			t.Error("it was asked again")
 		}
+		g.SetConns(here)
+		attempt("back", "46.0.0.1:0")
 	})
 }
 
@@ -318,5 +332,43 @@ func TestContradiction(t *testing.T) {
 		wantAddrs(t, "another", second, []string{"46.0.0.1:5000", "46.0.0.1:0"})
 		d.Release()
 		second.Release()
+	})
+}
+
+// TestMappingIsKept: while a connection to a peer keeps the mapping of the first port, as that peer
+// sees, nobody is asked for it again.
+func TestMappingIsKept(t *testing.T) {
+	t.Parallel()
+	ports := openPorts(t)
+	synctest.Test(t, func(t *testing.T) {
+		const relay = "46.0.2.1:4001"
+		o := newFake(relay, "46.0.0.1:5000")
+		g := newNeighbourhood(t, ports, o)
+		own := seen("10.0.0.7:4001", relay, "46.0.0.1:6001")
+		local := netip.AddrPortFrom(netip.MustParseAddr("10.0.0.7"), ports[0].Number()).String()
+		second := netip.AddrPortFrom(netip.MustParseAddr("10.0.0.7"), ports[1].Number()).String()
+		for i, tc := range []struct {
+			conns []stun.ObservedConn
+			asked int
+		}{
+			{nil, 1},
+			{[]stun.ObservedConn{seen(local, "46.0.5.5:7000", "46.0.0.1:5000")}, 1},
+			{[]stun.ObservedConn{seen(local, "46.0.6.6:7000", "46.0.9.9:5000"), seen(local, "46.0.5.5:7000", "46.0.0.1:5000")}, 1},
+			{[]stun.ObservedConn{seen(second, "46.0.5.5:7000", "46.0.0.1:5000")}, 2},
+			{[]stun.ObservedConn{seen(local, "46.0.5.5:7000", "46.0.0.1:5001")}, 3},
+			{nil, 4},
+		} {
+			g.SetConns(append(tc.conns, own))
+			d, took := mustGather(t, g.Gatherer)
+			if wantAddrs(t, fmt.Sprint("attempt ", i), d, []string{"46.0.0.1:5000", "46.0.0.1:0"}); took != 0 || d.Doubt != nil {
+				t.Errorf("attempt %d: after %v, doubt %v", i, took, d.Doubt)
+			}
+			d.Release()
+			time.Sleep(linger)
+			wantConns(t, "afterwards", 0, o)
+			if asked, _ := o.state(); asked != tc.asked {
+				t.Errorf("attempt %d: asked %d times, want %d", i, asked, tc.asked)
+			}
+		}
 	})
 }

@@ -188,7 +188,7 @@ func (p *warmPort) answered(q *query, a answer) {
 			q.cancel()
 			return
 		}
-		p.g.learnPreserved(a)
+		p.g.learnSeen(a)
 	}
 	now := time.Now()
 	if p.count(isHeld) == 0 {
