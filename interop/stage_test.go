@@ -61,15 +61,11 @@ type stage struct {
 	peers [2]host.Host
 }
 
-// newStage returns a stage whose relay has circuit v2's limits of time and data, or none.
-func newStage(t testing.TB, limited bool, opts ...transport.Option) *stage {
+// newStage returns a stage whose relay has limits of time and data as the option says.
+func newStage(t testing.TB, limits relay.Option, opts ...transport.Option) *stage {
 	t.Helper()
 	s := &stage{relay: newHost(t, libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"))}
-	var relayOpts []relay.Option
-	if !limited {
-		relayOpts = append(relayOpts, relay.WithInfiniteLimits())
-	}
-	r, err := relay.New(s.relay, relayOpts...)
+	r, err := relay.New(s.relay, limits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,22 +194,25 @@ type application struct {
 // testOverRelays has an application run over relays of both kinds. start is called with the stage
 // before the two are connected.
 func testOverRelays(t *testing.T, start func(testing.TB, *stage) *application) {
+	usual, large := relay.DefaultLimit(), &relay.RelayLimit{Duration: 24 * time.Hour, Data: 1 << 40}
 	for name, tc := range map[string]struct {
-		limited bool
-		opts    []transport.Option
-		moves   bool // streams move to the direct connection
+		limits relay.Option
+		opts   []transport.Option
+		early  bool // streams open before there is a direct connection
+		moves  bool // they move to it
 	}{
 		// Applications open no stream of theirs on a limited connection.
-		"limited relay": {limited: true, moves: true},
+		"limited relay": {limits: relay.WithLimit(usual), moves: true},
+		"large limits":  {limits: relay.WithLimit(large), moves: true},
 		// On one without limits they do, as soon as it is there, and no stream is cut.
-		"unlimited relay": {limited: false, moves: false},
+		"unlimited relay": {limits: relay.WithInfiniteLimits(), early: true, moves: false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newStage(t, tc.limited, tc.opts...)
+			s := newStage(t, tc.limits, tc.opts...)
 			app := start(t, s)
 			s.connect(t)
-			if !tc.limited {
+			if tc.early {
 				app.talk()
 				if relayed, _ := s.streams(app.protocol); relayed == 0 {
 					t.Fatalf("no stream of %s on the relayed connection", app.protocol)
