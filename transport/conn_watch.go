@@ -23,10 +23,12 @@ var givenUp = map[upgradeEventKind]string{
 }
 
 // watch closes direct connections that are dead: those of this transport on which nothing came for
-// too long, and those of any transport that are bound to an address that the host has no more. It
-// returns a channel for when to look again, nil if there are none.
+// too long, and those of any transport that are bound to an address that the host had when it looked
+// before, and has no more. (Behind a transparent proxy, connections have addresses that it never
+// had.) It returns a channel for when to look again, nil if there are none.
 func (d *upgradeDriver) watch() <-chan time.Time {
-	has := make(map[netip.Addr]bool)
+	had, has := d.hasAddr, make(map[netip.Addr]bool)
+	d.hasAddr = has
 	var next time.Duration
 	for _, c := range d.h.Network().Conns() {
 		if c.IsClosed() || isRelayed(c) {
@@ -40,7 +42,7 @@ func (d *upgradeDriver) watch() <-chan time.Time {
 			if _, asked := has[addr]; !asked {
 				has[addr] = tcpport.HasAddr(addr, d.t.cfg.control)
 			}
-			if !has[addr] {
+			if had[addr] && !has[addr] {
 				e.kind = addrGone
 			}
 		}

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -29,7 +30,9 @@ type upgradeDriver struct {
 	queue  []queuedEvent
 	queued chan struct{} // has a value if queue has
 
-	warmer portWarmer // of run
+	// Of run.
+	warmer  portWarmer
+	hasAddr map[netip.Addr]bool // whether the host has an address that connections are bound to
 }
 
 // A queuedEvent is an event in the driver's queue.
