@@ -209,11 +209,16 @@ func classifyFiltering(fromOther, fromOwn outcome) Filtering {
 }
 
 // classifyBareSYN judges by the test of bareSYN if that says something. The test uses the mapping
-// towards another port, and does not where that is another mapping. A host may let strangers in and
-// refuse a SYN that answers its own. Without the test, any SYN that was admitted was bare.
+// towards another port, and does not where that is another mapping, or may be one at another of the
+// NAT's addresses. A host may let strangers in and refuse a SYN that answers its own. Without the
+// test, any SYN that was admitted was bare.
 func classifyBareSYN(b Behaviour, o observations) Fact {
+	same := b.Mapping == EIM || b.Mapping == ADM
+	for _, c := range o.fresh {
+		same = same && c.Mapped.Addr() == o.fresh[0].Mapped.Addr()
+	}
 	switch {
-	case o.bareSYN.refuses() && (b.Mapping == EIM || b.Mapping == ADM):
+	case same && o.bareSYN.refuses():
 		return No
 	case o.fromOther == connected || o.fromOwn == connected || o.bareSYN == connected:
 		return Yes

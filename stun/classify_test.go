@@ -190,6 +190,12 @@ func TestClassifyBareSYN(t *testing.T) {
 			if want == Unknown {
 				want = Yes
 			}
+			// The addresses of a pool may be the same by chance.
+			pool := o
+			pool.fresh = []ObservedConn{{Mapped: netip.AddrPortFrom(netip.AddrFrom4([4]byte{46, 0, 0, 1}), 7)}, {Mapped: netip.AddrPortFrom(netip.AddrFrom4([4]byte{46, 0, 0, 2}), 7)}}
+			if got := classify(pool).BareSYN; got == No {
+				t.Errorf("%v, %d, of a pool: got %v", InferMapping(tt.shared), tt.bare, got)
+			}
 			o.fromOther = connected
 			if got := classify(o).BareSYN; got != want {
 				t.Errorf("%v, %d, and EIF: got %v, want %v", InferMapping(tt.shared), tt.bare, got, want)

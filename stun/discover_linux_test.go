@@ -58,6 +58,7 @@ type discovered struct {
 	Mapping   stun.Mapping
 	Filtering stun.Filtering
 	Ports     stun.Ports
+	BareSYN   stun.Fact
 	NAT       string
 	Addrs     []netip.Addr
 	IPv6, UDP bool
@@ -84,7 +85,7 @@ func discoverRole(c *labtest.Child) error {
 	r, err := stun.Discover(ctx, servers)
 	d := discovered{Took: time.Since(begun)}
 	if r != nil {
-		d.Mapping, d.Filtering, d.Ports = r.Mapping, r.Filtering, r.Ports
+		d.Mapping, d.Filtering, d.Ports, d.BareSYN = r.Mapping, r.Filtering, r.Ports, r.BareSYN
 		d.Behaviour, d.NAT, d.Addrs, d.IPv6, d.UDP = words(r.Behaviour), r.NAT.String(), r.Addrs, r.IPv6, r.UDP
 		for _, s := range r.Servers {
 			if s.Err != nil {
@@ -222,7 +223,8 @@ func TestDiscoverPool(t *testing.T) {
 		"eim-adf-random-pool4":   {Mapping: stun.EIM, Filtering: stun.ADF, Ports: stun.Random},
 		"apdm-apdf-random-pool4": {Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Random},
 		"apdm-apdf-pool4":        {Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Preserved},
-		"kernel-snat4":           {Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Preserved},
+		// One in 16 looks like ADM or EIM: ports are the same, and so are some addresses by chance.
+		"kernel-snat4": {Filtering: stun.APDF, Ports: stun.Preserved},
 	} {
 		t.Run(nat, func(t *testing.T) {
 			t.Parallel()
@@ -230,7 +232,10 @@ func TestDiscoverPool(t *testing.T) {
 			p := labtest.Start(t, l.host, "discover", []string{l.server[0].String()})
 			var d discovered
 			p.Next(t, &d)
-			if d.Mapping != want.Mapping || d.Filtering != want.Filtering || d.Ports != want.Ports {
+			if want.Mapping == stun.MappingUnknown {
+				want.Mapping = d.Mapping
+			}
+			if d.Mapping != want.Mapping || d.BareSYN == stun.No || d.Filtering != want.Filtering || d.Ports != want.Ports {
 				t.Errorf("got %s, want %v", d.Behaviour, want)
 			}
 			first := l.home.External()
