@@ -61,8 +61,9 @@ type stage struct {
 	peers [2]host.Host
 }
 
-// newStage returns a stage whose relay has limits of time and data as the option says.
-func newStage(t testing.TB, limits relay.Option, opts ...transport.Option) *stage {
+// newStage returns a stage whose relay has limits of time and data as the option says. The first peer
+// has the further options.
+func newStage(t testing.TB, limits relay.Option, further ...transport.Option) *stage {
 	t.Helper()
 	s := &stage{relay: newHost(t, libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"))}
 	r, err := relay.New(s.relay, limits)
@@ -70,8 +71,8 @@ func newStage(t testing.TB, limits relay.Option, opts ...transport.Option) *stag
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.Close() })
-	opts = append(opts, transport.WithSTUNServers(stuntest.New(t)), transport.WithOnRequestOnly(), transport.WithRelayGrace(grace))
-	for i := range s.peers {
+	opts := []transport.Option{transport.WithSTUNServers(stuntest.New(t)), transport.WithOnRequestOnly(), transport.WithRelayGrace(grace)}
+	for i, opts := range [][]transport.Option{append(further, opts...), opts} {
 		s.peers[i] = newHost(t, libp2p.NoListenAddrs, libp2p.EnableRelay(), transport.Enable(opts...))
 	}
 	return s
@@ -206,6 +207,10 @@ func testOverRelays(t *testing.T, start func(testing.TB, *stage) *application) {
 		"large limits":  {limits: relay.WithLimit(large), moves: true},
 		// On one without limits they do, as soon as it is there, and no stream is cut.
 		"unlimited relay": {limits: relay.WithInfiniteLimits(), early: true, moves: false},
+		// Unless one of the two wishes it so.
+		"streams are reset": {
+			limits: relay.WithInfiniteLimits(), opts: []transport.Option{transport.WithRelayStreamsReset()}, early: true, moves: true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -219,7 +224,6 @@ func testOverRelays(t *testing.T, start func(testing.TB, *stage) *application) {
 				}
 			}
 			s.upgrade(t)
-			app.talk()
 			if tc.moves {
 				eventually(t, "the relayed connection is closed", func() bool { return s.relayedConns() == 0 })
 			}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	tpt "github.com/libp2p/go-libp2p/core/transport"
@@ -28,6 +29,8 @@ type conn struct {
 	decided context.Context
 	decide  context.CancelFunc
 	gated   atomic.Bool
+
+	held atomic.Pointer[time.Time] // see holdStreams; nil: never
 }
 
 var _ tpt.CapableConn = (*conn)(nil)
@@ -47,6 +50,30 @@ func (c *conn) resetOnClose() {
 	if tcp := c.tcp.TCPConn(); tcp != nil {
 		tcp.SetLinger(0)
 	}
+}
+
+// noticeTime is more than the end of a relayed connection takes to the peer, on nearly any path.
+const noticeTime = 500 * time.Millisecond
+
+// holdStreams has this host open no stream for noticeTime. It is called when a relayed connection is
+// closed that has streams. Its end and the streams that take the place of these go different ways,
+// and the direct one is shorter. A peer that sees a new stream before the old one's end may take the
+// end for the new one's: GossipSub forgets then what this host has subscribed to.
+func (c *conn) holdStreams() {
+	until := time.Now().Add(noticeTime)
+	c.held.Store(&until)
+}
+
+// OpenStream opens a stream, when none are held any more.
+func (c *conn) OpenStream(ctx context.Context) (network.MuxedStream, error) {
+	if until := c.held.Load(); until != nil && time.Now().Before(*until) {
+		select {
+		case <-time.After(time.Until(*until)):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return c.MuxedConn.OpenStream(ctx)
 }
 
 // AcceptStream is called by the swarm from the moment on when it has the connection.

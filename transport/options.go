@@ -164,8 +164,9 @@ func WithRelayGrace(d time.Duration) Option {
 // also if there are streams on it. These are reset, so that applications open them anew, on the
 // direct connection. It is for relays without limits: there GossipSub, the DHT and the like open
 // streams on the relayed connection, and keep them for as long as it lasts. One of two peers with it
-// is enough. Default: no stream is cut. A relay with limits ends its connections by itself, and
-// go-libp2p opens only streams on them that ask for it.
+// is enough. It opens no stream on the direct connection for half a second, in which the other one
+// notices the end of the old ones. Default: no stream is cut. A relay with limits ends its
+// connections by itself, and go-libp2p opens only streams on them that ask for it.
 func WithRelayStreamsReset() Option {
 	return func(c *config) error { c.reset = true; return nil }
 }

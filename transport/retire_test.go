@@ -102,14 +102,19 @@ func TestRelayedStreamIsNotCut(t *testing.T) {
 }
 
 // A stream on the relayed connection is reset, where that is wished, and the next one is over the
-// direct connection.
+// direct connection. The peer sees the end of the first before it has the next.
 func TestRelayedStreamIsReset(t *testing.T) {
 	t.Parallel()
 	servers := WithSTUNServers(stuntest.New(t))
 	relay := newRelay(t)
 	a := newPeer(t, Enable(servers, WithRelayGrace(-1)))
 	b := newPeer(t, Enable(servers, WithRelayGrace(time.Millisecond), WithOnRequestOnly(), WithRelayStreamsReset()))
-	a.SetStreamHandler("/wait", func(s network.Stream) { io.Copy(io.Discard, s) })
+	seen := make(chan string, 4)
+	a.SetStreamHandler("/wait", func(s network.Stream) {
+		seen <- "begin"
+		io.Copy(io.Discard, s)
+		seen <- "end"
+	})
 	connectRelayed(t, relay, a, b)
 	ctx := testContext(t)
 	open := func() network.Stream {
@@ -136,5 +141,18 @@ func TestRelayedStreamIsReset(t *testing.T) {
 	defer s.Reset()
 	if s.Conn() != direct {
 		t.Errorf("the next stream is over %v, want %v", s.Conn(), direct)
+	}
+	if _, err := s.Write([]byte{1}); err != nil { // go-libp2p says which protocol it is with the first byte
+		t.Fatal(err)
+	}
+	for _, want := range []string{"begin", "end", "begin"} {
+		select {
+		case got := <-seen:
+			if got != want {
+				t.Errorf("the peer has seen the %s of a stream, want the %s", got, want)
+			}
+		case <-ctx.Done():
+			t.Fatalf("the peer has not seen the %s of a stream", want)
+		}
 	}
 }

@@ -264,13 +264,26 @@ func (d *upgradeDriver) close(c network.Conn) {
 // streams if these are not to be reset.
 func (d *upgradeDriver) retire(p peer.ID, relayed []network.Conn) {
 	for _, c := range relayed {
-		if n := len(c.GetStreams()); n > 0 && !d.policy.reset {
+		switch n := len(c.GetStreams()); {
+		case n > 0 && !d.policy.reset:
 			d.t.log.Debug("relayed connection has open streams, and is kept", "peer", p, "streams", n)
 			d.enqueue(queuedEvent{peer: p, conn: c, upgradeEvent: upgradeEvent{kind: streamsOpen}})
 			continue
+		case n > 0:
+			d.holdStreams(p)
 		}
 		d.t.log.Debug("relayed connection closed: there is a direct one", "peer", p)
 		d.t.metrics.relayedClosed()
 		d.close(c)
+	}
+}
+
+// holdStreams has no streams opened for a while on the direct connections of this transport to p.
+func (d *upgradeDriver) holdStreams(p peer.ID) {
+	for _, c := range d.h.Network().ConnsToPeer(p) {
+		var own *conn
+		if c.As(&own) {
+			own.holdStreams()
+		}
 	}
 }
