@@ -113,9 +113,9 @@ func TestOthersOneAtATime(t *testing.T) {
 		time.Sleep(time.Hour)
 		wantConns(t, "in the attempt", 1, bad, late, good, more)
 		d.Release()
-		time.Sleep(linger - 1)
+		time.Sleep(linger - time.Nanosecond)
 		wantConns(t, "soon after it", 1, good)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		wantConns(t, "later", 0, bad, late, good, more)
 		if asked, _ := more.state(); asked != 0 {
 			t.Error("one more was asked")
