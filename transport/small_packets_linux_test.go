@@ -75,8 +75,9 @@ func (h *labHost) carried(ctx context.Context, cmd command) any {
 	return moment{Err: ctx.Err().Error()}
 }
 
-// TestNotEvenAHandshake: a path that loses what is not small brings no connection at first. Both
-// sides have the reason, and the next connection has segments that get through.
+// TestNotEvenAHandshake: on a path that loses what is not small no handshake gets through. Both sides
+// have the reason, and the next connection has segments that do. If the token, on a busy machine, is
+// alone in its packet, the initiator has a connection at first, as in TestSmallPacketsOnly.
 func TestNotEvenAHandshake(t *testing.T) {
 	t.Parallel()
 	for _, back := range []int{1500, 576} {
@@ -87,9 +88,18 @@ func TestNotEvenAHandshake(t *testing.T) {
 			l.SetMTU(home, office, 576)
 			l.SetMTU(office, home, back)
 			a, b := l.newPair(t, addHost(t, home, "alice"), addHost(t, office, "bob"), peerConfig{Options: []string{"TLS alone"}})
-			wantReason(t, a, b, holepunch.ErrSmallPackets)
-			if d := a.dial(t, b); !d.Direct {
-				t.Fatalf("the second attempt: %v", d)
+			b.reserve(t)
+			a.join(t)
+			if d := a.dial(t, b); d.Direct {
+				t.Logf("%v", d)
+			} else if r := b.look(t, a, false); d.Reason != holepunch.ErrSmallPackets || r.Reason != holepunch.ErrSmallPackets {
+				t.Errorf("%v\n%v", d, r)
+			}
+			for range 3 { // it waits for half a minute
+				var m moment
+				if a.do(t, &m, command{Do: "carried", Peer: b.id}); m.Err == "" {
+					break
+				}
 			}
 			var o outcome
 			a.do(t, &o, command{Do: "transfer", Peer: b.id})
