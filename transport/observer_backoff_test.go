@@ -93,7 +93,7 @@ func TestFullRelay(t *testing.T) {
 	var log lockedBuffer
 	logger := slog.New(slog.NewTextHandler(&log, nil))
 	relay := newRelayAt(t, "/ip4/127.0.0.1/tcp/0", libp2p.ResourceManager(m))
-	a, b := newPeer(t, Enable()), newPeer(t, Enable(WithLogger(logger), WithOnRequestOnly()))
+	a, b := newPeer(t, Enable(WithOnRequestOnly())), newPeer(t, Enable(WithLogger(logger), WithOnRequestOnly()))
 	tellStrangers(t, relay, nil, a, b)
 	relayed := connectRelayed(t, relay, a, b)
 	for i := range 3 {
