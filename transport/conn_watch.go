@@ -22,13 +22,42 @@ var givenUp = map[upgradeEventKind]string{
 	addrGone:     "address_gone",
 }
 
+// goneIPv6 is after how many looks in a row an IPv6 address has gone. A link that was down for a
+// moment has its addresses back at once, but cannot use them before duplicate address detection
+// ends, which takes one to two seconds (RFC 4862, section 5.4).
+const goneIPv6 = 3
+
+// ownAddrs are the addresses that the direct connections are bound to, each with the number of looks
+// since the host had it, or -1 if it had not: behind a transparent proxy, connections have addresses
+// of others.
+type ownAddrs map[netip.Addr]int
+
+// look records whether the host has an address, by what was recorded before.
+func (o ownAddrs) look(a netip.Addr, has bool, before ownAddrs) {
+	switch looks, known := before[a]; {
+	case has:
+		o[a] = 0
+	case !known || looks < 0:
+		o[a] = -1
+	default:
+		o[a] = looks + 1
+	}
+}
+
+// gone reports whether the host had an address and has it no more.
+func (o ownAddrs) gone(a netip.Addr) bool {
+	if a.Is4() {
+		return o[a] > 0
+	}
+	return o[a] >= goneIPv6
+}
+
 // watch closes direct connections that are dead: those of this transport on which nothing came for
-// too long, and those of any transport that are bound to an address that the host had when it looked
-// before, and has no more. (Behind a transparent proxy, connections have addresses that it never
-// had.) It returns a channel for when to look again, nil if there are none.
+// too long, and those of any transport that are bound to an address that has gone. It returns a
+// channel for when to look again, nil if there are none.
 func (d *upgradeDriver) watch() <-chan time.Time {
-	had, has := d.hasAddr, make(map[netip.Addr]bool)
-	d.hasAddr = has
+	before, addrs := d.addrs, make(ownAddrs)
+	d.addrs = addrs
 	var next time.Duration
 	for _, c := range d.h.Network().Conns() {
 		if c.IsClosed() || isRelayed(c) {
@@ -39,10 +68,10 @@ func (d *upgradeDriver) watch() <-chan time.Time {
 		}
 		e := queuedEvent{peer: c.RemotePeer(), conn: c}
 		if addr, ok := localIP(c); ok {
-			if _, asked := has[addr]; !asked {
-				has[addr] = tcpport.HasAddr(addr, d.t.cfg.control)
+			if _, asked := addrs[addr]; !asked {
+				addrs.look(addr, tcpport.HasAddr(addr, d.t.cfg.control), before)
 			}
-			if had[addr] && !has[addr] {
+			if addrs.gone(addr) {
 				e.kind = addrGone
 			}
 		}

@@ -32,7 +32,6 @@ const (
 // first, and last those that have refused lately. The host's user may have chosen others, see
 // [WithObservers].
 func (t *Transport) observers(port uint16) []holepunch.Observer {
-	t.peers.forgetBackoffs(t.waits)
 	found := t.observersInTurn(port)
 	slices.SortStableFunc(found, func(a, b holepunch.Observer) int {
 		refusedA, refusedB := t.peers.mayAsk(a.(observer).id) != nil, t.peers.mayAsk(b.(observer).id) != nil

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -31,8 +30,8 @@ type upgradeDriver struct {
 	queued chan struct{} // has a value if queue has
 
 	// Of run.
-	warmer  portWarmer
-	hasAddr map[netip.Addr]bool // whether the host has an address that connections are bound to
+	warmer portWarmer
+	addrs  ownAddrs // that connections are bound to
 }
 
 // A queuedEvent is an event in the driver's queue.

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"slices"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
@@ -20,6 +21,7 @@ type portWarmer struct {
 	relayed int                  // peers with relayed connections
 	conns   observedConns
 	warm    bool
+	swept   time.Time // when what relays have refused was last looked through
 }
 
 func newPortWarmer(h host.Host) portWarmer {
@@ -46,6 +48,10 @@ func (w *portWarmer) take(t *Transport, h host.Host, e any) {
 	case event.EvtPeerConnectednessChanged:
 		if changed = w.changed(e); changed {
 			t.peers.observerLost(e.Peer)
+			if time.Since(w.swept) > t.waits.most {
+				w.swept = time.Now()
+				t.peers.forgetBackoffs(t.waits)
+			}
 		}
 	}
 	if changed {
