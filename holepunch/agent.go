@@ -76,7 +76,7 @@ func (a *Agent) SetWarm(warm bool) { a.gatherer.SetWarm(warm) }
 
 // SetConns tells the agent of connections that the application has anyway, over TCP or UDP, and
 // from where their other ends see them. They show the host's external addresses and, where its NATs
-// keep the numbers of ports, where its punching ports are seen, with no further connection. It also
+// preserve port numbers, where its punching ports are seen, with no further connection. It also
 // says that Config.Observers may return others than before. It does not block.
 func (a *Agent) SetConns(conns []stun.ObservedConn) { a.gatherer.SetConns(conns) }
 

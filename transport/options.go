@@ -77,7 +77,7 @@ func newConfig(opts []Option) (config, error) {
 //
 // Without a server, or when none answers, the host's own connections show its address, and other
 // libp2p peers are asked; see [WithObservers]. A server is better behind a NAT that does not keep the
-// numbers of ports, where no relay listens on plain TCP, and where the relays are within the host's
+// port numbers, where no relay listens on plain TCP, and where the relays are within the host's
 // own network.
 func WithSTUNServers(servers ...string) Option {
 	return func(c *config) error {
@@ -96,7 +96,7 @@ func WithSTUNServers(servers ...string) Option {
 // no STUN server answers. Each needs an address like /ip4/A/tcp/P. Without any, no peer counts.
 //
 // A peer that the host is connected to anyway reports the external address, and whether the NAT
-// keeps the numbers of ports; then nobody else is asked, but for one check. Otherwise one peer is
+// preserves port numbers; then nobody else is asked, but for one check. Otherwise one peer is
 // asked in each attempt, over one TCP connection with a throw-away identity, which ends some seconds
 // after it: libp2p hosts take few connections from one IP address, and those of the host's
 // neighbours go first. A peer that refuses is asked again later, and another one instead.

@@ -9,7 +9,7 @@ import (
 )
 
 // ownConns is what the connections that the application has anyway show: the host's external
-// addresses, whether its NATs keep the numbers of ports, and how they map one port towards several
+// addresses, whether its NATs preserve port numbers, and how they map one port towards several
 // destinations. It costs nobody a connection.
 type ownConns struct {
 	agreed  []stun.ObservedConn // those whose other ends agree with most on the external address
@@ -74,7 +74,7 @@ func (g *Gatherer) SetConns(conns []stun.ObservedConn) {
 	g.enqueue(func() { g.own, g.stale = newOwnConns(conns, g.ports), true })
 }
 
-// preserved returns whether the NATs keep the numbers of ports in IPv4, if an observer has shown it
+// preserved returns whether the NATs preserve port numbers in IPv4, if an observer has shown it
 // at the external address that the host has now.
 func (g *Gatherer) preserved() stun.Fact {
 	own := g.own.in(true)
@@ -85,7 +85,7 @@ func (g *Gatherer) preserved() stun.Fact {
 	return g.epoch.preserved
 }
 
-// preserving returns the connections that suggest that the NATs keep the numbers of ports. An
+// preserving returns the connections that suggest that the NATs preserve port numbers. An
 // observer of a punching port has shown it; or else the numbers of the connections' own ports were
 // kept, for which there may be other reasons: a router may forward the port that they come from.
 // Others that were not are no reason to doubt it: two hosts of a household that use one port cannot
