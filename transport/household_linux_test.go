@@ -249,8 +249,9 @@ func TestHouseholdAsksOnce(t *testing.T) {
 			return n.Now == own
 		})
 	}
-	// Each of the three has its own, and asks once: the others to check that their NATs keep ports.
-	if made != 6 {
-		t.Errorf("the relay had %d connections, want 6", made)
+	// Each of the three has its own, and asks once: the others to check that their NATs keep ports,
+	// unless the punch is sooner.
+	if made > 6 {
+		t.Errorf("the relay had %d connections, want 6 at most", made)
 	}
 }
