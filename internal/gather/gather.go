@@ -167,17 +167,20 @@ func (g *Gatherer) SetWarm(warm bool) {
 // Port returns the number of the first port, which it opens if need be. 0 with an error.
 func (g *Gatherer) Port() (uint16, error) {
 	var number uint16
-	err := ErrClosed
-	g.call(func() {
+	var err error
+	if !g.call(func() {
 		if err = g.openPorts(); err == nil {
 			number = g.ports[0].Number()
 		}
-	})
+	}) {
+		return 0, ErrClosed
+	}
 	return number, err
 }
 
-// call has the Gatherer's goroutine call f, and waits for that, unless the Gatherer is closed.
-func (g *Gatherer) call(f func()) {
+// call has the Gatherer's goroutine call f, and waits for that, unless the Gatherer is closed. If it
+// returns false, f may still be running: the caller must not use what f changes.
+func (g *Gatherer) call(f func()) bool {
 	done := make(chan struct{})
 	g.enqueue(func() {
 		defer close(done)
@@ -185,7 +188,9 @@ func (g *Gatherer) call(f func()) {
 	})
 	select {
 	case <-done:
+		return true
 	case <-g.ctx.Done():
+		return false
 	}
 }
 

@@ -192,6 +192,41 @@ func TestGatherEnds(t *testing.T) {
 	})
 }
 
+// TestClosedWhileOpening: calls that Close ends use nothing that the Gatherer's goroutine still
+// changes, as the race detector shows.
+func TestClosedWhileOpening(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		opens error
+		call  func(*testing.T, *Gatherer)
+	}{
+		"Port": {ErrClosed, func(t *testing.T, g *Gatherer) {
+			if n, err := g.Port(); n != 0 || err != ErrClosed {
+				t.Errorf("got %d, %v; want 0, %v", n, err, ErrClosed)
+			}
+		}},
+		"Asks": {nil, func(_ *testing.T, g *Gatherer) { g.Asks() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var opened int
+				g := newFakeGatherer(t, new(fakeNetwork), nil, Config{Ports: 1})
+				g.openPort = func() (*tcpport.Port, error) {
+					opened++
+					<-g.ctx.Done()
+					return new(tcpport.Port), tc.opens
+				}
+				time.AfterFunc(time.Second, func() { g.Close() })
+				tc.call(t, g)
+				g.Close()
+				if opened == 0 {
+					t.Error("Close came before the call")
+				}
+			})
+		})
+	}
+}
+
 // TestFilteredGather: a filter that leaves nothing is the reason.
 func TestFilteredGather(t *testing.T) {
 	t.Parallel()

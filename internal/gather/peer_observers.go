@@ -19,15 +19,16 @@ func (g *Gatherer) Prepare() {
 }
 
 // Asks reports whether a call of Gather would now connect to one of Config.Observers.
-func (g *Gatherer) Asks() (asks bool) {
-	g.call(func() {
+func (g *Gatherer) Asks() bool {
+	var asks bool
+	done := g.call(func() {
 		if g.openPorts() != nil {
 			return
 		}
 		first := g.ports[0]
 		asks = (len(g.servers) == 0 || first.inPlace) && first.count(isHeld) == 0 && g.wants(true) == wantsAnswer
 	})
-	return asks
+	return done && asks
 }
 
 // A want is what an observer is of use for.
