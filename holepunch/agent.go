@@ -74,11 +74,12 @@ func NewAgent(c Config) (*Agent, error) {
 // SetWarm says whether the agent's ports are to be kept warm.
 func (a *Agent) SetWarm(warm bool) { a.gatherer.SetWarm(warm) }
 
-// SetConns tells the agent of connections that the application has anyway, over TCP or UDP, and
-// from where their other ends see them. They show the host's external addresses and, where its NATs
-// preserve port numbers, where its punching ports are seen, with no further connection. It also
-// says that Config.Observers may return others than before. It does not block.
-func (a *Agent) SetConns(conns []stun.ObservedConn) { a.gatherer.SetConns(conns) }
+// SetConns tells the agent of the application's own connections, over TCP or UDP, and from where
+// their other ends see them. They show the host's external addresses and, where its NATs preserve
+// port numbers, where its punching ports are seen, with no further connection. Punched connections
+// only confirm that a port's mapping is kept: their other ends may be strangers. SetConns also says
+// that Config.Observers may return others than before. It does not block.
+func (a *Agent) SetConns(own, punched []stun.ObservedConn) { a.gatherer.SetConns(own, punched) }
 
 // Prepare says that an attempt is likely to begin within seconds: what it has to know is asked for
 // now. It does not block.

@@ -63,8 +63,8 @@ func (o observedConns) remove(c network.Conn) bool {
 
 // best returns those that the agent is told of, by the rules for whom it may ask: to the observers
 // that the host's user has chosen, if any; or else up to three relays' and, where there are fewer
-// than two, other public peers', the oldest first. The oldest punched ones follow.
-func (o observedConns) best(t *Transport, h host.Host) (best []stun.ObservedConn) {
+// than two, other public peers', the oldest first. It also returns the oldest punched ones.
+func (o observedConns) best(t *Transport, h host.Host) (best, punched []stun.ObservedConn) {
 	var conns []network.Conn
 	for c := range o {
 		conns = append(conns, c)
@@ -79,7 +79,6 @@ func (o observedConns) best(t *Transport, h host.Host) (best []stun.ObservedConn
 		return cmp.Or(a.Stat().Opened.Compare(b.Stat().Opened), cmp.Compare(a.ID(), b.ID()))
 	})
 	peers := make(map[peer.ID]bool)
-	var punched []stun.ObservedConn
 	for _, c := range conns {
 		if o[c].punched {
 			if len(punched) < maxPunched && manet.IsPublicAddr(c.RemoteMultiaddr()) {
@@ -99,7 +98,7 @@ func (o observedConns) best(t *Transport, h host.Host) (best []stun.ObservedConn
 		peers[p] = true
 		best = append(best, o[c].ObservedConn)
 	}
-	return append(best, punched...)
+	return best, punched
 }
 
 // endpoint reads the address of a TCP or QUIC connection. What goes through WebSocket may come from

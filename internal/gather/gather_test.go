@@ -149,7 +149,7 @@ func TestDoesNotBlock(t *testing.T) {
 		}})
 		go g.Gather(t.Context(), Options{})
 		synctest.Wait()
-		g.SetConns(nil)
+		g.SetConns(nil, nil)
 		g.SetWarm(true)
 		g.Prepare()
 		close(blocked)
@@ -185,7 +185,7 @@ func TestGatherEnds(t *testing.T) {
 			t.Errorf("Port after Close: got %v, want %v", err, ErrClosed)
 		}
 		g.SetWarm(true)
-		g.SetConns(nil)
+		g.SetConns(nil, nil)
 		if len(g.queue) > 0 {
 			t.Error("events are kept that nobody takes")
 		}

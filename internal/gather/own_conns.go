@@ -14,17 +14,12 @@ import (
 type ownConns struct {
 	agreed  []stun.ObservedConn // those whose other ends agree with most on the external address
 	mapping stun.Mapping        // in IPv4
-	punched []stun.ObservedConn // from punching ports, to peers
+	punched []stun.ObservedConn // to peers, which may be strangers
 }
 
-// newOwnConns returns what connections show to a host that punches from some ports.
-func newOwnConns(conns []stun.ObservedConn, ports []*warmPort) ownConns {
+// newOwnConns returns what connections show. Punched ones have no vote on the external address.
+func newOwnConns(conns, punched []stun.ObservedConn) ownConns {
 	var answers []answer
-	isPunched := func(c stun.ObservedConn) bool {
-		return slices.ContainsFunc(ports, func(p *warmPort) bool { return p.Number() == c.Local.Port() })
-	}
-	punched := slices.DeleteFunc(slices.Clone(conns), func(c stun.ObservedConn) bool { return !isPunched(c) })
-	conns = slices.DeleteFunc(slices.Clone(conns), isPunched)
 	for _, c := range conns {
 		answers = append(answers, answer{observer: observerName(c), remote: unmap(c.Server), reflexive: unmap(c.Mapped)})
 	}
@@ -66,12 +61,13 @@ func (o ownConns) overTCP(ipv4 bool) []stun.ObservedConn {
 	return slices.DeleteFunc(o.in(ipv4), func(c stun.ObservedConn) bool { return !isTCP(c) })
 }
 
-// SetConns tells the Gatherer of the connections that the application has, and that
-// Config.Observers may return others than before. One over UDP must have an unspecified local
-// address: it counts where nobody tells more, and as far as an observer over TCP has confirmed it.
-// SetConns does not block.
-func (g *Gatherer) SetConns(conns []stun.ObservedConn) {
-	g.enqueue(func() { g.own, g.stale = newOwnConns(conns, g.ports), true })
+// SetConns tells the Gatherer of the application's own connections and of those that it has punched,
+// and that Config.Observers may return others than before. Peers of punched connections have no vote
+// on the host's external address: they only confirm that a port's mapping is kept. A connection over
+// UDP must have an unspecified local address: it counts where nobody tells more, and as far as an
+// observer over TCP has confirmed it. SetConns does not block.
+func (g *Gatherer) SetConns(own, punched []stun.ObservedConn) {
+	g.enqueue(func() { g.own, g.stale = newOwnConns(own, punched), true })
 }
 
 // preserved returns whether the NATs preserve port numbers in IPv4, if an observer has shown it

@@ -135,10 +135,10 @@ func TestOtherLeaves(t *testing.T) {
 		defer d.Release()
 		wantConns(t, "there is one", 1, a)
 		g.set()
-		g.SetConns(nil)
+		g.SetConns(nil, nil)
 		wantConns(t, "it has left", 0, a)
 		g.set(b)
-		g.SetConns(nil)
+		g.SetConns(nil, nil)
 		wantConns(t, "there is another", 1, b)
 	})
 }
@@ -221,7 +221,7 @@ func TestOwnConns(t *testing.T) {
 				}
 				o.delay = 10 * time.Millisecond
 				g := newNeighbourhood(t, ports, o)
-				g.SetConns(tc.conns)
+				g.SetConns(tc.conns, nil)
 				var ds []*Description
 				for range 2 {
 					d, _ := mustGather(t, g.Gatherer)
@@ -289,11 +289,11 @@ func TestOwnConnsElsewhere(t *testing.T) {
 			time.Sleep(linger)
 		}
 		here, there := []stun.ObservedConn{seen(local, relay, "46.0.0.1:4001")}, []stun.ObservedConn{seen(local, relay, "46.0.7.7:4001")}
-		g.SetConns(here)
+		g.SetConns(here, nil)
 		attempt("at first", "46.0.0.1:0")
 		attempt("when an observer was asked", "46.0.0.1:5000", "46.0.0.1:0")
-		g.SetConns(nil)
-		g.SetConns(there)
+		g.SetConns(nil, nil)
+		g.SetConns(there, nil)
 		o.setAnswer(own(ports, "46.0.7.7:0").String())
 		attempt("elsewhere", "46.0.7.7:0")
 		asked, _ := o.state()
@@ -301,7 +301,7 @@ func TestOwnConnsElsewhere(t *testing.T) {
 		if again, _ := o.state(); again != asked {
 			t.Error("it was asked again")
 		}
-		g.SetConns(here)
+		g.SetConns(here, nil)
 		attempt("back", "46.0.0.1:0")
 	})
 }
@@ -319,14 +319,14 @@ func TestContradiction(t *testing.T) {
 			local := netip.AddrPortFrom(netip.MustParseAddr("10.0.0.7"), uint16(4001+i)).String()
 			conns = append(conns, seen(local, relay, "46.0.0.1:6001"))
 		}
-		g.SetConns(conns)
+		g.SetConns(conns, nil)
 		d, _ := mustGather(t, g.Gatherer)
 		wantAddrs(t, "the liar alone", d, []string{"46.0.0.1:0"})
 		if !errors.Is(d.Doubt, stun.ErrDissent) || !strings.Contains(d.Doubt.Error(), "46.0.9.9") {
 			t.Errorf("doubt: %v", d.Doubt)
 		}
 		g.set(liar, honest)
-		g.SetConns(conns)
+		g.SetConns(conns, nil)
 		synctest.Wait()
 		second, _ := mustGather(t, g.Gatherer)
 		wantAddrs(t, "another", second, []string{"46.0.0.1:5000", "46.0.0.1:0"})
@@ -358,7 +358,7 @@ func TestMappingIsKept(t *testing.T) {
 			{[]stun.ObservedConn{seen(local, "46.0.5.5:7000", "46.0.0.1:5001")}, 3},
 			{nil, 4},
 		} {
-			g.SetConns(append(tc.conns, own))
+			g.SetConns([]stun.ObservedConn{own}, tc.conns)
 			d, took := mustGather(t, g.Gatherer)
 			if wantAddrs(t, fmt.Sprint("attempt ", i), d, []string{"46.0.0.1:5000", "46.0.0.1:0"}); took != 0 || d.Doubt != nil {
 				t.Errorf("attempt %d: after %v, doubt %v", i, took, d.Doubt)
@@ -371,4 +371,29 @@ func TestMappingIsKept(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestPunchedPeersHaveNoVote: strangers at the other ends of punched connections, from whatever
+// port, do not choose the address that the host names, nor how its NATs map ports.
+func TestPunchedPeersHaveNoVote(t *testing.T) {
+	t.Parallel()
+	for name, local := range map[string]string{"first port": "10.0.0.7:0", "fresh port": "10.0.0.7:50000"} {
+		t.Run(name, func(t *testing.T) {
+			ports := openPorts(t)
+			local := own(ports, local).String()
+			synctest.Test(t, func(t *testing.T) {
+				g := newNeighbourhood(t, ports)
+				g.SetConns(
+					[]stun.ObservedConn{seen("10.0.0.7:4001", "46.0.2.1:4001", "46.0.0.1:4001")},
+					[]stun.ObservedConn{seen(local, "46.0.5.5:7000", "46.0.9.9:5000"), seen(local, "46.0.6.6:7000", "46.0.9.9:5001")},
+				)
+				d, _ := mustGather(t, g.Gatherer)
+				defer d.Release()
+				wantAddrs(t, "punched", d, []string{"46.0.0.1:0"})
+				if d.Behaviour.Mapping != stun.MappingUnknown {
+					t.Errorf("mapping: %v", d.Behaviour.Mapping)
+				}
+			})
+		})
+	}
 }
