@@ -1,6 +1,7 @@
 package gather
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -71,6 +72,9 @@ func (p *warmPort) askOthers(now time.Time) {
 	switch asking := wanted(true) || wanted(false); {
 	case asking && g.stale:
 		g.others, g.stale = g.cfg.Observers(p.Number()), false
+		maps.DeleteFunc(p.broken, func(o Observer, _ *query) bool {
+			return !slices.Contains(p.servers, o) && !slices.Contains(g.others, o)
+		})
 	case !asking && g.uses == 0:
 		g.others, g.stale = nil, true // what is held is held for the attempt that it was asked for
 	}

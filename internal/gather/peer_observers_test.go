@@ -397,3 +397,33 @@ func TestPunchedPeersHaveNoVote(t *testing.T) {
 		})
 	}
 }
+
+// TestForgetsWhoLeft: nothing is kept of observers that may not be asked any more.
+func TestForgetsWhoLeft(t *testing.T) {
+	t.Parallel()
+	ports := openPorts(t)
+	synctest.Test(t, func(t *testing.T) {
+		a := newFake("46.0.2.1:4001", "46.0.0.1:5000")
+		a.hold, a.err = 20*time.Second, errFake
+		g := newNeighbourhood(t, ports, a)
+		d, _ := mustGather(t, g.Gatherer)
+		defer d.Release()
+		a.mu.Lock()
+		a.sees = netip.AddrPort{} // it fails from now on
+		a.mu.Unlock()
+		time.Sleep(a.hold)
+		synctest.Wait()
+		broken := func() (n int) {
+			g.call(func() { n = len(g.ports[0].broken) })
+			return n
+		}
+		if n := broken(); n != 1 {
+			t.Fatalf("%d connections are remembered, want 1", n)
+		}
+		g.set(newFake("46.0.2.2:4001", "46.0.0.1:5001"))
+		g.SetConns(nil, nil)
+		if n := broken(); n != 0 {
+			t.Errorf("%d connections are remembered, want none", n)
+		}
+	})
+}
