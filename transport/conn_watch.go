@@ -76,7 +76,8 @@ func (d *upgradeDriver) watch() <-chan time.Time {
 			}
 		}
 		if tcp := tcpOf(c); tcp != nil {
-			left := tcpport.DeadAfter - tcpport.Silence(tcp)
+			silence, _ := tcpport.Silence(tcp)
+			left := tcpport.DeadAfter - silence
 			if left <= 0 {
 				e.kind = directSilent
 			} else {

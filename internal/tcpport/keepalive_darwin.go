@@ -12,5 +12,5 @@ func setUserTimeout(fd uintptr) {
 	unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_RXT_CONNDROPTIME, int(DeadAfter.Seconds()))
 }
 
-// Silence returns 0: this system does not report it.
-func Silence(*net.TCPConn) time.Duration { return 0 }
+// Silence returns false: this system does not report it.
+func Silence(*net.TCPConn) (time.Duration, bool) { return 0, false }

@@ -7,24 +7,40 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setUserTimeout bounds how long data may remain unacknowledged (RFC 9293, section 3.8.3), also
-// while other packets come. Linux applies it to keep-alives as well, in place of their count.
-func setUserTimeout(fd uintptr) {
-	unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(DeadAfter.Milliseconds()))
-}
+// setUserTimeout sets none: Linux's also ends a connection whose other end acknowledges all probes,
+// and has no room for more data, since its process stands still. See [Silence].
+func setUserTimeout(uintptr) {}
 
-// Silence returns how long ago the last packet came from the other end, or 0 where the system does
-// not report it. With SetKeepAlive packets come all the time. The system itself begins to count
-// anew when data is sent on a connection that it has probed in vain for a while.
-func Silence(c *net.TCPConn) (d time.Duration) {
+// windowProbes is how many probes of a closed window are unanswered when the other end's silence
+// counts. The time between two doubles up to 2 min.
+const windowProbes = 3
+
+// Silence returns how long ago the last packet came from the other end, or for how long what was
+// sent has been repeated in vain, also while other packets come. It is 0 while the other end has no
+// room for data, and says so: then it is asked ever more seldom. With SetKeepAlive packets come all
+// the time otherwise. The system itself begins to count anew when data is sent on a connection that
+// it has probed in vain for a while. It is false where the system does not report it.
+func Silence(c *net.TCPConn) (d time.Duration, ok bool) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return 0
+		return 0, false
 	}
 	raw.Control(func(fd uintptr) {
 		if i, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			d = time.Duration(min(i.Last_ack_recv, i.Last_data_recv)) * time.Millisecond
+			d, ok = silence(i), true
 		}
 	})
-	return d
+	return d, ok
+}
+
+func silence(i *unix.TCPInfo) time.Duration {
+	ms := min(i.Last_ack_recv, i.Last_data_recv)
+	switch waiting := i.Unacked == 0 && i.Notsent_bytes > 0; {
+	case waiting && i.Probes < windowProbes, i.Unacked > 0 && i.Snd_wnd == 0:
+		return 0
+	case i.Unacked > 0 && i.Backoff > 0:
+		// The time between two repetitions, in µs, has doubled with each.
+		ms = max(ms, (i.Rto-i.Rto>>i.Backoff)/1000+i.Last_data_sent)
+	}
+	return time.Duration(ms) * time.Millisecond
 }

@@ -10,5 +10,5 @@ import (
 // setUserTimeout does nothing: this system has no bound for unacknowledged data.
 func setUserTimeout(uintptr) {}
 
-// Silence returns 0: this system does not report it.
-func Silence(*net.TCPConn) time.Duration { return 0 }
+// Silence returns false: this system does not report it.
+func Silence(*net.TCPConn) (time.Duration, bool) { return 0, false }

@@ -12,5 +12,5 @@ func setUserTimeout(fd uintptr) {
 	windows.SetsockoptInt(windows.Handle(fd), windows.IPPROTO_TCP, windows.TCP_MAXRTMS, int(DeadAfter.Milliseconds()))
 }
 
-// Silence returns 0: this system does not report it.
-func Silence(*net.TCPConn) time.Duration { return 0 }
+// Silence returns false: this system does not report it.
+func Silence(*net.TCPConn) (time.Duration, bool) { return 0, false }
