@@ -9,12 +9,24 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
 const (
-	// probeTimeout is how long a suspect connection may be silent. It is two round trips of nearly
-	// any path, and long enough for TCP to repeat a packet that was lost.
-	probeTimeout = time.Second
+	// probeTimeout is how long a suspect connection may be silent: two round trips of nearly any path,
+	// with a packet that TCP repeats. On slower paths it is probeRoundTrips: TCP waits up to three for
+	// an acknowledgement when it knows little of the path, repeats the packet, and that takes another.
+	probeTimeout    = time.Second
+	probeRoundTrips = 5
+
+	// blindTimeout is how long an answer may take on a connection of which the system does not tell
+	// when packets come: other transports', and other systems' than Linux. An upload may be queued
+	// before the echo.
+	blindTimeout = 3 * time.Second
+
+	// maxProbe is how long the answer may take while packets come. A process that stands still may be
+	// taken for dead after that.
+	maxProbe = tcpport.DeadAfter
 
 	// stuckTime is how long an echo, which takes a round trip, is under way until the connection is
 	// stuck: on a path that loses full-size segments, or all. The system takes DeadAfter to end it.
@@ -46,14 +58,12 @@ func (d *upgradeDriver) beginCheck(p peer.ID, c network.Conn, suspect bool) {
 	}
 	go func() {
 		defer end()
-		size, within := maxEcho, ctx // or until the connection ends
+		var err error
 		if suspect {
-			var cancel context.CancelFunc
-			within, cancel = context.WithTimeout(ctx, probeTimeout)
-			defer cancel()
-			size = 1
+			err = probe(ctx, c)
+		} else {
+			err = echo(ctx, c, maxEcho) // until the connection ends
 		}
-		err := echo(within, c, size)
 		d.t.peers.endCheck(p, c, suspect, err == nil)
 		e := queuedEvent{peer: p, conn: c}
 		switch {
@@ -70,6 +80,38 @@ func (d *upgradeDriver) beginCheck(p peer.ID, c network.Conn, suspect bool) {
 		}
 		d.enqueue(e)
 	}()
+}
+
+// probe returns nil if a suspect connection is answered on in time.
+func probe(ctx context.Context, c network.Conn) error {
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	began, tcp, limit := time.Now(), tcpOf(c), blindTimeout
+	silence := func() (d time.Duration, ok bool) {
+		if tcp == nil {
+			return 0, false
+		}
+		return tcpport.Silence(tcp)
+	}
+	if _, ok := silence(); ok {
+		limit = min(max(probeTimeout, probeRoundTrips*tcpport.RTT(tcp)), maxProbe)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- echo(ctx, c, 1) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(limit):
+	}
+	if d, ok := silence(); ok && d < time.Since(began) { // the peer's system is there
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(maxProbe - limit):
+		}
+	}
+	giveUp()
+	return <-ended
 }
 
 // maxSegments are the sizes of segments of further connections after one that got stuck: by the

@@ -19,8 +19,9 @@ import (
 // All callers share the attempt that is under way, whoever began it. There must be a relayed
 // connection to p. DirectConnect returns as soon as there is a direct connection, by whatever
 // transport, or with an [*Error] that says why there is none. A connection from before the peer came
-// back through the relay, as after a restart, has to answer first, within a second. Without a
-// deadline in ctx DirectConnect takes that and the time of one attempt at most ([WithTimeout]).
+// back through the relay, as after a restart, has to answer first: within a second or five round
+// trips, or 8.5 s while packets come, or 3 s where the system does not tell that. Without a deadline
+// in ctx DirectConnect takes twice that and the time of one attempt at most ([WithTimeout]).
 func DirectConnect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
 	c, err := directConnect(ctx, h, p)
 	if err != nil {
@@ -210,8 +211,8 @@ func (t *Transport) dialPeer(ctx context.Context, h host.Host, p peer.ID) (netwo
 
 // dialOnce is dialPeer with one attempt.
 func (t *Transport) dialOnce(ctx context.Context, h host.Host, p peer.ID) (c network.Conn, err error) {
-	if c = t.awaitVerdict(ctx, h, p); c != nil {
-		return c, nil // the swarm would take no other
+	if c, err = t.awaitVerdict(ctx, h, p); c != nil || err != nil {
+		return c, err // the swarm would take no other
 	}
 	err = t.attempt(ctx, h, p, func(made tpt.CapableConn) (err error) {
 		c, err = t.swarm.handOver(ctx, h, made)

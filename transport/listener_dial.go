@@ -63,6 +63,11 @@ func (a *attempt) dialBack(ctx context.Context, theirs []netip.AddrPort, punchab
 	if !ok {
 		return errNotElsewhere
 	}
+	// The swarm would take a suspect connection for a good one, and close this one.
+	if _, err := a.t.awaitVerdict(ctx, a.h, a.peer); err != nil {
+		c.Close()
+		return err
+	}
 	_, err := a.t.swarm.handOver(ctx, a.h, c)
 	return err
 }

@@ -111,6 +111,34 @@ func TestDialElsewhere(t *testing.T) {
 	}
 }
 
+// A responder's connection to a listener is not closed in favour of a suspect one.
+func TestDialBackBesideSuspect(t *testing.T) {
+	t.Parallel()
+	a, listener, peer := newElsewhere(t)
+	defer a.release()
+	a.dir = network.DirInbound
+	if err := a.h.Connect(testContext(t), info(peer)); err != nil {
+		t.Fatal(err)
+	}
+	old := directConn(a.h, peer.ID())
+	a.t.peers.with(peer.ID(), func(s *peerState) { s.offered, s.offers = time.Now(), 1 }) // an attempt is under way
+	dialled := make(chan error, 1)
+	go func() { dialled <- a.dialBack(testContext(t), []netip.AddrPort{listener}, false) }()
+	eventually(t, "there is another connection", func() bool { return len(peer.Network().ConnsToPeer(a.h.ID())) == 2 })
+	select {
+	case err := <-dialled:
+		t.Fatalf("the suspect connection was preferred: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	old.Close()
+	if err := <-dialled; err != nil {
+		t.Error(err)
+	}
+	if c := directConn(a.h, peer.ID()); c == nil || c == old {
+		t.Errorf("got %v, want the new connection", c)
+	}
+}
+
 // What is not taken is closed, and gives back what it had.
 func TestDialElsewhereInVain(t *testing.T) {
 	t.Parallel()

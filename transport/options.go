@@ -33,6 +33,7 @@ type config struct {
 	ports      int  // that are kept warm
 	timeout    time.Duration
 	grace      time.Duration
+	maxVerdict time.Duration
 	peerFilter func(peer.ID) bool
 	addrFilter AddrFilter
 	limits     holepunch.Limits
@@ -57,7 +58,7 @@ const (
 )
 
 func newConfig(opts []Option) (config, error) {
-	c := config{ports: defaultPorts, timeout: defaultTimeout, grace: defaultGrace, log: log}
+	c := config{ports: defaultPorts, timeout: defaultTimeout, grace: defaultGrace, maxVerdict: defaultMaxVerdict, log: log}
 	for _, o := range opts {
 		if o == nil { // libp2p skips its own, too
 			continue

@@ -2,11 +2,14 @@ package transport
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
 // A peer that was restarted or has moved to another network comes back through the relay, by a new
@@ -56,22 +59,30 @@ func (t *Transport) offered(p peer.ID) {
 	t.driver.enqueue(queuedEvent{peer: p, upgradeEvent: upgradeEvent{kind: offerCame}})
 }
 
+// defaultMaxVerdict is how long anybody waits for what comes of suspect connections: two probes, one of
+// them under way when the peer comes back. A peer can come back again before any probe has ended.
+const defaultMaxVerdict = 2 * maxProbe
+
 // awaitVerdict waits until there is a direct connection to p that is not suspect, and returns it, or
-// until none is left, and returns nil.
-func (t *Transport) awaitVerdict(ctx context.Context, h host.Host, p peer.ID) network.Conn {
+// until none is left, and returns nil. It fails if ctx ends, or after maxVerdict of the config.
+func (t *Transport) awaitVerdict(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
 	defer t.peers.wait(p)()
+	late := time.NewTimer(t.cfg.maxVerdict)
+	defer late.Stop()
 	for {
 		changed, _ := t.peers.changed(p)
 		switch trusted, suspects := t.sortDirect(h, p); {
 		case len(trusted) > 0:
-			return trusted[0]
+			return trusted[0], nil
 		case len(suspects) == 0:
-			return nil
+			return nil, nil
 		}
 		select {
 		case <-changed:
+		case <-late.C:
+			return nil, fmt.Errorf("%w on the direct connection from before, and came back again and again", holepunch.ErrNoAnswer)
 		case <-ctx.Done():
-			return nil
+			return nil, ctx.Err()
 		}
 	}
 }

@@ -1,13 +1,16 @@
 package transport
 
 import (
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	tpt "github.com/libp2p/go-libp2p/core/transport"
 	ma "github.com/multiformats/go-multiaddr"
 
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
@@ -56,5 +59,41 @@ func TestLiveConnectionStays(t *testing.T) {
 		if err := pingOver(testContext(t), conn); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A peer whose system acknowledges what it gets, and whose process answers after more than
+// probeTimeout, keeps its direct connection. Where the system does not tell, blindTimeout is longer.
+func TestSuspectAnswersLate(t *testing.T) {
+	t.Parallel()
+	servers := WithSTUNServers(stuntest.New(t))
+	relay := newRelay(t)
+	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
+	connectRelayed(t, relay, a, b)
+	wantBothDirect(t, b, a)
+	first := directConn(a, b.ID())
+	b.SetStreamHandler(echoID, func(s network.Stream) {
+		time.Sleep(2 * probeTimeout)
+		find(b).serveEcho(s)
+	})
+	comeBack(t, relay, b, a)
+	if got, err := DirectConnect(testContext(t), a, b.ID()); err != nil || got != first || first.IsClosed() {
+		t.Errorf("got %v, %v, want the connection that was there, %v", got, err, first)
+	}
+}
+
+// A peer that comes back before any answer counts has nobody wait for ever.
+func TestSuspectForEver(t *testing.T) {
+	t.Parallel()
+	servers := WithSTUNServers(stuntest.New(t))
+	relay := newRelay(t)
+	soon := func(c *config) error { c.maxVerdict = 100 * time.Millisecond; return nil }
+	a, b := newPeer(t, Enable(servers, soon)), newPeer(t, Enable(servers))
+	connectRelayed(t, relay, a, b)
+	wantBothDirect(t, b, a)
+	comeBack(t, relay, b, a)
+	find(a).peers.with(b.ID(), func(s *peerState) { s.offered = time.Now().Add(time.Hour) })
+	if c, err := DirectConnect(testContext(t), a, b.ID()); !errors.Is(err, holepunch.ErrNoAnswer) {
+		t.Errorf("got %v, %v, want %v", c, err, holepunch.ErrNoAnswer)
 	}
 }
