@@ -330,5 +330,8 @@ func (at *attempt) failure() *PunchError {
 	case at.doubt != nil && ReasonOf(e.Err) == ErrNoConnection:
 		e.Err = fmt.Errorf("%w (and %w)", gatherReason(at.doubt), e.Err) // the peer was told a guess
 	}
+	if ReasonOf(e.Err) == ErrNoConnection {
+		e.Err = at.budget.blame(e.Err)
+	}
 	return &e
 }

@@ -32,7 +32,7 @@ func TestFailureReason(t *testing.T) {
 		"the peer had none, for a guess":          {failed, none, gather.ErrNoAddress, ErrNoAddress},
 		"some came up in spite of a guess":        {failed, some, gather.ErrNoAddress, ErrHandshake},
 	} {
-		at := &attempt{doubt: tt.doubt, err: &PunchError{Op: "open", Err: tt.err}}
+		at := &attempt{doubt: tt.doubt, budget: &budget{}, err: &PunchError{Op: "open", Err: tt.err}}
 		at.connects.Store(2)
 		at.result.Store(tt.result)
 		err := at.failure()

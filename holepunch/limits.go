@@ -165,22 +165,53 @@ type budget struct {
 
 	mu   sync.Mutex
 	sent map[netip.Prefix]int // SYNs, by the customer whose address it is; the zero Prefix is a server of ours
+	held time.Duration        // the longest that one SYN was held back
+	by   string               // the limit that did so
 }
+
+// heldBack is how long a limit may hold back a SYN that goes unnoticed: after that the two sides'
+// SYNs do not meet any more. What a punch between NATs that answer with RST waits for the next of
+// its own SYNs is a tenth of that.
+const heldBack = time.Second
 
 // Spend waits until a SYN may be sent to an address; an invalid one stands for a server of ours,
 // which no peer chose. It fails if ctx ends before that, and with an error that matches [ErrBusy]
 // if its deadline is known to be earlier.
 func (b *budget) Spend(ctx context.Context, to netip.Addr) error {
 	for _, l := range b.limiters(to) {
-		if err := l.Wait(ctx); err != nil {
-			if ctx.Err() == nil {
-				err = fmt.Errorf("%w: no SYN to spare for %s", ErrBusy, to)
-			}
+		begin := time.Now()
+		err := l.Wait(ctx)
+		if err != nil && ctx.Err() == nil {
+			deadline, _ := ctx.Deadline()
+			b.hold(l.name, time.Until(deadline))
+			return fmt.Errorf("%w: no SYN to spare for %s (%s)", ErrBusy, to, l.name)
+		}
+		b.hold(l.name, time.Since(begin))
+		if err != nil {
 			return err
 		}
 	}
 	b.count(to, 1)
 	return nil
+}
+
+// hold records for how long a limit has held back a SYN.
+func (b *budget) hold(limit string, d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if d > b.held {
+		b.held, b.by = d, limit
+	}
+}
+
+// blame returns a failure as that of a limit, if one has held back a SYN for too long.
+func (b *budget) blame(err error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.held < heldBack {
+		return err
+	}
+	return fmt.Errorf("%w: %s of the limits held a SYN back for %v: %w", ErrBusy, b.by, b.held.Round(time.Millisecond), err)
 }
 
 func (b *budget) count(to netip.Addr, syns int) {
@@ -218,12 +249,19 @@ func (b *budget) repay(to netip.Addr, offered bool) {
 	}
 }
 
+// A synLimit is one of the Limits on SYNs.
+type synLimit struct {
+	name string
+	*rate.Limiter
+}
+
 // limiters returns those that a SYN has to pass.
-func (b *budget) limiters(to netip.Addr) []*rate.Limiter {
+func (b *budget) limiters(to netip.Addr) []synLimit {
+	peer, host := synLimit{"PeerSYNs", b.syns}, synLimit{"HostSYNs", b.limiter.host}
 	if !to.IsValid() {
-		return []*rate.Limiter{b.syns, b.limiter.host}
+		return []synLimit{peer, host}
 	}
-	return []*rate.Limiter{b.syns, b.limiter.addrs.get(ipaddr.Customer(to)), b.limiter.host}
+	return []synLimit{peer, {"AddrSYNs", b.limiter.addrs.get(ipaddr.Customer(to))}, host}
 }
 
 // end gives the attempt's place back. It must be called once.

@@ -266,3 +266,40 @@ func TestRepay(t *testing.T) {
 		}
 	})
 }
+
+// TestHeldBack: a punch for which a limit held SYNs back for long has failed for that, and one that
+// has waited for SYNs of its own, or at the end of its time, has not.
+func TestHeldBack(t *testing.T) {
+	to := netip.MustParseAddr("46.0.0.1")
+	for name, tc := range map[string]struct {
+		limits Limits
+		syns   int
+		time   time.Duration
+		want   string
+	}{
+		"enough":             {Limits{}, 10, 10 * time.Second, ""},
+		"its own, and quick": {Limits{PeerSYNs: Rate{1, 2}}, 10, 10 * time.Second, ""},
+		"at the end":         {Limits{PeerSYNs: Rate{1, 2}}, 10, 2 * time.Second, ""},
+		"the host's":         {Limits{HostSYNs: Rate{1, 0.5}}, 2, 10 * time.Second, "HostSYNs"},
+		"the address's":      {Limits{AddrSYNs: Rate{1, 0.5}}, 2, 10 * time.Second, "AddrSYNs"},
+		"refused":            {Limits{HostSYNs: Rate{1, 0.01}}, 2, 10 * time.Second, "HostSYNs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), tc.time)
+				defer cancel()
+				b, err := newLimiter(tc.limits).begin("a")
+				if err != nil {
+					t.Fatal(err)
+				}
+				for range tc.syns {
+					b.Spend(ctx, to)
+				}
+				failure := b.blame(ErrNoConnection)
+				if got := ReasonOf(failure) == ErrBusy; got != (tc.want != "") || !strings.Contains(failure.Error(), tc.want) || !errors.Is(failure, ErrNoConnection) {
+					t.Errorf("got %v, want %q", failure, tc.want)
+				}
+			})
+		})
+	}
+}
