@@ -3,8 +3,10 @@ package transport
 import (
 	"cmp"
 	"encoding/binary"
+	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
@@ -24,7 +26,22 @@ type observedConns map[network.Conn]observedConn
 
 type observedConn struct {
 	stun.ObservedConn
+	conn           network.Conn
+	peer           peer.ID
+	opened         time.Time
 	relay, punched bool
+	public         bool // the peer's end
+}
+
+// compare sorts relays' connections first, and the older ones of each kind.
+func (c observedConn) compare(other observedConn) int {
+	if c.relay != other.relay {
+		if c.relay {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(c.opened.Compare(other.opened), c.Server.Compare(other.Server))
 }
 
 // maxPunched is how many punched connections the agent is told of: one that shows that the NAT keeps
@@ -48,8 +65,13 @@ func (o observedConns) add(e event.EvtPeerIdentificationCompleted) bool {
 		local = netip.AddrPortFrom(netip.IPv4Unspecified(), local.Port())
 	}
 	o[c] = observedConn{
-		stun.ObservedConn{Local: local, Server: server, Mapped: mapped},
-		slices.Contains(e.Protocols, proto.ProtoIDv2Hop), punched,
+		ObservedConn: stun.ObservedConn{Local: local, Server: server, Mapped: mapped},
+		conn:         c,
+		peer:         e.Peer,
+		opened:       c.Stat().Opened,
+		relay:        slices.Contains(e.Protocols, proto.ProtoIDv2Hop),
+		punched:      punched,
+		public:       manet.IsPublicAddr(c.RemoteMultiaddr()),
 	}
 	return true
 }
@@ -65,38 +87,24 @@ func (o observedConns) remove(c network.Conn) bool {
 // that the host's user has chosen, if any; or else up to three relays' and, where there are fewer
 // than two, other public peers', the oldest first. It also returns the oldest punched ones.
 func (o observedConns) best(t *Transport, h host.Host) (best, punched []stun.ObservedConn) {
-	var conns []network.Conn
-	for c := range o {
-		conns = append(conns, c)
-	}
-	slices.SortFunc(conns, func(a, b network.Conn) int {
-		if o[a].relay != o[b].relay {
-			if o[a].relay {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Or(a.Stat().Opened.Compare(b.Stat().Opened), cmp.Compare(a.ID(), b.ID()))
-	})
 	peers := make(map[peer.ID]bool)
-	for _, c := range conns {
-		if o[c].punched {
-			if len(punched) < maxPunched && manet.IsPublicAddr(c.RemoteMultiaddr()) {
-				punched = append(punched, o[c].ObservedConn)
+	for _, c := range slices.SortedFunc(maps.Values(o), observedConn.compare) {
+		if c.punched {
+			if len(punched) < maxPunched && c.public {
+				punched = append(punched, c.ObservedConn)
 			}
 			continue
 		}
-		p := c.RemotePeer()
-		chosen := slices.ContainsFunc(t.cfg.observers, func(o observerAddr) bool { return o.id == p })
+		chosen := slices.ContainsFunc(t.cfg.observers, func(o observerAddr) bool { return o.id == c.peer })
 		switch {
-		case peers[p], chosen:
+		case peers[c.peer], chosen:
 		case t.cfg.pinned:
 			continue
-		case len(peers) == maxRelays || !o[c].relay && (len(peers) >= minObservers || publicAddr(h, p, []network.Conn{c}) == nil):
+		case len(peers) == maxRelays || !c.relay && (len(peers) >= minObservers || publicAddr(h, c.peer, []network.Conn{c.conn}) == nil):
 			continue
 		}
-		peers[p] = true
-		best = append(best, o[c].ObservedConn)
+		peers[c.peer] = true
+		best = append(best, c.ObservedConn)
 	}
 	return best, punched
 }
