@@ -1,6 +1,7 @@
 package tcpport
 
 import (
+	"math"
 	"net"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ func RTT(c *net.TCPConn) (rtt time.Duration) {
 		return 0
 	}
 	raw.Control(func(fd uintptr) {
-		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil && info.Min_rtt != math.MaxUint32 { // which says that there is none
 			rtt = time.Duration(info.Min_rtt) * time.Microsecond
 		}
 	})
