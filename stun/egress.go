@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// egressTries is how often a round trip and a refusal are measured, of which the shortest
-	// counts: a busy host notices some of them late.
+	// egressTries is how often a round trip and a refusal are measured. The shortest round trip
+	// counts, for a busy host notices some answers late, and the longest refusal: a filter on the way
+	// refuses each at once.
 	egressTries = 3
 
 	// egressTimeout bounds a connect: a lost SYN is repeated after 1 s.
@@ -34,9 +35,9 @@ const (
 // and not only to a few such as 443. It takes an endpoint that accepts connections: a STUN server's,
 // or a relay's.
 //
-// Egress connects there, for the time of a round trip, and to high ports of the same address. A
-// refusal within a quarter of a round trip was made on the way: Egress returns No, and an error that
-// describes it. An answer after a round trip is a Yes. The result is Unknown, with an error that
+// Egress connects there, for the time of a round trip, and to high ports of the same address.
+// Refusals that all come within a quarter of a round trip were made on the way, or by that host: it
+// takes another one to tell. Egress returns No, and an error that describes them. An answer after a round trip is a Yes. The result is Unknown, with an error that
 // says why, if the other host is too near, or cannot be reached; and if there is no answer, since
 // that host may drop SYNs itself. The error then matches [os.ErrDeadlineExceeded].
 func (d Discoverer) Egress(ctx context.Context, open netip.AddrPort) (Fact, error) {
@@ -49,12 +50,12 @@ func (d Discoverer) Egress(ctx context.Context, open netip.AddrPort) (Fact, erro
 	if err != nil {
 		return Unknown, err
 	}
-	took, refusal := egressTimeout, error(nil)
+	took, refusal := time.Duration(0), error(nil)
 	for range egressTries {
 		to := netip.AddrPortFrom(open.Addr(), uint16(minDynamic+rand.IntN(1<<16-minDynamic)))
 		begun := time.Now()
 		_, err := connectOnce(ctx, port, to)
-		took, refusal = min(took, time.Since(begun)), err
+		took, refusal = max(took, time.Since(begun)), err
 		var netErr net.Error
 		switch {
 		case err == nil:
@@ -89,7 +90,7 @@ func (d Discoverer) Egress(ctx context.Context, open netip.AddrPort) (Fact, erro
 	}
 }
 
-// egressOf judges by the shortest round trip to a host, and by how soon connects to it were refused.
+// egressOf judges by the shortest round trip to a host, and by how late a connect to it was refused.
 // On a busy path or host the round trips may be longer than the refusals' by chance, hence a quarter:
 // a wrong Yes does less harm than a wrong No.
 func egressOf(rtt, refusal time.Duration) Fact {
