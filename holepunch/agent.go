@@ -33,7 +33,7 @@ type Agent struct {
 	expect        func(punch.Token, func(*net.TCPConn)) (cancel func())
 	lanCandidates func(port uint16) []punch.Candidate
 	egress        func(ctx context.Context, peer []netip.AddrPort) (stun.Fact, error)
-	gotOut        func()
+	gotOut        func(d *gather.Description, local netip.Addr, remote netip.AddrPort)
 
 	ctx    context.Context // ends with the agent
 	cancel context.CancelFunc

@@ -42,6 +42,7 @@ type attempt struct {
 	atEnd       []func()            // give back what the attempt has taken
 	budget      *budget             // nil until there is one
 	description *gather.Description // that is not a round's; may be nil
+	described   *gather.Description // the first one, perhaps released
 	hostLinks   []netip.Prefix      // of the description
 	doubt       error               // of the last description
 	round       *round              // nil between rounds

@@ -29,6 +29,9 @@ func (at *attempt) gather() {
 				at.session.onGathered(description{}, 0, gatherReason(err))
 				return
 			}
+			if at.described == nil {
+				at.described = d
+			}
 			at.description, at.hostLinks, at.doubt = d, d.Links, d.Doubt
 			own := description{candidates: d.Candidates, behaviour: d.Behaviour, following: d.Following}
 			at.session.onGathered(own, d.Ports[0].Number(), nil)
@@ -140,16 +143,17 @@ func (at *attempt) findEgress(peer []netip.AddrPort) {
 	})
 }
 
-// noteEgress notes that connections get out, if this one took a SYN that did: the NAT lets in nobody
-// who was not sent to.
+// noteEgress notes that connections get out, if this one took a SYN that did: the NAT is known to
+// let in nobody who was not sent to.
 func (at *attempt) noteEgress() {
-	c := at.stream.TCPConn()
-	if c == nil || at.session.own.behaviour.Filtering == stun.EIF {
+	c, own := at.stream.TCPConn(), at.session.own.behaviour
+	if c == nil || own.Egress == stun.No || own.Filtering == stun.FilteringUnknown || own.Filtering == stun.EIF {
 		return
 	}
-	remote := c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
-	if remote.Is4() && ipaddr.IsPublic(remote) {
-		at.agent.gotOut()
+	local, remote := c.LocalAddr().(*net.TCPAddr).AddrPort(), c.RemoteAddr().(*net.TCPAddr).AddrPort()
+	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
+	if remote.Addr().Is4() && ipaddr.IsPublic(remote.Addr()) {
+		at.agent.gotOut(at.described, local.Addr().Unmap(), remote)
 	}
 }
 

@@ -59,7 +59,7 @@ func (s *session) explainEgress(err error) error {
 		return fmt.Errorf("%w: %w", ErrEgressFiltered, s.egressWhy)
 	case s.egressFiltered():
 		return fmt.Errorf("%w (this side: %s; the other: %s)", ErrEgressFiltered, s.own.behaviour, s.theirs.behaviour)
-	case found, errors.Is(s.egressWhy, os.ErrDeadlineExceeded):
+	case found, errors.Is(s.egressWhy, os.ErrDeadlineExceeded), errors.Is(s.egressWhy, gather.ErrUnconfirmed):
 		return fmt.Errorf("%w; this host's network may let out some ports only: %w", err, s.egressWhy)
 	default:
 		return err

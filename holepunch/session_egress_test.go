@@ -65,10 +65,11 @@ func TestEgressIsNotToBlame(t *testing.T) {
 		why  error
 		says string
 	}{
-		"out":        {ours, stun.Yes, nil, "no answer to our SYNs"},
-		"not known":  {ours, stun.Unknown, errRefusedHere, "no answer to our SYNs"},
-		"silence":    {ours, stun.Unknown, fmt.Errorf("no answer: %w", os.ErrDeadlineExceeded), "this host's network may let out some ports only: no answer"},
-		"other ways": {description{candidates: ipv6}, stun.No, errRefusedHere, "no answer to our SYNs; this host's network may let out some ports only: connection refused"},
+		"out":         {ours, stun.Yes, nil, "no answer to our SYNs"},
+		"not known":   {ours, stun.Unknown, errRefusedHere, "no answer to our SYNs"},
+		"silence":     {ours, stun.Unknown, fmt.Errorf("no answer: %w", os.ErrDeadlineExceeded), "this host's network may let out some ports only: no answer"},
+		"one says so": {ours, stun.Unknown, fmt.Errorf("%w: %w", gather.ErrUnconfirmed, errRefusedHere), "this host's network may let out some ports only: one observer alone shows it: connection refused"},
+		"other ways":  {description{candidates: ipv6}, stun.No, errRefusedHere, "no answer to our SYNs; this host's network may let out some ports only: connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, r := punchingSession(t, true, tc.own, of(candidates(punch.Reflexive, "46.0.2.1:50000", "[2a00::2]:50000")...))

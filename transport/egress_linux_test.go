@@ -6,19 +6,21 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
+	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
 // farRelay is how much longer the way from the relay is: so long that a refusal which a busy machine
 // notices late is still sooner than an answer from there.
 const farRelay = 150 * time.Millisecond
 
-// newEgressPair starts a peer behind a filter for what goes out, and another one, with the relay far
-// from both. The STUN server is behind the filter: only the relay can be asked.
+// newEgressPair starts a peer behind a filter for what goes out, and another one, with two relays far
+// from both. The STUN server is behind the filter: only the relays can be asked.
 func newEgressPair(t *testing.T, filtered, other string) (l *hostLab, a, b *labPeer) {
 	t.Helper()
 	l = newHostLab(t, relayConfig{})
@@ -27,6 +29,20 @@ func newEgressPair(t *testing.T, filtered, other string) (l *hostLab, a, b *labP
 		l.SetExtraDelay(l.relaySite, s, farRelay)
 	}
 	a, b = l.newPair(t, addHost(t, sites[0], "alice"), addHost(t, sites[1], "bob"), peerConfig{})
+	second := labtest.AddSite(t, l.Lab, natlab.SiteConfig{Name: "second relay", Delay: relayDelay})
+	for _, s := range sites {
+		l.SetExtraDelay(second, s, farRelay)
+	}
+	host := addHost(t, second, "second relay")
+	cfg := relayConfig{NoSTUN: true}
+	cfg.Addrs[0] = host.Addr()
+	var relay peer.AddrInfo
+	labtest.Start(t, host, "relay", cfg).Next(t, &relay)
+	for _, p := range []*labPeer{a, b} {
+		if o := p.connect(t, relay); o.Err != "" {
+			t.Fatal(o.Err)
+		}
+	}
 	return l, a, b
 }
 

@@ -55,6 +55,7 @@ type Description struct {
 	// IPv4 reflexive candidate says where the host is, and is not to be connected to.
 	Following bool
 
+	epoch       *epoch // that it describes
 	filter      func([]netip.AddrPort) []netip.AddrPort
 	lastMapping func(context.Context) (netip.AddrPort, error) // by the NAT; nil unless Following
 	release     func()
@@ -78,7 +79,7 @@ func (g *Gatherer) Gather(ctx context.Context, o Options) (*Description, error) 
 	first := s.ports[0]
 	d := &Description{
 		Ports: []*tcpport.Port{first.Port}, Behaviour: s.behaviour, Links: s.links, Doubt: s.doubt,
-		filter: o.Filter, release: release,
+		epoch: s.epoch, filter: o.Filter, release: release,
 	}
 	fresh := PredictsPort(s.behaviour) && slices.ContainsFunc(first.reflexive, isIPv4)
 	if fresh {
@@ -130,6 +131,7 @@ type snapshot struct {
 	addrs     []netip.Addr // external addresses that the host had while it was here, perhaps not all
 	local6    netip.Addr   // from which observers were asked in IPv6; invalid if none was
 	doubt     error        // of the first port's addresses
+	epoch     *epoch
 }
 
 // An observedPort is a local port and its reflexive addresses, one at least, each once, IPv4 before
@@ -231,13 +233,13 @@ func (g *Gatherer) serve(w *waiter, err error) {
 			w.ports = append(w.ports, observedPort{p.Port, p.view.reflexive})
 		}
 	}
-	w.behaviour, w.links, w.addrs = g.epoch.behaviour, g.links, slices.Clone(g.epoch.addrs)
+	w.epoch, w.behaviour, w.links, w.addrs = g.epoch, g.epoch.behaviour, g.links, slices.Clone(g.epoch.addrs)
 	w.local6 = g.ports[0].view.local6
 	// The port itself shows better than the search whether its mapping is endpoint-independent.
 	if m := first.mapping; m == stun.EIM || w.behaviour.Mapping == stun.MappingUnknown {
 		w.behaviour.Mapping = m
 	}
-	if w.behaviour.Egress = g.epoch.egressAt(time.Now()); w.behaviour.Egress == stun.No {
+	if w.behaviour.Egress = g.egressAt(time.Now()); w.behaviour.Egress == stun.No {
 		w.behaviour.BareSYN = stun.Unknown // to test it took a SYN that did not get out
 	}
 }

@@ -13,17 +13,23 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// newEgressGatherer returns a warm one whose connections out fare as fact says, and counts how often
-// that is tested.
+// newEgressGatherer returns a warm one whose connections out fare as fact says towards two observers
+// in IPv4, and counts how often that is tested.
 func newEgressGatherer(t *testing.T, n *fakeNetwork, fact *stun.Fact, tests *atomic.Int32) *Gatherer {
 	t.Helper()
 	six, four := newFake("[2a00::1]:3478", "[2a00::9]:4000"), newFake("46.0.1.1:443", "46.0.0.1:4000")
-	g := newFakeGatherer(t, n, observers(six, four), Config{Ports: 1})
+	g := newFakeGatherer(t, n, observers(six, four, newFake("46.0.1.2:443", "46.0.0.1:4000")), Config{Ports: 1})
+	var mu sync.Mutex
+	other := netip.AddrPort{} // that the last was not tested by
 	g.testEgress = func(ctx context.Context, open netip.AddrPort) (stun.Fact, error) {
-		if want := netip.MustParseAddrPort("46.0.1.1:443"); open != want {
-			t.Errorf("tested by %v, want %v", open, want)
+		mu.Lock()
+		if !open.Addr().Is4() || open == other {
+			t.Errorf("tested by %v, and then by %v", other, open)
 		}
-		tests.Add(1)
+		if other = open; tests.Add(1)%2 == 0 || *fact == stun.Yes {
+			other = netip.AddrPort{} // another time
+		}
+		mu.Unlock()
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
@@ -38,10 +44,14 @@ func newEgressGatherer(t *testing.T, n *fakeNetwork, fact *stun.Fact, tests *ato
 // TestEgress: what was found holds for all, for a while.
 func TestEgress(t *testing.T) {
 	t.Parallel()
-	for fact, holds := range map[stun.Fact]time.Duration{stun.No: searchStale, stun.Yes: searchStale, stun.Unknown: searchRetry} {
+	for fact, holds := range map[stun.Fact]time.Duration{stun.No: egressNoStale, stun.Yes: searchStale, stun.Unknown: searchRetry} {
 		t.Run(fact.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var tests atomic.Int32
+				once := int32(2)
+				if fact == stun.Yes {
+					once = 1
+				}
 				g := newEgressGatherer(t, &fakeNetwork{source: netip.MustParseAddr("10.0.0.1")}, &fact, &tests)
 				ask := func() {
 					if got, err := g.Egress(t.Context(), addrPorts("46.0.9.1:4000")); got != fact || !errors.Is(err, errFake) {
@@ -57,7 +67,7 @@ func TestEgress(t *testing.T) {
 				ask()
 				d, _ := mustGather(t, g)
 				d.Release()
-				if tests.Load() != 1 || d.Behaviour.Egress != fact {
+				if tests.Load() != once || d.Behaviour.Egress != fact {
 					t.Errorf("tested %d times, known as %v", tests.Load(), d.Behaviour.Egress)
 				}
 				time.Sleep(time.Second)
@@ -66,7 +76,7 @@ func TestEgress(t *testing.T) {
 				if d.Behaviour.Egress != stun.Unknown {
 					t.Errorf("known as %v after %v", d.Behaviour.Egress, holds)
 				}
-				if ask(); tests.Load() != 2 {
+				if ask(); tests.Load() != 2*once {
 					t.Errorf("tested %d times", tests.Load())
 				}
 			})
@@ -93,19 +103,29 @@ func TestGotOut(t *testing.T) {
 		if want := (stun.Behaviour{Mapping: stun.EIM, Egress: stun.No}); d.Behaviour != want { // the test of bare SYNs takes one that gets out
 			t.Errorf("known as %v, want %v", d.Behaviour, want)
 		}
-		go g.GotOut()
+		local := netip.MustParseAddr("10.0.0.1")
+		for name, gotOut := range map[string]func(){
+			"from elsewhere": func() { g.GotOut(d, netip.MustParseAddr("10.0.0.2"), peer[0]) },
+			"before a move":  func() { g.GotOut(&Description{epoch: new(epoch)}, local, peer[0]) },
+		} {
+			gotOut()
+			if got, _ := g.Egress(t.Context(), peer); got != stun.No {
+				t.Errorf("%s: got %v", name, got)
+			}
+		}
+		g.GotOut(d, local, peer[0])
 		synctest.Wait()
-		if got, err := g.Egress(t.Context(), peer); got != stun.Yes || err != nil || tests.Load() != 1 {
+		if got, err := g.Egress(t.Context(), peer); got != stun.Yes || err != nil || tests.Load() != 2 {
 			t.Errorf("got %v, %v, tested %d times", got, err, tests.Load())
 		}
 		// What is being found out is not overtaken.
 		time.Sleep(searchStale)
 		go g.Egress(t.Context(), peer)
 		synctest.Wait()
-		g.GotOut()
-		time.Sleep(time.Second)
+		g.GotOut(d, local, peer[0])
+		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if got, _ := g.Egress(t.Context(), peer); got != stun.No || tests.Load() != 2 {
+		if got, _ := g.Egress(t.Context(), peer); got != stun.No || tests.Load() != 4 {
 			t.Errorf("got %v, tested %d times", got, tests.Load())
 		}
 	})
@@ -126,13 +146,98 @@ func TestEgressElsewhere(t *testing.T) {
 		n.setSource("10.0.0.2")
 		time.Sleep(networkCheck)
 		fact = stun.Yes
-		if got, _ := g.Egress(t.Context(), peers); got != stun.Yes || tests.Load() != 2 {
+		if got, _ := g.Egress(t.Context(), peers); got != stun.Yes || tests.Load() != 3 {
 			t.Errorf("got %v, tested %d times", got, tests.Load())
 		}
 		// Without a route to the peer nothing is tested, and it says nothing of others.
 		n.setSource("")
-		if got, err := g.Egress(t.Context(), peers); got != stun.Unknown || !errors.Is(err, ErrNoRoute) || tests.Load() != 2 {
+		if got, err := g.Egress(t.Context(), peers); got != stun.Unknown || !errors.Is(err, ErrNoRoute) || tests.Load() != 3 {
 			t.Errorf("without a route: %v, %v", got, err)
+		}
+	})
+}
+
+// TestEgressMoved: without STUN servers, and while no port is in use, the epoch does not end with a
+// move. What was found elsewhere is not believed all the same, nor is what is being found.
+func TestEgressMoved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNetwork{source: netip.MustParseAddr("10.0.0.1")}
+		g := newFakeGatherer(t, n, nil, Config{})
+		g.testEgress = func(context.Context, netip.AddrPort) (stun.Fact, error) {
+			time.Sleep(time.Second)
+			return stun.No, errFake
+		}
+		g.SetConns([]stun.ObservedConn{
+			ownConn("46.0.1.1:4001", "46.0.0.1:4000"), ownConn("46.0.1.2:4001", "46.0.0.1:4000"),
+		})
+		known := func() (fact stun.Fact) {
+			g.call(func() { fact = g.egressAt(time.Now()) })
+			return fact
+		}
+		find := func() (stun.Fact, error) { return g.Egress(t.Context(), nil) }
+		if got, err := find(); got != stun.No || known() != stun.No {
+			t.Fatalf("got %v, %v", got, err)
+		}
+		for _, source := range []string{"10.0.0.2", ""} {
+			if n.setSource(source); known() != stun.Unknown {
+				t.Errorf("believed by a host at %q", source)
+			}
+		}
+		n.setSource("10.0.0.2")
+		time.AfterFunc(time.Second/2, func() { n.setSource("10.0.0.3") })
+		if got, err := find(); got != stun.Unknown || !errors.Is(err, errMoved) || known() != stun.Unknown {
+			t.Errorf("of a host that moved meanwhile: %v, %v", got, err)
+		}
+		if got, err := find(); got != stun.No {
+			t.Errorf("at the third place: %v, %v", got, err)
+		}
+	})
+}
+
+// ownConn is a connection of the application's.
+func ownConn(server, mapped string) stun.ObservedConn {
+	return stun.ObservedConn{Local: netip.MustParseAddrPort("10.0.0.1:4000"), Server: netip.MustParseAddrPort(server), Mapped: netip.MustParseAddrPort(mapped)}
+}
+
+// TestEgressVotes: a No takes two observers at different addresses.
+func TestEgressVotes(t *testing.T) {
+	t.Parallel()
+	const no, yes, unknown = stun.No, stun.Yes, stun.Unknown
+	for name, tc := range map[string]struct {
+		said        []stun.Fact
+		want        stun.Fact
+		unconfirmed bool
+		asked       int
+	}{
+		"one":            {[]stun.Fact{no}, unknown, true, 1},
+		"two":            {[]stun.Fact{no, no, yes}, no, false, 2},
+		"two and a near": {[]stun.Fact{unknown, no, no}, no, false, 3},
+		"one is near":    {[]stun.Fact{no, unknown}, unknown, true, 2},
+		"contradiction":  {[]stun.Fact{no, yes}, unknown, true, 2},
+		"out":            {[]stun.Fact{yes, no, no}, yes, false, 1},
+		"all near":       {[]stun.Fact{unknown, unknown, unknown, unknown, no}, unknown, false, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, asked := newGatherer(Config{}), 0
+			g.testEgress = func(context.Context, netip.AddrPort) (stun.Fact, error) {
+				asked++
+				return tc.said[asked-1], errFake
+			}
+			fact, err := g.askEgress(t.Context(), addrPorts("46.0.1.1:443", "46.0.1.2:443", "46.0.1.3:443", "46.0.1.4:443", "46.0.1.5:443")[:len(tc.said)])
+			if fact != tc.want || errors.Is(err, ErrUnconfirmed) != tc.unconfirmed || !errors.Is(err, errFake) || asked != tc.asked {
+				t.Errorf("got %v, %v of %d", fact, err, asked)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		g := newFakeGatherer(t, &fakeNetwork{source: netip.MustParseAddr("10.0.0.1")}, nil, Config{})
+		g.SetConns([]stun.ObservedConn{
+			ownConn("46.0.1.1:4001", "46.0.0.1:4000"), ownConn("46.0.1.1:4002", "46.0.0.1:4000"),
+		})
+		g.testEgress = func(context.Context, netip.AddrPort) (stun.Fact, error) { return stun.No, errFake }
+		if got, err := g.Egress(t.Context(), nil); got != stun.Unknown || !errors.Is(err, ErrUnconfirmed) {
+			t.Errorf("two ports of one address: %v, %v", got, err)
 		}
 	})
 }
@@ -145,10 +250,13 @@ func TestEgressWithoutObserver(t *testing.T) {
 		if got, err := g.Egress(t.Context(), nil); got != stun.Unknown || err == nil {
 			t.Errorf("got %v, %v", got, err)
 		}
+		if g.epoch.egress != nil {
+			t.Error("who asks next does not look for an observer")
+		}
 	})
 	synctest.Test(t, func(t *testing.T) {
 		fact := stun.No
-		g := newEgressGatherer(t, new(fakeNetwork), &fact, new(atomic.Int32))
+		g := newEgressGatherer(t, &fakeNetwork{source: netip.MustParseAddr("10.0.0.1")}, &fact, new(atomic.Int32))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		if got, err := g.Egress(ctx, nil); got != stun.Unknown || !errors.Is(err, context.DeadlineExceeded) {

@@ -63,7 +63,7 @@ func (g *Gatherer) moved(now time.Time) (why string) {
 	complete := !first.pending(now) || len(g.waiters) > 0 && first.settled(now)
 	if complete && g.epoch.isElsewhere(first.view.reflexive) {
 		source := first.source()
-		if now.Before(g.pool) && source == g.poolSource {
+		if now.Before(g.pool) && source.IsValid() && source == g.poolSource {
 			g.epoch.addAddrs(first.view.reflexive)
 		} else {
 			why, g.pool, g.poolSource = "it is seen at another address", now.Add(poolTime), source

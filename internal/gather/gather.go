@@ -66,6 +66,8 @@ var (
 	ErrFiltered = errors.New("the address filter leaves no address")
 	// ErrNoRoute: the host cannot send to the peer, whatever the port.
 	ErrNoRoute = errors.New("no route to the peer")
+	// ErrUnconfirmed: one observer alone found that connections do not get out.
+	ErrUnconfirmed = errors.New("one observer alone shows it")
 	// ErrClosed: the Gatherer is closed.
 	ErrClosed = errors.New("gatherer is closed")
 )
