@@ -36,10 +36,11 @@ const (
 // or a relay's.
 //
 // Egress connects there, for the time of a round trip, and to high ports of the same address.
-// Refusals that all come within a quarter of a round trip were made on the way, or by that host: it
-// takes another one to tell. Egress returns No, and an error that describes them. An answer after a round trip is a Yes. The result is Unknown, with an error that
-// says why, if the other host is too near, or cannot be reached; and if there is no answer, since
-// that host may drop SYNs itself. The error then matches [os.ErrDeadlineExceeded].
+// Refusals that all come within a quarter of a round trip were made on the way, unless the endpoint
+// lies: Egress returns No, and an error that describes them. An answer after a round trip is a Yes.
+// The result is Unknown, with an error that says why, if the other host is too near, or cannot be
+// reached; and if there is no answer, since that host may drop SYNs itself. The error then matches
+// [os.ErrDeadlineExceeded].
 func (d Discoverer) Egress(ctx context.Context, open netip.AddrPort) (Fact, error) {
 	port, err := tcpport.Open(nil, d.Control)
 	if err != nil {

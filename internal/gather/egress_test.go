@@ -170,7 +170,7 @@ func TestEgressMoved(t *testing.T) {
 		}
 		g.SetConns([]stun.ObservedConn{
 			ownConn("46.0.1.1:4001", "46.0.0.1:4000"), ownConn("46.0.1.2:4001", "46.0.0.1:4000"),
-		})
+		}, nil)
 		known := func() (fact stun.Fact) {
 			g.call(func() { fact = g.egressAt(time.Now()) })
 			return fact
@@ -234,7 +234,7 @@ func TestEgressVotes(t *testing.T) {
 		g := newFakeGatherer(t, &fakeNetwork{source: netip.MustParseAddr("10.0.0.1")}, nil, Config{})
 		g.SetConns([]stun.ObservedConn{
 			ownConn("46.0.1.1:4001", "46.0.0.1:4000"), ownConn("46.0.1.1:4002", "46.0.0.1:4000"),
-		})
+		}, nil)
 		g.testEgress = func(context.Context, netip.AddrPort) (stun.Fact, error) { return stun.No, errFake }
 		if got, err := g.Egress(t.Context(), nil); got != stun.Unknown || !errors.Is(err, ErrUnconfirmed) {
 			t.Errorf("two ports of one address: %v, %v", got, err)
