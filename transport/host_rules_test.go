@@ -172,6 +172,8 @@ func TestResourceManager(t *testing.T) {
 	}
 }
 
+// TestResourceLimit: what the resource manager refuses ends the punch within its patience, and both
+// sides know why, whichever it is.
 func TestResourceLimit(t *testing.T) {
 	t.Parallel()
 	servers := WithSTUNServers(stuntest.New(t))
@@ -181,7 +183,10 @@ func TestResourceLimit(t *testing.T) {
 			relay := newRelay(t)
 			limit := map[string]int{"initiator": 100, "responder": 100}
 			limit[side] = 1 // for the relayed connection
-			a, b := newLimited(t, limit["responder"], Enable(servers)), newLimited(t, limit["initiator"], Enable(servers))
+			var syns [2]atomic.Int32
+			a := newLimited(t, limit["responder"], Enable(servers, WithOnRequestOnly(), countConnects(&syns[0])))
+			b := newLimited(t, limit["initiator"], Enable(servers, WithOnRequestOnly(), countConnects(&syns[1])))
+			answered, offered := subscribe(t, a, new(EvtPunchFinished)), subscribe(t, b, new(EvtPunchFinished))
 			relayed := connectRelayed(t, relay, a, b)
 			ctx, cancel := context.WithCancel(testContext(t))
 			defer cancel()
@@ -192,6 +197,20 @@ func TestResourceLimit(t *testing.T) {
 			var remote *holepunch.RemoteError
 			if side == "responder" && (!errors.As(err, &remote) || !strings.Contains(remote.Detail, "resource manager")) {
 				t.Fatalf("got %v, want the responder's reason", err)
+			}
+			for who, e := range map[string]EvtPunchFinished{"responder": next[EvtPunchFinished](t, answered), "initiator": next[EvtPunchFinished](t, offered)} {
+				want := holepunch.ErrBusy // as the peer says
+				if who == side {
+					want = holepunch.ErrResourceLimit
+				}
+				if e.Reason != want {
+					t.Errorf("the %s has %v, want %v", who, e.Err, want)
+				}
+			}
+			for i := range syns {
+				if n := syns[i].Load(); n > fewSYNs {
+					t.Errorf("%d connects", n)
+				}
 			}
 			if got := peerStat(t, b, a.ID()); got.NumFD != 0 {
 				t.Errorf("%+v is left", got)

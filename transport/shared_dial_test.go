@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
@@ -135,6 +138,56 @@ func TestCallersShareAReason(t *testing.T) {
 	}
 	if n := started.Load(); n != 1 {
 		t.Errorf("%d attempts began, want 1", n)
+	}
+}
+
+// A lateRefusal is a gater that lets nobody have a punched connection, and says so when it is
+// released.
+type lateRefusal struct {
+	gater
+	release <-chan struct{}
+}
+
+func (g lateRefusal) InterceptSecured(d network.Direction, p peer.ID, a network.ConnMultiaddrs) bool {
+	if g.gater.InterceptSecured(d, p, a) {
+		return true
+	}
+	<-g.release
+	return false
+}
+
+// All callers of both sides get the reason of the one attempt.
+func TestCallersOfBothSidesShareAReason(t *testing.T) {
+	t.Parallel()
+	const n = 1000
+	servers := WithSTUNServers(stuntest.New(t))
+	relay := newRelay(t)
+	relayPort, _ := relay.Addrs()[0].ValueForProtocol(ma.P_TCP)
+	release := make(chan struct{})
+	refuses := libp2p.ConnectionGater(lateRefusal{gater{"InterceptSecured", relayPort}, release})
+	a, b := newPeer(t, Enable(servers, WithOnRequestOnly()), refuses), newPeer(t, Enable(servers, WithOnRequestOnly()), refuses)
+	connectRelayed(t, relay, a, b)
+	calls := make(chan []call)
+	go func() { calls <- callAtOnce(testContext(t), n, [2]host.Host{a, b}, [2]host.Host{b, a}) }()
+	awaitCallers(t, find(a), b.ID(), n)
+	awaitCallers(t, find(b), a.ID(), n)
+	close(release)
+	reasons := make(map[host.Host]error)
+	for _, c := range <-calls {
+		switch first := reasons[c.host]; {
+		case c.err == nil:
+			t.Fatalf("got %v", c.conn)
+		case first == nil:
+			reasons[c.host] = c.err
+		case first.Error() != c.err.Error():
+			t.Fatalf("%v\nand %v", first, c.err)
+		}
+	}
+	for _, err := range reasons {
+		var remote *holepunch.RemoteError
+		if !errors.Is(err, ErrGated) && !(errors.As(err, &remote) && strings.Contains(remote.Detail, "gater")) {
+			t.Errorf("got %v, want one side's gater", err)
+		}
 	}
 }
 
