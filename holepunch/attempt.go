@@ -59,7 +59,7 @@ type attempt struct {
 // An opening is a [punch.Opening].
 type opening interface {
 	Add([]punch.Candidate)
-	Cross()
+	Cross(later time.Duration)
 	Short() <-chan struct{}
 	Failing() <-chan struct{}
 	Wait() punch.Result

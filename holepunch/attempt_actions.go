@@ -163,9 +163,9 @@ func (at *attempt) addCandidates(cs []punch.Candidate) {
 	}
 }
 
-func (at *attempt) cross() {
+func (at *attempt) cross(later time.Duration) {
 	if at.round != nil {
-		at.round.Cross()
+		at.round.Cross(later)
 	}
 }
 

@@ -216,7 +216,7 @@ func (h *fakeHost) checkCandidates(cs []punch.Candidate) {
 }
 
 func (r *fakeRound) Add(cs []punch.Candidate) { r.host.checkCandidates(cs) }
-func (r *fakeRound) Cross()                   {}
+func (r *fakeRound) Cross(time.Duration)      {}
 func (r *fakeRound) Short() <-chan struct{}   { return nil }
 func (r *fakeRound) Failing() <-chan struct{} { return nil }
 

@@ -58,7 +58,7 @@ func (s *session) onTimer(t timer) {
 	case s.state != punching || s.chosen:
 	case t == crossTimer:
 		s.send(&message{typ: pb.Message_CROSS})
-		s.do.cross()
+		s.do.cross(s.rtt / 2)
 	case t == roundTimer:
 		s.do.endRound()
 	case t == egressTimer:

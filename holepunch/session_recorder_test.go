@@ -34,7 +34,7 @@ func (r *recorder) continueHandshake(f []byte)            { r.note("continue han
 func (r *recorder) expect(punch.Token)                    { r.note("expect") }
 func (r *recorder) connectWith(punch.Token)               { r.note("connect with") }
 func (r *recorder) addCandidates(cs []punch.Candidate)    { r.note("add %v", addrsOf(cs)) }
-func (r *recorder) cross()                                { r.note("cross") }
+func (r *recorder) cross(later time.Duration)             { r.note("cross %v", later) }
 func (r *recorder) endRound()                             { r.note("end round") }
 func (r *recorder) stopConnects()                         { r.note("stop connects") }
 func (r *recorder) findEgress(as []netip.AddrPort)        { r.note("find egress %v", as) }

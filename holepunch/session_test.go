@@ -30,7 +30,7 @@ func TestInitiatorSession(t *testing.T) {
 	s.onSecured(nil)
 	r.want(t)
 	s.onTimer(crossTimer)
-	r.want(t, "CROSS", "cross")
+	r.want(t, "CROSS", "cross 150ms")
 	s.onSignalLost(nil, ErrSignalLost) // which does not end a punch
 	s.onUsable()
 	r.want(t)
@@ -72,7 +72,7 @@ func TestResponderSession(t *testing.T) {
 		t.Errorf("answered %+v", m)
 	}
 	s.onMessage(received("cross"))
-	r.want(t, "cross")
+	r.want(t, "cross 0s")
 	s.onUsable()
 	r.want(t)
 	s.onSecured(nil)

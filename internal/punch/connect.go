@@ -15,7 +15,7 @@ import (
 // with a RST: with NATs 100 ms apart that failed in every trial.
 func (o *Opening) connect(p *pair) {
 	p.begin = time.Now()
-	for o.spend(p) {
+	for o.goesOn(p) && o.spend(p) {
 		freed := p.claim.freed()
 		c, took, err := o.dial(p)
 		up := err == nil
@@ -35,13 +35,13 @@ func (o *Opening) connect(p *pair) {
 				o.met = o.met || accepted
 			})
 			sleepUnless(o.ctx, freed, p.taken.pause())
-			sleep(o.ctx, o.jitter(p))
+			sleep(o.ctx, o.pause(p))
 		case up:
 			// The peer may have no use for it, or it was up on this side only, as a RST crossed
 			// it. That is common, so the first repeat is quick: unless another attempt is to get
 			// the 4-tuple.
 			o.tuples.free(p.tuple())
-			pause := o.jitter(p)
+			pause := o.pause(p)
 			if p.dropped++; p.dropped > 1 || p.claim.shared() {
 				pause = p.useless.pause()
 			}
@@ -53,7 +53,7 @@ func (o *Opening) connect(p *pair) {
 		default:
 			o.recordFailure(p, err)
 			o.tuples.free(p.tuple())
-			sleep(o.ctx, o.jitter(p))
+			sleep(o.ctx, o.pause(p))
 		}
 	}
 }
@@ -62,25 +62,15 @@ func (o *Opening) connect(p *pair) {
 func (o *Opening) dial(p *pair) (*net.TCPConn, time.Duration, error) {
 	o.trace(Connecting, p.port.Number(), p.to.Addr, nil)
 	begin := time.Now()
-	o.record(func(*Result) { p.pending = begin })
 	c, err := p.port.Connect(o.ctx, p.to.Addr)
 	took := time.Since(begin)
 	if o.round.Budget != nil {
 		o.round.Budget.Pended(p.to.Addr.Addr(), took)
 	}
-	p.connects++
-	taken := errors.Is(err, tcpport.ErrTupleTaken)
-	p.paid = taken || errors.Is(err, tcpport.ErrShort) // nothing was sent
-	o.record(func(r *Result) {
-		if !p.paid {
-			r.Connects++
-		}
-		p.pending = time.Time{}
-		p.taking = taken && !p.claim.shared()
-		if tcpport.IsRefused(err) {
-			p.refusal = took
-		}
-	})
+	p.paid = errors.Is(err, tcpport.ErrTupleTaken) || errors.Is(err, tcpport.ErrShort) // nothing was sent
+	if !p.paid {
+		o.record(func(r *Result) { r.Connects++ })
+	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 		<-o.ctx.Done() // the deadline is the context's, which may be a moment later
 	}
@@ -153,6 +143,9 @@ func sleep(ctx context.Context, d time.Duration) bool { return sleepUnless(ctx, 
 
 // sleepUnless is sleep that ends early when a channel is closed.
 func sleepUnless(ctx context.Context, early <-chan struct{}, d time.Duration) bool {
+	if d == 0 {
+		return ctx.Err() == nil
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -8,22 +8,9 @@ import (
 
 // timings are the times of an [Opening]. Tests shorten them.
 type timings struct {
-	// quickJitter is the most that passes, at random, between a connect that failed and the next.
-	// Two peers behind NATs that answer an unsolicited SYN with RST refuse each other until both
-	// have a SYN on the way at once, a window of about one RTT. With both repeating in the same
-	// rhythm they can miss it for long; at random, 14 of 14 punches with skews of 50 to 350 ms
-	// met, in a median of 0.33 s; after a fixed 100 ms, 4 of 14.
-	quickJitter time.Duration
-
-	// firstJitter is the same after the first connect. A responder starts half a relayed round
-	// trip before the initiator, and is refused; there is no rhythm yet to break, and its second
-	// SYN is on the way sooner.
-	firstJitter time.Duration
-
-	// quickPhase is how long repeats are quick; after it, slowJitter takes the place of
-	// quickJitter. Peers start within a relayed RTT of each other, so that those who have not met
-	// by then are on a lossy path, or one is late. Ten times the jitter saves SYNs.
-	quickPhase, slowJitter time.Duration
+	// slowPause is the most that passes, at random, between a connect that failed and the next, when
+	// repeats are not quick.
+	slowPause time.Duration
 
 	// launchPause is between the first connects to two candidates. A NAT with sequential ports
 	// gives them theirs in the order in which the SYNs leave, and the peer counts on the order in
@@ -60,10 +47,7 @@ type timings struct {
 }
 
 var defaultTimings = timings{
-	quickJitter:  25 * time.Millisecond,
-	firstJitter:  5 * time.Millisecond,
-	quickPhase:   3 * time.Second,
-	slowJitter:   250 * time.Millisecond,
+	slowPause:    500 * time.Millisecond,
 	launchPause:  time.Millisecond,
 	lateFirst:    40 * time.Millisecond,
 	lateSecond:   160 * time.Millisecond,

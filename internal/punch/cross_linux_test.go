@@ -10,29 +10,30 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
-// TestCross: crossed pairs are connected when it is time, unless a SYN was refused or a connection
-// came up: where NATs answer with RST no SYN is lost, and a crossed one may do harm.
+// TestCross: crossed pairs are connected when it is time, unless a connection came up. After a
+// refusal they take the place of the others.
 func TestCross(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		peer  func(t *testing.T) netip.AddrPort // a port of the peer
-		ready func(o *Opening) bool
-		cross bool
+		peer     func(t *testing.T) netip.AddrPort // a port of the peer
+		ready    func(o *Opening) bool
+		cross    bool
+		replaces bool
 	}{
 		"silence": {
 			func(t *testing.T) netip.AddrPort { _, addr := listenSilent(t); return addr },
 			func(*Opening) bool { return true },
-			true,
+			true, false,
 		},
 		"refused": {
 			func(t *testing.T) netip.AddrPort { s := newSide(t); s.port.Close(); return s.addr },
 			func(o *Opening) bool { return o.result.Refused > 0 },
-			false,
+			true, true,
 		},
 		"up": {
 			func(t *testing.T) netip.AddrPort { return newSide(t).addr },
 			func(o *Opening) bool { return o.result.Up > 0 },
-			false,
+			false, false,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -64,9 +65,13 @@ func TestCross(t *testing.T) {
 			if pairs(0, 1)+pairs(1, 0) > 0 {
 				t.Error("crossed before it is time")
 			}
-			o.Cross()
-			for tc.cross && (pairs(0, 1) == 0 || pairs(1, 0) == 0) {
+			o.Cross(0)
+			before := pairs(0, 0) + pairs(1, 1)
+			for tc.cross && (pairs(0, 1) == 0 || pairs(1, 0) == 0) || tc.replaces && pairs(0, 1)+pairs(1, 0) < 50 {
 				<-seen.seen
+			}
+			if n := pairs(0, 0) + pairs(1, 1) - before; tc.replaces && n > 2 { // each had one under way
+				t.Errorf("%d more connects of the pairs that were replaced", n)
 			}
 			cancel()
 			o.Wait()

@@ -58,15 +58,16 @@ type Opening struct {
 	workers sync.WaitGroup
 
 	mu       sync.Mutex
-	remote   []Candidate     // of the peer, without listeners
-	pairs    map[tuple]*pair // all that there are
-	crossed  []*pair         // not begun yet
-	crossing bool            // crossed pairs are begun
-	met      bool            // a connection has come up
-	refused  bool            // a SYN was, on its way through the NATs
-	launched int             // pairs that are connected, or were
-	short    int             // of these, those that were given up for want of a socket
-	allShort chan struct{}   // closed when all were
+	remote   []Candidate    // of the peer, without listeners
+	pairs    map[tuple]bool // all that there are
+	crossed  []*pair        // not begun yet
+	crossing bool           // crossed pairs are begun
+	replaced bool           // they take the place of the others
+	met      bool           // a connection has come up
+	refused  bool           // a SYN was, on its way through the NATs
+	launched int            // pairs that are connected, or were
+	short    int            // of these, those that were given up for want of a socket
+	allShort chan struct{}  // closed when all were
 	setShort sync.Once
 	failed   int           // connects that ended by themselves, on their way through the NATs
 	failing  chan struct{} // closed when these are manyFailed
@@ -79,7 +80,7 @@ func Open(ctx context.Context, r Round) *Opening {
 		round:    r,
 		times:    defaultTimings,
 		tuples:   new(tuples),
-		pairs:    make(map[tuple]*pair),
+		pairs:    make(map[tuple]bool),
 		allShort: make(chan struct{}),
 		failing:  make(chan struct{}),
 	}
@@ -110,36 +111,37 @@ func (o *Opening) Add(cs []Candidate) {
 	o.addPairs(cs)
 }
 
-// Cross begins to connect the crossed candidate pairs, unless a SYN was refused or a connection
-// has come up. Where a pair is stuck it begins after a refusal, too.
-func (o *Opening) Cross() {
+// Cross begins to connect the crossed candidate pairs, unless a connection has come up. Where a SYN
+// was refused they take the place of the others, whose connects are not repeated any more.
+//
+// The initiator's first port begins later than that: by half a round trip over the relay, so that
+// the two SYNs of its pair leave at the same moment, since the responder begins when it has read
+// CROSS. The initiator's second port begins at once, so that its SYN leaves first. See
+// docs/protocol.md for the NATs for which that makes a difference.
+func (o *Opening) Cross(later time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.ctx.Err() != nil || o.met || o.refused && !o.stuck() {
+	if o.ctx.Err() != nil || o.met {
 		return
 	}
 	o.crossing = true
+	o.replaced = o.refused && len(o.crossed) > 0
+	for _, p := range o.crossed {
+		p.crossed = true
+		if p.port == o.round.Ports[0] {
+			p.wait = max(p.wait, later.Truncate(timerGrain))
+		}
+	}
 	o.launch(o.crossed)
 	o.crossed = nil
 }
 
-// stuck reports whether a pair does not get on: a connect is pending for twice as long as a refusal
-// takes, or the listener has taken the peer's SYN and the connection does not come up. A packet was
-// lost, or the NAT will not let ours out. Linux does not where an ICMP error has ended our connect
-// and the peer's SYN has come before the next one: its connection tracking has not seen the first one
-// end, and takes the sequence number of the second for invalid, for two minutes. o.mu is held.
-func (o *Opening) stuck() bool {
-	for _, p := range o.pairs {
-		late := p.refusal > 0 && !p.pending.IsZero() && time.Since(p.pending) > 2*p.refusal+stuckMargin
-		if late || p.taking && !p.claim.accepted() {
-			return true
-		}
-	}
-	return false
+// goesOn reports whether a pair is to be connected, again.
+func (o *Opening) goesOn(p *pair) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return p.crossed || !o.replaced
 }
-
-// stuckMargin is what a busy host may take besides.
-const stuckMargin = 20 * time.Millisecond
 
 // Short returns a channel that is closed when the system has had no socket for any pair. Nothing
 // is connected any more then, and what the peer connects could not be accepted either.
@@ -155,7 +157,7 @@ func (o *Opening) giveUp() {
 }
 
 // manyFailed is more failed connects than most punches have between NATs that refuse SYNs.
-const manyFailed = 12
+const manyFailed = quickRepeats
 
 // Failing returns a channel that is closed when many connects have been refused, or could not leave.
 func (o *Opening) Failing() <-chan struct{} { return o.failing }

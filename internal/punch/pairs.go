@@ -1,7 +1,6 @@
 package punch
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
@@ -10,21 +9,18 @@ import (
 // A pair is one of our ports and a candidate that it connects to. After its first connect it is
 // its goroutine's.
 type pair struct {
-	port     *tcpport.Port
-	to       Candidate
-	wait     time.Duration // before the first connect
-	claim    *claim
-	begin    time.Time // of the first connect
-	connects int       // so far
-	dropped  int       // connections that were of no use
-	paid     bool      // the last connect has sent no SYN, and was paid for
-	taken    backoff   // while the 4-tuple is another connection's
-	useless  backoff   // while connections are of no use
+	port    *tcpport.Port
+	to      Candidate
+	wait    time.Duration // before the first connect
+	claim   *claim
+	begin   time.Time // of the first connect
+	failed  int       // connects so far that failed
+	dropped int       // connections that were of no use
+	paid    bool      // the last connect has sent no SYN, and was paid for
+	taken   backoff   // while the 4-tuple is another connection's
+	useless backoff   // while connections are of no use
 
-	// What tells whether it is stuck. o.mu guards it.
-	pending time.Time     // since when there is a connect; zero if there is none
-	refusal time.Duration // how long the last connect took that was refused; zero if none was
-	taking  bool          // the listener was taking the peer's SYN at the last connect
+	crossed bool // begun by Cross, or later; o.mu guards it
 }
 
 func (p *pair) tuple() tuple { return tuple{p.port.Number(), p.to.Addr} }
@@ -32,8 +28,7 @@ func (p *pair) tuple() tuple { return tuple{p.port.Number(), p.to.Addr} }
 // addPairs pairs candidates with our ports, and begins to connect them. The pairs that are crossed
 // wait for [Opening.Cross]: while a pair may yet come up they are not connected, since of two
 // connections from one port, the end of the one can be the end of the other, where a NAT forgets a
-// port with a RST. For the same reason, and since nothing is lost there, they are not connected
-// where SYNs are refused. o.mu is held.
+// port with a RST. o.mu is held.
 func (o *Opening) addPairs(cs []Candidate) {
 	var now []*pair
 	for _, c := range cs {
@@ -43,19 +38,19 @@ func (o *Opening) addPairs(cs []Candidate) {
 				continue
 			}
 			p := &pair{
-				port: port, to: c, wait: o.wait(i, c),
+				port: port, to: c, wait: o.wait(i, c), crossed: o.crossing,
 				taken:   backoff{o.times.retry, o.times.maxRetry},
 				useless: backoff{o.times.retry, o.times.maxRetry},
 			}
 			switch {
-			case o.pairs[p.tuple()] != nil:
+			case o.pairs[p.tuple()]:
 				continue
 			case o.crossing || o.paired(i, c.Port):
 				now = append(now, p)
 			default:
 				o.crossed = append(o.crossed, p)
 			}
-			o.pairs[p.tuple()] = p
+			o.pairs[p.tuple()] = true
 		}
 	}
 	o.launch(now)
@@ -88,8 +83,7 @@ func (o *Opening) wait(i int, to Candidate) time.Duration {
 	}
 }
 
-// throughNAT reports whether SYNs have to cross NATs to get to a candidate. There is no use in
-// quick repetition where they need not.
+// throughNAT reports whether SYNs have to cross NATs to get to a candidate.
 func throughNAT(c Candidate) bool { return c.Kind != LAN }
 
 // launch begins to connect pairs, one after another. o.mu is held.
@@ -111,19 +105,6 @@ func (o *Opening) launch(pairs []*pair) {
 			})
 		}
 	})
-}
-
-// jitter returns the pause after a connect that failed.
-func (o *Opening) jitter(p *pair) time.Duration {
-	quick := throughNAT(p.to) && time.Since(p.begin) < o.times.quickPhase
-	switch {
-	case quick && p.connects == 1:
-		return rand.N(o.times.firstJitter)
-	case quick:
-		return rand.N(o.times.quickJitter)
-	default:
-		return rand.N(o.times.slowJitter)
-	}
 }
 
 // A backoff is a pause that doubles.

@@ -92,38 +92,6 @@ func TestWait(t *testing.T) {
 	}
 }
 
-func TestJitter(t *testing.T) {
-	t.Parallel()
-	reflexive, lan := Candidate{Kind: Reflexive}, Candidate{Kind: LAN}
-	longAgo := time.Now().Add(-2 * defaultTimings.quickPhase)
-	for name, tc := range map[string]struct {
-		pair pair
-		most time.Duration
-	}{
-		"after the first connect": {pair{to: reflexive, connects: 1, begin: time.Now()}, defaultTimings.firstJitter},
-		"after the second":        {pair{to: reflexive, connects: 2, begin: time.Now()}, defaultTimings.quickJitter},
-		"after a while":           {pair{to: reflexive, connects: 2, begin: longAgo}, defaultTimings.slowJitter},
-		"after a while, first":    {pair{to: reflexive, connects: 1, begin: longAgo}, defaultTimings.slowJitter},
-		"within the site":         {pair{to: lan, connects: 1, begin: time.Now()}, defaultTimings.slowJitter},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			o := &Opening{times: defaultTimings}
-			o.times.quickPhase = time.Minute // on a slow machine, too
-			if tc.pair.begin == longAgo {
-				o.times.quickPhase = defaultTimings.quickPhase
-			}
-			var most time.Duration
-			for range 1000 {
-				most = max(most, o.jitter(&tc.pair))
-			}
-			if most >= tc.most || most < tc.most/2 {
-				t.Errorf("up to %v, want up to %v", most, tc.most)
-			}
-		})
-	}
-}
-
 func TestBackoff(t *testing.T) {
 	t.Parallel()
 	b := backoff{100, 500}

@@ -91,7 +91,7 @@ func (o *Opening) guessPorts(at netip.Addr) {
 func (o *Opening) isPair(k tuple) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.pairs[k] != nil
+	return o.pairs[k]
 }
 
 func (o *Opening) offerPorts(remote netip.AddrPort) {

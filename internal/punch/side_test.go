@@ -23,7 +23,7 @@ var localhost = netip.MustParseAddr("127.0.0.1")
 var quick = func() *timings {
 	t := defaultTimings
 	t.retry, t.maxRetry = 10*time.Millisecond, 50*time.Millisecond
-	t.slowJitter = t.quickJitter
+	t.slowPause = 25 * time.Millisecond
 	t.minTokenWait = 20 * time.Millisecond
 	return &t
 }()

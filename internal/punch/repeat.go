@@ -1,0 +1,55 @@
+package punch
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Two peers behind NATs that answer an unsolicited SYN with RST refuse each other until both have a
+// SYN on the way at once. Where a RST also ends the mapping, as in Linux, the window for that is one
+// round trip: 100 ms, or a few microseconds between two routers on one bridge. A refusal takes one
+// round trip as well, so a side that repeats at once nearly always has a SYN on the way, whatever
+// the round trip is: two sides meet at the first or second try. The pauses are a small share of the
+// time that has passed, for two sides that repeat in the same rhythm can miss each other for long.
+
+const (
+	// quickRepeats is how many repeats of a pair are quick. They go on for some 100 round trips,
+	// which covers the time by which one peer starts later, and are half of [holepunch.Limits]'
+	// PeerSYNs for two pairs. Where a refusal takes 30 µs, and a window is 6, a simulation had all of
+	// 1,500 punches meet within them on two idle cores, and of those with 40 repeats 99 %.
+	quickRepeats = 60
+
+	// quickShare is the share of the time that has passed which a quick pause takes at most, and
+	// quickPause bounds it: the shorter the pauses, the less often both SYNs miss each other.
+	quickShare = 32
+	quickPause = 5 * time.Millisecond
+
+	// timerGrain is how exact timers are: those of Go take one millisecond on Linux, at least.
+	timerGrain = time.Millisecond
+)
+
+// pause returns how long a pair waits after a connect that failed.
+func (o *Opening) pause(p *pair) time.Duration {
+	p.failed++
+	return o.times.pause(p.to, p.failed, time.Since(p.begin))
+}
+
+// pause returns how long to wait after the n-th connect to a candidate that failed, by the time that
+// has passed since the first one began. There is no use in quick repeats where SYNs need not cross,
+// nor where they have not met for long: one side is late then, or the path is lossy.
+func (t *timings) pause(to Candidate, n int, passed time.Duration) time.Duration {
+	switch {
+	case !throughNAT(to):
+		return rand.N(t.slowPause)
+	case n == 1:
+		return 0 // there is no rhythm to break yet
+	case n <= quickRepeats:
+		return coarse(rand.N(min(passed/quickShare, quickPause) + 1))
+	default:
+		return rand.N(min(passed, t.slowPause) + 1)
+	}
+}
+
+// coarse rounds a pause to what timers can keep, up or down at random, so that it is as long on
+// average.
+func coarse(d time.Duration) time.Duration { return (d + rand.N(timerGrain)).Truncate(timerGrain) }

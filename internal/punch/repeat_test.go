@@ -1,0 +1,86 @@
+package punch
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// TestPause: quick repeats take a small share of the time that has passed, whatever a round trip
+// takes, and are bounded in number.
+func TestPause(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		kind         Kind
+		n            int
+		passed, most time.Duration
+	}{
+		"first":                  {Reflexive, 1, 320 * time.Millisecond, 0},
+		"second":                 {Reflexive, 2, 128 * time.Millisecond, 4 * time.Millisecond},
+		"second, predicted":      {Predicted, 2, 128 * time.Millisecond, 4 * time.Millisecond},
+		"last quick one":         {Reflexive, quickRepeats, time.Second, quickPause},
+		"next":                   {Reflexive, quickRepeats + 1, 100 * time.Millisecond, 100 * time.Millisecond},
+		"after a while":          {Reflexive, quickRepeats + 1, time.Minute, defaultTimings.slowPause},
+		"first, within the site": {LAN, 1, time.Millisecond, defaultTimings.slowPause},
+		"second, on a bridge":    {Reflexive, 2, 32 * time.Microsecond, timerGrain},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var longest, sum time.Duration
+			const draws = 100000
+			for range draws {
+				d := defaultTimings.pause(Candidate{Kind: tc.kind}, tc.n, tc.passed)
+				longest, sum = max(longest, d), sum+d
+			}
+			if longest > tc.most || longest < tc.most*9/10 {
+				t.Errorf("up to %v, want up to %v", longest, tc.most)
+			}
+			// Timers have no shorter pause than a millisecond, so it is rare.
+			if mean := sum / draws; tc.most == timerGrain && mean > time.Microsecond {
+				t.Errorf("%v on average, want half a microsecond", mean)
+			}
+		})
+	}
+}
+
+// TestRepeatsMeet: two sides whose NATs refuse SYNs that do not cross meet while repeats are quick,
+// whatever the round trip, and however much later one of them begins.
+func TestRepeatsMeet(t *testing.T) {
+	t.Parallel()
+	const trials = 500
+	for rtt := 100 * time.Microsecond; rtt < 400*time.Millisecond; rtt *= 5 {
+		for _, skew := range []float64{0, 0.5, 1, 7, 40} { // round trips
+			t.Run(fmt.Sprint(rtt, "/", skew), func(t *testing.T) {
+				t.Parallel()
+				most := 0
+				for range trials {
+					late := time.Duration(skew * (0.5 + rand.Float64()) * float64(rtt))
+					most = max(most, simulateRepeats(rtt, late))
+				}
+				if t.Log(most); most > quickRepeats {
+					t.Errorf("the later one has sent up to %d SYNs", most)
+				}
+			})
+		}
+	}
+}
+
+// simulateRepeats has two sides repeat, and returns how many SYNs the one that is later has sent
+// when two have crossed between the NATs. The kernel takes some time besides.
+func simulateRepeats(rtt, late time.Duration) (syns int) {
+	var begin, syn [2]time.Duration
+	var failed [2]int
+	begin[1], syn[1] = late, late
+	for syns = 1; (syn[0] - syn[1]).Abs() >= rtt/2; {
+		i := 0
+		if syn[1] < syn[0] {
+			i = 1
+			syns++
+		}
+		failed[i]++
+		refused := syn[i] + rtt + 20*time.Microsecond + time.Duration(rand.ExpFloat64()*float64(20*time.Microsecond))
+		syn[i] = refused + defaultTimings.pause(Candidate{Kind: Reflexive}, failed[i], refused-begin[i])
+	}
+	return syns
+}
