@@ -53,6 +53,7 @@ func describe(b natlab.Behaviour) []string {
 		{b.Pool4 && !b.Kernel.Persistent, "has four outer addresses, one at random for each mapping"},
 		{b.Pool4 && b.Kernel.Persistent, "has four outer addresses, of which a host keeps one"},
 		{b.Blocks16, "has sixteen outer ports in all"},
+		{b.Clash, "keeps a session with who was refused, so that its hosts' SYNs there get another port"},
 		{b.SYNLimit, "answers few of many other SYNs, and drops the rest"},
 		{b.NoUDP, "blocks UDP"},
 		{b.Egress == natlab.EgressDrop, egress + "drops others"},

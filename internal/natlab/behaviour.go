@@ -82,6 +82,10 @@ type Behaviour struct {
 	// SYNLimit has the NAT answer, as Unsolicited says, five unsolicited SYNs at once and then one a
 	// second, and drop those above. Firewalls limit so what a SYN flood can have them send.
 	SYNLimit bool
+	// Clash has the NAT keep a session of its own with who was answered an unsolicited SYN, for 10 s
+	// after the last one. Until then no inside host's connection to that endpoint leaves by the port
+	// to which the SYN was sent: it gets another one.
+	Clash bool
 	// NoUDP drops UDP both ways, as the firewalls of many companies do.
 	NoUDP bool
 	// Egress filters the connections of the hosts, in IPv4 and IPv6.

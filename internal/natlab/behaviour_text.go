@@ -17,14 +17,14 @@ var (
 		PortSequential: "sequential", PortSequential2: "sequential2",
 		PortDescending: "descending", PortDescending2: "descending2", PortRandom: "random",
 	}
-	extraNames  = []string{"rstkills", "nosyn", "hairpin", "hairpininside", "pool4", "blocks16", "synlimit", "noudp"}
+	extraNames  = []string{"rstkills", "nosyn", "hairpin", "hairpininside", "pool4", "blocks16", "synlimit", "clash", "noudp"}
 	egressNames = []string{EgressOpen: "", EgressDrop: "egressdrop", EgressRST: "egressrst", EgressICMP: "egressicmp"}
 	proxyNames  = []string{NoProxy: "", ProxySilent: "proxysilent", ProxyClose: "proxyclose", ProxyNoise: "proxynoise"}
 )
 
 // extras returns pointers to the fields that extraNames names, in that order.
 func (b *Behaviour) extras() []*bool {
-	return []*bool{&b.RSTKills, &b.NoSYN, &b.Hairpin, &b.HairpinInside, &b.Pool4, &b.Blocks16, &b.SYNLimit, &b.NoUDP}
+	return []*bool{&b.RSTKills, &b.NoSYN, &b.Hairpin, &b.HairpinInside, &b.Pool4, &b.Blocks16, &b.SYNLimit, &b.Clash, &b.NoUDP}
 }
 
 // ParseBehaviour reads a behaviour in words: "public", or
@@ -36,8 +36,8 @@ func (b *Behaviour) extras() []*bool {
 //	UNSOLICITED  drop (the default), rst, icmp
 //	PORTS        preserve (the default), overload, sequential, sequential2, descending,
 //	             descending2, random
-//	EXTRA        rstkills, nosyn, hairpin, hairpininside, pool4, blocks16, synlimit, noudp,
-//	             egressdrop, egressrst, egressicmp, proxysilent, proxyclose, proxynoise
+//	EXTRA        rstkills, nosyn, hairpin, hairpininside, pool4, blocks16, synlimit, clash,
+//	             noudp, egressdrop, egressrst, egressicmp, proxysilent, proxyclose, proxynoise
 //
 // as in "eim-apdf-rst" or "apdm-apdf-random-noudp". The fields of [Behaviour] explain the words. A
 // proxy takes only connections to ports from 10000 up.
@@ -145,6 +145,8 @@ func (b Behaviour) check() error {
 		return errors.New("overload needs the mapping apdm")
 	case b.SYNLimit && b.Unsolicited == UnsolicitedDrop:
 		return errors.New("synlimit needs answers to limit: rst or icmp")
+	case b.Clash && (b.Unsolicited == UnsolicitedDrop || b.Ports != PortOverload):
+		return errors.New("clash needs answers, rst or icmp, and overload")
 	case int(b.Mapping) >= len(mappingNames) || int(b.Filtering) >= len(filteringNames) ||
 		int(b.Unsolicited) >= len(unsolicitedNames) || int(b.Ports) >= len(portNames) ||
 		int(b.Egress) >= len(egressNames) || int(b.Proxy) >= len(proxyNames):

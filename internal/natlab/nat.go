@@ -30,10 +30,11 @@ type NAT struct {
 	router    netip.Addr   // the router's inside address
 	rng       *rand.Rand
 
-	byFlow   map[flow]*mapping   // as packets from inside look for it
-	byPort   map[port][]*mapping // as packets from outside do; more than one if overloaded
-	byTuple  map[tuple]*mapping  // every session has its place here
-	static   []*mapping          // they outlive a reset
+	byFlow   map[flow]*mapping        // as packets from inside look for it
+	byPort   map[port][]*mapping      // as packets from outside do; more than one if overloaded
+	byTuple  map[tuple]*mapping       // every session has its place here
+	own      map[ownSession]time.Time // the NAT's own sessions, and when they end; with Clash
+	static   []*mapping               // they outlive a reset
 	ports    portRange
 	nextPort uint16        // for ports in sequence
 	answers  *rate.Limiter // to unsolicited SYNs
@@ -58,6 +59,7 @@ func (n *NAT) Reset() {
 	n.byFlow = make(map[flow]*mapping)
 	n.byPort = make(map[port][]*mapping)
 	n.byTuple = make(map[tuple]*mapping)
+	n.own = make(map[ownSession]time.Time)
 	for _, m := range n.static {
 		clear(m.sessions)
 		n.index(m)
@@ -213,6 +215,11 @@ func (n *NAT) unsolicited(now time.Time, p Packet, reason string) Verdict {
 		return drop(reason)
 	case !n.answers.AllowN(now, 1):
 		return drop(reason + ", and too many of late")
+	}
+	if n.behaviour.Clash {
+		n.own[ownSession{p.Dst(), p.Src()}] = now.Add(tcpClosedIdle)
+	}
+	switch {
 	case n.behaviour.Unsolicited == UnsolicitedRST:
 		return Verdict{Fate: Answered, Reason: reason, Packet: resetFor(p)}
 	default:

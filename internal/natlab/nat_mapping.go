@@ -1,6 +1,7 @@
 package natlab
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -25,6 +26,9 @@ type tuple struct {
 	proto            uint8
 	internal, remote netip.AddrPort
 }
+
+// An ownSession is one of the NAT itself, over TCP.
+type ownSession struct{ local, remote netip.AddrPort }
 
 // A mapping binds an external port to a flow. It lasts as long as one of its sessions, or for good
 // if it is static.
@@ -139,6 +143,7 @@ func (n *NAT) sweep(now time.Time) {
 			n.remove(m)
 		}
 	}
+	maps.DeleteFunc(n.own, func(_ ownSession, end time.Time) bool { return !now.Before(end) })
 }
 
 // session returns the live session with a remote endpoint. It returns nil if there is none, or m is

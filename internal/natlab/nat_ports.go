@@ -59,6 +59,9 @@ func (n *NAT) overloads() bool {
 // choosePort chooses a port of an external address.
 func (n *NAT) choosePort(now time.Time, f flow, addr netip.Addr, remote netip.AddrPort) (number uint16, ok bool) {
 	free := func(number uint16) bool {
+		if f.proto == protoTCP && now.Before(n.own[ownSession{netip.AddrPortFrom(addr, number), remote}]) {
+			return false
+		}
 		for _, m := range n.mappings(now, port{f.proto, netip.AddrPortFrom(addr, number)}) {
 			if !n.overloads() || m.flow.remote == remote {
 				return false

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"testing"
+	"time"
 )
 
 func TestPortPreserve(t *testing.T) {
@@ -143,5 +144,39 @@ func TestPortsUsedUp(t *testing.T) {
 		if external, reason := n.out(tcpPacket(inside1, remote1, SYN, "")); reason != "no port free" {
 			t.Errorf("%s: %v %q", ports, external, reason)
 		}
+	}
+}
+
+// TestClash: who was refused has a session with the NAT itself for 10 s, and inside hosts have
+// another port towards that endpoint. A mapping that is there keeps its port, and the endpoint is
+// let in.
+func TestClash(t *testing.T) {
+	n := newNATTest(t, "apdm-apdf-rst-overload-clash")
+	external := netip.AddrPortFrom(natAddr, inside1.Port())
+	refuse := func(from netip.AddrPort) {
+		t.Helper()
+		if v := n.nat.Inbound(n.now, tcpPacket(from, external, SYN, "")); v.Fate != Answered {
+			t.Errorf("a SYN from %v is %v", from, v.Fate)
+		}
+	}
+	refuse(remote1)
+	n.now = n.now.Add(tcpClosedIdle - time.Second)
+	refuse(remote1) // again
+	n.now = n.now.Add(tcpClosedIdle - 1)
+	if got := n.open(protoTCP, inside1, remote1); got == external {
+		t.Errorf("got %v, which the NAT uses itself", got)
+	}
+	other := netip.AddrPortFrom(remote1.Addr(), remote1.Port()+1)
+	if got := n.open(protoTCP, inside1, other); got != external {
+		t.Errorf("to another port: got %v, want %v", got, external)
+	}
+	if to, reason := n.in(tcpPacket(other, external, SYN, "")); to != inside1 {
+		t.Errorf("a SYN that comes later goes to %v: %s", to, reason)
+	}
+	n = newNATTest(t, "apdm-apdf-rst-overload-clash")
+	refuse(remote1)
+	n.now = n.now.Add(tcpClosedIdle)
+	if got := n.open(protoTCP, inside1, remote1); got != external {
+		t.Errorf("after a while: got %v, want %v", got, external)
 	}
 }
