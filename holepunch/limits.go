@@ -25,10 +25,10 @@ import (
 // An attempt that brings a connection proves that the peer has the address at which it is. So the
 // OFFER and the SYNs to that address are given back: peers that are what they say are not limited.
 type Limits struct {
-	// PeerSYNs bounds the SYNs to the candidates of one peer. Default: 256, and 16 a second. A punch
-	// connects quickly for 3 s: between NATs that answer with a RST, on a short path, it sends 60 SYNs
-	// a second from each of two ports. The burst is enough for the first 2 s of that. A candidate that
-	// does not answer costs one SYN a second.
+	// PeerSYNs bounds the SYNs to the candidates of one peer. Default: 256, and 16 a second. Between
+	// NATs that answer with a RST, on a short path, a punch sends 60 SYNs in quick succession from each
+	// of two ports, and as many to the crossed candidate pairs. The burst is enough for both. A
+	// candidate that does not answer costs one SYN a second.
 	PeerSYNs Rate
 
 	// AddrSYNs bounds the SYNs to one IPv4 address or one IPv6 /64, which one customer has, whichever

@@ -46,9 +46,10 @@ func (s *session) roundSpec() roundSpec {
 		number:  s.round,
 		remote:  slices.DeleteFunc(slices.Clone(s.remote), isListener),
 		passive: passive(s.own.behaviour, s.theirs.behaviour, s.initiator),
-		late:    !s.initiator && noInbound(s.own.behaviour),
-		guess:   s.guess,
-		window:  window,
+		// In every other round, in case that the initiator's NAT must see its host's SYN first.
+		late:   !s.initiator && (noInbound(s.own.behaviour) || s.round%2 == 1),
+		guess:  s.guess,
+		window: window,
 	}
 	if s.theirs.following {
 		spec.remote = slices.DeleteFunc(spec.remote, isPlaceholder)

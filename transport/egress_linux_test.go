@@ -84,7 +84,7 @@ func TestEgressFiltered(t *testing.T) {
 					wantReason(t, d, r, holepunch.ErrEgressFiltered)
 					n := a.connects(t)
 					t.Logf("attempt %d: %d connects", attempt, n)
-					if most := []int{256, 0}[attempt]; n > most { // the usual bound of a peer's SYNs
+					if most := []int{300, 0}[attempt]; n > most { // a peer's SYNs, with those that come back meanwhile
 						t.Errorf("%d connects, want %d at most", n, most)
 					}
 					d.forget(t, r)

@@ -6,24 +6,40 @@ import (
 	"time"
 )
 
-// TestPunchOnBridge: two Linux routers, a relay and a STUN server on one bridge, with no delay. The
-// routers drop a SYN that comes too early.
+// TestPunchOnBridge: two Linux routers, a relay and a STUN server on one bridge, with no delay. Where
+// the routers refuse a SYN that comes too early, two SYNs have to be on the way within some
+// microseconds. On a machine that is busy with other work the two hosts seldom run at the same
+// moment, so that some may fail. With two cores of their own all become direct.
+//
+// It runs apart from the package's parallel tests.
 func TestPunchOnBridge(t *testing.T) {
-	t.Parallel()
-	l := newBridgedLab(t, relayConfig{})
-	a := l.startPeer(t, addHost(t, l.site(t, "home", "kernel-drop"), "alice"), peerConfig{})
-	b := l.startPeer(t, addHost(t, l.site(t, "office", "kernel-drop"), "bob"), peerConfig{})
-	ready(t, a, b)
-	for range 4 {
-		d, r := punch(t, a, b)
-		if !d.Direct || d.Direction != "Outbound" || r.Direction != "Inbound" {
-			t.Errorf("the dialler has %v\nthe listener has %v", d, r)
-			logSteps(t, a, b)
-		}
-		t.Log(d)
-		a.leave(t)
-		b.leave(t)
-		a, b = b, a
+	const punches, some = 10, 3
+	for input, want := range map[string]int{"drop": punches, "rst": some, "accept": some} {
+		t.Run(input, func(t *testing.T) {
+			l := newBridgedLab(t, relayConfig{})
+			home, office := l.site(t, "home", "kernel-"+input), l.site(t, "office", "kernel-"+input)
+			direct := 0
+			for i := range punches {
+				a, b := l.newPair(t, addHost(t, home, fmt.Sprint("alice", i)), addHost(t, office, fmt.Sprint("bob", i)), peerConfig{})
+				if i%2 == 1 {
+					a, b = b, a
+				}
+				d, r := punch(t, a, b)
+				t.Log(d)
+				switch {
+				case !d.Direct:
+				case d.Direction != "Outbound" || r.Direction != "Inbound":
+					t.Errorf("the dialler has %v\nthe listener has %v", d, r)
+				default:
+					direct++
+				}
+				a.proc.Kill()
+				b.proc.Kill()
+			}
+			if direct < want {
+				t.Errorf("%d of %d punches are direct, want %d at least", direct, punches, want)
+			}
+		})
 	}
 }
 

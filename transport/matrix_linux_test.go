@@ -34,6 +34,7 @@ var matrixKinds = []string{
 	"eim-apdf-noudp",
 	"eim-apdf-nosyn", "eim-eif-nosyn",
 	"apdm-apdf-overload", // Linux masquerade
+	"apdm-apdf-rst-overload-clash",
 	"adm-apdf", "adm-apdf-sequential", "adm-apdf-sequential2", "adm-apdf-random",
 	"apdm-apdf", "apdm-apdf-sequential", "apdm-apdf-sequential2", "apdm-apdf-descending2", "apdm-apdf-random",
 	"apdm-eif-random",
@@ -57,6 +58,7 @@ var matrixSample = [][2]string{
 	{"apdm-apdf", "eim-apdf-rst"},
 	{"apdm-adf-sequential", "apdm-apdf-random"},
 	{"apdm-apdf-overload", "apdm-apdf-overload"},
+	{"apdm-apdf-rst-overload-clash", "apdm-apdf"},
 	{"apdm-apdf-descending2", "eim-apdf-rst-synlimit"},
 	// One side listens.
 	{"apdm-apdf-random", "eim-eif"},

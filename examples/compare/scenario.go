@@ -38,6 +38,7 @@ var (
 	fragile  = natlab.Behaviour{Mapping: natlab.EIM, Filtering: natlab.APDF, Unsolicited: natlab.UnsolicitedRST, RSTKills: true}
 	open     = natlab.Behaviour{Mapping: natlab.EIM, Filtering: natlab.EIF}
 	byAddr   = natlab.Behaviour{Mapping: natlab.EIM, Filtering: natlab.ADF, Unsolicited: natlab.UnsolicitedRST}
+	clashing = natlab.Behaviour{Mapping: natlab.APDM, Filtering: natlab.APDF, Unsolicited: natlab.UnsolicitedRST, Ports: natlab.PortOverload, Clash: true}
 	random   = natlab.Behaviour{Mapping: natlab.APDM, Filtering: natlab.APDF, Ports: natlab.PortRandom}
 )
 
@@ -62,6 +63,11 @@ var rough = []scenario{
 		name: "rstkills-asym", what: "the relay is 60 ms slower to the dialler, a RST kills the mapping",
 		a: fragile, b: fragile, peers: 2 * ms, relay: 30 * ms, toA: 60 * ms,
 		impls: overTCP, runs: 5, dcutr: 40 * time.Second,
+	},
+	{
+		name: "clash", what: "the dialler's NAT keeps a session with who was refused, near peers, RST",
+		a: clashing, b: refusing, peers: 10 * ms, relay: 30 * ms,
+		impls: overTCP, runs: 5,
 	},
 	{
 		name: result.Loss5, what: "5 % of the packets are lost at each peer",

@@ -35,17 +35,17 @@ func (o *Opening) connect(p *pair) {
 				o.met = o.met || accepted
 			})
 			sleepUnless(o.ctx, freed, p.taken.pause())
-			sleep(o.ctx, o.pause(p))
+			o.pause(p)
 		case up:
 			// The peer may have no use for it, or it was up on this side only, as a RST crossed
 			// it. That is common, so the first repeat is quick: unless another attempt is to get
 			// the 4-tuple.
 			o.tuples.free(p.tuple())
-			pause := o.pause(p)
 			if p.dropped++; p.dropped > 1 || p.claim.shared() {
-				pause = p.useless.pause()
+				sleep(o.ctx, p.useless.pause())
+			} else {
+				o.pause(p)
 			}
-			sleep(o.ctx, pause)
 		case errors.Is(err, tcpport.ErrShort):
 			o.recordFailure(p, err)
 			o.giveUp()
@@ -53,7 +53,7 @@ func (o *Opening) connect(p *pair) {
 		default:
 			o.recordFailure(p, err)
 			o.tuples.free(p.tuple())
-			sleep(o.ctx, o.pause(p))
+			o.pause(p)
 		}
 	}
 }

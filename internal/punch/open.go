@@ -57,21 +57,23 @@ type Opening struct {
 	stop    context.CancelFunc
 	workers sync.WaitGroup
 
-	mu       sync.Mutex
-	remote   []Candidate    // of the peer, without listeners
-	pairs    map[tuple]bool // all that there are
-	crossed  []*pair        // not begun yet
-	crossing bool           // crossed pairs are begun
-	replaced bool           // they take the place of the others
-	met      bool           // a connection has come up
-	refused  bool           // a SYN was, on its way through the NATs
-	launched int            // pairs that are connected, or were
-	short    int            // of these, those that were given up for want of a socket
-	allShort chan struct{}  // closed when all were
-	setShort sync.Once
-	failed   int           // connects that ended by themselves, on their way through the NATs
-	failing  chan struct{} // closed when these are manyFailed
-	result   Result
+	mu        sync.Mutex
+	remote    []Candidate    // of the peer, without listeners
+	pairs     map[tuple]bool // all that there are
+	crossed   []*pair        // not begun yet
+	crossing  bool           // crossed pairs are begun
+	replaced  bool           // they take the place of the others
+	restarted time.Time      // when repeats were last quick again
+	again     chan struct{}  // closed when they are the next time
+	met       bool           // a connection has come up
+	refused   bool           // a SYN was, on its way through the NATs
+	launched  int            // pairs that are connected, or were
+	short     int            // of these, those that were given up for want of a socket
+	allShort  chan struct{}  // closed when all were
+	setShort  sync.Once
+	failed    int           // connects that ended by themselves, on their way through the NATs
+	failing   chan struct{} // closed when these are manyFailed
+	result    Result
 }
 
 // Open begins to connect. Connects end with ctx; Wait must be called.
@@ -83,6 +85,7 @@ func Open(ctx context.Context, r Round) *Opening {
 		pairs:    make(map[tuple]bool),
 		allShort: make(chan struct{}),
 		failing:  make(chan struct{}),
+		again:    make(chan struct{}),
 	}
 	if r.times != nil {
 		o.times = *r.times
@@ -112,7 +115,8 @@ func (o *Opening) Add(cs []Candidate) {
 }
 
 // Cross begins to connect the crossed candidate pairs, unless a connection has come up. Where a SYN
-// was refused they take the place of the others, whose connects are not repeated any more.
+// was refused they take the place of the others, whose connects are not repeated any more. If there
+// are none, the repeats of the others are quick again.
 //
 // The initiator's first port begins later than that: by half a round trip over the relay, so that
 // the two SYNs of its pair leave at the same moment, since the responder begins when it has read
@@ -126,6 +130,9 @@ func (o *Opening) Cross(later time.Duration) {
 	}
 	o.crossing = true
 	o.replaced = o.refused && len(o.crossed) > 0
+	if o.refused && !o.replaced {
+		o.restart(later)
+	}
 	for _, p := range o.crossed {
 		p.crossed = true
 		if p.port == o.round.Ports[0] {

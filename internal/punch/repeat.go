@@ -24,14 +24,38 @@ const (
 	quickShare = 32
 	quickPause = 5 * time.Millisecond
 
+	// slowShare takes the place of quickShare after that. A peer may be late by more than 100 round
+	// trips.
+	slowShare = 4
+
 	// timerGrain is how exact timers are: those of Go take one millisecond on Linux, at least.
 	timerGrain = time.Millisecond
 )
 
-// pause returns how long a pair waits after a connect that failed.
-func (o *Opening) pause(p *pair) time.Duration {
+// pause waits after a connect that failed, until it is to be repeated.
+func (o *Opening) pause(p *pair) {
+	o.mu.Lock()
+	if o.restarted.After(p.begin) {
+		p.begin, p.failed = o.restarted, 0
+	}
+	again := o.again
+	o.mu.Unlock()
 	p.failed++
-	return o.times.pause(p.to, p.failed, time.Since(p.begin))
+	sleepUnless(o.ctx, again, o.times.pause(p.to, p.failed, time.Since(p.begin)))
+}
+
+// restart has the repeats of all pairs be quick again, after a while. o.mu is held.
+func (o *Opening) restart(later time.Duration) {
+	o.workers.Go(func() {
+		if !sleep(o.ctx, later.Truncate(timerGrain)) {
+			return
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.restarted = time.Now()
+		close(o.again)
+		o.again = make(chan struct{})
+	})
 }
 
 // pause returns how long to wait after the n-th connect to a candidate that failed, by the time that
@@ -46,7 +70,7 @@ func (t *timings) pause(to Candidate, n int, passed time.Duration) time.Duration
 	case n <= quickRepeats:
 		return coarse(rand.N(min(passed/quickShare, quickPause) + 1))
 	default:
-		return rand.N(min(passed, t.slowPause) + 1)
+		return rand.N(min(passed/slowShare, t.slowPause) + 1)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -20,7 +21,7 @@ func TestPause(t *testing.T) {
 		"second":                 {Reflexive, 2, 128 * time.Millisecond, 4 * time.Millisecond},
 		"second, predicted":      {Predicted, 2, 128 * time.Millisecond, 4 * time.Millisecond},
 		"last quick one":         {Reflexive, quickRepeats, time.Second, quickPause},
-		"next":                   {Reflexive, quickRepeats + 1, 100 * time.Millisecond, 100 * time.Millisecond},
+		"next":                   {Reflexive, quickRepeats + 1, 400 * time.Millisecond, 100 * time.Millisecond},
 		"after a while":          {Reflexive, quickRepeats + 1, time.Minute, defaultTimings.slowPause},
 		"first, within the site": {LAN, 1, time.Millisecond, defaultTimings.slowPause},
 		"second, on a bridge":    {Reflexive, 2, 32 * time.Microsecond, timerGrain},
@@ -83,4 +84,29 @@ func simulateRepeats(rtt, late time.Duration) (syns int) {
 		syn[i] = refused + defaultTimings.pause(Candidate{Kind: Reflexive}, failed[i], refused-begin[i])
 	}
 	return syns
+}
+
+// TestRestart: a pair that is slow is quick again, at the moment that both sides have agreed on.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const later = 50 * time.Millisecond
+		o := &Opening{ctx: t.Context(), times: defaultTimings, again: make(chan struct{})}
+		o.times.slowPause = time.Hour
+		p := &pair{to: Candidate{Kind: Reflexive}, begin: time.Now(), failed: quickRepeats}
+		time.Sleep(24 * time.Hour)
+		begin := time.Now()
+		o.mu.Lock()
+		o.restart(later)
+		o.mu.Unlock()
+		o.pause(p)
+		if got := time.Since(begin); got > later {
+			t.Errorf("paused for %v, want %v at most", got, later)
+		}
+		o.workers.Wait()
+		o.pause(p)
+		if p.failed != 1 || !p.begin.Equal(begin.Add(later)) || time.Since(begin) > later {
+			t.Errorf("%d connects have failed since %v, want one since %v", p.failed, p.begin.Sub(begin), later)
+		}
+	})
 }

@@ -108,7 +108,7 @@ func TestEarlySYNIsAccepted(t *testing.T) {
 // peer until the other's SYN went out, and some forget the mapping on that RST.
 func TestRefusedConnectRetriesFromSamePort(t *testing.T) {
 	t.Parallel()
-	for _, nat := range []string{"eim-apdf-rst", "eim-apdf-rst-rstkills", "eim-adf-rst", "eim-apdf-icmp"} {
+	for _, nat := range []string{"eim-apdf-rst", "eim-apdf-rst-rstkills", "eim-adf-rst", "eim-apdf-icmp", "kernel-rst", "kernel-accept"} {
 		for _, skew := range []time.Duration{0, 50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 300 * time.Millisecond} {
 			t.Run(fmt.Sprint(nat, "/", skew), func(t *testing.T) {
 				t.Parallel()
@@ -125,6 +125,38 @@ func TestRefusedConnectRetriesFromSamePort(t *testing.T) {
 				steps := r[1].Steps
 				if slices.Contains(steps, ConnectFailed) && !slices.Contains(steps, Accepted) && syns < 2 {
 					t.Errorf("%d SYNs of the responder, want it to connect again: %s", syns, strings.Join(seen, ", "))
+				}
+			})
+		}
+	}
+}
+
+// TestRefusedByKernel: the kernels of two routers refuse a SYN that does not cross the other one,
+// and forget the connection with that. Two SYNs cross all the same while repeats are quick, whatever
+// the round trip and whoever begins first.
+func TestRefusedByKernel(t *testing.T) {
+	t.Parallel()
+	for _, nat := range []string{"kernel-rst", "kernel-accept"} {
+		for _, tc := range []struct{ rtt, skew time.Duration }{
+			{4 * time.Millisecond, 0}, {4 * time.Millisecond, 30 * time.Millisecond},
+			{20 * time.Millisecond, 0}, {20 * time.Millisecond, 150 * time.Millisecond},
+			{300 * time.Millisecond, 30 * time.Millisecond}, {300 * time.Millisecond, 150 * time.Millisecond},
+		} {
+			t.Run(fmt.Sprint(nat, "/", tc.rtt, "/", tc.skew), func(t *testing.T) {
+				t.Parallel()
+				l := newLabPunch(t, [2]string{nat, nat}, [2]bool{}, tc.rtt/4)
+				r := l.punch(t, labStart{Delay: tc.skew}, labStart{})
+				l.wantPeers(t, r)
+				for i := range r {
+					connects := 0
+					for _, s := range r[i].Steps {
+						if s == Connecting {
+							connects++
+						}
+					}
+					if t.Logf("%d connects of the %s", connects, l.sites[i].Name()); connects > quickRepeats {
+						t.Errorf("%d connects of the %s, want %d at most", connects, l.sites[i].Name(), quickRepeats)
+					}
 				}
 			})
 		}
