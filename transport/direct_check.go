@@ -28,6 +28,10 @@ const (
 	// taken for dead after that.
 	maxProbe = tcpport.DeadAfter
 
+	// silenceGrain is how exact the system's account of silence is: to a tick of a kernel with 100 of
+	// them in a second.
+	silenceGrain = 10 * time.Millisecond
+
 	// stuckTime is how long an echo, which takes a round trip, is under way until the connection is
 	// stuck: on a path that loses full-size segments, or all. The system takes DeadAfter to end it.
 	stuckTime = 3 * time.Second
@@ -103,7 +107,7 @@ func probe(ctx context.Context, c network.Conn) error {
 		return err
 	case <-time.After(limit):
 	}
-	if d, ok := silence(); ok && d < time.Since(began) { // the peer's system is there
+	if d, ok := silence(); ok && d < time.Since(began)+silenceGrain { // the peer's system is there
 		select {
 		case err := <-ended:
 			return err

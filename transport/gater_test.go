@@ -51,6 +51,7 @@ func TestGaterRefusesDials(t *testing.T) {
 				if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
 					t.Fatal(err)
 				}
+				eventually(t, "the attempt has ended on both sides", func() bool { return !attempting(a, b) && !attempting(b, a) })
 				closed.Store(true)
 				closeDirect(t, a, b)
 				connected.Store(false)
@@ -69,6 +70,12 @@ func TestGaterRefusesDials(t *testing.T) {
 			})
 		}
 	}
+}
+
+// attempting reports whether h has an attempt with other under way.
+func attempting(h, other host.Host) (yes bool) {
+	find(h).peers.with(other.ID(), func(s *peerState) { yes = s.offers > 0 || s.answers.underWay > 0 })
+	return yes
 }
 
 // closeDirect closes the direct connection between two hosts.
