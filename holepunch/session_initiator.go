@@ -59,7 +59,7 @@ func (s *session) onAnswer(m *message) {
 	if s.round == 0 {
 		s.rtt = s.now.Sub(s.offered)
 		s.do.setTimer(retryTimer, window)
-		if err := s.agree(m); err != nil {
+		if err := s.agreeable(m); err != nil {
 			s.fail("offer", err)
 			return
 		}
@@ -68,6 +68,9 @@ func (s *session) onAnswer(m *message) {
 		s.fail("admit", err)
 		return
 	}
+	if s.round == 0 {
+		s.agree(m)
+	}
 	if s.own.following {
 		s.state = predicting
 		return
@@ -75,14 +78,21 @@ func (s *session) onAnswer(m *message) {
 	s.punch()
 }
 
-// agree sets the token and the handshake that the ANSWER names.
-func (s *session) agree(m *message) error {
+// agreeable returns what is wrong with the token or the handshake that the ANSWER names, or nil.
+func (s *session) agreeable(m *message) error {
 	if m.token == s.token {
 		return fmt.Errorf("%w: ANSWER with the token of the OFFER", ErrMalformed)
 	}
 	if len(m.protocols) == 0 && len(s.protocols) > 0 || len(m.protocols) > 0 && !slices.Contains(s.protocols, m.protocols[0]) {
 		return fmt.Errorf("%w: offered %q, answered %q", ErrNoProtocol, s.protocols, m.protocols)
 	}
+	return nil
+}
+
+// agree sets the token and begins the handshake that the ANSWER names. Without the token no
+// connection can be chosen, so that the peer learns why its ANSWER is refused, and not that a
+// connection has closed.
+func (s *session) agree(m *message) {
 	s.do.connectWith(m.token)
 	switch {
 	case len(m.protocols) == 0:
@@ -91,7 +101,6 @@ func (s *session) agree(m *message) error {
 	default:
 		s.do.restartHandshake(m.protocols[0])
 	}
-	return nil
 }
 
 // sendCandidates sends the candidates that the OFFER could not have: predicted ones, and those
