@@ -36,6 +36,9 @@ func (n *node) keep(ctx context.Context, relay peer.AddrInfo) {
 				return
 			}
 		}
+		if ctx.Err() != nil {
+			return // the relay may be fine: others may be in a round through it
+		}
 		n.Network().ClosePeer(relay.ID)
 		select {
 		case <-time.After(unrelayedWait):
