@@ -70,13 +70,16 @@ func (b *Behaviour) parse(s string) error {
 	if words[0] == kernelName {
 		return b.parseKernel(words[1:])
 	}
+	if words[0] == mappingNames[Public] {
+		return errors.New("no word follows public")
+	}
 	m := slices.Index(mappingNames[EIM:], words[0])
 	if m < 0 {
-		return fmt.Errorf("%q is no mapping: want one of %s", words[0], list(append(mappingNames, kernelName)))
+		return fmt.Errorf("it begins with none of %s", list(append(mappingNames, kernelName)))
 	}
 	b.Mapping = EIM + Mapping(m)
 	if len(words) == 1 {
-		return fmt.Errorf("a filtering is missing after %q: one of %s", words[0], list(filteringNames))
+		return fmt.Errorf("a filtering is missing: one of %s", list(filteringNames))
 	}
 	f := slices.Index(filteringNames, words[1])
 	if f < 0 {

@@ -20,7 +20,7 @@ type UnavailableError struct {
 }
 
 func (e *UnavailableError) Error() string {
-	s := "natlab: " + e.Reason
+	s := "no lab: " + e.Reason
 	if e.Err != nil {
 		s += ": " + e.Err.Error()
 	}

@@ -35,7 +35,7 @@ var kernelWords = []struct {
 }{
 	{
 		"drop", "input",
-		func(Behaviour) bool { return false }, // the default
+		func(b Behaviour) bool { return b.Unsolicited == UnsolicitedDrop },
 		func(*Behaviour) {},
 	}, {
 		"rst", "input",
@@ -87,9 +87,9 @@ var kernelWords = []struct {
 func (b *Behaviour) parseKernel(words []string) error {
 	// Masquerading, where its rule says no more.
 	*b = Behaviour{Mapping: APDM, Filtering: APDF, Ports: PortOverload, Kernel: Kernel{On: true}}
-	groups := make(map[string]string)
+	seen := make(map[string]bool) // groups
 	for _, w := range words {
-		if err := b.parseKernelWord(w, groups); err != nil {
+		if err := b.parseKernelWord(w, seen); err != nil {
 			return err
 		}
 	}
@@ -99,17 +99,23 @@ func (b *Behaviour) parseKernel(words []string) error {
 	return b.check()
 }
 
-func (b *Behaviour) parseKernelWord(w string, groups map[string]string) error {
+func (b *Behaviour) parseKernelWord(w string, seen map[string]bool) error {
 	var known []string
+	groups := make(map[string][]string)
 	for _, k := range kernelWords {
 		known = append(known, k.word)
-		if k.word != w {
+		groups[k.group] = append(groups[k.group], k.word)
+	}
+	for _, k := range kernelWords {
+		switch {
+		case k.word != w:
 			continue
+		case seen[k.group] && len(groups[k.group]) == 1:
+			return fmt.Errorf("%q is there twice", w)
+		case seen[k.group]:
+			return fmt.Errorf("only one of %s", list(groups[k.group]))
 		}
-		if other, ok := groups[k.group]; ok {
-			return fmt.Errorf("%q does not go with %q", w, other)
-		}
-		groups[k.group] = w
+		seen[k.group] = true
 		k.set(b)
 		return nil
 	}
