@@ -55,16 +55,17 @@ const minEvery = time.Second
 func parse(args []string) options {
 	var o options
 	flags := flag.NewFlagSet("clockpunch", flag.ContinueOnError)
-	flags.Usage = func() {
-		fmt.Fprintln(flags.Output(), "usage: clockpunch -port N [flags] PEER-IP:PEER-PORT")
-		flags.PrintDefaults()
-	}
+	console.Describe(flags, console.Usage{
+		Does: "Clockpunch opens a TCP connection between two machines behind NATs that know each other's " +
+			"addresses and nothing else. Both run it, and both connect at the same moments of the clock.",
+		Synopsis: []string{"clockpunch -port N [flags] PEER-IP:PEER-PORT"},
+	})
 	flags.Func("port", "connect from this local `port`; the other side has it in its command", func(s string) (err error) {
 		o.port, err = console.ParsePort(s)
 		return err
 	})
 	flags.DurationVar(&o.every, "every", time.Minute, "connect at the multiples of this `duration` since the Unix epoch, the same on both sides")
-	flags.IntVar(&o.slots, "n", 10, "give up after so `many` times")
+	flags.IntVar(&o.slots, "n", 10, "give up after `n` times")
 	flags.StringVar(&o.ntp, "ntp", "", "correct the clock by what the NTP `server` says, as in pool.ntp.org")
 	flags.DurationVar(&o.offset, "offset", 0, "add this `duration` to the clock; what -ntp finds comes on top")
 	flags.StringVar(&o.hello, "hello", "hello", "say this `text` to the other side")

@@ -55,8 +55,15 @@ func parse(args []string) options {
 	usual := natlab.Behaviour{Mapping: natlab.EIM, Filtering: natlab.APDF, Unsolicited: natlab.UnsolicitedRST}
 	var o options
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
-	flags.TextVar(&o.a, "a", usual, "`NAT` of alice, who dials:\n"+console.NATWords)
-	flags.TextVar(&o.b, "b", usual, "`NAT` of bob, who listens, in the same words")
+	console.Describe(flags, console.Usage{
+		Does: "Demo shows a TCP simultaneous open on this machine: two peers behind NATs get from a relayed " +
+			"connection to a direct one. Where no lab can be had, the peers meet on loopback, without NATs.",
+		Synopsis: []string{"demo [flags]"},
+		Notes:    console.NATWords,
+	})
+	o.a, o.b = usual, usual
+	console.NATFlag(flags, "a", &o.a, "`NAT` of alice, who dials")
+	console.NATFlag(flags, "b", &o.b, "`NAT` of bob, who listens")
 	flags.DurationVar(&o.oneWay, "oneway", 20*time.Millisecond, "one-way delay between each peer and the core")
 	flags.DurationVar(&o.relayOneWay, "relay-oneway", 10*time.Millisecond, "one-way delay between the relay and the core")
 	flags.DurationVar(&o.jitter, "jitter", 0, "random delay that may come on top, at each peer")
@@ -65,7 +72,7 @@ func parse(args []string) options {
 	flags.Int64Var(&o.bytes, "bytes", 8<<20, "send `n` bytes over the direct connection, for "+pair.SendingTime.String()+" at most")
 	flags.BoolVar(&o.json, "json", false, "print the result as one JSON object, and nothing else")
 	flags.StringVar(&o.pcap, "pcap", "", "write what each NAT sees to a pcapng file in this `directory`")
-	flags.BoolVar(&o.verbose, "v", false, "log to standard error, as much as GOLOG_LOG_LEVEL says")
+	console.LogFlag(flags, &o.verbose)
 	console.Parse(flags, args, func() error {
 		switch {
 		case o.oneWay < 0 || o.relayOneWay < 0 || o.jitter < 0:
@@ -81,5 +88,6 @@ func parse(args []string) options {
 		}
 		return console.NoArgs(flags)
 	})
+	o.verbose = console.Log(o.verbose)
 	return o
 }

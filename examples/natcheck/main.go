@@ -64,20 +64,23 @@ func parse(args []string) options {
 	var o options
 	flags := flag.NewFlagSet("natcheck", flag.ContinueOnError)
 	flags.BoolVar(&o.json, "json", false, "print the result as one JSON object, and nothing else")
-	flags.Func("lab", "check an emulated `NAT`, or a Linux kernel's, on this machine, with a server of its own:\n"+console.NATWords, func(s string) error {
-		b, err := natlab.ParseBehaviour(s)
-		o.lab = &b
-		return errors.Unwrap(err) // the rest is in the line already
+	var nat natlab.Behaviour
+	console.NATFlag(flags, "lab", &nat, "check this `NAT` in a lab on this machine, with a server of its own")
+	console.Describe(flags, console.Usage{
+		Does: "Natcheck finds out what the NATs in front of this host do with TCP, and with whom a direct " +
+			"connection can be had. A SERVER is stun:host[:port] or host[:port]. It speaks STUN over TCP and has a public address. " +
+			"To find out how the NAT maps ports takes servers at two addresses: name two, or one that runs " +
+			"examples/stunserver with -other, which shows the filtering as well.",
+		Synopsis: []string{"natcheck [-json] SERVER...", "natcheck [-json] -lab NAT"},
+		Notes:    console.NATWords,
 	})
-	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), "Usage:\n  natcheck [-json] server...\n  natcheck [-json] -lab NAT\n\n"+
-			"A server is stun:host[:port] or host[:port], speaks STUN over TCP, and has a public address.\n"+
-			"How the NAT maps ports takes servers at two addresses: name two, or one that runs\n"+
-			"examples/stunserver with -other, which tells the filtering as well.\n\n")
-		flags.PrintDefaults()
-	}
 	console.Parse(flags, args, func() error {
 		o.servers = flags.Args()
+		flags.Visit(func(f *flag.Flag) {
+			if f.Name == "lab" {
+				o.lab = &nat
+			}
+		})
 		if o.lab != nil && len(o.servers) > 0 {
 			return fmt.Errorf("-lab brings its own server: leave out %q", o.servers[0])
 		}

@@ -101,7 +101,7 @@ func TestUsage(t *testing.T) {
 		stderr string
 	}{
 		{nil, "name a STUN server"},
-		{[]string{"-lab", "foo"}, "no mapping"},
+		{[]string{"-lab", "foo"}, "begins with none of"},
 		{[]string{"-lab"}, "needs an argument"},
 		{[]string{"-lab", "eim-apdf", "192.0.2.1"}, "leave out"},
 		{[]string{"turn:192.0.2.1"}, "TURN"},

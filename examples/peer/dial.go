@@ -15,9 +15,14 @@ import (
 	"github.com/simopen/go-libp2p-simopen/examples/internal/show"
 )
 
-// dial connects to a listening peer, and reports whether that became direct.
-func dial(ctx context.Context, args []string) (ok bool) {
+// dial connects to a listening peer. The status is 0 if the connection became direct and nothing
+// failed on it.
+func dial(ctx context.Context, args []string) (status int) {
 	flags := flag.NewFlagSet("peer dial", flag.ContinueOnError)
+	console.Describe(flags, console.Usage{
+		Does:     "Dial connects to a listening peer through the relay, waits until the connection is direct, and sends data over it.",
+		Synopsis: []string{"peer dial -relay MULTIADDR [flags] PEERID"},
+	})
 	common := addCommonFlags(flags)
 	bytes := flags.Int64("bytes", 8<<20, "send `n` bytes over the direct connection, for "+pair.SendingTime.String()+" at most")
 	asJSON := flags.Bool("json", false, "print the result as one JSON object, and nothing else")
@@ -50,7 +55,7 @@ func dial(ctx context.Context, args []string) (ok bool) {
 	case *asJSON:
 		if err := json.NewEncoder(os.Stdout).Encode(report); err != nil {
 			fmt.Fprintln(os.Stderr, "peer dial:", err)
-			return false
+			return 1
 		}
 	case report.Reason != "":
 		fmt.Fprintln(os.Stderr, "peer dial:", report.Reason)
@@ -59,5 +64,8 @@ func dial(ctx context.Context, args []string) (ok bool) {
 	default:
 		out.Line("open", "one-sided: one end accepted the other's SYN")
 	}
-	return report.Direct && report.Reason == ""
+	if !report.Direct || report.Reason != "" {
+		return 1
+	}
+	return 0
 }

@@ -15,8 +15,12 @@ import (
 )
 
 // listen waits for peers until it is interrupted.
-func listen(ctx context.Context, args []string) (ok bool) {
+func listen(ctx context.Context, args []string) (status int) {
 	flags := flag.NewFlagSet("peer listen", flag.ContinueOnError)
+	console.Describe(flags, console.Usage{
+		Does:     "Listen waits at the relay for peers, and receives what they send. It prints the command for the other machine.",
+		Synopsis: []string{"peer listen -relay MULTIADDR [flags]"},
+	})
 	common := addCommonFlags(flags)
 	console.Parse(flags, args, func() error {
 		if err := console.NoArgs(flags); err != nil {
@@ -27,9 +31,9 @@ func listen(ctx context.Context, args []string) (ok bool) {
 	v := listenView{console.New(os.Stdout), common.Config}
 	if err := pair.Listen(ctx, common.Config, v.show); err != nil {
 		fmt.Fprintln(os.Stderr, "peer listen:", err)
-		return false
+		return 1
 	}
-	return true
+	return 0
 }
 
 // A listenView is what the person at the listening machine sees.

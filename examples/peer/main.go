@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
@@ -22,34 +21,17 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-const usage = `usage:
-  peer listen -relay MULTIADDR [-stun HOST:PORT]...
-  peer dial -relay MULTIADDR [-stun HOST:PORT]... [-bytes N] [-json] PEERID
-Each command has -help.
-`
-
 func main() {
-	commands := map[string]func(context.Context, []string) (ok bool){
-		"listen": listen,
-		"dial":   dial,
-	}
-	switch {
-	case len(os.Args) < 2:
-		fmt.Fprint(os.Stderr, usage)
-		os.Exit(2)
-	case slices.Contains([]string{"-h", "-help", "--help", "help"}, os.Args[1]):
-		fmt.Print(usage)
-		return
-	case commands[os.Args[1]] == nil:
-		fmt.Fprintf(os.Stderr, "peer: there is no command %q\n%s", os.Args[1], usage)
-		os.Exit(2)
-	}
+	command, args := console.Choose("peer",
+		"Peer makes a direct connection between two machines behind NATs, which meet at a relay: examples/relay.",
+		[]console.Command{
+			{Name: "listen", Does: "waits for peers, and prints the command for the other machine", Run: listen},
+			{Name: "dial", Does: "connects to a peer that listens, and sends data", Run: dial},
+		}, os.Args[1:])
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	ok := commands[os.Args[1]](ctx, os.Args[2:])
+	status := command.Run(ctx, args)
 	stop()
-	if !ok {
-		os.Exit(1)
-	}
+	os.Exit(status)
 }
 
 // commonFlags are those that both commands have.
@@ -69,7 +51,7 @@ func addCommonFlags(flags *flag.FlagSet) *commonFlags {
 		c.STUN = append(c.STUN, server)
 		return err
 	})
-	flags.BoolVar(&c.verbose, "v", false, "log to standard error, as much as GOLOG_LOG_LEVEL says")
+	console.LogFlag(flags, &c.verbose)
 	return c
 }
 

@@ -42,12 +42,13 @@ func parse(args []string) (cfg rendezvous.Config, keyFile string) {
 	flags.StringVar(&cfg.STUN, "stun", fmt.Sprintf(":%d", stunPort), "serve STUN at `host:port`")
 	flags.StringVar(&keyFile, "key", "", "keep the identity in `file` (default a new one each time)")
 	flags.BoolVar(&cfg.Unlimited, "unlimited", false, "relay without the usual limits of 2 minutes and 128 KiB a connection")
-	verbose := flags.Bool("v", false, "log to standard error, as much as GOLOG_LOG_LEVEL says")
+	var verbose bool
+	console.LogFlag(flags, &verbose)
 	console.Parse(flags, args, func() error { return console.NoArgs(flags) })
 	if cfg.Listen == nil {
 		cfg.Listen = []ma.Multiaddr{ma.StringCast("/ip4/0.0.0.0/tcp/4001")}
 	}
-	console.Log(*verbose)
+	console.Log(verbose)
 	return cfg, keyFile
 }
 

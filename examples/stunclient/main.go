@@ -46,10 +46,10 @@ type options struct {
 func parse(args []string) options {
 	var o options
 	flags := flag.NewFlagSet("stunclient", flag.ContinueOnError)
-	flags.Usage = func() {
-		fmt.Fprintln(flags.Output(), "usage: stunclient [-port N] [-json] HOST[:PORT]")
-		flags.PrintDefaults()
-	}
+	console.Describe(flags, console.Usage{
+		Does:     "Stunclient asks a STUN server over TCP from which address it sees a local port of this host.",
+		Synopsis: []string{"stunclient [-port N] [-json] HOST[:PORT]"},
+	})
 	flags.Func("port", "ask from this local `port` (default one that is free)", func(s string) (err error) {
 		o.port, err = console.ParsePort(s)
 		return err

@@ -5,11 +5,9 @@ package console
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
 
-	"github.com/libp2p/go-libp2p/gologshim"
 	"golang.org/x/term"
 )
 
@@ -66,14 +64,6 @@ func (c *Console) Print(lines ...string) {
 func (c *Console) terminal() bool {
 	f, ok := c.w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-// Log turns the libraries' logs off unless verbose. It must be called before they write the first
-// line. What they write then is up to GOLOG_LOG_LEVEL, as in "error,simopen=debug".
-func Log(verbose bool) {
-	if !verbose {
-		gologshim.SetDefaultHandler(slog.DiscardHandler)
-	}
 }
 
 // OneLine returns an error's text without line breaks.
