@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/natwords"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/pair"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/show"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
@@ -47,7 +48,7 @@ func (v *view) scene(opts options) {
 	for _, nat := range slices.Compact([]natlab.Behaviour{opts.a, opts.b}) {
 		if nat != (natlab.Behaviour{}) {
 			v.out.Line(label, "%s", nat)
-			for _, line := range describe(nat) {
+			for _, line := range natwords.Describe(nat) {
 				v.out.Line("", "  %s", line)
 			}
 			label = ""

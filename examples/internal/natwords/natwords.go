@@ -1,4 +1,5 @@
-package main
+// Package natwords says in words what the name of an emulated NAT means.
+package natwords
 
 import (
 	"slices"
@@ -6,8 +7,11 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
-// describe returns what the words of a NAT's behaviour mean, one line each.
-func describe(b natlab.Behaviour) []string {
+// Describe returns what the words of a NAT's behaviour mean, one line each.
+func Describe(b natlab.Behaviour) []string {
+	if b == (natlab.Behaviour{}) {
+		return []string{"a public address, no NAT"}
+	}
 	mapping := map[natlab.Mapping]string{
 		natlab.Public: "a public address",
 		natlab.EIM:    "one outer port for all destinations",
