@@ -63,7 +63,7 @@ func attackedRole(c *labtest.Child) error {
 		runtime.GC()
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		if err := c.Emit(usage{s.Open(), runtime.NumGoroutine(), m.HeapAlloc + m.StackInuse, watched.queued()}); err != nil {
+		if err := c.Emit(usage{s.Stats().Open, runtime.NumGoroutine(), m.HeapAlloc + m.StackInuse, watched.queued()}); err != nil {
 			return err
 		}
 	}

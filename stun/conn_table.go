@@ -46,10 +46,10 @@ func newConnTable(maxConns, maxPerClient int) connTable {
 // add adds c. If the table is full it removes and returns another connection. It returns false if
 // there is no place for c.
 func (t *connTable) add(c *serverConn, now time.Time) (evicted *serverConn, ok bool) {
-	client, network := ipaddr.Customer(c.client.Addr()), ipaddr.Network(c.client.Addr())
-	if t.clients[client] >= t.maxPerClient {
+	if t.atClientLimit(c) {
 		return nil, false
 	}
+	client, network := ipaddr.Customer(c.client.Addr()), ipaddr.Network(c.client.Addr())
 	if len(t.conns) >= t.max {
 		if evicted = t.evict(network, now); evicted == nil {
 			return nil, false
@@ -60,6 +60,11 @@ func (t *connTable) add(c *serverConn, now time.Time) (evicted *serverConn, ok b
 	t.clients[client]++
 	t.networks[network]++
 	return evicted, true
+}
+
+// atClientLimit reports whether c's client has as many connections as it may have.
+func (t *connTable) atClientLimit(c *serverConn) bool {
+	return t.clients[ipaddr.Customer(c.client.Addr())] >= t.maxPerClient
 }
 
 // remove removes c, if it is in the table.

@@ -118,6 +118,8 @@ type connectBacks struct {
 	asked    map[netip.Prefix]int // by client, and by network
 	total    int
 	underWay int
+	made     uint64 // in all
+	refused  uint64
 	silent   map[netip.Addr]*tcpport.SilentPort // by local address; nil where there cannot be one
 }
 
@@ -150,13 +152,22 @@ func (b *connectBacks) begin(client netip.Addr, now time.Time) bool {
 	customer, network := ipaddr.Customer(client), ipaddr.Network(client)
 	if b.ctx.Err() != nil || b.underWay >= maxConnectBacks || b.total >= maxPerWindow ||
 		b.asked[customer] >= maxPerClient || b.asked[network] >= maxPerNetwork {
+		b.refused++
 		return false
 	}
 	b.asked[customer]++
 	b.asked[network]++
 	b.total++
 	b.underWay++
+	b.made++
 	return true
+}
+
+// counts returns how many connects were made, and how many exceeded a bound.
+func (b *connectBacks) counts() (made, refused uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.made, b.refused
 }
 
 func (b *connectBacks) end() {

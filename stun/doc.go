@@ -59,7 +59,8 @@
 // [NewServer] and [Server.Serve] answer Binding requests from any listener, within the bounds of
 // [ServerConfig]. The server stores nothing about its clients. A response goes only to the client
 // that asked, and so does a connection that a client asks for. [Server.ServePacket] answers over
-// UDP, for clients to learn whether UDP leaves their network.
+// UDP, for clients to learn whether UDP leaves their network. [Server.Stats] counts connections,
+// requests, and refusals by reason.
 //
 // # Errors
 //

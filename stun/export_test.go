@@ -68,10 +68,3 @@ func (c *Conn) AskBack(ctx context.Context, f from) (outcome, error) {
 	}
 	return a.back.outcome, nil
 }
-
-// Open is the number of connections.
-func (s *Server) Open() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.open.conns)
-}

@@ -92,6 +92,8 @@ type Server struct {
 	begun time.Time
 	backs *connectBacks
 
+	counters serverCounters
+
 	ctx   context.Context // ends when Shutdown or Close begins
 	end   context.CancelFunc
 	conns sync.WaitGroup // one goroutine each
@@ -195,6 +197,7 @@ func (s *Server) makeRoom(err error) (made bool) {
 			break
 		}
 		reset(evicted.nc)
+		s.counters.inc(countEvicted)
 		made = true
 	}
 	return made
@@ -213,10 +216,17 @@ func (s *Server) start(nc net.Conn) {
 	evicted, ok := s.open.add(c, time.Now())
 	if !ok {
 		reset(nc)
+		if s.open.atClientLimit(c) {
+			s.counters.inc(countClientLimit)
+		} else {
+			s.counters.inc(countFull)
+		}
 		return
 	}
+	s.counters.inc(countAccepted)
 	if evicted != nil {
 		reset(evicted.nc) // a FIN would take memory for what may be an attacker
+		s.counters.inc(countEvicted)
 	}
 	s.conns.Go(func() {
 		c.serve()

@@ -110,6 +110,9 @@ func (c *serverConn) awaitRequest(limit time.Duration) (n int, ok bool) {
 		return 0, false
 	}
 	n, err := c.nc.Read(c.first[:])
+	if err != nil && c.owes() { // its first request; afterwards it may leave, and be idle
+		c.server.counters.failed(err)
+	}
 	return n, err == nil && c.state.CompareAndSwap(stateIdle, stateBusy)
 }
 
@@ -170,7 +173,12 @@ func (x *exchange) serveRequest() bool {
 	if c.nc.SetDeadline(c.begin(now, c.server.cfg.RequestTimeout)) != nil {
 		return false
 	}
-	if readMessage(x.r, &x.req) != nil || !c.rate.allow(now) {
+	if err := readMessage(x.r, &x.req); err != nil {
+		c.server.counters.failed(err)
+		return false
+	}
+	if !c.rate.allow(now) {
+		c.server.counters.inc(countRate)
 		return false
 	}
 	b := x.respond(x.connectBack)
@@ -178,11 +186,15 @@ func (x *exchange) serveRequest() bool {
 	if b == nil {
 		return true
 	}
+	c.server.counters.inc(countTCPRequest)
 	_, err := c.nc.Write(b)
 	if x.back != nil {
 		// Only now: the RST may make a NAT remove the mapping, and the response would not arrive.
 		reset(x.back)
 		x.back = nil
+	}
+	if err != nil {
+		c.server.counters.failed(err)
 	}
 	return err == nil
 }

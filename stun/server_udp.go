@@ -32,7 +32,10 @@ func (s *Server) ServePacket(pc net.PacketConn) error {
 		case err == nil:
 			pause = 0
 			if response := respondToPacket(b[:n], addrPort(from)); response != nil {
+				s.counters.inc(countUDPRequest)
 				_, _ = pc.WriteTo(response, from) // the client repeats its request
+			} else {
+				s.counters.inc(countMalformed)
 			}
 		case errors.Is(err, net.ErrClosed):
 			return err
