@@ -12,6 +12,7 @@ import (
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/actor"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/pair"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/rendezvous"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/stunserver"
@@ -32,16 +33,16 @@ type role struct {
 	// supports every test of a NAT.
 	STUN2 []netip.AddrPort `json:"stun2,omitempty"`
 
-	Pair   *pair.Config `json:"pair,omitempty"`   // of the peers
-	Target peer.ID      `json:"target,omitempty"` // of alice
-	Bytes  int64        `json:"bytes,omitempty"`  // of alice
+	Pair   *natpeer.Config `json:"pair,omitempty"`   // of the peers
+	Target peer.ID         `json:"target,omitempty"` // of alice
+	Bytes  int64           `json:"bytes,omitempty"`  // of alice
 }
 
 // A message is what an actor says, one a line of its standard output.
 type message struct {
-	Serving *pair.Config `json:"serving,omitempty"` // the relay: how to get here
-	Event   *pair.Event  `json:"event,omitempty"`
-	Report  *pair.Report `json:"report,omitempty"` // alice: the end
+	Serving *natpeer.Config `json:"serving,omitempty"` // the relay: how to get here
+	Event   *pair.Event     `json:"event,omitempty"`
+	Report  *pair.Report    `json:"report,omitempty"` // alice: the end
 }
 
 // play runs the actor.
@@ -86,7 +87,7 @@ func (r role) serve(ctx context.Context, say func(message)) error {
 		defer s.Close()
 		servers, stunFailed = []string{r.STUN2[0].String(), r.STUN2[1].String()}, s.Failed()
 	}
-	say(message{Serving: &pair.Config{Relay: server.Info(), STUN: servers}})
+	say(message{Serving: &natpeer.Config{Relay: server.Info(), STUN: servers}})
 	select {
 	case err = <-server.Failed():
 	case err = <-stunFailed:

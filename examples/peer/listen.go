@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/pair"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/show"
 )
@@ -39,7 +40,7 @@ func listen(ctx context.Context, args []string) (status int) {
 // A listenView is what the person at the listening machine sees.
 type listenView struct {
 	out *console.Console
-	cfg pair.Config
+	cfg natpeer.Config
 }
 
 func (v listenView) show(e pair.Event) {

@@ -17,7 +17,7 @@ import (
 	"syscall"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
-	"github.com/simopen/go-libp2p-simopen/examples/internal/pair"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
@@ -36,14 +36,14 @@ func main() {
 
 // commonFlags are those that both commands have.
 type commonFlags struct {
-	pair.Config
+	natpeer.Config
 	verbose bool
 }
 
 func addCommonFlags(flags *flag.FlagSet) *commonFlags {
 	c := new(commonFlags)
 	flags.Func("relay", "meet at the relay with this `multiaddr`, as examples/relay prints it", func(s string) (err error) {
-		c.Relay, err = pair.ParseRelay(s)
+		c.Relay, err = natpeer.ParseRelay(s)
 		return err
 	})
 	flags.Func("stun", "ask the STUN server at `host:port`, over TCP; may be repeated (default port 3478 of the relay)", func(s string) error {
@@ -61,7 +61,7 @@ func (c *commonFlags) complete() error {
 		return fmt.Errorf("-relay is missing: copy it from what examples/relay prints")
 	}
 	if len(c.STUN) == 0 {
-		server, err := pair.STUNBeside(c.Relay)
+		server, err := natpeer.STUNBeside(c.Relay)
 		if err != nil {
 			return err
 		}

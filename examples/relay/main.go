@@ -19,6 +19,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/identity"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/rendezvous"
 )
 
@@ -56,7 +57,7 @@ func run(cfg rendezvous.Config, keyFile string) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if keyFile != "" {
-		if cfg.Identity, err = rendezvous.Identity(keyFile); err != nil {
+		if cfg.Identity, err = identity.Load(keyFile); err != nil {
 			return fmt.Errorf("-key: %w", err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
+	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/transport"
 )
@@ -58,7 +59,7 @@ func (as *attempts) trace(e transport.Event) {
 	case holepunch.Connected, holepunch.Accepted:
 		a.connected[e.Remote.String()] = e.Kind == holepunch.Connected
 	case transport.RoundFailed, transport.Finished:
-		as.tell(Event{Kind: Punched, Peer: e.Peer, Connects: a.connects, Refused: a.refused, Silent: a.silent, Err: explain(e.Err)})
+		as.tell(Event{Kind: Punched, Peer: e.Peer, Connects: a.connects, Refused: a.refused, Silent: a.silent, Err: natpeer.Explain(e.Err)})
 	}
 }
 

@@ -3,27 +3,23 @@ package pair
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/peerstore"
-	pbv2 "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/pb"
-	ma "github.com/multiformats/go-multiaddr"
 
+	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
 	"github.com/simopen/go-libp2p-simopen/transport"
 )
 
 // Dial connects to a listening peer through the relay, waits for the connection to become direct,
 // and sends so many bytes over it. The result is all in the Report: if its Reason is empty, nothing
 // has failed.
-func Dial(ctx context.Context, cfg Config, target peer.ID, bytes int64, report func(Event)) Report {
+func Dial(ctx context.Context, cfg natpeer.Config, target peer.ID, bytes int64, report func(Event)) Report {
 	d := dialler{target: target, relayed: make(chan up, 1), direct: make(chan up, 1)}
 	err := d.run(ctx, cfg, bytes, report)
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err() // what it broke is no news
 	}
-	d.result.Reason = explain(err)
+	d.result.Reason = natpeer.Explain(err)
 	return d.result
 }
 
@@ -34,7 +30,7 @@ type dialler struct {
 	result          Report
 }
 
-func (d *dialler) run(ctx context.Context, cfg Config, bytes int64, report func(Event)) (err error) {
+func (d *dialler) run(ctx context.Context, cfg natpeer.Config, bytes int64, report func(Event)) (err error) {
 	if d.target == cfg.Relay.ID {
 		return errors.New("this peer ID is the relay's: take the one that the listening peer prints")
 	}
@@ -42,7 +38,7 @@ func (d *dialler) run(ctx context.Context, cfg Config, bytes int64, report func(
 		return err
 	}
 	defer d.Close()
-	if err := d.reachRelay(ctx); err != nil {
+	if err := natpeer.NewLink(d, cfg.Relay, false).Reach(ctx); err != nil {
 		return err
 	}
 	// Without a STUN server the relay is asked. If that fails, so will the punch, and say so; the
@@ -78,29 +74,11 @@ func (d *dialler) came(u up) {
 	}
 }
 
-// connectRelayed connects through the relay. Unlike Host.Connect it does not wait for identify.
 func (d *dialler) connectRelayed(ctx context.Context) (up, error) {
-	circuit, err := ma.NewMultiaddr(fmt.Sprintf("/p2p/%s/p2p-circuit", d.cfg.Relay.ID))
-	if err != nil {
+	if err := natpeer.DialThrough(ctx, d, d.cfg.Relay, d.target); err != nil {
 		return up{}, err
 	}
-	for _, a := range d.cfg.Relay.Addrs {
-		d.Peerstore().AddAddr(d.target, a.Encapsulate(circuit), peerstore.TempAddrTTL)
-	}
-	if _, err := d.Network().DialPeer(ctx, d.target); err != nil {
-		return up{}, d.relayRefused(err)
-	}
 	return await(ctx, d.relayed)
-}
-
-// relayRefused explains why there is no relayed connection. The usual reason is a mistyped peer ID
-// or a listener that is gone; go-libp2p has it in the text only.
-func (d *dialler) relayRefused(err error) error {
-	err = cause(err)
-	if strings.Contains(err.Error(), pbv2.Status_NO_RESERVATION.String()) {
-		return fmt.Errorf("%s is not at the relay: take the peer ID that the listening peer prints, and leave that one running", d.target)
-	}
-	return fmt.Errorf("cannot reach %s through the relay: %w", d.target, err)
 }
 
 // connectDirect waits for what the transport does by itself, and learns why if it fails.

@@ -8,6 +8,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/test"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
 )
 
 // TestListenEnds: Listen is ended in the middle of what it asks the relay, and that is no failure.
@@ -22,7 +24,7 @@ func TestListenEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, port, _ := net.SplitHostPort(silent.Addr().String())
-	cfg := Config{Relay: peer.AddrInfo{ID: id, Addrs: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/" + port)}}}
+	cfg := natpeer.Config{Relay: peer.AddrInfo{ID: id, Addrs: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/" + port)}}}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error, 1)

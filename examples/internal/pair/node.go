@@ -1,7 +1,6 @@
 package pair
 
 import (
-	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -10,15 +9,15 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	ma "github.com/multiformats/go-multiaddr"
 
+	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
 	"github.com/simopen/go-libp2p-simopen/transport"
 )
 
 // A node is a libp2p host with simopen that tells what happens to it.
 type node struct {
 	host.Host
-	cfg      Config
+	cfg      natpeer.Config
 	attempts *attempts
 	onUp     func(up) // nil, or called for each connection that comes up
 
@@ -37,7 +36,7 @@ type up struct {
 }
 
 // newNode makes a node. The function report is called for one event at a time.
-func newNode(cfg Config, report func(Event), onUp func(up)) (*node, error) {
+func newNode(cfg natpeer.Config, report func(Event), onUp func(up)) (*node, error) {
 	n := &node{cfg: cfg, onUp: onUp, report: report, relayed: make(map[peer.ID]time.Time)}
 	n.attempts = newAttempts(n.tell)
 	h, err := libp2p.New(
@@ -70,7 +69,7 @@ func (n *node) tell(e Event) {
 
 // connected tells of a connection to another peer than the relay.
 func (n *node) connected(_ network.Network, c network.Conn) {
-	u := up{conn: c, relayed: isRelayed(c), at: time.Now()}
+	u := up{conn: c, relayed: natpeer.IsRelayed(c), at: time.Now()}
 	p := c.RemotePeer()
 	if p == n.cfg.Relay.ID {
 		return
@@ -101,18 +100,4 @@ func (n *node) disconnected(_ network.Network, c network.Conn) {
 	delete(n.relayed, p)
 	n.mu.Unlock()
 	n.attempts.forget(p)
-}
-
-// reachRelay connects to the relay. When it returns, the relay has told what it is, and the
-// transport has begun to warm its port.
-func (n *node) reachRelay(ctx context.Context) error {
-	if err := n.Connect(ctx, n.cfg.Relay); err != nil {
-		return fmt.Errorf("cannot reach the relay at %s: %w", n.cfg.Relay.Addrs[0], cause(err))
-	}
-	return nil
-}
-
-func isRelayed(c network.Conn) bool {
-	_, err := c.RemoteMultiaddr().ValueForProtocol(ma.P_CIRCUIT)
-	return err == nil
 }

@@ -3,15 +3,14 @@ package pair
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
-	msmux "github.com/multiformats/go-multistream"
+
+	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
 )
 
 const (
@@ -23,30 +22,11 @@ const (
 	pingTimeout = 15 * time.Second
 )
 
-// openStream opens a stream on this very connection. Host.NewStream would choose one itself: the
-// direct connection, once there is one.
-func openStream(ctx context.Context, c network.Conn, proto protocol.ID) (network.Stream, error) {
-	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, "simopen example"))
-	if err != nil {
-		return nil, err
-	}
-	deadline, _ := ctx.Deadline()
-	err = errors.Join(s.SetDeadline(deadline), s.SetProtocol(proto))
-	if err == nil {
-		err = msmux.SelectProtoOrFail(proto, s)
-	}
-	if err != nil {
-		s.Reset()
-		return nil, err
-	}
-	return s, nil
-}
-
 // roundTrip measures a connection's round trip time.
 func roundTrip(ctx context.Context, c network.Conn) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	s, err := openStream(ctx, c, ping.ID)
+	s, err := natpeer.OpenStream(ctx, c, ping.ID)
 	if err != nil {
 		return 0, fmt.Errorf("ping: %w", err)
 	}

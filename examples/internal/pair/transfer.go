@@ -13,6 +13,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
 )
 
 // transferProtocol: the sender writes and closes its side of the stream, the receiver answers with
@@ -46,7 +48,7 @@ type receipt struct {
 func (n *node) send(ctx context.Context, c network.Conn, total int64) (receipt, time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
 	defer cancel()
-	s, err := openStream(ctx, c, transferProtocol)
+	s, err := natpeer.OpenStream(ctx, c, transferProtocol)
 	if err != nil {
 		return receipt{}, 0, fmt.Errorf("send: %w", err)
 	}
@@ -98,7 +100,7 @@ func (n *node) receive(s network.Stream) {
 
 func (n *node) serveTransfer(s network.Stream) error {
 	p, remote := s.Conn().RemotePeer(), s.Conn().RemoteMultiaddr()
-	if isRelayed(s.Conn()) {
+	if natpeer.IsRelayed(s.Conn()) {
 		return errors.New("not over a relay")
 	}
 	if err := s.SetDeadline(time.Now().Add(transferTimeout)); err != nil {

@@ -1,4 +1,4 @@
-package rendezvous
+package natpeer
 
 import (
 	"testing"

@@ -1,4 +1,4 @@
-package pair
+package natpeer
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/transport"
 )
 
-// explain returns in one line what an error means to the user of the program, or "" for nil.
-func explain(err error) string {
+// Explain returns in one line what an error means to the user of the program, or "" for nil.
+func Explain(err error) string {
 	var outer *transport.Error
 	if errors.As(err, &outer) {
 		err = outer.Err // whom it was about to connect to is no news
@@ -80,9 +80,9 @@ func explainRefusal(e *holepunch.RemoteError) string {
 	}
 }
 
-// cause returns the part of a failed dial that says most: the swarm's error has a line for each
+// Cause returns the part of a failed dial that says most: the swarm's error has a line for each
 // address, and the names of all layers in each.
-func cause(err error) error {
+func Cause(err error) error {
 	var mismatch sec.ErrPeerIDMismatch
 	if errors.As(err, &mismatch) {
 		return fmt.Errorf("the peer there is %s", mismatch.Actual)

@@ -1,8 +1,6 @@
-package pair
+package natpeer
 
 import "testing"
-
-const someID = "12D3KooWNBgu298tLQiyYBJpGmbFWVTx1wj8m9GwceeeVUQpoqJQ"
 
 func TestSTUNBeside(t *testing.T) {
 	for relay, want := range map[string]string{

@@ -1,4 +1,4 @@
-package pair
+package natpeer
 
 import (
 	"context"
@@ -40,7 +40,7 @@ func TestExplain(t *testing.T) {
 		{errors.New("one\ntwo"), "one; two"},
 	} {
 		for _, err := range []error{test.err, wrap(test.err)} {
-			if got := explain(err); !strings.Contains(got, test.want) || (got == "") != (err == nil) || strings.Contains(got, "simopen: direct") {
+			if got := Explain(err); !strings.Contains(got, test.want) || (got == "") != (err == nil) || strings.Contains(got, "simopen: direct") {
 				t.Errorf("%v: got %q, want %q", err, got, test.want)
 			}
 		}

@@ -1,0 +1,105 @@
+package natpeer
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+)
+
+const someID = "12D3KooWNBgu298tLQiyYBJpGmbFWVTx1wj8m9GwceeeVUQpoqJQ"
+
+// newRelay starts a relay at an address. It is closed at the end of the test, or before.
+func newRelay(t *testing.T, key crypto.PrivKey, addr string) host.Host {
+	t.Helper()
+	h := newHost(t, libp2p.ListenAddrStrings(addr), libp2p.Identity(key))
+	r, err := relay.New(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return h
+}
+
+func newHost(t *testing.T, opts ...libp2p.Option) host.Host {
+	t.Helper()
+	h, err := libp2p.New(append(opts, libp2p.DisableMetrics())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	return h
+}
+
+func TestLinkFollowsRelay(t *testing.T) {
+	key, _, err := crypto.GenerateEd25519Key(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRelay(t, key, "/ip4/127.0.0.1/tcp/0")
+	info := peer.AddrInfo{ID: r.ID(), Addrs: r.Addrs()}
+	member, caller := newHost(t, libp2p.NoListenAddrs, libp2p.EnableRelay()), newHost(t, libp2p.NoListenAddrs, libp2p.EnableRelay())
+
+	link := NewLink(member, info, true)
+	if err := link.Reach(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	reports, ended := make(chan error, 64), make(chan struct{})
+	go func() {
+		defer close(ended)
+		link.Keep(ctx, nil, func(err error) { reports <- err })
+	}()
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	if err := DialThrough(t.Context(), caller, info, member.ID()); err != nil {
+		t.Fatal(err)
+	}
+
+	addr := r.Addrs()[0].String()
+	r.Close()
+	if err := <-reports; err == nil {
+		t.Fatal("the relay is gone, and that is no failure")
+	}
+	newRelay(t, key, addr)
+	for err := range reports {
+		if err == nil {
+			break
+		}
+	}
+	_ = caller.Network().ClosePeer(member.ID())
+	if err := DialThrough(t.Context(), caller, info, member.ID()); err != nil {
+		t.Errorf("after the relay's restart: %v", err)
+	}
+}
+
+func TestDialThroughExplains(t *testing.T) {
+	key, _, err := crypto.GenerateEd25519Key(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRelay(t, key, "/ip4/127.0.0.1/tcp/0")
+	info := peer.AddrInfo{ID: r.ID(), Addrs: r.Addrs()}
+	caller := newHost(t, libp2p.NoListenAddrs, libp2p.EnableRelay())
+	nobody, err := peer.Decode(someID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := DialThrough(t.Context(), caller, info, nobody); !errors.Is(err, ErrNotThere) {
+		t.Errorf("nobody there: %v", err)
+	}
+	r.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := DialThrough(ctx, caller, info, nobody); err == nil || errors.Is(err, ErrNotThere) {
+		t.Errorf("no relay: %v", err)
+	}
+}

@@ -1,0 +1,41 @@
+package natpeer
+
+import (
+	"context"
+	"io"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	ma "github.com/multiformats/go-multiaddr"
+	msmux "github.com/multiformats/go-multistream"
+)
+
+// OpenStream opens a stream on this very connection. Host.NewStream would choose one itself: the
+// direct connection, once there is one. The protocol is named with the first bytes that are written;
+// a peer that does not speak it is found out by reading.
+func OpenStream(ctx context.Context, c network.Conn, proto protocol.ID) (network.Stream, error) {
+	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, "simopen example"))
+	if err != nil {
+		return nil, err
+	}
+	if err := s.SetProtocol(proto); err != nil {
+		s.Reset()
+		return nil, err
+	}
+	return &lazyStream{s, msmux.NewMSSelect(s, proto)}, nil
+}
+
+// A lazyStream negotiates its protocol with the first bytes.
+type lazyStream struct {
+	network.Stream
+	negotiated io.ReadWriter
+}
+
+func (s *lazyStream) Read(b []byte) (int, error)  { return s.negotiated.Read(b) }
+func (s *lazyStream) Write(b []byte) (int, error) { return s.negotiated.Write(b) }
+
+// IsRelayed reports whether a relay carries the connection.
+func IsRelayed(c network.Conn) bool {
+	_, err := c.RemoteMultiaddr().ValueForProtocol(ma.P_CIRCUIT)
+	return err == nil
+}
