@@ -28,7 +28,7 @@ const patience = 5 * time.Second
 
 func main() {
 	if err := run(parse(os.Args[1:])); err != nil {
-		fmt.Fprintln(os.Stderr, "relay:", console.ExplainListen(err, "-listen or -stun"))
+		fmt.Fprintln(os.Stderr, "relay:", console.OneLine(console.ExplainListen(err, "-listen or -stun")))
 		os.Exit(1)
 	}
 }

@@ -9,51 +9,53 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/daemon"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/metrics"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/stunserver"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// patience is for requests that are just being answered at the end: a connect back takes 2 s.
-const patience = 5 * time.Second
-
 func main() {
 	if err := run(parse(os.Args[1:])); err != nil {
-		fmt.Fprintln(os.Stderr, "stunserver:", console.ExplainListen(err, "-listen or -other"))
+		fmt.Fprintln(os.Stderr, "stunserver:", console.OneLine(err))
 		os.Exit(1)
 	}
 }
 
 type options struct {
+	daemon.Options
 	listen, other netip.AddrPort // other is the zero AddrPort if there is none
-	conns         uint           // 0 for the default
+	limits        stun.ServerConfig
 }
 
 func parse(args []string) options {
 	var o options
 	flags := flag.NewFlagSet("stunserver", flag.ContinueOnError)
+	console.Describe(flags, console.Usage{
+		Does: "Stunserver tells clients, over TCP and UDP, which address they have on the far side of their NATs. " +
+			"With two public addresses it also lets them find out what their NATs do.",
+		Synopsis: []string{"stunserver [FLAGS]", "stunserver -listen ADDRESS:PORT -other ADDRESS:PORT [FLAGS]"},
+	})
 	o.listen = netip.AddrPortFrom(netip.IPv6Unspecified(), 3478)
-	flags.Func("listen", "serve at `address:port`, or at :port of all addresses (default :3478)", func(s string) (err error) {
+	flags.Func("listen", "serve at `address:port`, or at :port of all addresses, IPv4 and IPv6 (default :3478)", func(s string) (err error) {
 		if strings.HasPrefix(s, ":") {
 			s = "[::]" + s
 		}
 		o.listen, err = netip.ParseAddrPort(s)
 		return err
 	})
-	flags.TextVar(&o.other, "other", netip.AddrPort{}, "serve at another `address:port` of this host, too, and let clients know.\n"+
+	flags.TextVar(&o.other, "other", netip.AddrPort{}, "serve at another `address:port` of this host, too, and let clients know. "+
 		"Address and port must both differ")
-	flags.UintVar(&o.conns, "conns", 0, "serve `n` connections at a time, of 8 KB each (default 4096)")
+	stunserver.AddLimitFlags(flags, &o.limits, "")
+	o.AddFlags(flags)
 	console.Parse(flags, args, func() error {
 		switch {
 		case !o.other.IsValid():
@@ -72,31 +74,35 @@ func parse(args []string) options {
 }
 
 func run(o options) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	cfg := stun.ServerConfig{MaxConns: int(o.conns)}
+	cfg := o.limits
 	endpoints := []netip.AddrPort{o.listen}
 	if o.other.IsValid() {
 		cfg.Addresses = [2]netip.AddrPort{o.listen, o.other}
 		endpoints = stunserver.Endpoints(o.listen, o.other)
 	}
-	server, err := stunserver.Start(&cfg, endpoints)
+	s, err := stunserver.Start(&cfg, endpoints)
 	if err != nil {
-		return err
+		return console.ExplainListen(err, "-listen or -other")
 	}
-	out := console.New(os.Stdout)
-	for _, e := range server.At {
-		out.Line("serving", "STUN at %s, over TCP and UDP", e)
-	}
-	if !o.other.IsValid() {
-		out.Print("", "Without -other, clients cannot tell by this server alone how their NATs map ports.")
-	}
-	select {
-	case err = <-server.Failed():
-	case <-ctx.Done():
-	}
-	stop() // a second signal ends it at once
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	return errors.Join(err, server.Shutdown(ctx))
+	reg := metrics.NewRegistry()
+	reg.MustRegister(stunserver.Collector(s.Stats))
+	return daemon.Run(console.New(os.Stdout), o.Options, reg, server{s})
 }
+
+// A server is a daemon.
+type server struct{ *stunserver.Server }
+
+func (s server) Announce(out *console.Console) {
+	for _, e := range s.At {
+		at := e.String()
+		if e.Addr().IsUnspecified() {
+			at = fmt.Sprintf("port %d of all addresses", e.Port())
+		}
+		out.Line("serving", "STUN at %s, over TCP and UDP", at)
+	}
+	if len(s.At) == 1 {
+		out.Line("note", "clients cannot tell by this server alone how their NATs map ports: -other lets them")
+	}
+}
+
+func (s server) Status() string { return stunserver.Status(s.Stats()) }

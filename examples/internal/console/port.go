@@ -18,14 +18,13 @@ func ParsePort(s string) (uint16, error) {
 	return uint16(n), nil
 }
 
-// ExplainListen explains in one line why a server could not listen, and what to do; flags are those
-// that choose the port.
-func ExplainListen(err error, flags string) string {
-	text := OneLine(err)
+// ExplainListen adds to the error of a server that could not listen what to do; flags are those that
+// choose the port.
+func ExplainListen(err error, flags string) error {
 	if errors.Is(err, syscall.EADDRINUSE) { // never on Windows
-		text += ": another program has this port; end that one, or choose another port with " + flags
+		return fmt.Errorf("%w: another program has this port; end that one, or choose another port with %s", err, flags)
 	}
-	return text
+	return err
 }
 
 // ExplainPort explains in one line why a port could not be opened, and what to do.

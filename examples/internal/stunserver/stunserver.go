@@ -46,13 +46,13 @@ func Start(cfg *stun.ServerConfig, endpoints []netip.AddrPort) (*Server, error) 
 		}()
 	}
 	for _, e := range endpoints {
-		l, err := Listen(e.String())
+		l, err := Listen(address(e))
 		if err == nil {
 			serve(func() error { return s.Serve(l) })
 			at := netip.AddrPortFrom(e.Addr(), uint16(l.Addr().(*net.TCPAddr).Port)) // e may have 0
 			s.At = append(s.At, at)
 			var pc net.PacketConn
-			if pc, err = net.ListenPacket("udp", at.String()); err == nil {
+			if pc, err = net.ListenPacket("udp", address(at)); err == nil {
 				serve(func() error { return s.ServePacket(pc) })
 			}
 		}
@@ -62,6 +62,15 @@ func Start(cfg *stun.ServerConfig, endpoints []netip.AddrPort) (*Server, error) 
 		}
 	}
 	return s, nil
+}
+
+// address returns an endpoint's address to listen at: of IPv6's unspecified one that of both
+// families, also where there is no IPv6.
+func address(e netip.AddrPort) string {
+	if e.Addr() == netip.IPv6Unspecified() {
+		return fmt.Sprintf(":%d", e.Port())
+	}
+	return e.String()
 }
 
 // Listen listens for a STUN server. It leaves out what takes a fifth of the CPU time of a
