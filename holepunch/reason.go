@@ -10,7 +10,7 @@ import (
 // A Reason says why there is no direct connection. Its value is a code, such as "no_connection",
 // that stays the same while sentences improve: programs switch on it and label metrics with it.
 // Reasons are errors, so that [errors.Is] finds them in what wraps them, and [ReasonOf] returns the
-// outermost. docs/nat.md has advice for each.
+// outermost. docs/troubleshooting.md has advice for each.
 type Reason string
 
 // What can go wrong.

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"os"
-	"strings"
-	"testing"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -89,41 +86,4 @@ func ExampleError() {
 	// Output:
 	// simopen: direct connect 12D3KooWGoiTrnMkgRPPLy1EbpgzmzjnNfW6juJyGvAoDA5vnL5m: no relayed connection to the peer: connect to it through a relay first
 	// true direct connect
-}
-
-// TestREADME: the Go code that the README shows is in these examples.
-func TestREADME(t *testing.T) {
-	t.Parallel()
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	examples := make(map[string]bool)
-	for _, file := range []string{"example_test.go", "example_direct_test.go", "../holepunch/doc.go"} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(text)) {
-			examples[codeOf(strings.TrimPrefix(line, "//"))] = true
-		}
-	}
-	blocks := strings.Split(string(readme), "```go\n")[1:]
-	if len(blocks) == 0 {
-		t.Fatal("the README shows no Go code")
-	}
-	for _, b := range blocks {
-		code, _, _ := strings.Cut(b, "```")
-		for line := range strings.Lines(code) {
-			if !examples[codeOf(line)] {
-				t.Errorf("no example has the README's line %q", codeOf(line))
-			}
-		}
-	}
-}
-
-// codeOf returns a line without what is said of it.
-func codeOf(line string) string {
-	code, _, _ := strings.Cut(line, " //")
-	return strings.TrimSpace(code)
 }

@@ -205,7 +205,7 @@ func table(out *console.Console, peers []reach) {
 		out.Paragraph(fmt.Sprintf("(%d)", i+1), strings.ToUpper(text[:1])+text[1:]+".")
 		out.Paragraph(" ", "What helps: "+remedies[reason])
 	}
-	out.Print("", `More in docs/nat.md, "Reasons and advice".`)
+	out.Print("", "More in docs/nat.md and docs/troubleshooting.md.")
 }
 
 // problems tell what is wrong with servers, and what it means.
