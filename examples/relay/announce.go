@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"slices"
@@ -11,36 +12,69 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
-	"github.com/simopen/go-libp2p-simopen/examples/internal/rendezvous"
 )
 
-// stunPort is the one that examples/peer assumes (RFC 8489, section 18.6).
-const stunPort = 3478
-
-// announce prints what peers need, as flags of examples/peer.
-func announce(out *console.Console, server *rendezvous.Server) {
-	info := server.Info()
+// Announce says who and where the relay is, and what peers need, as flags of examples/peer.
+func (s server) Announce(out *console.Console) {
+	info, stun, cfg := s.Info(), s.STUNAddr(), s.options.server
 	out.Line("relay", "%s", info.ID)
-	out.Line("STUN", "%s, over TCP", server.STUNAddr())
-	out.Print("", "Flags for examples/peer, with each address:", "")
-	for _, a := range info.Addrs {
-		out.Print("  " + peerFlags(info.ID, a, server.STUNAddr()))
+	switch {
+	case stun == nil:
+		out.Line("STUN", "off: peers learn their addresses from the relay")
+	case stun.IP.IsUnspecified():
+		out.Line("STUN", "port %d of all addresses, over TCP", stun.Port)
+	default:
+		out.Line("STUN", "%s, over TCP", stun)
 	}
-	if !slices.ContainsFunc(info.Addrs, manet.IsPublicAddr) {
-		out.Print("", "None of them is public. If a public address leads to this machine, put it in place.")
+	res := cfg.Limits.Relay
+	out.Line("limits", "%d reservations, %d of one IP address, %d circuits of one peer", res.MaxReservations, res.MaxReservationsPerIP, res.MaxCircuits)
+	if l := res.Limit; l == nil {
+		out.Line("", "none for a relayed connection")
+	} else {
+		out.Line("", "%v and %s each way for a relayed connection", l.Duration, console.Size(l.Data))
+	}
+	if cfg.Allow != nil {
+		out.Line("serves", "the peers of -allow alone, %d", len(cfg.Allow))
+	}
+	if s.options.keyFile == "" {
+		out.Line("note", "the peer ID is another one after the next start: -key keeps it")
+	}
+	out.Print("", "Flags for examples/peer, with each address:", "")
+	slices.SortStableFunc(info.Addrs, func(a, b ma.Multiaddr) int { return cmp.Compare(reach(a), reach(b)) })
+	for _, a := range info.Addrs {
+		out.Print("  " + peerFlags(info.ID, a, stun, cfg.Announce != nil))
+	}
+	if cfg.Announce == nil && !slices.ContainsFunc(info.Addrs, manet.IsPublicAddr) {
+		out.Print("", "None of them is public. If a public address leads to this machine, name it with -announce.")
 	}
 	out.Print("")
 }
 
-// peerFlags returns the flags with which a peer uses the relay at one of its addresses.
-func peerFlags(id peer.ID, addr ma.Multiaddr, stun *net.TCPAddr) string {
+// reach sorts addresses by who can reach them: the world, the site, this machine.
+func reach(a ma.Multiaddr) int {
+	switch {
+	case manet.IsIPLoopback(a):
+		return 2
+	case manet.IsPrivateAddr(a):
+		return 1
+	}
+	return 0
+}
+
+// peerFlags returns the flags with which a peer uses the relay at one of its addresses. stun is
+// where the STUN server listens, or nil. If the address is one that is only announced, the server is
+// there, too.
+func peerFlags(id peer.ID, addr ma.Multiaddr, stun *net.TCPAddr, announced bool) string {
 	flags := fmt.Sprintf("-relay %s/p2p/%s", addr, id)
-	ip := stun.IP
-	if ip.IsUnspecified() {
+	if stun == nil {
+		return flags
+	}
+	host := stun.IP.String()
+	if announced || stun.IP.IsUnspecified() {
 		if stun.Port == stunPort {
 			return flags // what a peer without -stun makes of it
 		}
-		ip, _ = manet.ToIP(addr) // the host's addresses are of its interfaces
+		host = addr[0].Value() // the host's addresses are of its interfaces
 	}
-	return flags + " -stun " + net.JoinHostPort(ip.String(), strconv.Itoa(stun.Port))
+	return flags + " -stun " + net.JoinHostPort(host, strconv.Itoa(stun.Port))
 }

@@ -72,12 +72,13 @@ func Run(out *console.Console, o Options, reg prometheus.Gatherer, s Server) err
 		out.Line("metrics", "http://%s/metrics and /healthz", scraped.Addr())
 	}
 	err := serve(ctx, out, o.Status, begun, s, scraped.Failed())
-	stop() // a second signal ends the process at once
+	stop()                 // a second signal ends the process at once
+	last := line(begun, s) // before all that is open is closed
 	if err == nil {
 		out.Line("stopping", "within %v; interrupt once more to end at once", patience)
 	}
 	err = errors.Join(err, shutdown(s))
-	out.Line("stopped", "%s", line(begun, s))
+	out.Line("stopped", "%s", last)
 	return err
 }
 
