@@ -74,7 +74,7 @@ const (
 
 	// ErrEgressFiltered: the network of one side, or the firewall on its host, lets connections out to
 	// some ports only, such as 443, and the other side's SYNs do not get in; or there is no route to
-	// the peer. An agent that has found a filter sends no SYNs for half an hour, and looks again.
+	// the peer. An agent that has found a filter sends no SYNs for 5 minutes, and looks again.
 	ErrEgressFiltered Reason = "egress_filtered"
 
 	// ErrGlare: both peers have offered, and the other one is the initiator. Package transport decides
