@@ -76,3 +76,18 @@ func TestStrangerIsNoObserver(t *testing.T) {
 		t.Errorf("%v would be asked", got)
 	}
 }
+
+// TestPunchedIsNoObserver: a peer to which a connection was punched listens elsewhere, whichever of the
+// host's ports the connection is from.
+func TestPunchedIsNoObserver(t *testing.T) {
+	t.Parallel()
+	relay, a, b := newRelay(t), newPeer(t, Enable()), newPeer(t, Enable())
+	connectRelayed(t, relay, a, b)
+	wantBothDirect(t, b, a)
+	b.Peerstore().AddProtocols(a.ID(), proto.ProtoIDv2Hop)
+	for _, o := range find(b).observers(0) {
+		if o.(observer).id == a.ID() {
+			t.Errorf("%v would be asked", o)
+		}
+	}
+}

@@ -113,12 +113,13 @@ func isRelay(h host.Host, p peer.ID) bool {
 	return err == nil && len(hop) > 0
 }
 
-// directConns returns the direct connections to p, oldest first, but for those that a punch made
-// from the port: they do not lead to where p listens.
+// directConns returns the direct connections to p, oldest first, but for those of this transport and
+// those from the port: they do not lead to where p listens.
 func directConns(h host.Host, p peer.ID, port uint16) []network.Conn {
 	return slices.DeleteFunc(h.Network().ConnsToPeer(p), func(c network.Conn) bool {
+		var own *conn
 		local, ok := fromMultiaddr(c.LocalMultiaddr())
-		return c.IsClosed() || isRelayed(c) || ok && local.Port() == port
+		return c.IsClosed() || isRelayed(c) || c.As(&own) || ok && local.Port() == port
 	})
 }
 
