@@ -15,7 +15,7 @@ import (
 func TestPunchOnBridge(t *testing.T) {
 	const (
 		enough = 3
-		most   = 12 // with odds of only 0.3 each, all fail once in 70 runs of 12
+		most   = 6 // of 40 beside two busy processes on two cores, one failed
 	)
 	for _, input := range []string{"drop", "rst", "accept"} {
 		t.Run(input, func(t *testing.T) {
@@ -41,8 +41,8 @@ func TestPunchOnBridge(t *testing.T) {
 				a.proc.Kill()
 				b.proc.Kill()
 			}
-			if direct == 0 {
-				t.Errorf("none of %d punches is direct", most)
+			if direct < enough {
+				t.Errorf("%d of %d punches are direct", direct, most)
 			}
 		})
 	}

@@ -14,7 +14,7 @@ import (
 // it fails by itself. A pending connect that is closed and opened anew answers the peer's SYN+ACK
 // with a RST: with NATs 100 ms apart that failed in every trial.
 func (o *Opening) connect(p *pair) {
-	p.begin = time.Now()
+	p.begin = o.beginOf(p)
 	for o.goesOn(p) && o.spend(p) {
 		freed := p.claim.freed()
 		c, took, err := o.dial(p)

@@ -12,6 +12,9 @@ type timings struct {
 	// repeats are not quick.
 	slowPause time.Duration
 
+	// burstPause is from the beginning of a burst of repeats to the next.
+	burstPause time.Duration
+
 	// launchPause is between the first connects to two candidates. A NAT with sequential ports
 	// gives them theirs in the order in which the SYNs leave, and the peer counts on the order in
 	// which it named its candidates. It is time for a system call, and little in a burst of eight.
@@ -48,6 +51,7 @@ type timings struct {
 
 var defaultTimings = timings{
 	slowPause:    500 * time.Millisecond,
+	burstPause:   2 * time.Second,
 	launchPause:  time.Millisecond,
 	lateFirst:    40 * time.Millisecond,
 	lateSecond:   160 * time.Millisecond,

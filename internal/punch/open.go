@@ -62,6 +62,7 @@ type Opening struct {
 	pairs     map[tuple]bool // all that there are
 	crossed   []*pair        // not begun yet
 	crossing  bool           // crossed pairs are begun
+	crossedAt time.Time      // the moment of that which both sides have agreed on
 	replaced  bool           // they take the place of the others
 	restarted time.Time      // when repeats were last quick again
 	again     chan struct{}  // closed when they are the next time
@@ -128,7 +129,7 @@ func (o *Opening) Cross(later time.Duration) {
 	if o.ctx.Err() != nil || o.met {
 		return
 	}
-	o.crossing = true
+	o.crossing, o.crossedAt = true, time.Now().Add(later)
 	o.replaced = o.refused && len(o.crossed) > 0
 	if o.refused && !o.replaced {
 		o.restart(later)

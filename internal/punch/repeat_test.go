@@ -21,8 +21,10 @@ func TestPause(t *testing.T) {
 		"second":                 {Reflexive, 2, 128 * time.Millisecond, 4 * time.Millisecond},
 		"second, predicted":      {Predicted, 2, 128 * time.Millisecond, 4 * time.Millisecond},
 		"last quick one":         {Reflexive, quickRepeats, time.Second, quickPause},
-		"next":                   {Reflexive, quickRepeats + 1, 400 * time.Millisecond, 100 * time.Millisecond},
-		"after a while":          {Reflexive, quickRepeats + 1, time.Minute, defaultTimings.slowPause},
+		"before the burst":       {Reflexive, quickRepeats + 1, 400 * time.Millisecond, 1600 * time.Millisecond},
+		"in the burst":           {Reflexive, quickRepeats + 2, 3200 * time.Millisecond, quickPause},
+		"last of the burst":      {Reflexive, quickRepeats + burst, time.Minute, quickPause},
+		"before the next one":    {Reflexive, quickRepeats + burst + 1, time.Minute + time.Second, time.Second},
 		"first, within the site": {LAN, 1, time.Millisecond, defaultTimings.slowPause},
 		"second, on a bridge":    {Reflexive, 2, 32 * time.Microsecond, timerGrain},
 	} {
@@ -92,7 +94,7 @@ func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const later = 50 * time.Millisecond
 		o := &Opening{ctx: t.Context(), times: defaultTimings, again: make(chan struct{})}
-		o.times.slowPause = time.Hour
+		o.times.burstPause = time.Hour
 		p := &pair{to: Candidate{Kind: Reflexive}, begin: time.Now(), failed: quickRepeats}
 		time.Sleep(24 * time.Hour)
 		begin := time.Now()
