@@ -46,7 +46,7 @@ type Agent struct {
 // defaultTimeout is what libp2p gives a dial.
 const defaultTimeout = 15 * time.Second
 
-// NewAgent returns an Agent, which opens no socket until it is needed. Close must be called. The
+// NewAgent returns an Agent, which opens no socket before it needs one. Close must be called. The
 // error says what is wrong with the configuration.
 func NewAgent(c Config) (*Agent, error) {
 	g, err := c.gatherConfig()
@@ -71,18 +71,20 @@ func NewAgent(c Config) (*Agent, error) {
 	return a, nil
 }
 
-// SetWarm says whether the agent's ports are to be kept warm.
+// SetWarm sets whether the agent keeps its ports warm: with connections to STUN servers that hold
+// their mappings. See Config.WarmPorts.
 func (a *Agent) SetWarm(warm bool) { a.gatherer.SetWarm(warm) }
 
-// SetConns tells the agent of the application's own connections, over TCP or UDP, and from where
-// their other ends see them. They show the host's external addresses and, where its NATs preserve
-// port numbers, where its punching ports are seen, with no further connection. Punched connections
-// only confirm that a port's mapping is kept: their other ends may be strangers. SetConns also says
-// that Config.Observers may return others than before. It does not block.
+// SetConns sets the application's own connections, over TCP or UDP, with the addresses from which
+// their other ends see the host. They show the host's external addresses. Where its NATs preserve
+// port numbers, they also show the reflexive addresses of its punching ports, and no further
+// connection is needed. Punched connections only confirm that a port's mapping is kept: their other
+// ends may be strangers. Callers also call SetConns when Config.Observers would return others than
+// before. It does not block.
 func (a *Agent) SetConns(own, punched []stun.ObservedConn) { a.gatherer.SetConns(own, punched) }
 
-// Prepare says that an attempt is likely to begin within seconds: what it has to know is asked for
-// now. It does not block.
+// Prepare asks now for what an attempt has to know. Call it when an attempt is likely to begin
+// within seconds. It does not block.
 func (a *Agent) Prepare() { a.gatherer.Prepare() }
 
 // Asks reports whether an attempt that began now would connect to one of Config.Observers.
@@ -102,17 +104,18 @@ func (a *Agent) Close() error {
 	return errors.Join(a.receiver.Close(), a.gatherer.Close())
 }
 
-// Dial makes an attempt as initiator: it offers over the stream, on which the peer calls
-// [Agent.Accept], punches, and returns the connection that it has chosen. It takes Config.Timeout
-// at most. A failure is a [*PunchError]; [ReasonOf] returns why.
+// Dial makes an attempt as initiator: it sends an OFFER over the stream, punches, and returns the
+// connection that it has chosen. The peer calls [Agent.Accept] on its end of the stream. Dial takes
+// Config.Timeout at most. A failure is a [*PunchError]; [ReasonOf] returns why.
 func (a *Agent) Dial(ctx context.Context, s Stream, o *Options) (*Conn, error) {
 	return a.attempt(ctx, s, o, true)
 }
 
 // Accept makes an attempt as responder, for an OFFER that comes over the stream. Without a
-// handshake it returns the connection when the initiator has chosen one; with one, when the
-// handshake is done, which may be half a round trip before that. The agent goes on reading from the
-// stream until [Conn.AwaitChoice]; closing it earlier does no harm. A failure is a [*PunchError].
+// handshake it returns the connection when the initiator has chosen one. With a handshake it
+// returns when that is done, which may be half a round trip earlier. The agent then goes on reading
+// from the stream until [Conn.AwaitChoice] returns; closing the stream earlier does no harm. A
+// failure is a [*PunchError].
 func (a *Agent) Accept(ctx context.Context, s Stream, o *Options) (*Conn, error) {
 	return a.attempt(ctx, s, o, false)
 }

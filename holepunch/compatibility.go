@@ -18,8 +18,8 @@ const (
 	Works
 	// OneSided: one side lets SYNs in from any port, so that the other's port need not be known.
 	OneSided
-	// ByPrediction: as the above, but a port has to be predicted, which other traffic can spoil; the
-	// peers try several, and again.
+	// ByPrediction: as Works or OneSided, but a port has to be predicted. Other traffic can spoil
+	// that, so the peers try several ports, and several times.
 	ByPrediction
 )
 
@@ -55,13 +55,13 @@ func (o Outcome) String() string {
 }
 
 // Compatibility returns whether and how two hosts behind NATs that behave as a and b can get a
-// direct TCP connection. The order of the two does not matter. What is not known of a behaviour is
-// taken for the better: an Outcome without a way rests on facts.
+// direct TCP connection. The order of the two does not matter. Unknown properties are taken as
+// favourable, so an Outcome without a way rests on facts.
 //
-// There are two ways. The SYNs cross: each side knows the external port of the other, and one SYN
-// at least passes the other's NAT. Or one side's SYN reaches the other's listener: then only that
-// side's port must be known, and its filter must let in an address from any port. If the network of
-// that side lets no SYN out, its filter must let in anybody.
+// There are two ways. In the first the SYNs cross: each side knows the external port of the other,
+// and at least one SYN passes the other's NAT. In the second one side's SYN reaches the other's
+// listener: only the listener's port must be known, and its filter must let in an address from any
+// port. If the listener's network lets no SYN out, its filter must let in anybody.
 func Compatibility(a, b stun.Behaviour) Outcome {
 	crossing := min(portKnowledge(a), portKnowledge(b))
 	listening := max(listenerKnowledge(a), listenerKnowledge(b))
@@ -91,8 +91,8 @@ func Compatibility(a, b stun.Behaviour) Outcome {
 	}
 }
 
-// letsIn reports whether a host's NAT lets in a peer that it has sent nothing to, at the mapping that
-// observers saw, and the peer's SYNs get there.
+// letsIn reports whether a host's NAT lets in a peer that it has sent nothing to, at the mapping
+// that observers saw, and the peer's SYNs get there.
 func letsIn(own, theirs stun.Behaviour) bool {
 	anybody := own.Filtering == stun.EIF || own.Filtering == stun.FilteringUnknown && own.BareSYN != stun.No
 	return anybody && theirs.Egress != stun.No

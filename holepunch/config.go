@@ -37,19 +37,20 @@ type Config struct {
 	// shows the NAT's filter as well, and so which pairs of NATs allow no connection.
 	STUNServers []string
 
-	// Observers returns the observers that may be asked now, besides the STUN servers, for the address
-	// of the given local port, the best first. They are asked while no STUN server answers, one at a
-	// time, for as long as an attempt needs what [Agent.SetConns] does not show. Nil for none. It must
-	// not block.
+	// Observers returns the observers that may be asked now for the address of the given local port,
+	// besides the STUN servers, the best first. They are asked while no STUN server answers, one at a
+	// time, for as long as an attempt needs what the connections of [Agent.SetConns] do not show. Nil
+	// for none. It must not block.
 	Observers func(port uint16) []Observer
 
-	// WarmPorts is how many local ports are kept warm while [Agent.SetWarm] says so: 0 to 2.
-	// Default: 0, each attempt asks where its port is. (transport passes 2.)
+	// WarmPorts is how many local ports are kept warm after SetWarm(true): 0 to 2. Default: 0, each
+	// attempt asks for the address of its port. (Package transport passes 2.)
 	WarmPorts int
 
-	// PortGuessing lets the agent guess ports, if the peer's does, too: where one NAT gives every
-	// destination another port, at random, and the other lets in only ports that were sent to. It
-	// takes some thousands of SYNs, so the agent guesses for one peer at a time, and once a minute.
+	// PortGuessing lets the agent guess ports, if the peer's agent does, too. It helps where one NAT
+	// gives every destination another port, at random, and the other lets in only ports that were sent
+	// to. It takes some thousands of SYNs, so the agent guesses for one peer at a time, and once a
+	// minute.
 	PortGuessing bool
 
 	// Timeout bounds an attempt of Dial, and one of Accept with 3 s more. Default: 15 s.
@@ -58,13 +59,13 @@ type Config struct {
 	// Limits bound what peers can have the agent do.
 	Limits Limits
 
-	// Control gets every socket of the agent before it is bound, as the Control of [net.Dialer] and
-	// [net.ListenConfig] does: to mark it, or to bind it to an interface. It is called from several
-	// goroutines, and an error of it is the socket's. Names of STUN servers are looked up by
-	// [net.DefaultResolver], whose sockets are its own. Nil for none.
+	// Control is called with every socket of the agent before it is bound, as the Control of
+	// [net.Dialer] and [net.ListenConfig] is: to mark the socket, or to bind it to an interface. Calls
+	// come from several goroutines. An error of Control fails the socket. [net.DefaultResolver] looks
+	// up the names of STUN servers, with sockets of its own. Nil for none.
 	Control func(network, address string, c syscall.RawConn) error
 
-	// Logger gets what is no attempt's. Nil for slog.Default().
+	// Logger gets what does not belong to one attempt. Nil for slog.Default().
 	Logger *slog.Logger
 
 	// The hooks are called from several goroutines, and must not block; nil for none.

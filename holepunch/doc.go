@@ -1,15 +1,15 @@
-// Package holepunch gets two programs that are behind NATs a direct TCP connection, if there is any
-// stream between them for a few messages: one that a relay carries, a WebSocket, a chat server. It
-// works by TCP simultaneous open (RFC 9293, section 3.5), without root privileges and without
-// anything on the way but a STUN server that speaks TCP.
+// Package holepunch gives two programs behind NATs a direct TCP connection. They need any stream
+// between them for a few messages: one that a relay carries, a WebSocket, a chat server. The
+// package works by TCP simultaneous open (RFC 9293, section 3.5). It needs no root privileges, and
+// nothing on the way but a STUN server that speaks TCP.
 //
 //	agent, err := holepunch.NewAgent(holepunch.Config{STUNServers: []string{"stun.example.org"}})
 //	conn, err := agent.Dial(ctx, stream, nil)   // on one side
 //	conn, err := agent.Accept(ctx, stream, nil) // on the other
 //
-// The one that calls [Agent.Dial] is the initiator, the other one the responder. An attempt is
-// an exchange of messages, docs/protocol.md has them, and then connects from both sides at once,
-// each from the local port whose NAT mapping it told the other:
+// The side that calls [Agent.Dial] is the initiator, the other side the responder. An attempt
+// begins with an exchange of messages (docs/protocol.md). Then both sides connect at once, each
+// from the local port whose NAT mapping it has told the other:
 //
 //	initiator             stream             responder
 //	    | OFFER {candidates, NAT behaviour,      |
@@ -27,11 +27,11 @@
 //
 // # Who is at the other end
 //
-// Each side opens its TCP connections with the token that the other gave it, so a connection is the
-// peer's if the stream is: it must be encrypted and authenticated end to end. The TCP connection is
-// neither, after the token. A [Handshake], such as TLS, takes care of that, and costs nothing: its
-// first two flights travel in OFFER and ANSWER, and the rest while the connection is made. A
-// responder then has its connection before it knows that the initiator has chosen it; see
+// Each side opens its TCP connections with the token that the other gave it. So a connection is the
+// peer's if the stream is: the stream must be encrypted and authenticated end to end. After the
+// token, the TCP connection is neither. A [Handshake], such as TLS, takes care of that. It costs no
+// time: its first two flights travel in OFFER and ANSWER, and the rest while the connection is
+// made. A responder then has its connection before it knows that the initiator has chosen it; see
 // [Conn.AwaitChoice].
 //
 // One side dials and the other accepts. The two programs agree beforehand which: if both call
@@ -40,15 +40,15 @@
 // # Failures
 //
 // Every error of an attempt is a [*PunchError], and [ReasonOf] returns why, as a code that programs
-// can rely on. It returns "" where a context has ended, here or at the peer, and for errors of the
-// caller's own: a Handshake that is not valid, or an error of Options.Refuse that is no [Reason].
-// [Compatibility] returns beforehand what two NATs allow. Where [Reason.Final] reports false,
-// trying again may help.
+// can rely on. ReasonOf returns "" where a context has ended, here or at the peer. It also does for
+// errors of the caller's own: a Handshake that is not valid, or an error of Options.Refuse that is
+// no [Reason]. Where [Reason.Final] reports false, trying again may help. [Compatibility] returns
+// beforehand what two NATs allow.
 //
 // # What a peer can have a host do
 //
-// A peer names addresses, and the host connects to them. It does not connect to ports below 1024
-// and to reserved addresses, nor to private ones, unless observers see the host itself at a private
-// address, or both peers are behind one NAT. [Limits] bound the SYNs, and no peer hears what came
-// of them. docs/security.md has the details.
+// A peer names addresses, and the host connects to them. It never connects to ports below 1024 or
+// to reserved addresses. It connects to private addresses only if observers see the host itself at
+// one, or if both peers are behind one NAT. [Limits] bound the SYNs, and no peer hears what came of
+// them. docs/security.md has the details.
 package holepunch

@@ -14,20 +14,20 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 )
 
-// Limits bound what peers can have a host do, for a peer's candidates are a stranger's word: nobody
-// may use the host to scan, or to flood. Zero values mean the defaults; a [Rate] is zero if both
-// its fields are.
+// Limits bound what peers can have a host do. A peer's candidates are a stranger's word, and nobody
+// may use the host to scan or to flood. Zero values mean the defaults; a [Rate] is zero if both its
+// fields are.
 //
 // A connect counts as one SYN, and as one more for each second for which it stays unanswered: the
 // kernel repeats the SYN that often at most. The repetitions cannot be held back. They are counted
 // afterwards, as a debt that is paid before the next connect.
 //
-// An attempt that brings a connection proves that the peer has the address at which it is. So the
-// OFFER and the SYNs to that address are given back: peers that are what they say are not limited.
+// An attempt that brings a connection proves that the peer has that address. So the OFFER and the
+// SYNs to that address are given back: peers that become direct are not limited.
 type Limits struct {
 	// PeerSYNs bounds the SYNs to the candidates of one peer. Default: 256, and 16 a second. Between
-	// NATs that answer with a RST, on a short path, a punch sends 60 SYNs in quick succession from each
-	// of two ports, and as many to the crossed candidate pairs. The burst is enough for both. A
+	// NATs that answer with a RST, on a short path, a punch sends 60 SYNs in quick succession from
+	// each of two ports, and as many to the crossed candidate pairs. The burst is enough for both. A
 	// candidate that does not answer costs one SYN a second.
 	PeerSYNs Rate
 
@@ -41,11 +41,11 @@ type Limits struct {
 	// peers come back at once, as after the restart of a relay.
 	HostSYNs Rate
 
-	// PeerOffers are a peer's OFFERs of which no connection came. Default: 32, and one a second. One
-	// attempt needs one, and a failed one is repeated after half a minute.
+	// PeerOffers bounds a peer's OFFERs of which no connection came. Default: 32, and one a second. An
+	// attempt needs one OFFER, and a failed attempt is repeated after half a minute.
 	PeerOffers Rate
 
-	// PeerAttempts and HostAttempts are how many attempts may be under way, of one peer and in all.
+	// PeerAttempts and HostAttempts bound the attempts under way, of one peer and in all.
 	// Defaults: 16 and 4096. One per peer is usual.
 	PeerAttempts, HostAttempts int
 }
@@ -61,9 +61,8 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// Check returns all that is wrong with l, or nil: nothing may be negative, and a rate that is set
-// needs a burst of one at least, and more than nothing a second, for what is used up has to come
-// back.
+// Check returns all that is wrong with l, or nil. Nothing may be negative. A rate that is set needs
+// a burst of at least one, and more than nothing a second.
 func (l Limits) Check() error {
 	l = l.withDefaults()
 	rate := func(name string, r Rate) error {

@@ -16,20 +16,20 @@ const Protocol = "/simopen/1.0.0"
 
 // A Stream carries the signalling of one attempt. Any reliable stream to the peer will do that is
 // encrypted and authenticated end to end: a libp2p stream, a WebSocket, a chat server. The agent
-// does not close it, and it is of no other use after the attempt. Messages are written one after
-// the other while the peer reads; a Write should not wait until the peer has read.
+// does not close it. After the attempt the stream is of no other use. Messages are written one
+// after the other while the peer reads; a Write should not wait until the peer has read.
 //
 // The encryption of the stream protects the candidates and the tokens: anybody who reads these can
-// join the attempt. It does not protect the connection, which takes a [Handshake], however the
-// signalling is encrypted. A host at a wrong candidate that accepts this host's connection reads
-// the peer's token there, and with it can relay between the two peers.
+// join the attempt. It does not protect the connection, which needs a [Handshake] all the same. A
+// host at a wrong candidate that accepts this host's connection reads the peer's token there, and
+// with the token it can relay between the two peers.
 type Stream interface {
 	io.ReadWriter
 	SetReadDeadline(time.Time) error
 	SetWriteDeadline(time.Time) error
 }
 
-// Options are the wishes of one attempt; nil for the defaults.
+// Options configure one attempt; nil for the defaults.
 type Options struct {
 	// Peer names whom the attempt is with, by a string that is the same in each attempt with that
 	// peer. [Limits] bound what one peer can have the agent do. All attempts in which Peer is "" count
@@ -40,18 +40,18 @@ type Options struct {
 	Handshake *Handshake
 
 	// Refuse is called by Accept when the OFFER was read and is within the limits. An error ends the
-	// attempt before anything else is done. It should be a [Reason] or wrap one, which tells the peer
-	// why: [ErrDeclined] and [ErrPeerFiltered] are told as DECLINED. Any other error is told as
-	// FAILED. Nil refuses nothing.
+	// attempt before anything else is done. It should be a [Reason] or wrap one, from which the peer
+	// learns why: [ErrDeclined] and [ErrPeerFiltered] arrive there as DECLINED. Any other error
+	// arrives as FAILED. Nil refuses nothing.
 	Refuse func() error
 
 	// Started is called when the attempt begins: by Accept after Refuse, by Dial at once. Nil for
 	// none.
 	Started func()
 
-	// FilterOwn returns which of the host's addresses the peer may be told, and FilterRemote to which
-	// of the peer's the host connects; what they add does not count. An error of FilterRemote says why
-	// there is none. Nil for all.
+	// FilterOwn returns which of the host's addresses the peer may be told. FilterRemote returns which
+	// of the peer's addresses the host connects to; its error says why there is none. Addresses that
+	// they add are ignored. Nil for all.
 	FilterOwn    func([]netip.AddrPort) []netip.AddrPort
 	FilterRemote func([]netip.AddrPort) ([]netip.AddrPort, error)
 
@@ -59,8 +59,8 @@ type Options struct {
 	// An error ends the attempt. Calls come from several goroutines. Nil admits all.
 	Admit func(c *net.TCPConn, accepted bool) error
 
-	// MaxSegment bounds the size of the connection's TCP segments, for a path that loses larger packets
-	// and does not say so. The peer has to set it as well. 0 leaves it to the system.
+	// MaxSegment bounds the size of the connection's TCP segments, for a path that loses larger
+	// packets without an ICMP error. The peer has to set it as well. 0 leaves it to the system.
 	MaxSegment int
 
 	// Listeners are public addresses at which the application accepts its ordinary connections: the
@@ -68,10 +68,10 @@ type Options struct {
 	Listeners []netip.AddrPort
 
 	// Elsewhere is called, in a goroutine of its own, when the peer's description is known. It gets
-	// the peer's listeners, which it may connect to by the application's own means, and whether the
-	// two NATs allow a punch. When it returns nil the application has a connection by other means: the
-	// attempt ends with [ErrElsewhere], and the peer is told of success. Other errors mean nothing. It
-	// must return soon after ctx ends. Nil for none.
+	// the peer's listeners, to which it may connect by the application's own means, and whether the
+	// two NATs allow a punch. It returns nil if the application has a connection by other means: the
+	// attempt then ends with [ErrElsewhere], and the peer is told of success. An error does not end
+	// the attempt. Elsewhere must return soon after ctx ends. Nil for none.
 	Elsewhere func(ctx context.Context, listeners []netip.AddrPort, punchable bool) error
 
 	// Trace reports each step. Calls come from several goroutines. Nil for none.
@@ -79,16 +79,16 @@ type Options struct {
 }
 
 // A Handshake is what the two sides do first on their connection, such as TLS. Its first two
-// flights travel in the signalling, if they are at most 2.5 kB each and each is complete when the
-// handshake reads: then the connection is usable one round trip earlier.
+// flights travel in the signalling, which makes the connection usable one round trip earlier. They
+// do so if they are at most 2.5 kB each, and if each is complete when the handshake reads.
 type Handshake struct {
 	// Protocols are the handshakes that this side can do, the preferred one first: at most 8 names of
 	// at most 64 bytes.
 	Protocols []string
 
 	// Run does the handshake as client (initiator) or server on c, which is the beginning of the
-	// connection that Dial or Accept returns. It must return when c fails. What it makes of c, such as
-	// a *tls.Conn, the application goes on with; Run keeps it in a variable.
+	// connection that Dial or Accept returns. It must return when c fails. The application goes on
+	// with what Run makes of c, such as a *tls.Conn; Run keeps that in a variable.
 	//
 	// Run is called again, with another protocol and a connection that starts anew, if the responder
 	// has chosen another protocol than the initiator's first. That call begins when the first one has
@@ -99,11 +99,11 @@ type Handshake struct {
 	// Write that does not fit waits for the choice.
 	//
 	// The initiator of a TLS 1.3 handshake is done before the responder has seen its certificate. If
-	// the responder refuses that, the first Read may be what returns the error, and not Dial.
+	// the responder refuses the certificate, the first Read may return the error, and not Dial.
 	Run func(ctx context.Context, c net.Conn, protocol string, initiator bool) error
 
-	// Wrap wraps what runs over TCP, as a private network's protector does; not the flights in the
-	// signalling. Nil for nothing.
+	// Wrap wraps what runs over TCP, as a private network's protector does. It does not get the
+	// flights in the signalling. Nil for nothing.
 	Wrap func(net.Conn) (net.Conn, error)
 }
 
@@ -115,9 +115,9 @@ type Conn struct {
 	stream *punch.Stream
 }
 
-// AwaitChoice waits until the initiator has chosen the TCP connection, which at the initiator is so
-// from the beginning. It returns why the connection has failed before, by its own timeout of some
-// seconds for one, or the error of ctx.
+// AwaitChoice waits until the initiator has chosen the TCP connection. At the initiator it returns
+// at once. The error is that of ctx, or says why the connection has failed before the choice, for
+// instance by its own timeout of some seconds.
 func (c *Conn) AwaitChoice(ctx context.Context) error {
 	select {
 	case <-c.stream.Chosen():

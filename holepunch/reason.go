@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// A Reason says why there is no direct connection. Its value is a code, such as "no_connection",
-// that stays the same while sentences improve: programs switch on it and label metrics with it.
-// Reasons are errors, so that [errors.Is] finds them in what wraps them, and [ReasonOf] returns the
+// A Reason says why there is no direct connection. Its value is a stable code, such as
+// "no_connection": programs switch on it and label metrics with it. Its Error is a sentence, which
+// may change. [errors.Is] finds a Reason in an error that wraps it, and [ReasonOf] returns the
 // outermost. docs/troubleshooting.md has advice for each.
 type Reason string
 
@@ -49,8 +49,8 @@ const (
 	// ErrHandshake: the handshake failed, or connections came up and none showed the attempt's token.
 	ErrHandshake Reason = "handshake"
 
-	// ErrSmallPackets: connections to the peer came up, and only small packets got through. One with
-	// Options.MaxSegment may be of use. It is noticed on Linux.
+	// ErrSmallPackets: connections to the peer came up, and only small packets got through. An attempt
+	// with Options.MaxSegment may succeed. It is noticed on Linux.
 	ErrSmallPackets Reason = "small_packets"
 
 	// ErrNoProtocol: the two sides have no handshake protocol in common.
@@ -64,12 +64,12 @@ const (
 	// only the ports that were sent to. See [Compatibility].
 	ErrPortFiltered Reason = "port_filtered"
 
-	// ErrNoBareSYN: no NAT that would have to lets a bare SYN in, against RFC 5382 REQ-2. No ordinary
-	// TCP socket gets through. See [Compatibility].
+	// ErrNoBareSYN: every way needs a bare SYN to come in at a NAT that lets none in, against RFC
+	// 5382, REQ-2. No ordinary TCP socket gets through. See [Compatibility].
 	ErrNoBareSYN Reason = "no_bare_syn"
 
 	// ErrNoHairpin: both peers are behind the same NAT, which does not let them reach each other by
-	// their external addresses, and their addresses within do not reach either.
+	// their external addresses. Their private addresses did not connect them either.
 	ErrNoHairpin Reason = "no_hairpin"
 
 	// ErrEgressFiltered: the network of one side, or the firewall on its host, lets connections out to
@@ -173,8 +173,8 @@ func Reasons() []Reason {
 	return rs
 }
 
-// ReasonOf returns the outermost reason in err, or "" if there is none: then err is something
-// else's, such as the context's.
+// ReasonOf returns the outermost reason in err, or "" if there is none, as in an error of the
+// context.
 func ReasonOf(err error) Reason {
 	var r Reason
 	errors.As(err, &r)
