@@ -16,12 +16,19 @@ import (
 )
 
 // DirectConnect returns a direct connection to p: one that is there, or one that an attempt brings.
-// All callers share the attempt that is under way, whoever began it. There must be a relayed
-// connection to p. DirectConnect returns as soon as there is a direct connection, by whatever
-// transport, or with an [*Error] that says why there is none. A connection from before the peer came
-// back through the relay, as after a restart, has to answer first: within a second or five round
-// trips, or 8.5 s while packets come, or 3 s where the system does not tell that. Without a deadline
-// in ctx DirectConnect takes twice that and the time of one attempt at most ([WithTimeout]).
+// There must be a relayed connection to p. All callers share the attempt that is under way, on
+// either side. DirectConnect returns as soon as there is a direct connection, by whatever
+// transport, or with an [*Error] that says why there is none.
+//
+// Call it before host.NewStream where the code must not go on without a direct connection: on a
+// limited relayed connection NewStream waits for one until its context ends, also when the punch
+// has failed. To use the relayed connection then, open the stream with
+// [network.WithAllowLimitedConn].
+//
+// When the peer has come back through the relay, as after a restart, a direct connection from
+// before has to answer first: within a second or five round trips, or 8.5 s while packets come, or
+// 3 s where the system does not report packets. Without a deadline in ctx, DirectConnect takes at
+// most twice that and the time of one attempt ([WithTimeout]).
 func DirectConnect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
 	c, err := directConnect(ctx, h, p)
 	if err != nil {
@@ -183,8 +190,8 @@ func (pt *peerTable) at(p peer.ID, step string) {
 }
 
 // maxAttempts is how many attempts are made in a row while a connection has ended by the time that
-// the attempt has: the direct one, or the relayed one below the attempt. Without a bound a peer could
-// have this host make one attempt after the other.
+// the attempt has: the direct one, or the relayed one below the attempt. Without a bound a peer
+// could have this host make one attempt after the other.
 const maxAttempts = 3
 
 // dialPeer gets a direct connection to p, or whichever there is meanwhile.

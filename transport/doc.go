@@ -11,9 +11,9 @@
 //
 // The package adapts [holepunch.Agent] to libp2p. The side that dialled the relayed connection
 // opens a stream of [holepunch.Protocol] on it, and is the initiator. Over that stream both sides
-// exchange the reflexive addresses of TCP ports that they keep warm, which STUN servers report, or
-// else the relays themselves, and the first flights of the security handshake. Then both open the
-// connection at the same time.
+// exchange the reflexive addresses of their TCP ports, and the first flights of the security
+// handshake. STUN servers report these addresses, or else the relays themselves. Then both sides
+// open the connection at the same time.
 //
 // The host's own security transports and muxers make it a libp2p connection. The resource manager
 // accounts for it and the connection gater is asked, as for any TCP connection. The swarm has it as
@@ -30,11 +30,11 @@
 //
 // # NATs
 //
-// In the background the host discovers how its NATs behave, as far as its STUN servers can tell
-// ([WithSTUNServers]), and both sides exchange what they know. Ports that have to be predicted are,
-// in several rounds if need be. Where nothing can work both sides fail at once, with the reason
-// ([holepunch.Compatibility], [holepunch.ReasonOf]). [WithPortGuessing] is for what nothing else
-// gets through. docs/nat.md has the details.
+// In the background the host discovers how its NATs behave, as far as its STUN servers can report
+// it ([WithSTUNServers]). Both sides exchange what they know. Ports are predicted where that is
+// necessary, in several rounds if need be. Where nothing can work both sides fail at once, with the
+// reason ([holepunch.Compatibility], [holepunch.ReasonOf]). [WithPortGuessing] is for pairs of NATs
+// that nothing else gets through. docs/nat.md has the details.
 //
 // # Debugging
 //

@@ -25,11 +25,11 @@ const (
 	// ErrClosed: the host is closing. It matches [net.ErrClosed] as well.
 	ErrClosed = holepunch.ErrClosed
 
-	// ErrGlare: both peers offered at the same time, and the other one, which has the lower peer ID,
-	// is the initiator. Its connection comes in as inbound.
+	// ErrGlare: both peers offered at the same time. The peer has the lower peer ID, so it is the
+	// initiator, and its connection comes in as inbound.
 	ErrGlare = holepunch.ErrGlare
 
-	// ErrPeerFiltered: this host's peer filter, see [WithPeerFilter], refuses the peer.
+	// ErrPeerFiltered: this host's peer filter ([WithPeerFilter]) refuses the peer.
 	ErrPeerFiltered = holepunch.ErrPeerFiltered
 
 	// ErrGated: the connection gater refused.
@@ -38,12 +38,12 @@ const (
 
 // These are kinds of [holepunch.ErrNoAddress].
 var (
-	// ErrNoSTUNServer: no STUN server is configured, see [WithSTUNServers], and no relay reported
-	// this host's address in its place. What each relay said is in the chain.
+	// ErrNoSTUNServer: no STUN server is configured ([WithSTUNServers]), and no relay reported this
+	// host's address in its place. The chain has each relay's error.
 	ErrNoSTUNServer = fmt.Errorf("%w: no STUN server is configured (WithSTUNServers), and no relay reported it", holepunch.ErrNoAddress)
 
-	// ErrNoReflexiveAddress: neither one of the STUN servers that are configured reported this
-	// host's address, nor a relay. What each said is in the chain.
+	// ErrNoReflexiveAddress: neither a configured STUN server nor a relay reported this host's
+	// address. The chain has the error of each.
 	ErrNoReflexiveAddress = fmt.Errorf("%w: no STUN server answered, and no relay reported it", holepunch.ErrNoAddress)
 )
 
@@ -72,8 +72,8 @@ func (t *Transport) explain(err error) error {
 	return &addressError{kind, err}
 }
 
-// An Error is the failure to get a direct connection to a peer. The relayed connection is as it
-// was. [holepunch.ReasonOf] returns why; the chain has a [*holepunch.PunchError] if the attempt got
+// An Error is the failure to get a direct connection to a peer. The relayed connection stays as it
+// was. [holepunch.ReasonOf] returns why. The chain has a [*holepunch.PunchError] if the attempt got
 // as far as signalling.
 type Error struct {
 	Op   string // "dial", "respond" or "direct connect"

@@ -20,22 +20,21 @@ import (
 // EvtPunchStarted is emitted on the host's event bus when an attempt to get a direct connection
 // begins: this host's, or a peer's. An [EvtPunchFinished] follows.
 //
-// As with every event of the bus, subscribers have to read: a queue that is full holds up the
-// attempts.
+// Subscribers have to read, as with every event of the bus: a full queue holds up the attempts.
 type EvtPunchStarted struct {
 	Peer      peer.ID
 	Direction network.Direction // outbound: this host is the initiator
 }
 
 // EvtPunchFinished is emitted when an attempt is over. The swarm has its connection at that time or
-// a moment later: callers that need the swarm's connection call [DirectConnect], or wait for the
-// swarm's notification.
+// a moment later. Subscribers that need the swarm's connection call [DirectConnect], or wait for
+// the swarm's notification.
 type EvtPunchFinished struct {
 	Peer      peer.ID
 	Direction network.Direction
 
-	// Remote is the peer's end of the direct connection. It is nil after a failure, and where the
-	// swarm has got the connection by an ordinary listener of this host or of the peer.
+	// Remote is the peer's end of the direct connection. It is nil after a failure, and for a
+	// connection by an ordinary listener of this host or of the peer.
 	Remote ma.Multiaddr
 
 	Err    error            // nil: the peers are connected directly; ErrGlare: the peer's own attempt shows whether they are
@@ -43,9 +42,9 @@ type EvtPunchFinished struct {
 	Took   time.Duration    // from EvtPunchStarted until the connection was usable, or the failure
 }
 
-// EvtNATLearnt is emitted when the host has found out, or in vain tried to find out, how its NAT
-// behaves. That takes some seconds from when its ports are warm, and a STUN server
-// ([WithSTUNServers]). Later subscribers get the last one.
+// EvtNATLearnt is emitted when a search for the behaviour of the host's NAT has ended, some seconds
+// after its ports are warm. The search needs a STUN server ([WithSTUNServers]). Later subscribers
+// get the last event.
 type EvtNATLearnt struct {
 	Behaviour stun.Behaviour
 	Err       error // why nothing is known

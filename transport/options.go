@@ -19,7 +19,8 @@ import (
 // An Option configures [Enable] and [New].
 type Option func(*config) error
 
-// AddrFilter is go-libp2p's own, so that one serves DCUtR as well; see [WithAddrFilter].
+// An AddrFilter is go-libp2p's own type, so that one filter serves DCUtR as well; see
+// [WithAddrFilter].
 type AddrFilter = dcutr.AddrFilter
 
 type config struct {
@@ -77,8 +78,8 @@ func newConfig(opts []Option) (config, error) {
 // hopeless pairs of NATs. See docs/nat.md.
 //
 // Without a server, or when none answers, the host's own connections show its address, and other
-// libp2p peers are asked; see [WithObservers]. A server is better behind a NAT that does not keep the
-// port numbers, where no relay listens on plain TCP, and where the relays are within the host's
+// libp2p peers are asked; see [WithObservers]. A server is better behind a NAT that does not keep
+// the port numbers, where no relay listens on plain TCP, and where the relays are within the host's
 // own network.
 func WithSTUNServers(servers ...string) Option {
 	return func(c *config) error {
@@ -93,18 +94,19 @@ func WithSTUNServers(servers ...string) Option {
 	}
 }
 
-// WithObservers sets the libp2p peers that report the host's reflexive addresses, by identify, while
-// no STUN server answers. Each needs an address like /ip4/A/tcp/P. Without any, no peer counts.
+// WithObservers sets the libp2p peers that report the host's reflexive addresses, by identify,
+// while no STUN server answers. Each needs an address like /ip4/A/tcp/P. Without any, no peer
+// counts.
 //
-// A peer that the host is connected to anyway reports the external address, and whether the NAT
-// preserves port numbers; then nobody else is asked, but for one check. Otherwise one peer is
-// asked in each attempt, over one TCP connection with a throw-away identity, which ends some seconds
-// after it: libp2p hosts take few connections from one IP address, and those of the host's
-// neighbours go first. A peer that refuses is asked again later, and another one instead.
+// A peer that the host is connected to anyway reports the external address. If the NAT preserves
+// port numbers, nobody else is asked, but for one check. Otherwise one peer is asked in each
+// attempt, over one TCP connection with a throw-away identity, which ends some seconds after the
+// attempt: libp2p hosts take few connections from one IP address, and the host's neighbours need
+// theirs. A peer that refuses is asked again later, and another one instead.
 //
 // Default: up to three of the relays that the host is connected to, which need no more trust than
-// they have. With a single relay another public peer counts as well, for it takes two to see that a
-// NAT gives every destination another port.
+// they have. With a single relay another public peer counts as well: only two can show that a NAT
+// gives every destination another port.
 func WithObservers(observers ...peer.AddrInfo) Option {
 	return func(c *config) error {
 		c.pinned = true
@@ -124,10 +126,10 @@ func WithObservers(observers ...peer.AddrInfo) Option {
 }
 
 // WithWarmPorts sets how many local ports the host keeps warm while it is connected to a relay: 0,
-// 1 or 2. A warm port has connections to STUN servers, which hold its mapping at the NAT, so that an
-// OFFER leaves at once; other observers are asked in an attempt alone. A punch races two ports
-// against lost SYNs. With 0 one port is used, and its address is asked for in each attempt: no
-// connection is held between them, and a punch takes a round trip or two longer. Default: 2.
+// 1 or 2. A warm port has connections to STUN servers, which hold its mapping at the NAT, so that
+// an OFFER leaves at once. Other observers are asked only in an attempt. With two ports a lost SYN
+// delays nothing. With 0, a punch uses one port and asks for its address in each attempt: no
+// connection is held between attempts, and a punch takes a round trip or two longer. Default: 2.
 func WithWarmPorts(n int) Option {
 	return func(c *config) error {
 		if n < 0 || n > defaultPorts {
@@ -150,9 +152,10 @@ func WithTimeout(d time.Duration) Option {
 }
 
 // WithRelayGrace sets how long a relayed connection stays beside the direct one that took its
-// place. After that it is closed, as soon as the direct one has carried full-size packets both ways,
-// if it has no open stream. Otherwise it is looked at again after as long (1 s at least): no stream
-// is cut, but see [WithRelayStreamsReset]. A negative time keeps it until somebody else closes it.
+// place. After that time the relayed connection is closed if the direct one has carried full-size
+// packets both ways and no stream is open on the relayed one. Otherwise this is checked again after
+// the same time (1 s at least): no stream is cut, unless [WithRelayStreamsReset] is set. A negative
+// time keeps the relayed connection until somebody else closes it.
 //
 // Default: 1 min. DCUtR's specification asks for a grace period and names none; a stream takes
 // seconds to open, and go-libp2p's relays end a limited connection after 2 min anyway. While the
@@ -161,13 +164,15 @@ func WithRelayGrace(d time.Duration) Option {
 	return func(c *config) error { c.grace = d; return nil }
 }
 
-// WithRelayStreamsReset has the relayed connection closed after the grace period ([WithRelayGrace])
-// also if there are streams on it. These are reset, so that applications open them anew, on the
-// direct connection. It is for relays without limits: there GossipSub, the DHT and the like open
-// streams on the relayed connection, and keep them for as long as it lasts. One of two peers with it
-// is enough. It opens no stream on the direct connection for half a second, in which the other one
-// notices the end of the old ones. Default: no stream is cut. A relay with limits ends its
-// connections by itself, and go-libp2p opens only streams on them that ask for it.
+// WithRelayStreamsReset closes the relayed connection after the grace period ([WithRelayGrace])
+// even if streams are open on it. The streams are reset, so that applications open them anew, on
+// the direct connection. It is for relays without limits: there GossipSub, the DHT and the like
+// open streams on the relayed connection, and keep them for as long as it lasts. It is enough if
+// one of two peers has it. After closing, this host opens no stream on the direct connection for
+// half a second, in which the peer notices the end of the old streams.
+//
+// Default: no stream is cut. A relay with limits ends its connections by itself, and go-libp2p
+// opens only streams on them that ask for it.
 func WithRelayStreamsReset() Option {
 	return func(c *config) error { c.reset = true; return nil }
 }
@@ -193,10 +198,10 @@ func WithPeerFilter(f func(peer.ID) bool) Option {
 	}
 }
 
-// WithAddrFilter makes f choose which of its addresses the host names to a peer, and which of the
-// peer's it connects to. Addresses look like /ip4/A/tcp/P; f gets some of them at a time, and what
-// it adds does not count. Calls come from several goroutines. Default: all, but for those that
-// nobody may be asked to dial (docs/protocol.md).
+// WithAddrFilter makes f choose which of its addresses the host names to a peer, and to which of
+// the peer's addresses it connects. Addresses look like /ip4/A/tcp/P. A call of f gets some of
+// them, and addresses that f adds are ignored. Calls come from several goroutines. Default: all,
+// except those that are never dialled (docs/protocol.md).
 func WithAddrFilter(f AddrFilter) Option {
 	return func(c *config) error {
 		if f == nil {
@@ -207,9 +212,9 @@ func WithAddrFilter(f AddrFilter) Option {
 	}
 }
 
-// WithLimits bounds what peers can make the host do: attempts, and SYNs, for the addresses that a
-// peer names need not be its own. Default: those of [holepunch.Limits], each of which is the
-// default where l has zero. docs/security.md has the figures behind them.
+// WithLimits bounds what peers can make the host do: attempts, and SYNs, since the addresses that a
+// peer names need not be its own. Where l has zero the default of [holepunch.Limits] applies.
+// docs/security.md has the figures behind the defaults.
 func WithLimits(l holepunch.Limits) Option {
 	return func(c *config) error {
 		c.limits = l
@@ -220,14 +225,16 @@ func WithLimits(l holepunch.Limits) Option {
 	}
 }
 
-// WithSocketControl gives f every socket of the transport before it is bound, as the Control of
-// [net.Dialer] and [net.ListenConfig] does: VPN programs mark their sockets, or bind them to an
-// interface, lest they lead into the tunnel. Calls of f come from several goroutines; an error is
-// the socket's. Sockets of the host's other transports are theirs, also where the transport has
-// one of these dial a peer's public listener: [tcp.WithDialerForAddr] takes a [net.Dialer] with the
-// same f. Default: none.
+// WithSocketControl calls f with every socket of the transport before it is bound, as the Control
+// of [net.Dialer] and [net.ListenConfig] is called. VPN programs mark their sockets with it, or
+// bind them to an interface, so that these do not lead into the tunnel. Calls of f come from
+// several goroutines. An error of f fails the socket. Default: none.
 //
-// [tcp.WithDialerForAddr]: https://pkg.go.dev/github.com/libp2p/go-libp2p/p2p/transport/tcp#WithDialerForAddr
+// The host's other transports have sockets of their own, also where one of them dials a peer's
+// public listener for this transport: [tcp.WithDialerForAddr] takes a [net.Dialer] with the same f.
+//
+// [tcp.WithDialerForAddr]:
+// https://pkg.go.dev/github.com/libp2p/go-libp2p/p2p/transport/tcp#WithDialerForAddr
 func WithSocketControl(f func(network, address string, c syscall.RawConn) error) Option {
 	return func(c *config) error { c.control = f; return nil }
 }
@@ -251,21 +258,23 @@ func WithLogger(l *slog.Logger) Option {
 }
 
 // WithRegisterer registers the Prometheus metrics, libp2p_simopen_*, with r. Hosts of one process
-// share them, as in go-libp2p. Default: with [Enable], where the host registers its own, and
-// nowhere after [libp2p.DisableMetrics]; with [New], nowhere. Without a registerer nothing is
-// counted. Building the host panics if r has others of these names, as go-libp2p's metrics do.
+// share them, as in go-libp2p. Without a registerer nothing is counted. Building the host panics if
+// r has other metrics of these names, as with go-libp2p's own. Default: with [Enable], the
+// registerer of the host's own metrics, and none after [libp2p.DisableMetrics]; with [New], none.
 //
 // [libp2p.DisableMetrics]: https://pkg.go.dev/github.com/libp2p/go-libp2p#DisableMetrics
 func WithRegisterer(r prometheus.Registerer) Option {
 	return func(c *config) error { c.registerer = r; return nil }
 }
 
-// WithPortGuessing lets the host guess ports, with peers that have it as well, where nothing else
-// can help: one NAT gives every destination another port, at random, and the other lets in only
-// ports that were sent to. That is up to 200 ports a second for 10 s, with two SYNs each, from up
-// to 256 sockets, for one peer at a time; see docs/nat.md for the odds. A minute passes between two
-// such attempts of the host, and one that failed is repeated while the relayed connection lasts.
-// Default: off, for some networks take it for a scan.
+// WithPortGuessing lets the host guess ports, with peers that have it as well. It is for the pairs
+// of NATs that nothing else gets through: one NAT gives every destination another port, at random,
+// and the other lets in only ports that were sent to. docs/nat.md has the odds.
+//
+// The host tries up to 200 ports a second for 10 s, with two SYNs each, from up to 256 sockets, for
+// one peer at a time. A minute passes between two such attempts of the host. An attempt that failed
+// is repeated while the relayed connection lasts. Default: off, since some networks take it for a
+// scan.
 func WithPortGuessing() Option {
 	return func(c *config) error { c.guess = true; return nil }
 }

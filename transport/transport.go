@@ -129,8 +129,8 @@ func (t *Transport) agentConfig() holepunch.Config {
 	}
 }
 
-// CanDial reports whether an address is /simopen. It leads to something only in dials that the
-// transport has asked the swarm for; see [Transport.Resolve].
+// CanDial reports whether an address is /simopen. Only dials that the transport has asked the swarm
+// for succeed there; see [Transport.Resolve].
 func (t *Transport) CanDial(a ma.Multiaddr) bool { return isSimopen(a) }
 
 // Protocols returns the code of /simopen.
