@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -13,6 +14,22 @@ func TestREADMEIsShort(t *testing.T) {
 	text, _, _ := strings.Cut(read(t, "../README.md"), "\n## Licence")
 	if n := len(strings.Fields(text)); n > maxWords {
 		t.Errorf("the README has %d words before its licence, want %d at most", n, maxWords)
+	}
+}
+
+// TestREADMEFigures: the times that the README compares are those of a row in comparison.md.
+func TestREADMEFigures(t *testing.T) {
+	t.Parallel()
+	comparison := read(t, "comparison.md")
+	rows := regexp.MustCompile(`(?m)^\|.*\| ([\d,]+) ms \| ([\d,]+) ms \|$`).FindAllStringSubmatch(read(t, "../README.md"), -1)
+	if len(rows) < 3 {
+		t.Fatalf("%d rows with times, want 3 at least", len(rows))
+	}
+	for _, row := range rows {
+		simopen, dcutr := strings.ReplaceAll(row[1], ",", ""), strings.ReplaceAll(row[2], ",", "")
+		if !regexp.MustCompile(`(?m)^\|.*\| ` + simopen + `[ ,].*\| ` + dcutr + `[ ,]`).MatchString(comparison) {
+			t.Errorf("comparison.md does not have %s and %s ms in one row", simopen, dcutr)
+		}
 	}
 }
 
