@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/pair"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/show"
 )
@@ -23,7 +24,7 @@ func dial(ctx context.Context, args []string) (status int) {
 		Does:     "Dial connects to a listening peer through the relay, waits until the connection is direct, and sends data over it.",
 		Synopsis: []string{"peer dial -relay MULTIADDR [flags] PEERID"},
 	})
-	common := addCommonFlags(flags)
+	common := natpeer.AddFlags(flags)
 	bytes := flags.Int64("bytes", 8<<20, "send `n` bytes over the direct connection, for "+pair.SendingTime.String()+" at most")
 	asJSON := flags.Bool("json", false, "print the result as one JSON object, and nothing else")
 	var target peer.ID
@@ -37,7 +38,7 @@ func dial(ctx context.Context, args []string) (status int) {
 		if target, err = peer.Decode(flags.Arg(0)); err != nil {
 			return fmt.Errorf("%q is no peer ID (%w): copy the one that peer listen prints", flags.Arg(0), err)
 		}
-		return common.complete()
+		return common.Complete()
 	})
 
 	out := console.New(os.Stdout)

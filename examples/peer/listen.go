@@ -22,12 +22,12 @@ func listen(ctx context.Context, args []string) (status int) {
 		Does:     "Listen waits at the relay for peers, and receives what they send. It prints the command for the other machine.",
 		Synopsis: []string{"peer listen -relay MULTIADDR [flags]"},
 	})
-	common := addCommonFlags(flags)
+	common := natpeer.AddFlags(flags)
 	console.Parse(flags, args, func() error {
 		if err := console.NoArgs(flags); err != nil {
 			return err
 		}
-		return common.complete()
+		return common.Complete()
 	})
 	v := listenView{console.New(os.Stdout), common.Config}
 	if err := pair.Listen(ctx, common.Config, v.show); err != nil {
@@ -92,18 +92,9 @@ func (v listenView) text(e pair.Event) string {
 // dialCommand returns the command line for the other machine. It names the STUN servers that
 // answer.
 func dialCommand(relay peer.AddrInfo, servers []string, self peer.ID) string {
-	words := []string{programName(), "dial", "-relay", fmt.Sprintf("%s/p2p/%s", relay.Addrs[0], relay.ID)}
+	words := []string{console.ProgramName("./examples/peer"), "dial", "-relay", fmt.Sprintf("%s/p2p/%s", relay.Addrs[0], relay.ID)}
 	for _, s := range servers {
 		words = append(words, "-stun", s)
 	}
 	return strings.Join(append(words, self.String()), " ")
-}
-
-// programName returns the name by which the other machine runs this program. For what "go run" has
-// built it is the "go run" command.
-func programName() string {
-	if strings.Contains(os.Args[0], "go-build") {
-		return "go run ./examples/peer"
-	}
-	return os.Args[0]
 }

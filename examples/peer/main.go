@@ -10,15 +10,11 @@ package main
 
 import (
 	"context"
-	"flag"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
-	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
-	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 func main() {
@@ -32,41 +28,4 @@ func main() {
 	status := command.Run(ctx, args)
 	stop()
 	os.Exit(status)
-}
-
-// commonFlags are those that both commands have.
-type commonFlags struct {
-	natpeer.Config
-	verbose bool
-}
-
-func addCommonFlags(flags *flag.FlagSet) *commonFlags {
-	c := new(commonFlags)
-	flags.Func("relay", "meet at the relay with this `multiaddr`, as examples/relay prints it", func(s string) (err error) {
-		c.Relay, err = natpeer.ParseRelay(s)
-		return err
-	})
-	flags.Func("stun", "ask the STUN server at `host:port`, over TCP; may be repeated (default port 3478 of the relay)", func(s string) error {
-		server, err := stun.ParseServer(s)
-		c.STUN = append(c.STUN, server)
-		return err
-	})
-	console.LogFlag(flags, &c.verbose)
-	return c
-}
-
-// complete checks the flags and fills in what is left out.
-func (c *commonFlags) complete() error {
-	if len(c.Relay.Addrs) == 0 {
-		return fmt.Errorf("-relay is missing: copy it from what examples/relay prints")
-	}
-	if len(c.STUN) == 0 {
-		server, err := natpeer.STUNBeside(c.Relay)
-		if err != nil {
-			return err
-		}
-		c.STUN = []string{server}
-	}
-	console.Log(c.verbose)
-	return nil
 }

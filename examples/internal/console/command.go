@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 )
 
 // A Command is one of several that a program has. The first argument is its name.
@@ -46,4 +47,13 @@ func chooseUsage(out *Console, program, does string, commands []Command) {
 		out.Print(fmt.Sprintf("  %s %-*s  %s", program, width, c.Name, c.Does))
 	}
 	out.Print("", "Each command has -help.")
+}
+
+// ProgramName returns the name by which a person runs this program, also on another machine. For what
+// "go run" has built it is that command; dir is the package's directory.
+func ProgramName(dir string) string {
+	if strings.Contains(os.Args[0], "go-build") {
+		return "go run " + dir
+	}
+	return os.Args[0]
 }

@@ -58,11 +58,33 @@ func printFlags(flags *flag.FlagSet) {
 // Parse parses a program's arguments, and checks them if they could be parsed. It does not return
 // if they are wrong, or ask for help: it says so and ends the program, with status 2 or 0.
 func Parse(flags *flag.FlagSet, args []string, check func() error) {
+	parse(flags, func() error { return flags.Parse(args) }, check)
+}
+
+// ParseMixed is Parse for commands whose flags may also follow the arguments, as in "dial PEER -local
+// ADDR".
+func ParseMixed(flags *flag.FlagSet, args []string, check func() error) {
+	parse(flags, func() error {
+		var arguments []string
+		for {
+			if err := flags.Parse(args); err != nil {
+				return err
+			}
+			if flags.NArg() == 0 {
+				return flags.Parse(append([]string{"--"}, arguments...))
+			}
+			arguments = append(arguments, flags.Arg(0))
+			args = flags.Args()[1:]
+		}
+	}, check)
+}
+
+func parse(flags *flag.FlagSet, parse, check func() error) {
 	// By itself a FlagSet prints all of its help after any error, which is lost above it.
 	usage := flags.Usage
 	flags.SetOutput(io.Discard)
 	flags.Usage = func() {}
-	err := flags.Parse(args)
+	err := parse()
 	flags.SetOutput(nil)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -18,6 +19,10 @@ import (
 // mistyped, or the peer is gone.
 var ErrNotThere = errors.New("is not at the relay: take the peer ID that the listening peer prints, and leave that one running")
 
+// throughTimeout bounds a connection through the relay: seven round trips, twice over a satellite. By
+// itself it takes up to a minute where the relay is dead, and that is not known yet.
+const throughTimeout = 15 * time.Second
+
 // DialThrough connects to a peer through a relay, unless the host is connected to the peer. Unlike
 // Host.Connect it does not wait for identify.
 func DialThrough(ctx context.Context, h host.Host, relay peer.AddrInfo, target peer.ID) error {
@@ -28,6 +33,8 @@ func DialThrough(ctx context.Context, h host.Host, relay peer.AddrInfo, target p
 	for _, a := range relay.Addrs {
 		h.Peerstore().AddAddr(target, a.Encapsulate(circuit), peerstore.TempAddrTTL)
 	}
+	ctx, cancel := context.WithTimeout(ctx, throughTimeout)
+	defer cancel()
 	forgive(h, relay.ID)
 	forgive(h, target)
 	if _, err := h.Network().DialPeer(ctx, target); err != nil {
