@@ -142,6 +142,10 @@ func filterContacts(reports []ServerReport, contacts []*contact) (kept []*contac
 	_, dissent := Agree(votes)
 	for _, err := range dissent {
 		d := err.(*DissentError)
+		if !d.Majority.IsValid() && oneServer(kept) {
+			agreed = false
+			continue // it contradicts nobody: the NAT has several addresses, or the server lies
+		}
 		for i := range reports {
 			if r := &reports[i]; r.Server == d.Observer && r.Err == nil {
 				r.Err = d
@@ -156,6 +160,11 @@ func filterContacts(reports []ServerReport, contacts []*contact) (kept []*contac
 		})
 	}
 	return kept, agreed
+}
+
+// oneServer reports whether all contacts are of one server.
+func oneServer(contacts []*contact) bool {
+	return !slices.ContainsFunc(contacts, func(c *contact) bool { return c.server != contacts[0].server })
 }
 
 // choose returns the first contact that supports the most tests, or nil if there are no contacts.

@@ -79,3 +79,14 @@ func TestFilterContacts(t *testing.T) {
 		})
 	}
 }
+
+// A server that is asked at several endpoints, and reports several addresses, contradicts nobody.
+func TestFilterContactsOfOneServer(t *testing.T) {
+	reports, contacts := answers("46.0.2.1:7", "46.0.2.2:7", "46.0.2.1:7")
+	for _, c := range contacts {
+		c.server = 0
+	}
+	if kept, agreed := filterContacts(reports, contacts); len(kept) != 3 || agreed || reports[0].Err != nil {
+		t.Errorf("%d kept, agreed: %v, error %v", len(kept), agreed, reports[0].Err)
+	}
+}
