@@ -106,7 +106,8 @@ func introduce(out *console.Console, nat natlab.Behaviour) {
 	default:
 		out.Print("Emulated NAT: " + nat.String() + ".")
 	}
-	if nat.Ports == natlab.PortOverload && !nat.Blocks16 {
+	pool := nat.Pool4 && !nat.Kernel.Persistent // each connection has one of several addresses
+	if nat.Ports == natlab.PortOverload && !nat.Blocks16 && !pool {
 		out.Paragraph("", "It keeps a port's number until a neighbour has it towards the same destination: "+
 			"one host alone sees EIM.")
 	}

@@ -8,7 +8,7 @@
 // Any STUN server over TCP tells something; examples/stunserver, on a host with two addresses,
 // tells all. With -lab the check runs behind an emulated NAT, or a Linux kernel's as in kernel-rst,
 // with a server of its own: that needs Linux, and root or the right to make user namespaces. The
-// exit status is 0 if a server was reached over TCP.
+// exit status is 0 only if something was learned of the NAT to the Internet.
 package main
 
 import (
@@ -103,32 +103,22 @@ func run(ctx context.Context, opts options, noLab error) (status int, err error)
 	}
 	report, err := stun.Discover(ctx, opts.servers)
 	if report == nil {
-		return 1, err
+		return 1, err // else the report says why
 	}
 	if ctx.Err() != nil {
 		return 1, errInterrupted
 	}
-	if err != nil {
-		status = 1 // the report says why
+	c := &check{Report: report}
+	c.findEgress(ctx)
+	if c.Egress == stun.No || c.unconfirmed != nil {
+		c.BareSYN = stun.Unknown // to test it took a SYN that may not have got out
 	}
-	report.Egress = egress(ctx, report)
-	if report.Egress == stun.No {
-		report.BareSYN = stun.Unknown // to test it took a SYN that did not get out
+	if c.nothing() != "" {
+		status = 1
 	}
 	if opts.json {
-		return status, json.NewEncoder(os.Stdout).Encode(newResult(report))
+		return status, json.NewEncoder(os.Stdout).Encode(newResult(c))
 	}
-	tell(console.New(os.Stdout), report)
+	tell(console.New(os.Stdout), c)
 	return status, nil
-}
-
-// egress finds out with one of the servers whether connections get out to any port.
-func egress(ctx context.Context, r *stun.Report) stun.Fact {
-	for _, s := range r.Servers {
-		if s.Mapped.IsValid() {
-			fact, _ := stun.Discoverer{}.Egress(ctx, s.Addr)
-			return fact
-		}
-	}
-	return stun.Unknown
 }

@@ -87,7 +87,12 @@ func expect(best, worst holepunch.Outcome, unknown []string) reach {
 // remedies are what to do about a reason.
 var remedies = map[holepunch.Reason]string{
 	holepunch.ErrUnpredictable:  `a router's "full cone" setting, UPnP, or IPv6; else stay on the relay.`,
-	holepunch.ErrPortFiltered:   `WithPortGuessing on both sides, a "full cone" setting, UPnP, or IPv6.`,
+	holepunch.ErrPortFiltered:   `a router's "full cone" setting, UPnP, or IPv6; else stay on the relay.`,
 	holepunch.ErrEgressFiltered: "another network, a VPN, or a word with those who run this one; else stay on the relay.",
 	holepunch.ErrNoBareSYN:      "a forwarded port or a public address on one side, or IPv6.",
+}
+
+// programs is what a program can do about a reason.
+var programs = map[holepunch.Reason]string{
+	holepunch.ErrPortFiltered: "the option WithPortGuessing on both sides usually gets through (docs/nat.md).",
 }

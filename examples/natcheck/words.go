@@ -13,37 +13,37 @@ import (
 )
 
 // tell prints a report for a person.
-func tell(out *console.Console, r *stun.Report) {
-	peers := newResult(r).Peers
+func tell(out *console.Console, c *check) {
+	peers := newResult(c).Peers
 	switch {
-	case len(r.Addrs) == 0:
-		out.Paragraph("", "No server could be asked over TCP, so nothing is known of the NAT."+udpWords(r))
-	case within(r):
+	case len(c.Addrs) == 0:
+		out.Paragraph("", "No server could be asked over TCP, so nothing is known of the NAT."+udpWords(c))
+	case c.within():
 		out.Paragraph("", "The server is in your own network: this says nothing of the NAT to the Internet.")
 		out.Paragraph("", "Take a server with a public address.")
 		out.Print("")
-		addresses(out, r)
+		addresses(out, c)
 	default:
-		for _, s := range sentences(r, peers) {
+		for _, s := range sentences(c, peers) {
 			out.Paragraph("", s)
 		}
 		out.Print("")
-		facts(out, r)
+		facts(out, c)
 		table(out, peers)
 	}
-	problems(out, r)
+	problems(out, c)
 }
 
 // sentences say what the NAT does.
-func sentences(r *stun.Report, peers []reach) []string {
-	s := []string{mappingWords(r), filteringWords(r)}
+func sentences(c *check, peers []reach) []string {
+	s := []string{mappingWords(c), filteringWords(c)}
 	switch {
-	case r.BareSYN == stun.No && r.Filtering == stun.EIF:
+	case c.BareSYN == stun.No && c.Filtering == stun.EIF:
 		s = append(s, "But it drops a SYN from where one was sent to: a simultaneous open fails.")
-	case r.BareSYN == stun.No:
+	case c.BareSYN == stun.No:
 		s = append(s, "It lets no SYN in, not even from where one was sent to: a simultaneous open fails.")
 	}
-	if r.Egress == stun.No {
+	if c.Egress == stun.No {
 		s = append(s, "Your network, or a firewall on this host, refuses connections out to ports such as peers have.")
 	}
 	return append(s, verdict(peers))
@@ -69,17 +69,21 @@ func verdict(peers []reach) string {
 	return text + "."
 }
 
-func mappingWords(r *stun.Report) string {
-	if r.NAT == stun.No {
+func mappingWords(c *check) string {
+	if c.NAT == stun.No {
 		return "There is no NAT in front of this host."
 	}
-	switch r.Mapping {
-	case stun.EIM:
-		return fmt.Sprintf("Your NAT keeps one port for all destinations (EIM)%s.", portsWords(r.Behaviour, "the local one if it is free", "new ones %s", "new ones at random"))
-	case stun.ADM:
-		return fmt.Sprintf("Your NAT gives every remote address another port (ADM)%s.", portsWords(r.Behaviour, "the first is the local one", "%s", "at random"))
+	switch c.Mapping {
 	case stun.APDM:
-		return fmt.Sprintf("Your NAT gives every destination another port (APDM)%s.", portsWords(r.Behaviour, "the first is the local one", "%s", "at random"))
+		if len(c.Addrs) > 1 {
+			return fmt.Sprintf("Your NAT gives every destination another port (APDM) at one of several addresses%s.",
+				portsWords(c.Behaviour, "the first port is the local one", "%s", "at random"))
+		}
+		return fmt.Sprintf("Your NAT gives every destination another port (APDM)%s.", portsWords(c.Behaviour, "the first is the local one", "%s", "at random"))
+	case stun.EIM:
+		return fmt.Sprintf("Your NAT keeps one port for all destinations (EIM)%s.", portsWords(c.Behaviour, "the local one if it is free", "new ones %s", "new ones at random"))
+	case stun.ADM:
+		return fmt.Sprintf("Your NAT gives every remote address another port (ADM)%s.", portsWords(c.Behaviour, "the first is the local one", "%s", "at random"))
 	default:
 		return "There is a NAT. How it gives out ports takes servers at two addresses to find out."
 	}
@@ -112,17 +116,17 @@ func apart(step int) string {
 	return number + " apart" + down
 }
 
-func filteringWords(r *stun.Report) string {
+func filteringWords(c *check) string {
 	it := "It"
-	if r.NAT == stun.No {
+	if c.NAT == stun.No {
 		it = "Its network"
 	}
 	answer := map[stun.Unsolicited]string{
 		stun.Drop: "; others get no answer",
 		stun.RST:  "; others get a reset (RST)",
 		stun.ICMP: "; others get an ICMP error",
-	}[r.Unsolicited]
-	switch r.Filtering {
+	}[c.Unsolicited]
+	switch c.Filtering {
 	case stun.EIF:
 		return it + " lets in anybody at a port that is in use (EIF)."
 	case stun.ADF:
@@ -130,7 +134,7 @@ func filteringWords(r *stun.Report) string {
 	case stun.APDF:
 		return it + " lets in only endpoints, address and port, that the port has sent to (APDF)" + answer + "."
 	}
-	for _, s := range r.Servers {
+	for _, s := range c.Servers {
 		if s.ConnectsBack {
 			return "Whom " + strings.ToLower(it) + " lets in takes a server with two addresses to find out."
 		}
@@ -139,40 +143,44 @@ func filteringWords(r *stun.Report) string {
 }
 
 // facts are the same for who knows the terms, and the rest.
-func facts(out *console.Console, r *stun.Report) {
-	addresses(out, r)
-	ports := r.Ports.String()
-	if r.Ports == stun.Sequential {
-		ports += ", " + apart(r.Step)
+func facts(out *console.Console, c *check) {
+	addresses(out, c)
+	ports := c.Ports.String()
+	if c.Ports == stun.Sequential {
+		ports += ", " + apart(c.Step)
 	}
-	out.Line("mapping", "%s, ports %s", r.Mapping, ports)
-	out.Line("filtering", "%s, answer to others: %s", r.Filtering, r.Unsolicited)
-	if r.NAT != stun.No {
+	out.Line("mapping", "%s, ports %s", c.Mapping, ports)
+	out.Line("filtering", "%s, answer to others: %s", c.Filtering, c.Unsolicited)
+	if c.NAT != stun.No {
 		out.Line("hairpin", "%s", map[stun.Fact]string{
 			stun.Yes:     "yes: hosts behind this NAT reach each other by its address",
 			stun.No:      "no: hosts behind this NAT do not reach each other by its address",
 			stun.Unknown: "unknown: whether hosts behind this NAT reach each other by its address",
-		}[r.Hairpin])
+		}[c.Hairpin])
 	}
 	out.Line("egress", "%s", map[stun.Fact]string{
 		stun.Yes:     "connections get out to any port",
 		stun.No:      "connections get out to some ports only",
 		stun.Unknown: "unknown: whether connections get out to any port",
-	}[r.Egress])
-	out.Line("UDP", "%s", map[bool]string{true: "gets out", false: "no answer (blocked, or the server has none)"}[r.UDP])
-	out.Line("IPv6", "%s", map[bool]string{true: "yes", false: "no public address"}[r.IPv6])
+	}[c.Egress])
+	out.Line("UDP", "%s", map[stun.Fact]string{
+		stun.Yes:     "gets out",
+		stun.No:      "no answer: blocked",
+		stun.Unknown: "unknown: no answer (blocked, or the server has none)",
+	}[c.udp()])
+	out.Line("IPv6", "%s", map[bool]string{true: "yes", false: "no public address"}[c.IPv6])
 }
 
-func addresses(out *console.Console, r *stun.Report) {
-	addrs := make([]string, len(r.Addrs))
-	for i, a := range r.Addrs {
+func addresses(out *console.Console, c *check) {
+	addrs := make([]string, len(c.Addrs))
+	for i, a := range c.Addrs {
 		addrs[i] = a.String()
 	}
 	out.Line("address", "%s", strings.Join(addrs, ", "))
 }
 
-func udpWords(r *stun.Report) string {
-	if r.UDP {
+func udpWords(c *check) string {
+	if c.UDP {
 		return " UDP gets out."
 	}
 	return ""
@@ -205,13 +213,24 @@ func table(out *console.Console, peers []reach) {
 		out.Paragraph(fmt.Sprintf("(%d)", i+1), strings.ToUpper(text[:1])+text[1:]+".")
 		out.Paragraph(" ", "What helps: "+remedies[reason])
 	}
+	for i, reason := range reasons {
+		if p := programs[reason]; p != "" {
+			out.Print("")
+			out.Paragraph("", fmt.Sprintf("For programmers: about (%d), %s", i+1, p))
+		}
+	}
 	out.Print("", "More in docs/nat.md and docs/troubleshooting.md.")
 }
 
 // problems tell what is wrong with servers, and what it means.
-func problems(out *console.Console, r *stun.Report) {
-	first := true
-	for _, s := range r.Servers {
+func problems(out *console.Console, c *check) {
+	if c.unconfirmed != nil {
+		out.Print("")
+		out.Paragraph("problem", c.unconfirmed.Server+": "+c.unconfirmed.Error)
+		out.Paragraph(" ", "Name a second server, at another address, to confirm it.")
+	}
+	first := c.unconfirmed == nil
+	for _, s := range c.Servers {
 		if s.Err == nil {
 			continue
 		}

@@ -13,7 +13,7 @@ import (
 
 func said(r *stun.Report) string {
 	var b bytes.Buffer
-	tell(console.New(&b), r)
+	tell(console.New(&b), &check{Report: r})
 	return b.String()
 }
 
@@ -40,11 +40,17 @@ func TestTell(t *testing.T) {
 		"takes a server with two addresses to find out.":                                  {Addrs: addrs, NAT: stun.Yes, Servers: []stun.ServerReport{{ConnectsBack: true}}},
 		"refuses connections out to ports such as peers have. Direct TCP works with none": {Addrs: addrs, NAT: stun.Yes, Behaviour: stun.Behaviour{Mapping: stun.EIM, Filtering: stun.APDF, Egress: stun.No}},
 		"a simultaneous open fails.":                                                      {Addrs: addrs, NAT: stun.Yes, Behaviour: stun.Behaviour{Mapping: stun.EIM, BareSYN: stun.No}},
-		"nothing is known of the NAT. UDP gets out.":                                      {UDP: true},
-		"problem   a: the server answers over UDP":                                        {Servers: []stun.ServerReport{{Server: "a", Err: fmt.Errorf("%w: x", stun.ErrNoTCP)}}},
-		"A third server would tell.":                                                      {Servers: []stun.ServerReport{{Server: "a", Err: &stun.DissentError{}}}},
-		"It was left out. It lies, or the NAT uses":                                       {Servers: []stun.ServerReport{{Server: "a", Err: &stun.DissentError{Majority: addrs[0]}}}},
-		"It was left out. It lies, or something in between":                               {Servers: []stun.ServerReport{{Server: "a", Err: stun.ErrFamily}}},
+		"at one of several addresses, the first port is the local one.": {Addrs: append(addrs, addrs[0].Next()), NAT: stun.Yes,
+			Behaviour: stun.Behaviour{Mapping: stun.APDM, Ports: stun.Preserved}},
+		"UDP unknown: no answer": {Addrs: addrs, NAT: stun.Yes},
+		"UDP no answer: blocked": {Addrs: addrs, NAT: stun.Yes, Servers: []stun.ServerReport{{Other: netip.MustParseAddrPort("192.0.2.2:3479")}}},
+		"For programmers: about (1), the option WithPortGuessing": {Addrs: addrs, NAT: stun.Yes,
+			Behaviour: stun.Behaviour{Mapping: stun.APDM, Ports: stun.Random, Filtering: stun.APDF}},
+		"nothing is known of the NAT. UDP gets out.":        {UDP: true},
+		"problem   a: the server answers over UDP":          {Servers: []stun.ServerReport{{Server: "a", Err: fmt.Errorf("%w: x", stun.ErrNoTCP)}}},
+		"A third server would tell.":                        {Servers: []stun.ServerReport{{Server: "a", Err: &stun.DissentError{}}}},
+		"It was left out. It lies, or the NAT uses":         {Servers: []stun.ServerReport{{Server: "a", Err: &stun.DissentError{Majority: addrs[0]}}}},
+		"It was left out. It lies, or something in between": {Servers: []stun.ServerReport{{Server: "a", Err: stun.ErrFamily}}},
 		"problem   a: 192.0.2.1:3478 has closed the connection instead of answering: is it a STUN server,": {Servers: []stun.ServerReport{{Server: "a",
 			Err: &stun.Error{Server: "192.0.2.1:3478", Err: stun.ErrDisconnected}}}},
 		"in your own network: this says nothing of the NAT to the Internet. Take a server": {Addrs: []netip.Addr{netip.MustParseAddr("192.168.1.7")},
@@ -67,6 +73,15 @@ func TestTell(t *testing.T) {
 			if len(line) > 100 {
 				t.Errorf("%q has more than 100 columns", line)
 			}
+		}
+	}
+}
+
+// TestAdvice: what helps is in the words of those who run a program.
+func TestAdvice(t *testing.T) {
+	for reason, text := range remedies {
+		if strings.Contains(text, "With") {
+			t.Errorf("%v: %q names an option of a library", reason, text)
 		}
 	}
 }
