@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"os"
 
@@ -112,7 +111,7 @@ func (d *demo) start(ctx context.Context, r role) (*actor.Actor[message], error)
 	}
 	a, err := actor.Start[message](ctx, d.network.start[r.Name], spec)
 	if err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
+		return nil, err
 	}
 	d.actors = append(d.actors, a)
 	return a, nil

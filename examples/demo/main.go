@@ -67,7 +67,7 @@ func run(ctx context.Context, opts options, noLab error) (ok bool) {
 			return false
 		}
 	} else if r.Reason != "" {
-		out.Line("failed", "%s", r.Reason)
+		out.Paragraph("failed", r.Reason)
 	}
 	for _, file := range network.captures() {
 		fmt.Fprintln(notices, "capture  ", file)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -121,7 +122,8 @@ func (n *network) addHost(cfg natlab.SiteConfig, captureDir string) (*natlab.Hos
 }
 
 func (n *network) capture(site *natlab.Site, dir string) error {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	// Not the whole path: as root, a mistyped one would be made anywhere.
+	if err := os.Mkdir(dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	f, err := os.Create(filepath.Join(dir, site.Name()+".pcapng"))

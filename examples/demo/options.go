@@ -25,9 +25,11 @@ type options struct {
 }
 
 // onBridge adapts the options to a bridge, and refuses what it has not.
-func (o *options) onBridge(flags *flag.FlagSet) (err error) {
-	kernel := natlab.Behaviour{}
-	if err := kernel.UnmarshalText([]byte("kernel-rst")); err != nil {
+func (o *options) onBridge(flags *flag.FlagSet) error {
+	// SYNs cross within microseconds there. Where each NAT refuses the other's first SYN, that may
+	// not happen before the time is up.
+	kernel, err := natlab.ParseBehaviour("kernel-drop")
+	if err != nil {
 		return err
 	}
 	given := make(map[string]bool)
@@ -68,10 +70,11 @@ func parse(args []string) options {
 	flags.DurationVar(&o.relayOneWay, "relay-oneway", 10*time.Millisecond, "one-way delay between the relay and the core")
 	flags.DurationVar(&o.jitter, "jitter", 0, "random delay that may come on top, at each peer")
 	flags.Float64Var(&o.loss, "loss", 0, "`fraction` of the packets that each peer's link loses, 0 to 1")
-	flags.BoolVar(&o.bridge, "bridge", false, "join relay and NATs by a Linux bridge, with no delay; NATs are kernels', kernel-rst by default")
-	flags.Int64Var(&o.bytes, "bytes", 8<<20, "send `n` bytes over the direct connection, for "+pair.SendingTime.String()+" at most")
+	flags.BoolVar(&o.bridge, "bridge", false, "join relay and NATs by a Linux bridge, with no delay; NATs are kernels', kernel-drop by default. "+
+		"A punch between two that refuse, as kernel-rst does, may fail there: the SYNs have to cross within microseconds")
+	flags.Int64Var(&o.bytes, "bytes", 8<<20, "send `n` bytes over the direct connection, for "+pair.SendingTime.String()+" at most; 0 for none")
 	flags.BoolVar(&o.json, "json", false, "print the result as one JSON object, and nothing else")
-	flags.StringVar(&o.pcap, "pcap", "", "write what each NAT sees to a pcapng file in this `directory`")
+	flags.StringVar(&o.pcap, "pcap", "", "write what each NAT sees to a pcapng file in this `directory`, which is made if only its last part is missing")
 	console.LogFlag(flags, &o.verbose)
 	console.Parse(flags, args, func() error {
 		switch {

@@ -71,7 +71,9 @@ func (r role) run(ctx context.Context, say func(message)) error {
 }
 
 func (r role) serve(ctx context.Context, say func(message)) error {
-	server, err := rendezvous.Start(rendezvous.Config{Listen: []ma.Multiaddr{r.Listen}, STUN: r.STUN})
+	limits := rendezvous.DefaultLimits()
+	limits.Relay.Limit = nil // for the rate over the relay
+	server, err := rendezvous.Start(rendezvous.Config{Listen: []ma.Multiaddr{r.Listen}, STUN: r.STUN, Limits: &limits})
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
-	"github.com/simopen/go-libp2p-simopen/examples/internal/natwords"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/pair"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/show"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
@@ -44,16 +43,7 @@ func (v *view) scene(opts options) {
 	v.out.Line("lab", "relay  %s, with a STUN server, %s", v.network.relay.Addr(), from(opts, opts.relayOneWay))
 	v.out.Line("", "alice  %s, %s, %s%s", outerAddr(v.network.alice), behind(opts.a), from(opts, opts.oneWay), rough)
 	v.out.Line("", "bob    %s, %s, %s%s", outerAddr(v.network.bob), behind(opts.b), from(opts, opts.oneWay), rough)
-	label := "NAT"
-	for _, nat := range slices.Compact([]natlab.Behaviour{opts.a, opts.b}) {
-		if nat != (natlab.Behaviour{}) {
-			v.out.Line(label, "%s", nat)
-			for _, line := range natwords.Describe(nat) {
-				v.out.Line("", "  %s", line)
-			}
-			label = ""
-		}
-	}
+	show.NATs(v.out, opts.a, opts.b)
 }
 
 // from returns where a site is.
@@ -65,10 +55,13 @@ func from(opts options, oneWay time.Duration) string {
 }
 
 func behind(nat natlab.Behaviour) string {
-	if nat == (natlab.Behaviour{}) {
+	switch {
+	case nat == (natlab.Behaviour{}):
 		return "without NAT"
+	case nat.Mapping == natlab.Public:
+		return "behind a firewall"
 	}
-	return "behind " + nat.String()
+	return "behind a NAT"
 }
 
 func delay(d time.Duration) string {
@@ -79,23 +72,24 @@ func delay(d time.Duration) string {
 func (v *view) event(e pair.Event) {
 	if e.Kind == pair.Direct {
 		bob := addrPort(e.Addr.String())
-		v.timeline(func(s segment) bool { return s.src == bob || s.dst == bob })
+		v.timeline("the pair of ports that won", func(s segment) bool { return s.src == bob || s.dst == bob })
 	}
 	v.peers.Event(e)
 	switch {
 	case e.Kind == pair.Relayed:
 		v.begin = e.Time
 	case e.Kind == pair.Punched && e.Err != "":
-		v.timeline(func(segment) bool { return true })
+		v.timeline("all pairs of ports", func(segment) bool { return true })
 	}
 }
 
 // timeline prints the selected SYNs, as the taps at both NATs saw them.
-func (v *view) timeline(shown func(segment) bool) {
+func (v *view) timeline(of string, shown func(segment) bool) {
 	if v.network.segments == nil {
 		return
 	}
 	segments := slices.DeleteFunc(v.network.segments.all(), func(s segment) bool { return !shown(s) })
+	v.out.Line("", "SYNs and RSTs of %s; ms since the relayed connection was up:", of)
 	v.out.Line("", "%8s   %-*s%s", "ms", columnWidth, place(v.network.alice), place(v.network.bob))
 	for _, row := range timeline(segments, v.begin) {
 		v.out.Line("", "%s", row)

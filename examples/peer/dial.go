@@ -25,7 +25,7 @@ func dial(ctx context.Context, args []string) (status int) {
 		Synopsis: []string{"peer dial -relay MULTIADDR [flags] PEERID"},
 	})
 	common := natpeer.AddFlags(flags)
-	bytes := flags.Int64("bytes", 8<<20, "send `n` bytes over the direct connection, for "+pair.SendingTime.String()+" at most")
+	bytes := flags.Int64("bytes", 8<<20, "send `n` bytes over the direct connection, for "+pair.SendingTime.String()+" at most; 0 for none")
 	asJSON := flags.Bool("json", false, "print the result as one JSON object, and nothing else")
 	var target peer.ID
 	console.Parse(flags, args, func() (err error) {

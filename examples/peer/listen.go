@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/identity"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/pair"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/show"
@@ -23,11 +24,18 @@ func listen(ctx context.Context, args []string) (status int) {
 		Synopsis: []string{"peer listen -relay MULTIADDR [flags]"},
 	})
 	common := natpeer.AddFlags(flags)
-	console.Parse(flags, args, func() error {
+	keyFile := flags.String("key", "", "keep this side's identity in `file`, which is made at the first start (default a new identity at each start)")
+	console.Parse(flags, args, func() (err error) {
 		if err := console.NoArgs(flags); err != nil {
 			return err
 		}
-		return common.Complete()
+		if err := common.Complete(); err != nil || *keyFile == "" {
+			return err
+		}
+		if common.Identity, err = identity.Load(*keyFile); err != nil {
+			return fmt.Errorf("-key: %w", err)
+		}
+		return nil
 	})
 	v := listenView{console.New(os.Stdout), common.Config}
 	if err := pair.Listen(ctx, common.Config, v.show); err != nil {
@@ -66,6 +74,9 @@ func (v listenView) ready(e pair.Event) {
 		show.NoSTUN(v.out, e)
 	}
 	v.out.Print("", "On the other machine:", "", "  "+dialCommand(v.cfg.Relay, e.STUN, e.Peer), "")
+	if v.cfg.Identity == nil {
+		v.out.Print("The next start has another peer ID, unless -key FILE keeps this one.", "")
+	}
 }
 
 func (v listenView) text(e pair.Event) string {
@@ -82,6 +93,12 @@ func (v listenView) text(e pair.Event) string {
 	case pair.Direct:
 		return fmt.Sprintf("direct connection up after %s, from %s", console.Millis(e.Took), e.Addr)
 	case pair.Received:
+		if e.Err != "" {
+			return fmt.Sprintf("transfer cut after %s: %s", console.Size(e.Bytes), e.Err)
+		}
+		if e.Bytes == 0 {
+			return "" // it was only to ask how the connection came up
+		}
 		return fmt.Sprintf("received %s at %s", console.Size(e.Bytes), console.Rate(e.Bytes, e.Took))
 	case pair.Disconnected:
 		return "lost, trying again: " + e.Err

@@ -162,6 +162,27 @@ func TestListenerFollowsRelay(t *testing.T) {
 	again.Wait()
 }
 
+// TestKey: with -key, a listener is the same peer at each start.
+func TestKey(t *testing.T) {
+	t.Parallel()
+	relayExe, exe := program.Build(t, "../relay"), program.Self(t)
+	_, flags := startRelay(t, relayExe, anyListen, anySTUN)
+	id := func(args ...string) string {
+		p := program.Start(t, exec.Command(exe, append(append([]string{"listen"}, args...), flags...)...))
+		command := strings.Fields(p.Line(" dial "))
+		p.Interrupt()
+		p.Wait()
+		return command[len(command)-1]
+	}
+	key := filepath.Join(t.TempDir(), "peer.key")
+	if first, second := id("-key", key), id("-key", key); first != second {
+		t.Errorf("%s, then %s", first, second)
+	}
+	if first, second := id(), id(); first == second {
+		t.Errorf("%s twice, without a key", first)
+	}
+}
+
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	exe := program.Self(t)

@@ -4,16 +4,18 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// Config is where a peer finds its public helpers.
+// Config is where a peer finds its public helpers, and who it is.
 type Config struct {
-	Relay peer.AddrInfo
-	STUN  []string // stun: URIs or host:port
+	Relay    peer.AddrInfo
+	STUN     []string       // stun: URIs or host:port
+	Identity crypto.PrivKey `json:"-"` // nil for a throw-away one
 }
 
 // ParseRelay reads a relay's address with its peer ID, as examples/relay prints it.

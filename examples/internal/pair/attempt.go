@@ -25,6 +25,9 @@ type attempts struct {
 type attempt struct {
 	connects, refused, silent int
 	connected                 map[string]bool // remote addresses: by our connect, or else by our listener
+
+	over bool
+	then []func() // to be called when it is over
 }
 
 func newAttempts(tell func(Event)) *attempts {
@@ -33,19 +36,27 @@ func newAttempts(tell func(Event)) *attempts {
 
 // trace is for [transport.WithTracer].
 func (as *attempts) trace(e transport.Event) {
+	for _, f := range as.take(e) {
+		f()
+	}
+}
+
+// take enters a step, and returns what is to be called now.
+func (as *attempts) take(e transport.Event) (now []func()) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	if e.Kind == transport.Started {
+	a := as.last[e.Peer]
+	switch e.Kind {
+	case transport.Started:
 		delete(as.last, e.Peer) // what is told of it may be that it came to nothing
-	}
-	if e.Kind == transport.Offered {
+		return a.end()
+	case transport.Offered:
 		as.last[e.Peer] = &attempt{connected: make(map[string]bool)}
 		as.tell(Event{Kind: Offered, Peer: e.Peer, Own: e.Own, Theirs: e.Theirs})
-		return
+		return a.end()
 	}
-	a := as.last[e.Peer]
 	if a == nil {
-		return // forgotten
+		return nil // forgotten
 	}
 	switch e.Kind {
 	case holepunch.Connecting:
@@ -60,7 +71,33 @@ func (as *attempts) trace(e transport.Event) {
 		a.connected[e.Remote.String()] = e.Kind == holepunch.Connected
 	case transport.RoundFailed, transport.Finished:
 		as.tell(Event{Kind: Punched, Peer: e.Peer, Connects: a.connects, Refused: a.refused, Silent: a.silent, Err: natpeer.Explain(e.Err)})
+		if e.Kind == transport.Finished {
+			return a.end()
+		}
 	}
+	return nil
+}
+
+// end marks an attempt as over, unless it is nil, and returns what is to be called now.
+func (a *attempt) end() (now []func()) {
+	if a == nil {
+		return nil
+	}
+	now, a.over, a.then = a.then, true, nil
+	return now
+}
+
+// after calls f when the attempt with p that is under way is over, or now if there is none. The
+// swarm may notify of a connection before the transport reports that the attempt is over.
+func (as *attempts) after(p peer.ID, f func()) {
+	as.mu.Lock()
+	a := as.last[p]
+	if a != nil && !a.over {
+		a.then = append(a.then, f)
+		f = func() {}
+	}
+	as.mu.Unlock()
+	f()
 }
 
 // connected reports whether the direct connection to p at remote came of our connect, rather than
@@ -75,6 +112,10 @@ func (as *attempts) connected(p peer.ID, remote ma.Multiaddr) bool {
 // forget drops what is known of a peer that is gone.
 func (as *attempts) forget(p peer.ID) {
 	as.mu.Lock()
-	defer as.mu.Unlock()
+	now := as.last[p].end()
 	delete(as.last, p)
+	as.mu.Unlock()
+	for _, f := range now {
+		f()
+	}
 }

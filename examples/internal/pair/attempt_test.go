@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -33,5 +34,36 @@ func TestAttempts(t *testing.T) {
 	step(transport.Finished, nil)
 	if got.Kind != Punched || got.Connects != 5 || got.Refused != 2 || got.Silent != 3 {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// TestAfter: what waits for an attempt is called once, when that is over or another one begins.
+func TestAfter(t *testing.T) {
+	for name, end := range map[string]func(*attempts){
+		"finished": func(as *attempts) { as.trace(transport.Event{Peer: "peer", Kind: transport.Finished}) },
+		"another":  func(as *attempts) { as.trace(transport.Event{Peer: "peer", Kind: transport.Started}) },
+		"offered":  func(as *attempts) { as.trace(transport.Event{Peer: "peer", Kind: transport.Offered}) },
+		"gone":     func(as *attempts) { as.forget("peer") },
+	} {
+		var told []Kind
+		as := newAttempts(func(e Event) { told = append(told, e.Kind) })
+		as.trace(transport.Event{Peer: "peer", Kind: transport.Offered})
+		as.after("peer", func() { told = append(told, Direct) })
+		if slices.Contains(told, Direct) {
+			t.Errorf("%s: called before the end", name)
+		}
+		end(as)
+		end(as)
+		if n := len(slices.DeleteFunc(slices.Clone(told), func(k Kind) bool { return k != Direct })); n != 1 {
+			t.Errorf("%s: called %d times", name, n)
+		}
+		if name == "finished" && !slices.Equal(told[:3], []Kind{Offered, Punched, Direct}) {
+			t.Errorf("told %v", told)
+		}
+	}
+	as := newAttempts(func(Event) {})
+	called := false
+	if as.after("peer", func() { called = true }); !called {
+		t.Error("not called without an attempt")
 	}
 }

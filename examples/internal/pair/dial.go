@@ -57,7 +57,13 @@ func (d *dialler) run(ctx context.Context, cfg natpeer.Config, bytes int64, repo
 		return err
 	}
 	d.result.DirectRTT = d.measure(ctx, DirectRTT, direct)
-	return d.transfer(ctx, direct, bytes)
+	if err := d.transfer(ctx, direct, bytes); err != nil {
+		return err
+	}
+	if bytes > 0 && !relayed.conn.Stat().Limited {
+		d.transferRelayed(ctx, relayed, bytes)
+	}
+	return nil
 }
 
 // came takes the notification of a connection.
@@ -107,7 +113,7 @@ func (d *dialler) measure(ctx context.Context, kind Kind, u up) Millis {
 }
 
 func (d *dialler) transfer(ctx context.Context, direct up, bytes int64) error {
-	got, took, err := d.send(ctx, direct.conn, bytes)
+	got, took, err := d.send(ctx, direct.conn, bytes, SendingTime)
 	if err != nil {
 		return err
 	}
@@ -117,6 +123,17 @@ func (d *dialler) transfer(ctx context.Context, direct up, bytes int64) error {
 	r.BytesPerSecond = int64(float64(got.Bytes) / took.Seconds())
 	d.tell(Event{Kind: Sent, Peer: d.target, Bytes: got.Bytes, Took: took})
 	return nil
+}
+
+// transferRelayed measures the rate over the relayed connection. If that breaks meanwhile there is
+// none.
+func (d *dialler) transferRelayed(ctx context.Context, relayed up, bytes int64) {
+	got, took, err := d.send(ctx, relayed.conn, bytes, relayedSendingTime)
+	if err != nil {
+		return
+	}
+	d.result.RelayedBytesPerSecond = int64(float64(got.Bytes) / took.Seconds())
+	d.tell(Event{Kind: SentRelayed, Peer: d.target, Bytes: got.Bytes, Took: took})
 }
 
 func await(ctx context.Context, first <-chan up) (up, error) {

@@ -21,7 +21,8 @@ const (
 	DirectRTT    Kind = "direct rtt"   // of the direct connection: Took
 	Sending      Kind = "sending"      // so many Bytes are on the way
 	Sent         Kind = "sent"         // Bytes were received by the other side: Took
-	Received     Kind = "received"     // Bytes came from the other side: Took
+	SentRelayed  Kind = "sent relayed" // the same, over the relayed connection
+	Received     Kind = "received"     // Bytes came from the other side: Took; Err: why no more did
 	Disconnected Kind = "disconnected" // from the relay, because of Err; it is tried again
 )
 

@@ -39,7 +39,7 @@ type up struct {
 func newNode(cfg natpeer.Config, report func(Event), onUp func(up)) (*node, error) {
 	n := &node{cfg: cfg, onUp: onUp, report: report, relayed: make(map[peer.ID]time.Time)}
 	n.attempts = newAttempts(n.tell)
-	h, err := libp2p.New(
+	opts := []libp2p.Option{
 		// No listener: nobody could reach it behind a NAT, and so a direct connection can only be
 		// simopen's.
 		libp2p.NoListenAddrs,
@@ -49,7 +49,11 @@ func newNode(cfg natpeer.Config, report func(Event), onUp func(up)) (*node, erro
 			transport.WithSTUNServers(cfg.STUN...),
 			transport.WithTracer(n.attempts.trace),
 		),
-	)
+	}
+	if cfg.Identity != nil {
+		opts = append(opts, libp2p.Identity(cfg.Identity))
+	}
+	h, err := libp2p.New(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("make a libp2p host: %w", err)
 	}
@@ -81,10 +85,16 @@ func (n *node) connected(_ network.Network, c network.Conn) {
 	}
 	n.mu.Unlock()
 	if u.relayed {
-		n.tell(Event{Kind: Relayed, Time: u.at, Peer: p})
-	} else {
-		n.tell(Event{Kind: Direct, Time: u.at, Peer: p, Addr: c.RemoteMultiaddr(), Took: u.at.Sub(since)})
+		n.up(u, Event{Kind: Relayed, Time: u.at, Peer: p})
+		return
 	}
+	n.attempts.after(p, func() {
+		n.up(u, Event{Kind: Direct, Time: u.at, Peer: p, Addr: c.RemoteMultiaddr(), Took: u.at.Sub(since)})
+	})
+}
+
+func (n *node) up(u up, e Event) {
+	n.tell(e)
 	if n.onUp != nil {
 		n.onUp(u)
 	}

@@ -27,6 +27,9 @@ type Report struct {
 
 	Bytes          int64 `json:"bytes"` // that the other side confirmed
 	BytesPerSecond int64 `json:"bytes_per_second"`
+
+	// RelayedBytesPerSecond is the rate over the relayed connection, or 0 if it was not measured.
+	RelayedBytesPerSecond int64 `json:"relayed_bytes_per_second"`
 }
 
 // Millis is a number of milliseconds.

@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
 )
 
@@ -25,6 +27,9 @@ const (
 	// SendingTime is how long data is sent at most. On a slow path, less than was asked for shows
 	// the rate as well.
 	SendingTime = 30 * time.Second
+
+	// relayedSendingTime is the same over the relayed connection: long enough for its rate to settle.
+	relayedSendingTime = 2 * time.Second
 
 	// transferTimeout bounds the transfer in all. What is in the buffers of both hosts and on the
 	// path after SendingTime needs a while.
@@ -43,9 +48,9 @@ type receipt struct {
 	Connected bool `json:"connected"`
 }
 
-// send sends so many bytes over the connection, or as many as it can in SendingTime, and returns
-// the other side's receipt when that is right.
-func (n *node) send(ctx context.Context, c network.Conn, total int64) (receipt, time.Duration, error) {
+// send sends so many bytes over the connection, or as many as it can in atMost, and returns the
+// other side's receipt when that is right.
+func (n *node) send(ctx context.Context, c network.Conn, total int64, atMost time.Duration) (receipt, time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
 	defer cancel()
 	s, err := natpeer.OpenStream(ctx, c, transferProtocol)
@@ -55,7 +60,7 @@ func (n *node) send(ctx context.Context, c network.Conn, total int64) (receipt, 
 	defer s.Reset()
 	defer context.AfterFunc(ctx, func() { s.Reset() })()
 	begun := time.Now()
-	sent, hash, err := n.write(s, c, total)
+	sent, hash, err := n.write(s, total, begun.Add(atMost))
 	if err != nil {
 		return receipt{}, 0, fmt.Errorf("send: %w", err)
 	}
@@ -69,14 +74,17 @@ func (n *node) send(ctx context.Context, c network.Conn, total int64) (receipt, 
 	return got, time.Since(begun), nil
 }
 
-func (n *node) write(s network.Stream, c network.Conn, total int64) (sent int64, hash []byte, err error) {
+func (n *node) write(s network.Stream, total int64, end time.Time) (sent int64, hash []byte, err error) {
 	h := sha256.New()
 	data := rand.NewChaCha8([32]byte{})
 	buf := make([]byte, chunk)
-	end, nextTell := time.Now().Add(SendingTime), time.Now()
+	if _, err := s.Write(nil); err != nil { // names the protocol, if no data will
+		return 0, nil, err
+	}
+	quiet, nextTell := natpeer.IsRelayed(s.Conn()), time.Now()
 	for sent < total && time.Now().Before(end) {
-		if !time.Now().Before(nextTell) {
-			n.tell(Event{Kind: Sending, Peer: c.RemotePeer(), Bytes: sent})
+		if !quiet && !time.Now().Before(nextTell) {
+			n.tell(Event{Kind: Sending, Peer: s.Conn().RemotePeer(), Bytes: sent})
 			nextTell = time.Now().Add(tellEvery)
 		}
 		b := buf[:min(chunk, total-sent)]
@@ -90,6 +98,19 @@ func (n *node) write(s network.Stream, c network.Conn, total int64) (sent int64,
 	return sent, h.Sum(nil), s.CloseWrite()
 }
 
+// explainCut returns why no more data came, or "" if all of it did.
+func explainCut(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, network.ErrReset):
+		return "the other side ended it, or the connection broke"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "it took too long"
+	}
+	return console.OneLine(err)
+}
+
 // receive is the other side of send.
 func (n *node) receive(s network.Stream) {
 	defer s.Close()
@@ -100,8 +121,8 @@ func (n *node) receive(s network.Stream) {
 
 func (n *node) serveTransfer(s network.Stream) error {
 	p, remote := s.Conn().RemotePeer(), s.Conn().RemoteMultiaddr()
-	if natpeer.IsRelayed(s.Conn()) {
-		return errors.New("not over a relay")
+	if s.Conn().Stat().Limited {
+		return errors.New("not over a relay with limits")
 	}
 	if err := s.SetDeadline(time.Now().Add(transferTimeout)); err != nil {
 		return err
@@ -109,10 +130,12 @@ func (n *node) serveTransfer(s network.Stream) error {
 	begun := time.Now()
 	h := sha256.New()
 	count, err := io.Copy(h, s)
+	if !natpeer.IsRelayed(s.Conn()) {
+		n.tell(Event{Kind: Received, Peer: p, Bytes: count, Took: time.Since(begun), Err: explainCut(err)})
+	}
 	if err != nil {
 		return err
 	}
-	n.tell(Event{Kind: Received, Peer: p, Bytes: count, Took: time.Since(begun)})
 	return json.NewEncoder(s).Encode(receipt{
 		Bytes:     count,
 		SHA256:    h.Sum(nil),

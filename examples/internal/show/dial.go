@@ -34,7 +34,7 @@ func (d *Dialler) Event(e pair.Event) {
 		d.Out.Line("address", "%s is %s", d.Self, Addrs(e.Own))
 		d.Out.Line("", "%s is %s", d.Other, Addrs(e.Theirs))
 	case pair.Punched:
-		d.Out.Line("punch", "%s", Punch(e))
+		d.Out.Line("punch", "%s made %s", d.Self, Punch(e))
 	case pair.Direct:
 		d.Out.Line("direct", "up after %s, to %s", console.Millis(e.Took), e.Addr)
 	case pair.RelayedRTT:
@@ -48,11 +48,16 @@ func (d *Dialler) Event(e pair.Event) {
 		d.bar.Set(e.Bytes)
 	case pair.Sent:
 		d.Clear()
+		if d.Bytes == 0 {
+			return // it was only to ask how the connection came up
+		}
 		size := console.Size(e.Bytes)
 		if e.Bytes < d.Bytes {
 			size += " of " + console.Size(d.Bytes) // the time was up
 		}
 		d.Out.Line("sent", "%s at %s, confirmed by SHA-256", size, console.Rate(e.Bytes, e.Took))
+	case pair.SentRelayed:
+		d.Out.Line("", "%s at %s over the relay", console.Size(e.Bytes), console.Rate(e.Bytes, e.Took))
 	}
 }
 
@@ -73,7 +78,10 @@ func (d *Dialler) Clear() {
 // Punch sums up a punch that is over.
 func Punch(e pair.Event) string {
 	text := fmt.Sprintf("%d connects", e.Connects)
-	if e.Connects == 1 {
+	switch e.Connects {
+	case 0:
+		text = "no connect"
+	case 1:
 		text = "1 connect"
 	}
 	if e.Refused > 0 {
