@@ -5,13 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
-	"strings"
-	"time"
 
 	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/page"
-	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
 )
 
 // A pageFile is where the page goes. It is made before the first run, so that an error in its name
@@ -45,37 +40,10 @@ func (f *pageFile) discard() {
 }
 
 // write writes the page, and gives the file its name.
-func (f *pageFile) write(runs []result.Run, s result.Summary, punches []page.Punch) error {
-	if !whole(runs) {
-		s.Population = result.Population{}
-	}
-	p := page.Page{
-		About:     about(),
-		Runs:      runs,
-		Summary:   s,
-		Kinds:     kinds,
-		Punchable: punchable,
-		Punches:   punches,
-	}
-	for _, s := range rough {
-		p.Scenarios = append(p.Scenarios, page.Scenario{Name: s.name, Words: s.what})
-	}
+func (f *pageFile) write(p page.Page) error {
 	const mode = 0o644 // a temporary file is its owner's alone
 	if err := errors.Join(page.Write(f, p), f.Chmod(mode), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), f.name)
-}
-
-// about returns when and with what the comparison was made.
-func about() string {
-	words := []string{time.Now().Format("2 January 2006"), fmt.Sprintf("%d cores", runtime.NumCPU()), runtime.Version()}
-	if build, ok := debug.ReadBuildInfo(); ok {
-		for _, m := range build.Deps {
-			if m.Path == "github.com/libp2p/go-libp2p" {
-				words = append(words, "go-libp2p "+m.Version)
-			}
-		}
-	}
-	return strings.Join(words, ", ")
 }

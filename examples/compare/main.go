@@ -21,10 +21,11 @@
 // a place at the relay (AutoRelay), as such hosts are in the field. The relay has no limits.
 //
 // DCUtR has its three attempts. A run that does not become direct lasts until it is given up, and
-// counts as one that takes for ever in the median and the 90th percentile.
+// counts as one that takes for ever in the median and the 90th percentile. A ratio of medians takes
+// three runs of each, and one of 90th percentiles five.
 //
 // With -html FILE there is a page of it as well, with a ladder diagram of each first punch. With
-// -json each line is a run, and the last one the summary. The exit status is 0 whatever became
+// -json each line is a run, and the last one the summary, which begins with the verdict. The exit status is 0 whatever became
 // direct. The lab needs Linux, and root or the right to make user namespaces.
 package main
 
@@ -38,6 +39,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/page"
 	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/actor"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
@@ -96,9 +98,6 @@ func compare(ctx context.Context, o *options) error {
 		}
 		v.ran(run)
 	}}
-	if o.quick {
-		r.until = v.begun.Add(quickTime)
-	}
 	if err := r.run(ctx, steps); err != nil {
 		v.progress.Clear()
 		if ctx.Err() != nil {
@@ -106,13 +105,20 @@ func compare(ctx context.Context, o *options) error {
 		}
 		return err
 	}
-	summary := result.Summarise(runs, punchable, people.shares())
-	v.end(runs, summary, r.leftOut)
+	c := page.Page{
+		Runs:      runs,
+		NATs:      nats(people),
+		Scenarios: scenarios(),
+		About:     o.about(),
+		Punches:   r.punches,
+	}
+	c.Summary = result.Summarise(runs, roughNames(), c.NATs)
+	v.end(c.Runs, c.Summary, c.NATs, c.About)
 	if lines != nil {
-		printErr = errors.Join(printErr, lines.Encode(summaryLine{summary}))
+		printErr = errors.Join(printErr, lines.Encode(summaryLine{c.Summary, c.About}))
 	}
 	if html != nil {
-		printErr = errors.Join(printErr, html.write(runs, summary, r.punches))
+		printErr = errors.Join(printErr, html.write(c))
 	}
 	return printErr
 }
@@ -120,4 +126,5 @@ func compare(ctx context.Context, o *options) error {
 // A summaryLine is the last of -json.
 type summaryLine struct {
 	Summary result.Summary `json:"summary"`
+	About   result.About   `json:"about"`
 }

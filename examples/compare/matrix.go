@@ -19,6 +19,11 @@ var kinds = []string{
 	"eim-apdf-nosyn",
 }
 
+// nats returns what the summary goes by.
+func nats(people population) result.NATs {
+	return result.NATs{Kinds: kinds, Punchable: punchable, Shares: people.shares()}
+}
+
 // quickPairs have each kind once on each side, and pairs of every sort: that work, that need port
 // prediction, that work from one side, and that cannot.
 var quickPairs = []result.Pair{
@@ -80,7 +85,3 @@ func punchable(dialler, listener string) bool {
 		return known(a) && loose(a) || known(b) && loose(b)
 	}
 }
-
-// whole reports whether all pairs of the matrix were run. A few are no sample of the NATs that
-// peers meet.
-func whole(runs []result.Run) bool { return len(result.Cells(runs, result.Simopen)) == len(allPairs()) }

@@ -47,6 +47,7 @@ type measurement struct {
 	public     *actor.Actor[message]
 	listenerID peer.ID
 	events     eventLog
+	began      time.Time // when the relayed connection was up
 }
 
 // A peerProcess is the process of a peer, and its host in the lab.
@@ -183,6 +184,7 @@ func (m *measurement) execute(ctx context.Context) (result.Run, error) {
 	if err := g.Wait(); err != nil {
 		return result.Run{}, err
 	}
+	m.began = o.Began
 	run := result.Run{
 		Scenario: m.scenario.name,
 		A:        m.scenario.a.String(),

@@ -15,17 +15,19 @@ type options struct {
 	seed  uint64
 	json  bool
 	html  string // file; "": none
+
+	args []string // as they were given
 }
 
 func parse(args []string) *options {
-	var o options
+	o := options{args: args}
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
 	console.Describe(flags, console.Usage{
 		Does: "Compare lets simopen and DCUtR, go-libp2p's own hole punching, make the same relayed connections " +
 			"direct, behind every pair of ten kinds of NAT and over rough networks.",
 		Synopsis: []string{"compare [flags]"},
 	})
-	flags.BoolVar(&o.quick, "quick", false, "be done within a minute: each kind of NAT once on each side, and the main scenarios")
+	flags.BoolVar(&o.quick, "quick", false, "take about a minute: each kind of NAT once on each side, and 3 to 5 runs of the main scenarios")
 	flags.Func("only", "`scenarios` to run, with commas between: "+strings.Join(scenarioNames(), ", "), func(s string) (err error) {
 		o.only, err = splitOnly(s)
 		return err

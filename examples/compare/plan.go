@@ -17,10 +17,6 @@ const (
 	// comes up do little but wait.
 	atOnce = 16
 
-	// quickTime is when a -quick run begins no further measurement, so that it ends within a minute
-	// even on a slow machine.
-	quickTime = 48 * time.Second
-
 	// ahead is how many measurements are prepared concurrently, before each of them has the machine
 	// to itself. That is 36 processes of some 40 MB each.
 	ahead = 12
@@ -44,7 +40,7 @@ func (o *options) plan() []step {
 		}
 		quick := s.quick
 		if len(o.only) > 0 {
-			quick = max(quick, 1) // it was asked for by its name
+			quick = max(quick, result.MedianRuns) // it was asked for by its name
 		}
 		for run := range o.count(s.runs, quick) {
 			for _, m := range o.measurements(&s, run+1) {
@@ -63,8 +59,6 @@ func (o *options) plan() []step {
 	}
 	steps := []step{{measurements: timed, alone: true}, {measurements: matrix}}
 	if o.quick {
-		// In rounds, so that each scenario has some if the time is not enough for all.
-		slices.SortStableFunc(timed, func(a, m *measurement) int { return a.run - m.run })
 		steps = []step{{measurements: append(slow, matrix...)}, {measurements: timed, alone: true}}
 	}
 	return slices.DeleteFunc(steps, func(s step) bool { return len(s.measurements) == 0 })
@@ -154,15 +148,13 @@ func (o *options) estimate(steps []step) (sum time.Duration) {
 	for _, s := range steps {
 		sum += s.estimate()
 	}
-	if o.quick {
-		sum = min(sum, quickTime)
-	}
 	return sum
 }
 
 // scenarioNames returns the values of -only.
-func scenarioNames() []string {
-	names := []string{result.Matrix}
+func scenarioNames() []string { return append([]string{result.Matrix}, roughNames()...) }
+
+func roughNames() (names []string) {
 	for _, s := range rough {
 		names = append(names, s.name)
 	}

@@ -49,7 +49,7 @@ func TestFullPlan(t *testing.T) {
 	}
 }
 
-// TestQuickPlan: each kind once on each side, and what the summary needs.
+// TestQuickPlan: each kind once on each side, and enough runs of both for the summary's ratios.
 func TestQuickPlan(t *testing.T) {
 	o := options{quick: true}
 	seen := make(map[[2]string]int)
@@ -67,15 +67,17 @@ func TestQuickPlan(t *testing.T) {
 			}
 		}
 	}
-	for _, scenario := range []string{result.Clean, result.RSTAsym, result.Loss5, result.Matrix} {
+	for scenario, want := range map[string]int{
+		result.Clean: result.MedianRuns, result.RSTAsym: result.MedianRuns, result.Loss5: result.P90Runs, result.Matrix: len(kinds),
+	} {
 		for _, impl := range overTCP {
-			if seen[[2]string{scenario, string(impl)}] == 0 {
-				t.Errorf("%s without %s", scenario, impl)
+			if n := seen[[2]string{scenario, string(impl)}]; n != want {
+				t.Errorf("%d measurements of %s in %s, want %d", n, impl, scenario, want)
 			}
 		}
 	}
-	if seen[[2]string{result.Clean, string(result.DCUtRQUIC)}] == 0 {
-		t.Error("clean without QUIC")
+	if n := seen[[2]string{result.Clean, string(result.DCUtRQUIC)}]; n != result.MedianRuns {
+		t.Errorf("%d measurements of QUIC in clean, want %d", n, result.MedianRuns)
 	}
 }
 

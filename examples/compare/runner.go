@@ -30,9 +30,6 @@ const (
 // A runner runs the steps of a plan.
 type runner struct {
 	report func(result.Run) // called for one run at a time
-	until  time.Time        // after which no measurement that runs alone is begun; zero: never
-
-	leftOut int // for want of time
 
 	mu      sync.Mutex
 	punches []page.Punch // of the measurements that record
@@ -121,14 +118,13 @@ func (r *runner) concurrently(ctx context.Context, measurements []*measurement, 
 // oneByOne prepares some measurements concurrently, and runs one after another. The first begins
 // once the channel gate is closed.
 func (r *runner) oneByOne(ctx context.Context, measurements []*measurement, gate <-chan struct{}) error {
-	for len(measurements) > 0 && !r.late(warmUp) {
+	for len(measurements) > 0 {
 		n := min(ahead, len(measurements))
 		if err := r.some(ctx, measurements[:n], gate); err != nil {
 			return err
 		}
 		measurements = measurements[n:]
 	}
-	r.leftOut += len(measurements)
 	return nil
 }
 
@@ -149,10 +145,6 @@ func (r *runner) some(ctx context.Context, measurements []*measurement, gate <-c
 	case <-ctx.Done():
 	}
 	for i, m := range measurements {
-		if r.late(0) {
-			r.leftOut += len(measurements) - i
-			return nil
-		}
 		first := true
 		err := r.retry(ctx, m, func() error {
 			err := prepared[i]
@@ -170,11 +162,6 @@ func (r *runner) some(ctx context.Context, measurements []*measurement, gate <-c
 		}
 	}
 	return nil
-}
-
-// late reports whether a measurement that is ready in d would begin too late.
-func (r *runner) late(d time.Duration) bool {
-	return !r.until.IsZero() && time.Now().Add(d).After(r.until)
 }
 
 // retry runs a measurement until there is a result, a few times at most, and closes it.
@@ -195,7 +182,7 @@ func (r *runner) measure(ctx context.Context, m *measurement) error {
 		defer r.mu.Unlock()
 		r.report(run)
 		if m.record {
-			r.punches = append(r.punches, page.Punch{Run: run, A: m.a.host, B: m.b.host, Events: m.events.all()})
+			r.punches = append(r.punches, page.Punch{Run: run, Began: m.began, A: m.a.host, B: m.b.host, Events: m.events.all()})
 		}
 	}
 	return err

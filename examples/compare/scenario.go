@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
+	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/page"
 	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
@@ -22,6 +24,14 @@ type scenario struct {
 	impls       []result.Impl
 	runs, quick int           // of each implementation; quick: with -quick
 	dcutr       time.Duration // that DCUtR takes, about; 0: a second or so
+}
+
+// path returns the round trips of a scenario in words. A direct one passes each peer's link twice;
+// a relayed one also the relay's, once for each peer and way.
+func (s *scenario) path() string {
+	direct := 4 * s.peers
+	relayed := direct + 4*s.relay + s.toA + s.toB
+	return fmt.Sprintf("round trip %d ms direct, %d ms relayed", direct.Milliseconds(), relayed.Milliseconds())
 }
 
 const ms = time.Millisecond
@@ -47,7 +57,7 @@ var rough = []scenario{
 	{
 		name: result.Clean, what: "usual NATs, nothing is lost or late",
 		a: silent, b: silent, peers: 20 * ms, relay: 10 * ms,
-		impls: andQUIC, runs: 10, quick: 3,
+		impls: andQUIC, runs: 10, quick: result.MedianRuns,
 	},
 	{
 		name: "near", what: "near peers, a far relay, NATs that refuse with RST",
@@ -57,7 +67,7 @@ var rough = []scenario{
 	{
 		name: result.RSTAsym, what: "the relay is 60 ms slower to the listener than back, near peers, RST",
 		a: refusing, b: refusing, peers: 2 * ms, relay: 30 * ms, toB: 60 * ms,
-		impls: overTCP, runs: 5, quick: 3, dcutr: 12 * time.Second,
+		impls: overTCP, runs: 5, quick: result.MedianRuns, dcutr: 12 * time.Second,
 	},
 	{
 		name: "rstkills-asym", what: "the relay is 60 ms slower to the dialler, a RST kills the mapping",
@@ -72,7 +82,7 @@ var rough = []scenario{
 	{
 		name: result.Loss5, what: "5 % of the packets are lost at each peer",
 		a: silent, b: silent, peers: 20 * ms, relay: 10 * ms, loss: 0.05,
-		impls: andQUIC, runs: 20, quick: 6,
+		impls: andQUIC, runs: 20, quick: result.P90Runs,
 	},
 	{
 		name: "loss5-far", what: "the same over 160 ms of round trip",
@@ -104,4 +114,12 @@ var rough = []scenario{
 		a: byAddr, b: random, peers: 20 * ms, relay: 10 * ms,
 		impls: overTCP, runs: 5, dcutr: 22 * time.Second,
 	},
+}
+
+// scenarios returns the rough scenarios for the page.
+func scenarios() (all []page.Scenario) {
+	for _, s := range rough {
+		all = append(all, page.Scenario{Name: s.name, Words: s.what, Path: s.path(), A: s.a.String(), B: s.b.String()})
+	}
+	return all
 }

@@ -3,12 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
-	"math"
 	"strings"
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/natwords"
 )
 
 // A view prints a comparison.
@@ -40,127 +40,49 @@ func (v *view) ran(r result.Run) {
 	v.progress.Passing("progress", "%d of %d, about %s left: %s, %s to %s, %s", v.done, v.total, roughly(left), r.Scenario, r.A, r.B, r.Impl)
 }
 
-// end prints the results.
-func (v *view) end(runs []result.Run, s result.Summary, leftOut int) {
+// end prints the results, the verdict first.
+func (v *view) end(runs []result.Run, s result.Summary, nats result.NATs, about result.About) {
 	v.progress.Clear()
-	if t := scenarioTable(runs); t != nil {
+	v.out.Print("")
+	v.out.Paragraph("verdict", s.Verdict)
+	if t := networkTable(runs); t != nil {
 		v.out.Print("")
 		v.out.Print(t...)
 	}
-	if t := matrixTable(runs); t != nil {
-		v.out.Print("")
-		v.out.Print(t...)
+	v.pairs(runs, s, nats)
+	v.out.Print("")
+	for _, f := range about.Facts() {
+		v.out.Paragraph(f.Name, f.Text)
 	}
-	if s.Success.Punchable > 0 {
-		v.out.Print("")
-		v.out.Line("success", "of %d pairs that can work without guessing ports simopen made %d direct, in every run, and DCUtR %d",
-			s.Success.Punchable, s.Success.Simopen, s.Success.DCUtR)
+	v.out.Line("took", "%s", roughly(time.Since(v.begun)))
+}
+
+// pairs prints what became of the matrix's pairs, if any was run.
+func (v *view) pairs(runs []result.Run, s result.Summary, nats result.NATs) {
+	table := pairList
+	if nats.Whole(runs) {
+		table = matrixTable
 	}
-	if p := s.Population; whole(runs) && p.Simopen != nil && p.DCUtR != nil {
+	t := table(runs)
+	if t == nil {
+		return
+	}
+	v.out.Print("")
+	v.out.Print(t...)
+	if n := s.Success; n.Punchable > 0 {
+		v.out.Print("")
+		v.out.Paragraph("success", fmt.Sprintf("of %d pairs that can work without guessing ports simopen made %d direct in every run, and DCUtR %d; %s of each",
+			n.Punchable, n.Simopen, n.DCUtR, count(n.Runs, "run")))
+	}
+	if p := s.Population; p.Simopen != nil && p.DCUtR != nil {
 		v.out.Line("weighted", "by how often each NAT is met, %.0f %% of all pairs with simopen, and %.0f %% with DCUtR",
 			100**p.Simopen, 100**p.DCUtR)
 	}
-	took := roughly(time.Since(v.begun))
-	if leftOut > 0 {
-		took += fmt.Sprintf("; %d runs were left out for want of time", leftOut)
+	label := "NATs"
+	for _, k := range nats.Kinds {
+		v.out.Paragraph(label, k+": "+strings.Join(natwords.Describe(mustParse(k)), "; "))
+		label = " "
 	}
-	v.out.Line("took", "%s", took)
-}
-
-// scenarioTable returns a line for each scenario but the matrix.
-func scenarioTable(runs []result.Run) (lines []string) {
-	for _, s := range rough {
-		if len(result.Select(runs, s.name, result.Simopen)) == 0 {
-			continue
-		}
-		if lines == nil {
-			lines = append(lines,
-				"ms until direct      simopen               DCUtR over TCP                     DCUtR over QUIC",
-				"                     direct   p50    p90   direct   p50    p90  ratio p50, p90  direct   p50    p90  ratio p50, p90")
-		}
-		simopen := result.FiguresOf(result.Select(runs, s.name, result.Simopen))
-		line := fmt.Sprintf("%-20s %s", s.name, figures(simopen))
-		for _, impl := range []result.Impl{result.DCUtR, result.DCUtRQUIC} {
-			if other := result.FiguresOf(result.Select(runs, s.name, impl)); other.Runs > 0 {
-				line += fmt.Sprintf(" %s  %-14s", figures(other),
-					ratio(simopen.Median, other.Median)+" "+ratio(simopen.P90, other.P90))
-			}
-		}
-		lines = append(lines, strings.TrimRight(line, " "), "  "+s.what, "  "+atListener(runs, s.name))
-	}
-	return lines
-}
-
-// atListener returns the listener's medians, in the same order.
-func atListener(runs []result.Run, scenario string) string {
-	var medians []string
-	for _, impl := range []result.Impl{result.Simopen, result.DCUtR, result.DCUtRQUIC} {
-		if f := result.FiguresOf(result.AtListener(result.Select(runs, scenario, impl))); f.Runs > 0 {
-			medians = append(medians, millis(f.Median))
-		}
-	}
-	return "p50 at the listener: " + strings.Join(medians, ", ")
-}
-
-func figures(f result.Figures) string {
-	return fmt.Sprintf("%6s %6s %6s", fmt.Sprintf("%d/%d", f.OK, f.Runs), millis(f.Median), millis(f.P90))
-}
-
-// millis formats a number of milliseconds in six characters.
-func millis(ms float64) string {
-	switch {
-	case math.IsInf(ms, 0) || math.IsNaN(ms):
-		return "-"
-	case ms >= 10_000:
-		return fmt.Sprintf("%.1fs", ms/1000)
-	}
-	return fmt.Sprintf("%.0f", ms)
-}
-
-func ratio(a, b float64) string {
-	if r := result.Ratio(a, b); r != nil {
-		return fmt.Sprintf("%4.2f", *r)
-	}
-	return fmt.Sprintf("%4s", "-")
-}
-
-// matrixTable returns two lines for each dialler's NAT, and a column for each listener's.
-func matrixTable(runs []result.Run) []string {
-	simopen, dcutr := result.Cells(runs, result.Simopen), result.Cells(runs, result.DCUtR)
-	if len(simopen) == 0 {
-		return nil
-	}
-	head := fmt.Sprintf("%-34s", "ms until direct, dialler, listener")
-	for i := range kinds {
-		head += fmt.Sprintf("%7d", i+1)
-	}
-	lines := []string{head}
-	for i, a := range kinds {
-		above := fmt.Sprintf("%2d %-22s simopen ", i+1, a)
-		below := fmt.Sprintf("%2s %-22s DCUtR   ", "", "")
-		for _, b := range kinds {
-			p := result.Pair{A: a, B: b}
-			above += fmt.Sprintf("%7s", cellText(p, simopen[p]))
-			below += fmt.Sprintf("%7s", cellText(p, dcutr[p]))
-		}
-		lines = append(lines, strings.TrimRight(above, " "), strings.TrimRight(below, " "))
-	}
-	return append(lines, "-: not direct; x: nothing can make it so; 1/3: not in every run")
-}
-
-func cellText(p result.Pair, runs []result.Run) string {
-	f := result.FiguresOf(runs)
-	switch {
-	case f.Runs == 0:
-		return ""
-	case f.OK == 0 && !punchable(p.A, p.B):
-		return "x"
-	case f.OK == 0:
-		return "-"
-	case f.OK < f.Runs:
-		return fmt.Sprintf("%d/%d", f.OK, f.Runs)
-	}
-	return millis(f.Median)
 }
 
 // roughly formats a duration with the precision that a person needs.
@@ -169,4 +91,11 @@ func roughly(d time.Duration) string {
 		return fmt.Sprintf("%.0f s", d.Seconds())
 	}
 	return fmt.Sprintf("%.0f minutes", d.Minutes())
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

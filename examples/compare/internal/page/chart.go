@@ -53,6 +53,11 @@ var inks = func() *strings.Replacer {
 
 func hex(c color.NRGBA) string { return fmt.Sprintf("#%02X%02X%02X", c.R, c.G, c.B) }
 
+// seriesIndex returns the place of an implementation beside the others.
+func seriesIndex(impl result.Impl) int {
+	return slices.IndexFunc(allSeries, func(s series) bool { return s.Impl == impl })
+}
+
 // name returns the name of an implementation for people.
 func name(impl result.Impl) string {
 	for _, s := range allSeries {
@@ -71,7 +76,8 @@ type chart struct {
 	Rows                []distribution
 }
 
-// A distribution is the same in numbers, of one implementation. Times are in s.
+// A distribution is the same in numbers, of one implementation. Times are in s. Few runs have no
+// 90th percentile.
 type distribution struct {
 	Impl                       string
 	Runs, Direct               int
@@ -83,11 +89,14 @@ func charts(p Page) ([]chart, error) {
 	low, high := timeRange(p.Runs)
 	for i, sc := range scenarios(p) {
 		c := chart{ID: fmt.Sprintf("chart-%d", i+1), Scenario: sc.Name, Words: sc.Words}
+		if sc.Name == result.Matrix {
+			c.Words = "the workable pairs of NATs"
+		}
 		var lines []ecdf
 		for _, s := range allSeries {
 			var runs []result.Run
-			for _, r := range runsOf(p.Runs, s.Impl) {
-				if r.Scenario == sc.Name {
+			for _, r := range result.Select(p.Runs, sc.Name, s.Impl) {
+				if sc.Name != result.Matrix || p.punchable(result.Pair{A: r.A, B: r.B}) {
 					runs = append(runs, r)
 				}
 			}
@@ -96,9 +105,15 @@ func charts(p Page) ([]chart, error) {
 			}
 			ts := times(runs)
 			d := distribution{s.Name, len(ts), len(direct(ts)),
-				seconds(result.Quantile(ts, 0.5)), seconds(result.Quantile(ts, 0.9)), seconds(result.Quantile(ts, 1))}
+				seconds(result.Quantile(ts, 0.5)), "–", seconds(result.Quantile(ts, 1))}
+			if len(ts) >= result.P90Runs {
+				d.Ninetieth = seconds(result.Quantile(ts, 0.9))
+			}
 			c.Rows = append(c.Rows, d)
 			lines = append(lines, ecdf{s, ts})
+		}
+		if lines == nil {
+			continue
 		}
 		var err error
 		if c.SVG, err = drawChart(lines, low, high); err != nil {

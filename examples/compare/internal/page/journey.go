@@ -8,7 +8,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
-// A station is one of the four that a packet passes, from left to right.
+// A station is one of the four that a packet passes, from left to right. Peer A is the dialler, and
+// peer B the listener.
 type station int
 
 const (
@@ -18,7 +19,7 @@ const (
 	peerB
 )
 
-var stationNames = [...]string{peerA: "peer A", natA: "NAT A", natB: "NAT B", peerB: "peer B"}
+var stationNames = [...]string{peerA: "dialler", natA: "dialler’s NAT", natB: "listener’s NAT", peerB: "listener"}
 
 func (s station) String() string { return stationNames[s] }
 

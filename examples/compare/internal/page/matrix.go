@@ -11,11 +11,10 @@ import (
 
 // A matrix is a heat map of one implementation.
 type matrix struct {
-	ID      string
-	Impl    string
-	Kinds   []string // columns
-	Rows    []matrixRow
-	Reasons []reason
+	ID    string
+	Impl  string
+	Kinds []string // columns
+	Rows  []matrixRow
 }
 
 type matrixRow struct {
@@ -29,62 +28,38 @@ type cell struct {
 	Text  string
 	Share string // direct runs of all, where only some were
 	Words string // all about it
-	Link  string // to a ladder, or empty
+	Link  string // to its punches, or empty
 }
 
-// A reason why pairs did not become direct.
-type reason struct {
-	Text  string
-	Pairs []string
-}
-
-// matrices returns the matrices of the implementations that have runs in the matrix.
-func matrices(p Page, drawn []punch) []matrix {
-	links := make(map[cellKey]string)
-	for _, d := range drawn {
-		of := cellKey{d.Run.Impl, d.Run.A, d.Run.B}
-		if d.Run.Scenario == result.Matrix && links[of] == "" {
-			links[of] = d.ID
-		}
-	}
+// matrices returns the matrices of simopen and DCUtR.
+func matrices(p Page, duels []duel) []matrix {
+	links := pairLinks(duels)
 	var ms []matrix
 	for _, s := range allSeries {
-		cells := make(map[[2]string][]result.Run)
-		for _, r := range runsOf(p.Runs, s.Impl) {
-			if r.Scenario == result.Matrix {
-				cells[[2]string{r.A, r.B}] = append(cells[[2]string{r.A, r.B}], r)
-			}
-		}
+		cells := result.Cells(p.Runs, s.Impl)
 		if len(cells) == 0 {
 			continue
 		}
-		m := matrix{ID: "matrix-" + s.Class, Impl: s.Name, Kinds: p.Kinds}
-		for _, a := range p.Kinds {
+		m := matrix{ID: "matrix-" + s.Class, Impl: s.Name, Kinds: p.NATs.Kinds}
+		for _, a := range p.NATs.Kinds {
 			row := matrixRow{Kind: a}
-			for _, b := range p.Kinds {
-				can := p.Punchable == nil || p.Punchable(a, b)
-				c := cellOf(cells[[2]string{a, b}], can)
+			for _, b := range p.NATs.Kinds {
+				of := result.Pair{A: a, B: b}
+				c := cellOf(cells[of], p.punchable(of))
 				c.Words = a + " to " + b + ": " + c.Words
-				c.Link = links[cellKey{s.Impl, a, b}]
+				c.Link = links[of]
 				row.Cells = append(row.Cells, c)
 			}
 			m.Rows = append(m.Rows, row)
 		}
-		m.Reasons = reasons(p.Kinds, cells)
 		ms = append(ms, m)
 	}
 	return ms
 }
 
-// A cellKey names a cell of any matrix.
-type cellKey struct {
-	impl result.Impl
-	a, b string
-}
-
 func cellOf(runs []result.Run, punchable bool) cell {
 	if len(runs) == 0 {
-		return cell{Class: "none", Text: "·", Words: notMeasured}
+		return cell{Class: "cannot"}
 	}
 	ts := times(runs)
 	ok := direct(ts)
@@ -100,6 +75,9 @@ func cellOf(runs []result.Run, punchable bool) cell {
 		Class: shade(median),
 		Text:  seconds(median),
 		Words: fmt.Sprintf("direct in %d of %d runs, median %s s%s", len(ok), len(ts), seconds(median), why),
+	}
+	if len(ts) == 1 {
+		c.Words = fmt.Sprintf("direct in the one run, after %s s", seconds(median))
 	}
 	if len(ok) < len(ts) {
 		c.Class += " partly"
@@ -124,30 +102,4 @@ func whyNot(runs []result.Run) string {
 		return ""
 	}
 	return ": " + strings.Join(whys, "; ")
-}
-
-// reasons returns the reasons of all pairs, in the matrix's order.
-func reasons(kinds []string, cells map[[2]string][]result.Run) []reason {
-	var rs []reason
-	at := make(map[string]int)
-	for _, a := range kinds {
-		for _, b := range kinds {
-			for _, r := range cells[[2]string{a, b}] {
-				if r.OK {
-					continue
-				}
-				text := cmp.Or(r.Reason, "no reason given")
-				i, known := at[text]
-				if !known {
-					i = len(rs)
-					at[text] = i
-					rs = append(rs, reason{Text: text})
-				}
-				if pair := a + " to " + b; !slices.Contains(rs[i].Pairs, pair) {
-					rs[i].Pairs = append(rs[i].Pairs, pair)
-				}
-			}
-		}
-	}
-	return rs
 }

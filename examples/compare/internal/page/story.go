@@ -26,7 +26,13 @@ type story struct {
 	open         bool               // a connection came of it
 	simultaneous bool               // from both sides (RFC 9293, section 3.5)
 	opener       side               // otherwise, whose packet was the first to be let in
+	winner       flow               // the connection that came of it, if it is open
+	zero         time.Time          // of its clock
+	marks        []mark
 }
+
+// aside reports whether a journey is of a connection that nothing came of, where another is open.
+func (s story) aside(j *journey) bool { return s.open && j.flow() != s.winner }
 
 // A flow is a connection, seen from between the NATs.
 type flow struct {
@@ -46,7 +52,10 @@ func (j *journey) flow() flow {
 func tell(journeys []*journey) story {
 	var s story
 	winner, end := firstInUse(journeys)
-	s.open = !end.IsZero()
+	s.open, s.winner = !end.IsZero(), winner
+	if len(journeys) > 0 {
+		s.zero = journeys[0].left
+	}
 	s.simultaneous = s.open && simultaneous(journeys, winner)
 	for _, j := range journeys {
 		if j.flow() == winner && j.came() && (j.kind == kindSYN || j.kind == kindUDP) {
@@ -75,7 +84,7 @@ func tell(journeys []*journey) story {
 		seen[first] = j.came() || j.kind == kindACK
 		kept = append(kept, j)
 	}
-	s.shorten(kept, winner)
+	s.shorten(kept)
 	return s
 }
 
@@ -127,10 +136,10 @@ func simultaneous(journeys []*journey, f flow) bool {
 }
 
 // shorten leaves out the middle of a long story.
-func (s *story) shorten(kept []*journey, winner flow) {
+func (s *story) shorten(kept []*journey) {
 	s.hidden = make(map[int][]*journey)
 	opened := func(j *journey) bool {
-		return s.open && j.flow() == winner && (j.came() && j.kind != kindRST || j.kind == kindSYNACK)
+		return s.open && j.flow() == s.winner && (j.came() && j.kind != kindRST || j.kind == kindSYNACK)
 	}
 	answers := func(j *journey) bool { return j.from == natA || j.from == natB }
 	for i := 0; i < len(kept); {
@@ -139,9 +148,9 @@ func (s *story) shorten(kept []*journey, winner flow) {
 			(i >= firstShown && middle < len(kept)-lastShown || middle > i && answers(kept[middle])) {
 			middle++
 		}
-		// One takes as much room as to say that it is not there. What a NAT answers stays with what
+		// Two take as much room as to say that they are not there. What a NAT answers stays with what
 		// it answers.
-		if middle-i > 1 && !answers(kept[i]) {
+		if middle-i > 2 && !answers(kept[i]) {
 			s.hidden[len(s.shown)] = kept[i:middle]
 			i = middle
 			continue

@@ -41,6 +41,14 @@ func seconds(s float64) string {
 	return fmt.Sprintf("%.1f", s)
 }
 
+// secondsUnit formats a time with its unit, unless it is "never".
+func secondsUnit(s float64) string {
+	if math.IsInf(s, 1) {
+		return seconds(s)
+	}
+	return seconds(s) + " s"
+}
+
 func runsOf(runs []result.Run, impl result.Impl) []result.Run {
 	var of []result.Run
 	for _, r := range runs {

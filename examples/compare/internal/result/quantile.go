@@ -8,9 +8,9 @@ import (
 // Figures sum up the runs of one implementation in one scenario.
 type Figures struct {
 	Runs, OK int
-	// Median and P90 are the milliseconds within which half, and nine in ten, of all runs became
-	// direct: +Inf if so many never did, and NaN without a run.
-	Median, P90 float64
+	// Median, P90 and Longest are the milliseconds within which half, nine in ten, and all runs
+	// became direct: +Inf if so many never did, and NaN without a run.
+	Median, P90, Longest float64
 }
 
 // FiguresOf sums up runs.
@@ -25,7 +25,7 @@ func FiguresOf(runs []Run) Figures {
 		}
 	}
 	slices.Sort(times)
-	f.Median, f.P90 = Quantile(times, 0.5), Quantile(times, 0.9)
+	f.Median, f.P90, f.Longest = Quantile(times, 0.5), Quantile(times, 0.9), Quantile(times, 1)
 	return f
 }
 
@@ -54,13 +54,4 @@ func Quantile(sorted []float64, q float64) float64 {
 		return sorted[i] // and no infinity times nothing, or less infinity
 	}
 	return sorted[i] + rest*(sorted[i+1]-sorted[i])
-}
-
-// Ratio returns a over b, or nil if there is none.
-func Ratio(a, b float64) *float64 {
-	r := a / b
-	if math.IsNaN(r) || math.IsInf(a, 0) || math.IsInf(b, 0) {
-		return nil
-	}
-	return &r
 }

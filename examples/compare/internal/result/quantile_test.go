@@ -36,14 +36,3 @@ func TestFiguresOf(t *testing.T) {
 		t.Errorf("of nothing: %+v", f)
 	}
 }
-
-func TestRatio(t *testing.T) {
-	if r := Ratio(1, 2); r == nil || *r != 0.5 {
-		t.Errorf("1 over 2 is %v", r)
-	}
-	for _, c := range [][2]float64{{1, math.Inf(1)}, {math.Inf(1), 1}, {math.NaN(), 1}, {1, math.NaN()}} {
-		if r := Ratio(c[0], c[1]); r != nil {
-			t.Errorf("%v over %v is %v, want none", c[0], c[1], *r)
-		}
-	}
-}

@@ -34,53 +34,76 @@ func Cells(runs []Run, impl Impl) map[Pair][]Run {
 	return cells
 }
 
-// Summarise draws the figures from runs. The pairs that are punchable can work at all; shares are
-// how often each NAT is met.
-func Summarise(runs []Run, punchable func(a, b string) bool, shares map[string]float64) Summary {
-	figures := func(scenario string, impl Impl) Figures { return FiguresOf(Select(runs, scenario, impl)) }
-	clean, asym, loss := figures(Clean, Simopen), figures(RSTAsym, Simopen), figures(Loss5, Simopen)
-	lossDCUtR := figures(Loss5, DCUtR)
-	simopen, dcutr := Cells(runs, Simopen), Cells(runs, DCUtR)
+// NATs are those of the matrix, and what is known of them besides the runs.
+type NATs struct {
+	Kinds     []string               // on either side
+	Punchable func(a, b string) bool // whether a punch can pass a pair at all
+	Shares    map[string]float64     // how often each NAT is met
+}
+
+// Whole reports whether every kind was run with every other, by simopen and DCUtR.
+func (nats NATs) Whole(runs []Run) bool {
+	all := len(nats.Kinds) * len(nats.Kinds)
+	return all > 0 && len(Cells(runs, Simopen)) == all && len(Cells(runs, DCUtR)) == all
+}
+
+// Summarise draws the figures from runs of scenarios, and of the matrix.
+func Summarise(runs []Run, scenarios []string, nats NATs) Summary {
+	compare := func(scenario string, against Impl) Comparison {
+		c, _ := Compare(runs, scenario, against)
+		return c
+	}
+	clean, quic := compare(Clean, DCUtR), compare(Clean, DCUtRQUIC)
+	asym, loss := compare(RSTAsym, DCUtR), compare(Loss5, DCUtR)
 	s := Summary{
-		CleanRatio:     Ratio(clean.Median, figures(Clean, DCUtR).Median),
-		QUICCleanRatio: Ratio(clean.Median, figures(Clean, DCUtRQUIC).Median),
-		RSTAsymRatio:   Ratio(asym.Median, figures(RSTAsym, DCUtR).Median),
-		Loss5P50Ratio:  Ratio(loss.Median, lossDCUtR.Median),
-		Loss5P90Ratio:  Ratio(loss.P90, lossDCUtR.P90),
-		Success:        Success{Simopen: direct(simopen), DCUtR: direct(dcutr)},
-		Population:     Population{Simopen: weighted(simopen, shares), DCUtR: weighted(dcutr, shares)},
+		CleanRatio:     clean.MedianRatio(),
+		QUICCleanRatio: quic.MedianRatio(),
+		RSTAsymRatio:   asym.MedianRatio(),
+		Loss5P50Ratio:  loss.MedianRatio(),
+		Loss5P90Ratio:  loss.P90Ratio(),
+		Runs:           Runs{Clean: clean.Runs(), QUICClean: quic.Runs(), RSTAsym: asym.Runs(), Loss5: loss.Runs()},
 	}
-	pairs := make(map[Pair]bool)
-	for _, cells := range []map[Pair][]Run{simopen, dcutr} {
-		for p := range cells {
-			pairs[p] = punchable(p.A, p.B)
+	simopen, dcutr := Cells(runs, Simopen), Cells(runs, DCUtR)
+	s.Success = nats.success(simopen, dcutr)
+	if nats.Whole(runs) {
+		s.Population = Population{Simopen: nats.weighted(simopen), DCUtR: nats.weighted(dcutr)}
+	}
+	s.Verdict = Verdict(CompareAll(runs, scenarios), s.Success)
+	return s
+}
+
+// success counts the pairs that can work, and of those the ones that did in every run.
+func (nats NATs) success(simopen, dcutr map[Pair][]Run) (s Success) {
+	for p, runs := range simopen {
+		others := dcutr[p]
+		if len(others) == 0 || !nats.Punchable(p.A, p.B) {
+			continue
 		}
-	}
-	for _, possible := range pairs {
-		if possible {
-			s.Success.Punchable++
+		n := min(len(runs), len(others))
+		if s.Punchable == 0 || n < s.Runs {
+			s.Runs = n
+		}
+		s.Punchable++
+		if allDirect(runs) {
+			s.Simopen++
+		}
+		if allDirect(others) {
+			s.DCUtR++
 		}
 	}
 	return s
 }
 
-// direct counts the cells of which every run became direct.
-func direct(cells map[Pair][]Run) (n int) {
-	for _, runs := range cells {
-		if !slices.ContainsFunc(runs, func(r Run) bool { return !r.OK }) {
-			n++
-		}
-	}
-	return n
+func allDirect(runs []Run) bool {
+	return !slices.ContainsFunc(runs, func(r Run) bool { return !r.OK })
 }
 
 // weighted returns the share of pairs that become direct where each side's NAT is met as often as
-// shares say, and independently of the other's. It goes by the pairs that were run; nil if none of
-// those is met.
-func weighted(cells map[Pair][]Run, shares map[string]float64) *float64 {
+// the shares say, and independently of the other's; nil if none is met.
+func (nats NATs) weighted(cells map[Pair][]Run) *float64 {
 	var sum, of float64
 	for p, runs := range cells {
-		weight := shares[p.A] * shares[p.B]
+		weight := nats.Shares[p.A] * nats.Shares[p.B]
 		f := FiguresOf(runs)
 		sum += weight * float64(f.OK) / float64(f.Runs)
 		of += weight
