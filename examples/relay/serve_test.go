@@ -196,3 +196,13 @@ func TestAnnounce(t *testing.T) {
 		t.Errorf("said:\n%s", r.Stdout)
 	}
 }
+
+// QUIC can be had beside TCP.
+func TestListenAtQUIC(t *testing.T) {
+	p := program.Start(t, exec.Command(program.Self(t), "-listen", "/ip4/127.0.0.1/tcp/0", "-listen", "/ip4/127.0.0.1/udp/0/quic-v1", "-stun", "off"))
+	for _, transport := range []string{"/tcp/", "/udp/"} {
+		if line := p.Line("-relay "); !strings.Contains(line, transport) {
+			t.Errorf("%q, want one with %s", line, transport)
+		}
+	}
+}

@@ -35,7 +35,7 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	status := p.Line("(malformed 1)")
-	if want := ": 1 connections open, 2 so far, 1 requests over TCP, 1 refused (malformed 1)"; !strings.HasPrefix(status, "status    up ") || !strings.HasSuffix(status, want) {
+	if want := ": 1 connections open, 2 so far, 1 requests, 1 refused (malformed 1)"; !strings.HasPrefix(status, "status    up ") || !strings.HasSuffix(status, want) {
 		t.Errorf("%q, want %q", status, want)
 	}
 	page := program.Get(t, url+"/metrics")

@@ -125,14 +125,17 @@ func (s *Server) startRelay(cfg Config) error {
 // peers would meet one relay or the other.
 func probe(addrs []ma.Multiaddr) error {
 	for _, a := range addrs {
-		l, err := manet.Listen(a)
-		var failed *net.OpError
-		switch {
-		case err == nil:
-			l.Close()
-		case errors.As(err, &failed): // else it is no address for plain TCP
-			return fmt.Errorf("listen on %s: %w", a, failed.Err)
+		at, err := manet.ToNetAddr(a)
+		if _, isTCP := at.(*net.TCPAddr); err != nil || !isTCP {
+			continue // libp2p says what is wrong with it
 		}
+		l, err := manet.Listen(a)
+		if failed := (*net.OpError)(nil); errors.As(err, &failed) {
+			return fmt.Errorf("listen on %s: %w", a, failed.Err)
+		} else if err != nil {
+			return err
+		}
+		l.Close()
 	}
 	return nil
 }

@@ -30,8 +30,11 @@ func newTally(reg prometheus.Registerer) *tally {
 
 // String describes the counts in a line.
 func (t *tally) String() string {
-	return fmt.Sprintf("%d reservations, %d circuits, %s relayed, refused %d reservations and %d circuits",
-		t.reservations.Load(), t.circuits.Load(), console.Size(t.bytes.Load()), t.reservationsRefused.Load(), t.circuitsRefused.Load())
+	text := fmt.Sprintf("%d reservations, %d circuits, %s relayed", t.reservations.Load(), t.circuits.Load(), console.Size(t.bytes.Load()))
+	if reservations, circuits := t.reservationsRefused.Load(), t.circuitsRefused.Load(); reservations+circuits > 0 {
+		text += fmt.Sprintf(", refused %d reservations and %d circuits", reservations, circuits)
+	}
+	return text
 }
 
 func (t *tally) ConnectionOpened() {

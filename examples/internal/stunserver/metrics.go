@@ -52,9 +52,9 @@ func (c Collector) Collect(to chan<- prometheus.Metric) {
 
 // Status describes a server's counts in a line.
 func Status(s stun.ServerStats) string {
-	text := fmt.Sprintf("%d connections open, %d so far, %d requests over TCP", s.Open, s.Accepted, s.TCPRequests)
+	text := fmt.Sprintf("%d connections open, %d so far, %d requests", s.Open, s.Accepted, s.TCPRequests)
 	if s.UDPRequests > 0 {
-		text += fmt.Sprintf(", %d over UDP", s.UDPRequests)
+		text += fmt.Sprintf(" over TCP, %d over UDP", s.UDPRequests)
 	}
 	if s.ConnectBacks > 0 {
 		text += fmt.Sprintf(", %d connects back", s.ConnectBacks)
@@ -67,9 +67,8 @@ func Status(s stun.ServerStats) string {
 			reasons = append(reasons, fmt.Sprintf("%s %d", reason, n))
 		}
 	}
-	text += fmt.Sprintf(", %d refused", total)
 	if total > 0 {
-		text += " (" + strings.Join(reasons, ", ") + ")"
+		text += fmt.Sprintf(", %d refused (%s)", total, strings.Join(reasons, ", "))
 	}
 	return text
 }
