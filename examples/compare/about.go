@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"runtime"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
 )
 
 // about returns how and with what a comparison is made.
@@ -39,19 +39,12 @@ func quoted(arg string) string {
 // versions returns those of simopen, go-libp2p and Go.
 func versions() []string {
 	build, ok := debug.ReadBuildInfo()
-	if !ok {
-		return []string{runtime.Version()}
-	}
-	revision := ""
-	for _, s := range build.Settings {
-		if s.Key == "vcs.revision" {
-			revision = s.Value[:min(len(s.Value), 12)] // as pseudo-versions have it
-		}
-	}
-	all := []string{"simopen " + cmp.Or(revision, build.Main.Version, "(devel)")}
-	for _, m := range build.Deps {
-		if m.Path == "github.com/libp2p/go-libp2p" {
-			all = append(all, "go-libp2p "+m.Version)
+	all := []string{"simopen " + console.BuildVersion(build)}
+	if ok {
+		for _, m := range build.Deps {
+			if m.Path == "github.com/libp2p/go-libp2p" {
+				all = append(all, "go-libp2p "+m.Version)
+			}
 		}
 	}
 	return append(all, runtime.Version())

@@ -18,22 +18,27 @@ func VersionFlag(flags *flag.FlagSet) {
 	})
 }
 
-// version describes a build in one line: the module's version, or the commit where it has none, and
-// what it was built with. info may be nil.
+// version describes a build in one line: its version, and what it was built with. info may be nil.
 func version(name string, info *debug.BuildInfo) string {
-	which := "(unknown)"
-	if info != nil {
-		which = info.Main.Version
-		settings := make(map[string]string)
-		for _, s := range info.Settings {
-			settings[s.Key] = s.Value
-		}
-		if commit := settings["vcs.revision"]; which == "(devel)" && commit != "" {
-			which = "commit " + commit[:min(12, len(commit))]
-			if settings["vcs.modified"] == "true" {
-				which += ", modified"
-			}
+	return fmt.Sprintf("%s %s (%s %s/%s)", name, BuildVersion(info), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// BuildVersion returns the version of the module that a program was built from, or the commit where
+// there is none. info may be nil.
+func BuildVersion(info *debug.BuildInfo) string {
+	if info == nil {
+		return "(unknown)"
+	}
+	settings := make(map[string]string)
+	for _, s := range info.Settings {
+		settings[s.Key] = s.Value
+	}
+	which, commit := info.Main.Version, settings["vcs.revision"]
+	if which == "(devel)" && commit != "" {
+		which = "commit " + commit[:min(12, len(commit))]
+		if settings["vcs.modified"] == "true" {
+			which += ", modified"
 		}
 	}
-	return fmt.Sprintf("%s %s (%s %s/%s)", name, which, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return which
 }
