@@ -54,7 +54,7 @@ func TestJSON(t *testing.T) {
 	if s.CleanRatio != nil || s.QUICCleanRatio != nil || s.RSTAsymRatio != nil || s.Population.Simopen != nil {
 		t.Errorf("got %s, want no ratio of one run, and nothing of what was not run", r.Stdout)
 	}
-	if s.Verdict != "There are too few runs to compare times." || s.Runs != (result.Runs{Clean: 1, QUICClean: 1}) {
+	if s.Verdict != "There are too few runs to compare times, which takes three of each." || s.Runs != (result.Runs{Clean: 1, QUICClean: 1}) {
 		t.Errorf("verdict %q of %+v", s.Verdict, s.Runs)
 	}
 	if a := summary.About; a.Command != "compare -json -only clean,near -runs 1" || a.Seed != 1 || a.Versions == "" {

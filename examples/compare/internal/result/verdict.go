@@ -60,7 +60,7 @@ func Verdict(comparisons []Comparison, pairs Success) string {
 	return times + ", and " + success + "."
 }
 
-const tooFew = "There are too few runs to compare times"
+const tooFew = "There are too few runs to compare times, which takes three of each"
 
 // timesClause counts scenarios by their outcome.
 func timesClause(comparisons []Comparison) string {
