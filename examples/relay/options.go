@@ -87,6 +87,9 @@ func parse(args []string) options {
 		if *unlimited {
 			limits.Relay.Limit = nil
 		}
+		if !given(flags, perASN) {
+			limits.Relay.MaxReservationsPerASN = limits.Relay.MaxReservations
+		}
 		if cfg.Listen == nil {
 			cfg.Listen = everywhere()
 		}
@@ -103,11 +106,20 @@ func parse(args []string) options {
 	return o
 }
 
+// perASN is the flag whose default is another flag's value.
+const perASN = "reservations-per-asn"
+
+// given reports whether a flag is among the arguments.
+func given(flags *flag.FlagSet, name string) (yes bool) {
+	flags.Visit(func(f *flag.Flag) { yes = yes || f.Name == name })
+	return yes
+}
+
 // addLimitFlags adds the flags of the relay's limits.
 func addLimitFlags(flags *flag.FlagSet, res *relay.Resources) (unlimited *bool) {
 	daemon.NumberFlag(flags, &res.MaxReservations, "reservations", "have at most `n` reservations, of 64 kB each; the default is one for 160 kB of memory, 50,000 at most")
 	daemon.NumberFlag(flags, &res.MaxReservationsPerIP, "reservations-per-ip", "have at most `n` reservations of one IP address, and four times as many connections")
-	daemon.NumberFlag(flags, &res.MaxReservationsPerASN, "reservations-per-asn", "have at most `n` reservations of one provider, an autonomous system; IPv6 only")
+	daemon.NumberFlag(flags, &res.MaxReservationsPerASN, perASN, "have at most `n` reservations of one provider, an autonomous system; IPv6 only; the default is that of all")
 	daemon.NumberFlag(flags, &res.MaxCircuits, "circuits", "have at most `n` relayed connections of one peer at a time")
 	flags.Func("duration", fmt.Sprintf("end a relayed connection after this `duration` (default %v)", res.Limit.Duration), func(s string) (err error) {
 		res.Limit.Duration, err = time.ParseDuration(s)

@@ -158,6 +158,16 @@ func TestLimits(t *testing.T) {
 			t.Errorf("limits %v and %d bytes", r.LimitDuration, r.LimitData)
 		}
 	})
+	t.Run("of a provider", func(t *testing.T) {
+		for want, args := range map[int][]string{
+			60_000: {"-reservations", "60000"},
+			500:    {"-reservations-per-asn", "500", "-reservations", "60000"},
+		} {
+			if got := parse(args).server.Limits.Relay.MaxReservationsPerASN; got != want {
+				t.Errorf("%v: %d, want %d", args, got, want)
+			}
+		}
+	})
 	t.Run("none", func(t *testing.T) {
 		p, relay := start(t, "-stun", "off", "-unlimited")
 		r, err := client.Reserve(t.Context(), newHost(t), relay)
