@@ -45,8 +45,8 @@ func (d *dcutr) Trace(e *holepunch.Event) {
 }
 
 // lastCause returns the cause in the last line of an error of the swarm, whose text has a line for
-// each address that was dialled. It leaves the addresses and ports out, or no two pairs of NATs would
-// fail for the same reason.
+// each address that was dialled. It leaves the addresses and ports out: with them no two pairs of
+// NATs would fail for the same reason.
 func lastCause(text string) string {
 	cause := text[strings.LastIndexByte(text, '\n')+1:]
 	if _, after, ok := strings.Cut(cause, "] "); ok { // the address
