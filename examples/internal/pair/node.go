@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/simopen/go-libp2p-simopen/examples/internal/conns"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
 	"github.com/simopen/go-libp2p-simopen/transport"
 )
@@ -73,7 +74,7 @@ func (n *node) tell(e Event) {
 
 // connected tells of a connection to another peer than the relay.
 func (n *node) connected(_ network.Network, c network.Conn) {
-	u := up{conn: c, relayed: natpeer.IsRelayed(c), at: time.Now()}
+	u := up{conn: c, relayed: conns.IsRelayed(c), at: time.Now()}
 	p := c.RemotePeer()
 	if p == n.cfg.Relay.ID {
 		return

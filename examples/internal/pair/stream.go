@@ -10,7 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 
-	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/conns"
 )
 
 const (
@@ -26,7 +26,7 @@ const (
 func roundTrip(ctx context.Context, c network.Conn) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	s, err := natpeer.OpenStream(ctx, c, ping.ID)
+	s, err := conns.Open(ctx, c, ping.ID)
 	if err != nil {
 		return 0, fmt.Errorf("ping: %w", err)
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/simopen/go-libp2p-simopen/examples/internal/conns"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
-	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
 )
 
 // transferProtocol: the sender writes and closes its side of the stream, the receiver answers with
@@ -53,7 +53,7 @@ type receipt struct {
 func (n *node) send(ctx context.Context, c network.Conn, total int64, atMost time.Duration) (receipt, time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
 	defer cancel()
-	s, err := natpeer.OpenStream(ctx, c, transferProtocol)
+	s, err := conns.Open(ctx, c, transferProtocol)
 	if err != nil {
 		return receipt{}, 0, fmt.Errorf("send: %w", err)
 	}
@@ -81,7 +81,7 @@ func (n *node) write(s network.Stream, total int64, end time.Time) (sent int64, 
 	if _, err := s.Write(nil); err != nil { // names the protocol, if no data will
 		return 0, nil, err
 	}
-	quiet, nextTell := natpeer.IsRelayed(s.Conn()), time.Now()
+	quiet, nextTell := conns.IsRelayed(s.Conn()), time.Now()
 	for sent < total && time.Now().Before(end) {
 		if !quiet && !time.Now().Before(nextTell) {
 			n.tell(Event{Kind: Sending, Peer: s.Conn().RemotePeer(), Bytes: sent})
@@ -130,7 +130,7 @@ func (n *node) serveTransfer(s network.Stream) error {
 	begun := time.Now()
 	h := sha256.New()
 	count, err := io.Copy(h, s)
-	if !natpeer.IsRelayed(s.Conn()) {
+	if !conns.IsRelayed(s.Conn()) {
 		n.tell(Event{Kind: Received, Peer: p, Bytes: count, Took: time.Since(begun), Err: explainCut(err)})
 	}
 	if err != nil {

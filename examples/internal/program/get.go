@@ -7,7 +7,7 @@ import (
 )
 
 // Get returns what a program serves at a URL over HTTP, with status 200.
-func Get(t *testing.T, url string) string {
+func Get(t testing.TB, url string) string {
 	t.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	resp, err := client.Get(url)

@@ -8,7 +8,7 @@ import (
 )
 
 // StartGroup is Start with a process group of its own for the command, as a shell gives it.
-func StartGroup(t *testing.T, cmd *exec.Cmd) *Process {
+func StartGroup(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return Start(t, cmd)

@@ -39,7 +39,7 @@ func Main(m *testing.M, main func()) {
 
 // Self returns the path of the program whose package is tested. It is the test binary, which saves
 // the time to compile the program. [Main] must be in use.
-func Self(t *testing.T) string {
+func Self(t testing.TB) string {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -50,7 +50,7 @@ func Self(t *testing.T) string {
 
 // Build compiles the package in a directory, with the race detector if the test has it, and returns
 // the program's path.
-func Build(t *testing.T, dir string) string {
+func Build(t testing.TB, dir string) string {
 	t.Helper()
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -69,7 +69,7 @@ func Build(t *testing.T, dir string) string {
 
 // A Process is a running program.
 type Process struct {
-	t     *testing.T
+	t     testing.TB
 	cmd   *exec.Cmd
 	lines chan string // of its standard output; closed at its end
 
@@ -78,18 +78,18 @@ type Process struct {
 }
 
 // Start starts a command. If it still runs at the end of the test, it is killed.
-func Start(t *testing.T, cmd *exec.Cmd) *Process {
+func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
 	return start(t, cmd, cmd.Start)
 }
 
 // StartIn is Start in a host of a lab.
-func StartIn(t *testing.T, host *natlab.Host, cmd *exec.Cmd) *Process {
+func StartIn(t testing.TB, host *natlab.Host, cmd *exec.Cmd) *Process {
 	t.Helper()
 	return start(t, cmd, func() error { return host.Start(cmd) })
 }
 
-func start(t *testing.T, cmd *exec.Cmd, begin func() error) *Process {
+func start(t testing.TB, cmd *exec.Cmd, begin func() error) *Process {
 	t.Helper()
 	p := &Process{t: t, cmd: cmd, lines: make(chan string, 1024), done: make(chan struct{})}
 	stdout, err := cmd.StdoutPipe()
@@ -171,14 +171,14 @@ type Result struct {
 }
 
 // Run runs a command to its end.
-func Run(t *testing.T, cmd *exec.Cmd) Result {
+func Run(t testing.TB, cmd *exec.Cmd) Result {
 	t.Helper()
 	return Start(t, cmd).Wait()
 }
 
 // Find returns the path of a program that the test needs, from a Debian package. Without the
 // program the test is skipped, or fails under CI=true.
-func Find(t *testing.T, name, pkg string) string {
+func Find(t testing.TB, name, pkg string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err == nil {
@@ -192,7 +192,7 @@ func Find(t *testing.T, name, pkg string) string {
 }
 
 // WantUsage checks that a program refuses each of these argument lists.
-func WantUsage(t *testing.T, exe string, arguments ...[]string) {
+func WantUsage(t testing.TB, exe string, arguments ...[]string) {
 	t.Helper()
 	for _, args := range arguments {
 		r := Run(t, exec.Command(exe, args...))

@@ -36,6 +36,7 @@ type Config struct {
 type Server struct {
 	host     host.Host
 	relay    *relay.Relay
+	returned *returned
 	tally    *tally
 	stun     *stun.Server
 	listener net.Listener // of stun; nil without
@@ -116,7 +117,7 @@ func (s *Server) startRelay(cfg Config) error {
 		h.Close()
 		return err
 	}
-	s.host, s.relay = h, r
+	s.host, s.relay, s.returned = h, r, watchReturned(h)
 	return nil
 }
 
@@ -165,5 +166,6 @@ func (s *Server) Failed() <-chan error { return s.failed }
 
 // Shutdown ends the server. STUN requests that have arrived are answered before, unless ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.returned.close(s.host)
 	return errors.Join(s.stun.Shutdown(ctx), s.relay.Close(), s.host.Close())
 }
