@@ -18,8 +18,8 @@ const page = "the page\n"
 // TestLoopback runs the programs on one machine, as a newcomer does.
 func TestLoopback(t *testing.T) {
 	t.Parallel()
-	start := func(t *testing.T, _ place, cmd *exec.Cmd) *program.Process { return program.Start(t, cmd) }
-	s := newStage(t, start, "-listen", "/ip4/127.0.0.1/tcp/0", "-stun", "127.0.0.1:0")
+	start := func(t testing.TB, _ place, cmd *exec.Cmd) *program.Process { return program.Start(t, cmd) }
+	s := newStage(t, build(t), start, "-listen", "/ip4/127.0.0.1/tcp/0", "-stun", "127.0.0.1:0")
 	s.startRelay(t)
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, page) }))
 	defer web.Close()

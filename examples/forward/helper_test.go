@@ -11,14 +11,13 @@ import (
 
 // A stage is where the programs run: each in a host of a lab, or all on loopback.
 type stage struct {
-	t           *testing.T
-	exe, relay  string // the programs' paths
+	exes
 	dir         string // of keys
 	relayListen []string
 	flags       []string // of peers: -relay MULTIADDR -stun HOST:PORT
 	command     []string // that forward serve has printed
 
-	start func(*testing.T, place, *exec.Cmd) *program.Process
+	start func(testing.TB, place, *exec.Cmd) *program.Process
 }
 
 // A place is one of the machines.
@@ -30,17 +29,22 @@ const (
 	away                  // of their clients
 )
 
-// newStage builds the programs. They run where start starts them.
-func newStage(t *testing.T, start func(*testing.T, place, *exec.Cmd) *program.Process, relayListen ...string) *stage {
+// exes are the paths of the programs.
+type exes struct{ exe, relay string }
+
+func build(t testing.TB) exes {
 	t.Helper()
-	return &stage{
-		t: t, exe: program.Build(t, "."), relay: program.Build(t, "../relay"), dir: t.TempDir(),
-		relayListen: relayListen, start: start,
-	}
+	return exes{program.Build(t, "."), program.Build(t, "../relay")}
+}
+
+// newStage makes a stage where start starts the programs.
+func newStage(t testing.TB, exes exes, start func(testing.TB, place, *exec.Cmd) *program.Process, relayListen ...string) *stage {
+	t.Helper()
+	return &stage{exes: exes, dir: t.TempDir(), relayListen: relayListen, start: start}
 }
 
 // startRelay starts the relay, the same one each time.
-func (s *stage) startRelay(t *testing.T) running {
+func (s *stage) startRelay(t testing.TB) running {
 	t.Helper()
 	args := append([]string{"-key", filepath.Join(s.dir, "relay.key")}, s.relayListen...)
 	r := s.run(t, inPublic, s.relay, args...)
@@ -49,7 +53,7 @@ func (s *stage) startRelay(t *testing.T) running {
 }
 
 // startServe starts forward serve, the same peer each time, and returns its ID.
-func (s *stage) startServe(t *testing.T, args ...string) (running, string) {
+func (s *stage) startServe(t testing.TB, args ...string) (running, string) {
 	t.Helper()
 	args = append(append([]string{"serve", "-key", filepath.Join(s.dir, "serve.key")}, s.flags...), args...)
 	r := s.run(t, atHome, s.exe, args...)
@@ -60,7 +64,7 @@ func (s *stage) startServe(t *testing.T, args ...string) (running, string) {
 }
 
 // startDial starts forward dial, and returns where it takes clients.
-func (s *stage) startDial(t *testing.T, id string, args ...string) (running, string) {
+func (s *stage) startDial(t testing.TB, id string, args ...string) (running, string) {
 	t.Helper()
 	args = append([]string{id, "-local", "127.0.0.1:0"}, args...)
 	r := s.run(t, away, s.exe, s.dialArgs(args...)...)
@@ -78,7 +82,7 @@ type running struct {
 	cmd *exec.Cmd
 }
 
-func (s *stage) run(t *testing.T, where place, exe string, args ...string) running {
+func (s *stage) run(t testing.TB, where place, exe string, args ...string) running {
 	t.Helper()
 	cmd := exec.Command(exe, args...)
 	return running{s.start(t, where, cmd), cmd}

@@ -12,7 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/conns"
 )
 
 // openTimeout is how long a client may wait for its service. A direct connection that is dead is
@@ -87,7 +87,7 @@ func (c *Client) Forward(end End, client string) error {
 		c.refuse(event, true, err)
 		return err
 	}
-	event.Relayed = natpeer.IsRelayed(s.Conn())
+	event.Relayed = conns.IsRelayed(s.Conn())
 	return c.carry(e.ctx, s, end, event, "the client")
 }
 
@@ -101,9 +101,9 @@ func (c *Client) open(e *entry) (network.Stream, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.table.depends(e, conn)
 		s, err := request(ctx, conn, c.service)
 		if err == nil {
+			c.table.depends(e, conn)
 			return s, nil
 		}
 
@@ -123,7 +123,7 @@ func (c *Client) open(e *entry) (network.Stream, error) {
 
 // request opens a stream on a connection, and asks for a service.
 func request(ctx context.Context, conn network.Conn, service string) (network.Stream, error) {
-	s, err := natpeer.OpenStream(ctx, conn, Protocol)
+	s, err := conns.Open(ctx, conn, Protocol)
 	if err != nil {
 		return nil, err
 	}

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/simopen/go-libp2p-simopen/examples/internal/conns"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/transport"
@@ -21,6 +23,10 @@ const (
 	// back, or the relay is. peerRetry is between two tries.
 	patience  = 15 * time.Second
 	peerRetry = time.Second
+
+	// answerTimeout is how long a relayed connection may take to answer: five round trips through a
+	// relay on the other side of the world, and the repetition of a lost packet.
+	answerTimeout = 2 * time.Second
 
 	// directHead is for how long a direct connection is waited for where the relayed one will do. A
 	// punch takes four round trips, and one lost SYN adds a second.
@@ -50,11 +56,14 @@ type Peer struct {
 	told    network.Conn // the relayed connection of the last event Relayed
 }
 
-// A try is one to get a direct connection, for all who wait for it.
+// A try is one to get a direct connection, for all who wait for it. Its fields conn and err belong to
+// those who see done closed.
 type try struct {
 	done chan struct{}
 	conn network.Conn
 	err  error
+
+	why atomic.Value // why it did not succeed at once; a string
 }
 
 // NewPeer makes a Peer, which is found through a relay. If relayed is set, connections may go over
@@ -79,7 +88,7 @@ func (p *Peer) Connect(ctx context.Context) (network.Conn, error) {
 	}
 	switch c := p.conn(); {
 	case c == nil:
-	case !natpeer.IsRelayed(c):
+	case !conns.IsRelayed(c):
 		return c, nil
 	default:
 		if err := p.failedLately(); err != nil {
@@ -105,7 +114,7 @@ func (p *Peer) overRelay(c network.Conn, err error) network.Conn {
 	first := p.told != c
 	p.told = c
 	p.mu.Unlock()
-	if first && natpeer.IsRelayed(c) {
+	if first && conns.IsRelayed(c) {
 		p.tell(Event{Kind: Relayed, Peer: p.id, Err: err.Error()})
 	}
 	return c
@@ -114,7 +123,7 @@ func (p *Peer) overRelay(c network.Conn, err error) network.Conn {
 // conn returns the connection that is there, a direct one if there is one, or nil.
 func (p *Peer) conn() (found network.Conn) {
 	for _, c := range p.host.Network().ConnsToPeer(p.id) {
-		if !c.IsClosed() && (found == nil || natpeer.IsRelayed(found)) {
+		if !c.IsClosed() && (found == nil || conns.IsRelayed(found)) {
 			found = c
 		}
 	}
@@ -137,7 +146,10 @@ func (p *Peer) wait(ctx context.Context, t *try) (network.Conn, error) {
 	case <-t.done:
 		return t.conn, t.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("no direct connection yet: %w", context.Cause(ctx))
+		if why, ok := t.why.Load().(string); ok {
+			return nil, errors.New(why)
+		}
+		return nil, errors.New("no direct connection is up yet")
 	}
 }
 
@@ -151,7 +163,7 @@ func (p *Peer) join() *try {
 	t := &try{done: make(chan struct{})}
 	p.current = t
 	p.trying.Go(func() {
-		t.conn, t.err = p.persist()
+		t.conn, t.err = p.persist(t)
 		p.mu.Lock()
 		p.current, p.last, p.ended = nil, t, time.Now()
 		p.mu.Unlock()
@@ -161,20 +173,17 @@ func (p *Peer) join() *try {
 }
 
 // persist gets a direct connection. It tries again, for a while, where that may help.
-func (p *Peer) persist() (network.Conn, error) {
-	told := ""
+func (p *Peer) persist(t *try) (network.Conn, error) {
 	for giveUp := time.Now().Add(patience); ; {
 		c, err := p.direct()
 		if err == nil {
 			return c, nil
 		}
 		text := p.explain(err)
-		final := holepunch.ReasonOf(err).Final() && !errors.Is(err, transport.ErrNoRelayedConn)
-		if final || p.ctx.Err() != nil || time.Now().After(giveUp) {
+		if !passing(err) || p.ctx.Err() != nil || time.Now().After(giveUp) {
 			return nil, errors.New(text)
 		}
-		if text != told {
-			told = text
+		if t.why.Swap(text) != text {
 			p.tell(Event{Kind: NoDirect, Peer: p.id, Err: text})
 		}
 		select {
@@ -184,8 +193,15 @@ func (p *Peer) persist() (network.Conn, error) {
 	}
 }
 
+// passing reports whether a failure may be over in a moment.
+func passing(err error) bool {
+	reason := holepunch.ReasonOf(err)
+	return !reason.Final() && reason != holepunch.ErrNoConnection || reason == transport.ErrNoRelayedConn
+}
+
 // direct gets a direct connection, at the first try.
 func (p *Peer) direct() (network.Conn, error) {
+	p.closeDead()
 	c, err := transport.DirectConnect(p.ctx, p.host, p.id)
 	if !errors.Is(err, transport.ErrNoRelayedConn) {
 		return c, err
@@ -194,6 +210,21 @@ func (p *Peer) direct() (network.Conn, error) {
 		return nil, err
 	}
 	return transport.DirectConnect(p.ctx, p.host, p.id)
+}
+
+// closeDead closes a relayed connection that there is without a direct one, if it does not answer: what
+// has ended the direct connection may have cut the peer off from the relay as well. The muxer notices
+// after 40 s.
+func (p *Peer) closeDead() {
+	c := p.conn()
+	if c == nil || !conns.IsRelayed(c) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, answerTimeout)
+	defer cancel()
+	if !conns.Alive(ctx, c) {
+		_ = c.Close() // it is dead anyway
+	}
 }
 
 // explain says in one line why there is no direct connection.

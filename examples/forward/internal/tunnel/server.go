@@ -15,7 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/time/rate"
 
-	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/conns"
 )
 
 const (
@@ -91,7 +91,7 @@ func (s *Server) handle(stream network.Stream) {
 		_ = stream.Reset() // who says nothing gets no answer
 		return
 	}
-	event := Event{Peer: p, Service: service, Relayed: natpeer.IsRelayed(stream.Conn())}
+	event := Event{Peer: p, Service: service, Relayed: conns.IsRelayed(stream.Conn())}
 	name, addr, known := s.service(service)
 	if known {
 		event.Service = name

@@ -13,7 +13,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/conns"
 )
 
 func only(addr string) map[string]string { return map[string]string{"": addr} }
@@ -327,7 +327,7 @@ func TestSilentPeer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := natpeer.OpenStream(t.Context(), conn, Protocol)
+	s, err := conns.Open(t.Context(), conn, Protocol)
 	if err != nil {
 		t.Fatal(err)
 	}

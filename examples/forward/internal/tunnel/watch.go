@@ -6,6 +6,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 
+	"github.com/simopen/go-libp2p-simopen/examples/internal/conns"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
 	"github.com/simopen/go-libp2p-simopen/transport"
 )
@@ -27,7 +28,7 @@ func Watch(h host.Host, relay peer.ID, tell func(Event)) (stop func(), err error
 		}
 	}()
 	notice := func(c network.Conn, kind Kind) {
-		if c.RemotePeer() != relay && !natpeer.IsRelayed(c) {
+		if c.RemotePeer() != relay && !conns.IsRelayed(c) {
 			tell(Event{Kind: kind, Peer: c.RemotePeer(), Addr: c.RemoteMultiaddr().String()})
 		}
 	}
