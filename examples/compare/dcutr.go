@@ -33,25 +33,29 @@ func (d *dcutr) option() libp2p.Option {
 func (d *dcutr) Trace(e *holepunch.Event) {
 	switch e := e.Evt.(type) {
 	case *holepunch.ProtocolErrorEvt:
-		d.ended <- lastLine(e.Error)
+		d.ended <- lastCause(e.Error)
 	case *holepunch.EndHolePunchEvt:
 		if e.Success {
 			return
 		}
 		if d.tries.Add(1) == dcutrAttempts {
-			d.ended <- fmt.Sprintf("%d attempts failed, the last by %s", dcutrAttempts, lastLine(e.Error))
+			d.ended <- fmt.Sprintf("%d attempts failed, the last by %s", dcutrAttempts, lastCause(e.Error))
 		}
 	}
 }
 
-// lastLine returns the last line of an error of the swarm, without the address that it begins with.
-// The text has a line for each address that was dialled.
-func lastLine(text string) string {
-	text = text[strings.LastIndexByte(text, '\n')+1:]
-	if _, cause, ok := strings.Cut(text, "] "); ok {
-		return cause
+// lastCause returns the cause in the last line of an error of the swarm, whose text has a line for
+// each address that was dialled. It leaves the addresses and ports out: with them no two pairs of
+// NATs would fail for the same reason.
+func lastCause(text string) string {
+	cause := text[strings.LastIndexByte(text, '\n')+1:]
+	if _, after, ok := strings.Cut(cause, "] "); ok { // the address
+		cause = after
 	}
-	return text
+	if dial, after, ok := strings.Cut(cause, ": "); ok && strings.HasPrefix(dial, "dial ") { // net.OpError
+		cause = after
+	}
+	return cause
 }
 
 func (d *dcutr) over() <-chan string { return d.ended }

@@ -25,8 +25,9 @@
 // three runs of each, and one of 90th percentiles five.
 //
 // With -html FILE there is a page of it as well, with a ladder diagram of each first punch. With
-// -json each line is a run, and the last one the summary, which begins with the verdict. The exit status is 0 whatever became
-// direct. The lab needs Linux, and root or the right to make user namespaces.
+// -json each line is a run, and the last one the summary, which begins with the verdict. The exit
+// status is 0 whatever became direct. The lab needs Linux, and root or the right to make user
+// namespaces.
 package main
 
 import (
