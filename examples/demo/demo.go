@@ -11,6 +11,7 @@ import (
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/actor"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/pair"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/scene"
 )
 
 // A demo is one run of the demo.
@@ -48,7 +49,10 @@ func (d *demo) connect(ctx context.Context) (pair.Report, error) {
 	if err != nil {
 		return pair.Report{}, err
 	}
-	relay, err := d.start(ctx, role{Name: relayName, Listen: listen, STUN: d.network.stunAddr, STUN2: d.network.stunAddrs})
+	relay, err := d.start(ctx, role{Name: scene.RelayName, Public: &scene.Public{
+		Listen: listen, STUN: d.network.stunAddr, STUN2: d.network.stunAddrs,
+		Unlimited: true, // for the rate over the relay
+	}})
 	if err != nil {
 		return pair.Report{}, err
 	}
@@ -58,7 +62,7 @@ func (d *demo) connect(ctx context.Context) (pair.Report, error) {
 	}
 	public := m.Serving
 
-	bob, err := d.start(ctx, role{Name: bobName, Pair: public})
+	bob, err := d.start(ctx, role{Name: scene.BobName, Pair: public})
 	if err != nil {
 		return pair.Report{}, err
 	}
@@ -68,7 +72,7 @@ func (d *demo) connect(ctx context.Context) (pair.Report, error) {
 	}
 	go bob.Ignore() // alice's events say the same
 
-	alice, err := d.start(ctx, role{Name: aliceName, Pair: public, Target: ready.Event.Peer, Bytes: d.opts.bytes})
+	alice, err := d.start(ctx, role{Name: scene.AliceName, Pair: public, Target: ready.Event.Peer, Bytes: d.opts.bytes})
 	if err != nil {
 		return pair.Report{}, err
 	}

@@ -50,7 +50,7 @@ func run(ctx context.Context, opts options, noLab error) (ok bool) {
 	var r result
 	network, err := newNetwork(opts, noLab)
 	if err == nil {
-		r.Lab = network.lab != nil
+		r.Lab = network.Scene != nil
 		if !r.Lab {
 			fmt.Fprintf(notices, "The peers meet on loopback, without NATs, delays and captures: %v\n", network.noLab)
 		}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/simopen/go-libp2p-simopen/examples/internal/scene"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
@@ -32,21 +33,12 @@ type segmentLog struct {
 func newSegmentLog(alice, bob *natlab.Host) *segmentLog {
 	const siteBits = 24 // of the lab's address plan
 	l := &segmentLog{
-		alice: netip.PrefixFrom(outerAddr(alice), siteBits),
-		bob:   netip.PrefixFrom(outerAddr(bob), siteBits),
+		alice: netip.PrefixFrom(scene.OuterAddr(alice), siteBits),
+		bob:   netip.PrefixFrom(scene.OuterAddr(bob), siteBits),
 	}
 	alice.Site().Tap(l.record)
 	bob.Site().Tap(l.record)
 	return l
-}
-
-// outerAddr returns the address at which a host appears outside its NAT, the first if there are
-// several.
-func outerAddr(h *natlab.Host) netip.Addr {
-	if outer := h.Site().External(); outer.IsValid() {
-		return outer
-	}
-	return h.Addr() // public
 }
 
 func (l *segmentLog) record(e natlab.Event) {

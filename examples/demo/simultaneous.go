@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/simopen/go-libp2p-simopen/examples/internal/scene"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
@@ -14,11 +15,11 @@ import (
 // sent an ACK.
 func simultaneous(segments []segment, bob netip.AddrPort) bool {
 	return slices.ContainsFunc(segments, func(syn segment) bool {
-		if syn.site != aliceName || syn.direction != natlab.Outbound || syn.flags != natlab.SYN || syn.dst != bob {
+		if syn.site != scene.AliceName || syn.direction != natlab.Outbound || syn.flags != natlab.SYN || syn.dst != bob {
 			return false
 		}
 		return slices.ContainsFunc(segments, func(other segment) bool {
-			return other.site == bobName && other.direction == natlab.Outbound && other.flags == natlab.SYN &&
+			return other.site == scene.BobName && other.direction == natlab.Outbound && other.flags == natlab.SYN &&
 				other.src == syn.dst && other.dst == syn.src && crossed(segments, syn, other)
 		})
 	})

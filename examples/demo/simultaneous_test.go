@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/simopen/go-libp2p-simopen/examples/internal/scene"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
@@ -19,7 +20,7 @@ var (
 // seen makes segments of one punch; alice's sequence number is 100, bob's 200.
 func seen(site string, d natlab.Direction, flags uint8, fate natlab.Fate) segment {
 	s := segment{site: site, direction: d, flags: flags, fate: fate, src: aliceAddr, dst: bobAddr, seq: 100}
-	if (site == bobName) == (d == natlab.Outbound) {
+	if (site == scene.BobName) == (d == natlab.Outbound) {
 		s.src, s.dst, s.seq = bobAddr, aliceAddr, 200
 	}
 	if flags == synACK {
@@ -30,12 +31,12 @@ func seen(site string, d natlab.Direction, flags uint8, fate natlab.Fate) segmen
 
 func crossing() []segment {
 	return []segment{
-		seen(aliceName, natlab.Outbound, natlab.SYN, natlab.Forwarded),
-		seen(bobName, natlab.Outbound, natlab.SYN, natlab.Forwarded),
-		seen(bobName, natlab.Inbound, natlab.SYN, natlab.Forwarded),
-		seen(bobName, natlab.Outbound, synACK, natlab.Forwarded),
-		seen(aliceName, natlab.Inbound, natlab.SYN, natlab.Forwarded),
-		seen(aliceName, natlab.Outbound, synACK, natlab.Lost),
+		seen(scene.AliceName, natlab.Outbound, natlab.SYN, natlab.Forwarded),
+		seen(scene.BobName, natlab.Outbound, natlab.SYN, natlab.Forwarded),
+		seen(scene.BobName, natlab.Inbound, natlab.SYN, natlab.Forwarded),
+		seen(scene.BobName, natlab.Outbound, synACK, natlab.Forwarded),
+		seen(scene.AliceName, natlab.Inbound, natlab.SYN, natlab.Forwarded),
+		seen(scene.AliceName, natlab.Outbound, synACK, natlab.Lost),
 	}
 }
 
@@ -69,15 +70,15 @@ func TestTimeline(t *testing.T) {
 		s.at = begin.Add(time.Duration(ms) * time.Millisecond)
 		return s
 	}
-	rst := seen(aliceName, natlab.Outbound, natlab.RST|natlab.ACK, natlab.Forwarded)
+	rst := seen(scene.AliceName, natlab.Outbound, natlab.RST|natlab.ACK, natlab.Forwarded)
 	got := timeline([]segment{
-		at(seen(bobName, natlab.Outbound, natlab.SYN, natlab.Forwarded), 1),
-		at(seen(aliceName, natlab.Inbound, natlab.SYN, natlab.Answered), 41),
+		at(seen(scene.BobName, natlab.Outbound, natlab.SYN, natlab.Forwarded), 1),
+		at(seen(scene.AliceName, natlab.Inbound, natlab.SYN, natlab.Answered), 41),
 		at(rst, 41), // with the SYN
 		at(rst, 42), // of the host
-		at(seen(bobName, natlab.Inbound, natlab.RST, natlab.Forwarded), 81),
-		at(seen(aliceName, natlab.Outbound, natlab.SYN, natlab.Lost), 100),
-		at(seen(bobName, natlab.Outbound, synACK, natlab.Dropped), 120),
+		at(seen(scene.BobName, natlab.Inbound, natlab.RST, natlab.Forwarded), 81),
+		at(seen(scene.AliceName, natlab.Outbound, natlab.SYN, natlab.Lost), 100),
+		at(seen(scene.BobName, natlab.Outbound, synACK, natlab.Dropped), 120),
 	}, begin)
 	want := []string{
 		"     1.0                           SYN out",
@@ -95,7 +96,7 @@ func TestTimeline(t *testing.T) {
 func TestTimelineOfLongPunch(t *testing.T) {
 	var segments []segment
 	for range 100 {
-		segments = append(segments, seen(aliceName, natlab.Outbound, natlab.SYN, natlab.Forwarded))
+		segments = append(segments, seen(scene.AliceName, natlab.Outbound, natlab.SYN, natlab.Forwarded))
 	}
 	rows := timeline(segments, time.Time{})
 	if len(rows) != firstRows+1+lastRows || rows[firstRows] != "     ...   84 more" {

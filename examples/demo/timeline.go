@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/simopen/go-libp2p-simopen/examples/internal/scene"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
@@ -26,7 +27,7 @@ func timeline(segments []segment, begin time.Time) []string {
 			refusedAt[s.site] = s.at
 		}
 		ms := float64(s.at.Sub(begin)) / float64(time.Millisecond)
-		if s.site == aliceName {
+		if s.site == scene.AliceName {
 			rows = append(rows, fmt.Sprintf("%8.1f   %s", ms, s))
 		} else {
 			rows = append(rows, fmt.Sprintf("%8.1f   %-*s%s", ms, columnWidth, "", s))

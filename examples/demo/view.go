@@ -1,12 +1,12 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/pair"
+	"github.com/simopen/go-libp2p-simopen/examples/internal/scene"
 	"github.com/simopen/go-libp2p-simopen/examples/internal/show"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
@@ -24,48 +24,12 @@ func newView(out *console.Console, opts options, n *network) *view {
 	v := &view{
 		out:     out,
 		network: n,
-		peers:   show.Dialler{Out: out, Self: aliceName, Other: bobName, Bytes: opts.bytes},
+		peers:   show.Dialler{Out: out, Self: scene.AliceName, Other: scene.BobName, Bytes: opts.bytes},
 	}
-	if n.lab != nil {
-		v.scene(opts)
+	if n.Scene != nil {
+		n.Describe(out)
 	}
 	return v
-}
-
-func (v *view) scene(opts options) {
-	rough := ""
-	if opts.jitter > 0 {
-		rough += " and up to " + delay(opts.jitter) + " more"
-	}
-	if opts.loss > 0 {
-		rough += fmt.Sprintf(", losing %g %%", 100*opts.loss)
-	}
-	v.out.Line("lab", "relay  %s, with a STUN server, %s", v.network.relay.Addr(), from(opts, opts.relayOneWay))
-	v.out.Line("", "alice  %s, %s, %s%s", outerAddr(v.network.alice), behind(opts.a), from(opts, opts.oneWay), rough)
-	v.out.Line("", "bob    %s, %s, %s%s", outerAddr(v.network.bob), behind(opts.b), from(opts, opts.oneWay), rough)
-	show.NATs(v.out, opts.a, opts.b)
-}
-
-// from returns where a site is.
-func from(opts options, oneWay time.Duration) string {
-	if opts.bridge {
-		return "on a bridge"
-	}
-	return delay(oneWay) + " from the core"
-}
-
-func behind(nat natlab.Behaviour) string {
-	switch {
-	case nat == (natlab.Behaviour{}):
-		return "without NAT"
-	case nat.Mapping == natlab.Public:
-		return "behind a firewall"
-	}
-	return "behind a NAT"
-}
-
-func delay(d time.Duration) string {
-	return fmt.Sprintf("%g ms", float64(d)/float64(time.Millisecond))
 }
 
 // event prints one of alice's events.
@@ -90,7 +54,7 @@ func (v *view) timeline(of string, shown func(segment) bool) {
 	}
 	segments := slices.DeleteFunc(v.network.segments.all(), func(s segment) bool { return !shown(s) })
 	v.out.Line("", "SYNs and RSTs of %s; ms since the relayed connection was up:", of)
-	v.out.Line("", "%8s   %-*s%s", "ms", columnWidth, place(v.network.alice), place(v.network.bob))
+	v.out.Line("", "%8s   %-*s%s", "ms", columnWidth, place(v.network.Alice), place(v.network.Bob))
 	for _, row := range timeline(segments, v.begin) {
 		v.out.Line("", "%s", row)
 	}
