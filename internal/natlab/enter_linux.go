@@ -112,7 +112,7 @@ func reexec() error {
 	}
 	go func() {
 		for s := range signals {
-			if !fromTerminal(s) {
+			if !FromTerminal(s) {
 				_ = cmd.Process.Signal(s) // it may just have ended
 			}
 		}
@@ -126,9 +126,9 @@ func reexec() error {
 	return nil
 }
 
-// fromTerminal reports whether a signal has come from the keyboard, in which case the child has got
-// it as well.
-func fromTerminal(s os.Signal) bool {
+// FromTerminal reports whether a signal that this process has got has come from the keyboard. The
+// children in its process group have then got it as well.
+func FromTerminal(s os.Signal) bool {
 	if s != syscall.SIGINT && s != syscall.SIGQUIT {
 		return false
 	}

@@ -5,10 +5,12 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,7 +99,7 @@ func start(t testing.TB, cmd *exec.Cmd, begin func() error) *Process {
 		t.Fatal(err)
 	}
 	cmd.Stderr = &p.stderr
-	if exe, err := os.Executable(); err == nil && cmd.Path == exe {
+	if exe, err := os.Executable(); err == nil && slices.Contains(append(cmd.Args, cmd.Path), exe) {
 		cmd.Env = append(cmd.Environ(), selfEnv+"=1")
 	}
 	if err := begin(); err != nil {
@@ -184,11 +186,17 @@ func Find(t testing.TB, name, pkg string) string {
 	if err == nil {
 		return path
 	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("CI=true, but %v: install Debian's %s", err, pkg)
-	}
-	t.Skipf("%v: install Debian's %s", err, pkg)
+	Skip(t, fmt.Sprintf("%v: install Debian's %s", err, pkg))
 	return ""
+}
+
+// Skip skips a test for a reason, or fails it under CI=true.
+func Skip(t testing.TB, reason string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal("CI=true, but ", reason)
+	}
+	t.Skip(reason)
 }
 
 // WantUsage checks that a program refuses each of these argument lists.
