@@ -89,6 +89,9 @@ func TestLab(t *testing.T) {
 				t.Errorf("no %q", want)
 			}
 		}
+		if strings.Index(r.Stdout, "\npunch ") > strings.Index(r.Stdout, "alice's NAT ") {
+			t.Error("the packets come before the punch")
+		}
 		for _, site := range []string{"relay", "alice", "bob"} {
 			checkCapture(t, filepath.Join(dir, site+".pcapng"), r.Stdout)
 		}
@@ -128,10 +131,17 @@ func TestLoopback(t *testing.T) {
 			t.Errorf("lab %v, status %d, stderr %q; want one line", res.Lab, r.Status, r.Stderr)
 		}
 	})
+	t.Run("nothing sent", func(t *testing.T) {
+		t.Parallel()
+		r := program.Run(t, onLoopback(exe, "-bytes", "0"))
+		if r.Status != 0 || r.Stderr != "" || strings.Contains(r.Stdout, "sent") || !strings.Contains(r.Stdout, "\nopen ") {
+			t.Errorf("status %d, stderr %q, stdout %q", r.Status, r.Stderr, r.Stdout)
+		}
+	})
 	t.Run("text", func(t *testing.T) {
 		t.Parallel()
 		r := program.Run(t, onLoopback(exe))
-		if r.Status != 0 || r.Stderr != "" || !strings.Contains(r.Stdout, "\nsent      8.0 MiB") {
+		if r.Status != 0 || r.Stderr != "" || !strings.Contains(r.Stdout, "\nsent      8.0 MiB") || !strings.Contains(r.Stdout, " over the relay\n") {
 			t.Errorf("status %d, stderr %q, stdout %q", r.Status, r.Stderr, r.Stdout)
 		}
 	})

@@ -38,6 +38,7 @@ func TestCommand(t *testing.T) {
 		{[]string{"-a", "kernel-drop", "-bridge", "--", "sh", "-c", "kill -KILL $$"}, 128 + 9, ""},
 		{[]string{"--", "no-such-command"}, statusNotFound, ""},
 		{[]string{"--", "/"}, statusNotRun, ""},
+		{[]string{"-pcap", "/nowhere/captures", "--", "true"}, statusFailed, ""}, // not the whole path
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
 			t.Parallel()

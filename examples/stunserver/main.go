@@ -42,7 +42,7 @@ func parse(args []string) options {
 	console.Describe(flags, console.Usage{
 		Does: "Stunserver tells clients, over TCP and UDP, which address they have on the far side of their NATs. " +
 			"With two public addresses it also lets them find out what their NATs do.",
-		Synopsis: []string{"stunserver [FLAGS]", "stunserver -listen ADDRESS:PORT -other ADDRESS:PORT [FLAGS]"},
+		Synopsis: []string{"stunserver [flags]", "stunserver -listen ADDRESS:PORT -other ADDRESS:PORT [FLAGS]"},
 	})
 	o.listen = netip.AddrPortFrom(netip.IPv6Unspecified(), 3478)
 	flags.Func("listen", "serve at `address:port`, or at :port of all addresses, IPv4 and IPv6 (default :3478)", func(s string) (err error) {

@@ -55,7 +55,7 @@ func printFlags(flags *flag.FlagSet) {
 	}
 }
 
-// Parse parses a program's arguments, and checks them if they could be parsed. It does not return
+// Parse parses the arguments of a program that has called [Describe], and checks them if they could be parsed. It does not return
 // if they are wrong, or ask for help: it says so and ends the program, with status 2 or 0.
 func Parse(flags *flag.FlagSet, args []string, check func() error) {
 	parse(flags, func() error { return flags.Parse(args) }, check)
@@ -89,9 +89,6 @@ func parse(flags *flag.FlagSet, parse, check func() error) {
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		flags.SetOutput(os.Stdout) // it was asked for
-		if usage == nil {
-			usage = flags.PrintDefaults
-		}
 		usage()
 		os.Exit(0)
 	case err == nil:
