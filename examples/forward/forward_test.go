@@ -46,6 +46,23 @@ func TestLoopback(t *testing.T) {
 			t.Errorf("status %d, stderr %q, stdout %q", r.Status, r.Stderr, r.Stdout)
 		}
 	})
+	t.Run("many at once, with one identity", func(t *testing.T) {
+		_, local := s.startDial(t, id, "-service", "web")
+		var processes []*program.Process
+		for range 8 {
+			cmd := exec.Command(s.exe, s.dialArgs("-stdio", "-service", "web", id)...)
+			cmd.Stdin = strings.NewReader("GET / HTTP/1.0\r\n\r\n")
+			processes = append(processes, program.Start(t, cmd))
+		}
+		for _, p := range processes {
+			if r := p.Wait(); r.Status != 0 || !strings.HasSuffix(r.Stdout, page) {
+				t.Errorf("status %d, stderr %q, stdout %q", r.Status, r.Stderr, r.Stdout)
+			}
+		}
+		if got := get(t, http.DefaultClient, local); got != page {
+			t.Errorf("got %q", got)
+		}
+	})
 	t.Run("refused", func(t *testing.T) {
 		for service, want := range map[string]string{
 			"gone": "forward dial: the service refuses connections\n",

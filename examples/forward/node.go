@@ -74,15 +74,19 @@ func (n *node) Close() {
 // stay stays with the relay until ctx ends. It tells that this side is ready when the relay has been
 // reached for the first time.
 func (n *node) stay(ctx context.Context, ready tunnel.Event) {
-	next := ready
+	next, told := ready, ""
 	report := func(err error) {
 		n.mu.Lock()
 		n.relay = err
 		n.mu.Unlock()
-		if err != nil {
-			n.tell(tunnel.Event{Kind: tunnel.RelayLost, Err: natpeer.Explain(err)})
+		if text := natpeer.Explain(err); text != "" {
+			if text != told { // which it may be every 5 s, for days
+				n.tell(tunnel.Event{Kind: tunnel.RelayLost, Err: text})
+			}
+			told = text
 			return
 		}
+		told = ""
 		n.tell(next)
 		next = tunnel.Event{Kind: tunnel.RelayBack}
 	}

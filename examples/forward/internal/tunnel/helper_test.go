@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -169,4 +171,11 @@ func refusing(t *testing.T) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
+}
+
+// entries returns the connections in a table.
+func (t *table) entries() []*entry {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Collect(maps.Keys(t.open))
 }

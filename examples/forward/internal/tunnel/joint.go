@@ -33,9 +33,9 @@ type joint struct {
 	sent, received atomic.Int64 // bytes
 	moved          func(direction string, n int)
 
-	finished atomic.Bool // the end was sent: no reset can follow in order
-	once     sync.Once
-	err      error // the first
+	ended atomic.Bool // the end was sent: no reset can follow in order
+	once  sync.Once
+	err   error // the first
 }
 
 // join moves data in both directions, until both have ended or one has failed. It returns the first
@@ -92,7 +92,7 @@ func (j *joint) send() {
 func (j *joint) finish(frame uint16) {
 	_, err := j.stream.Write(binary.BigEndian.AppendUint16(nil, frame))
 	if err == nil {
-		j.finished.Store(true)
+		j.ended.Store(frame == frameEnd)
 		err = j.stream.CloseWrite()
 	}
 	if err != nil {
@@ -142,7 +142,7 @@ func (j *joint) receive() {
 // nobody needs what comes.
 func (j *joint) failHere(err error) {
 	j.fail(err)
-	if j.finished.Load() {
+	if j.ended.Load() {
 		_ = j.stream.Reset()
 		return
 	}

@@ -35,7 +35,7 @@ type Server struct {
 	notify *network.NotifyBundle
 	table  table
 
-	strangers rate.Sometimes // how often they are told of
+	strangers rate.Sometimes // that are told of: a stranger may come as often as it likes
 }
 
 // Serve lets peers connect to services, each a host:port with a name: those peers that are allowed,
@@ -63,8 +63,9 @@ func (s *Server) Allows(p peer.ID) bool {
 	if s.allow == nil || s.allow[p] {
 		return true
 	}
+	s.metrics.refused("")
 	s.strangers.Do(func() {
-		s.refuse(Event{Peer: p}, false, &Refusal{Status: StatusNotAllowed})
+		s.tell(Event{Kind: Refused, Peer: p, Err: (&Refusal{Status: StatusNotAllowed}).Error()})
 	})
 	return false
 }
@@ -86,6 +87,7 @@ func (s *Server) handle(stream network.Stream) {
 	}
 	defer s.table.remove(e)
 	s.table.depends(e, stream.Conn())
+	defer context.AfterFunc(e.ctx, func() { _ = stream.Reset() })()
 	service, err := readRequest(stream)
 	if err != nil {
 		_ = stream.Reset() // who says nothing gets no answer

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -332,8 +333,14 @@ func TestSilentPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Reset()
-	write(t, s, "") // negotiates the protocol
+	write(t, s, "\x05") // the length of a name
+	for len(p.Server.table.entries()) == 0 {
+		runtime.Gosched() // until the request is read
+	}
 	p.Close()
+	if _, err := s.Read(make([]byte, 1)); err == nil {
+		t.Error("there is an answer")
+	}
 }
 
 type zeros struct{}
