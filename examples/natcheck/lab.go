@@ -27,8 +27,14 @@ const checkEnv = "SIMOPEN_NATCHECK_IN_LAB"
 
 var errInterrupted = errors.New("interrupted")
 
-// oneWay is the delay between each of the two sites and the core: a round trip of 40 ms.
-const oneWay = 10 * time.Millisecond
+// oneWay returns the delay between each of the two sites and the core: a round trip of 40 ms, or of
+// 200 ms where it has to be told from the time that the site's own router takes to refuse a connection.
+func oneWay(nat natlab.Behaviour) time.Duration {
+	if nat.Egress != natlab.EgressOpen {
+		return 50 * time.Millisecond
+	}
+	return 10 * time.Millisecond
+}
 
 // ports returns the server's two: those of RFC 8489 (section 18.6) and RFC 3489, or ones to which
 // all of the lab's NATs let connections out.
@@ -116,14 +122,14 @@ func introduce(out *console.Console, nat natlab.Behaviour) {
 
 // build puts a host with two addresses into the public, and one behind a NAT.
 func build(lab *natlab.Lab, nat natlab.Behaviour) (server, home *natlab.Host, err error) {
-	public, err := lab.AddSite(natlab.SiteConfig{Name: "server", Delay: oneWay})
+	public, err := lab.AddSite(natlab.SiteConfig{Name: "server", Delay: oneWay(nat)})
 	if err != nil {
 		return nil, nil, err
 	}
 	if server, err = public.AddHost("server"); err != nil {
 		return nil, nil, err
 	}
-	site, err := lab.AddSite(natlab.SiteConfig{Name: "home", NAT: nat, Delay: oneWay})
+	site, err := lab.AddSite(natlab.SiteConfig{Name: "home", NAT: nat, Delay: oneWay(nat)})
 	if err != nil {
 		return nil, nil, err
 	}
