@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/libp2p/go-msgio"
 	"github.com/multiformats/go-varint"
@@ -65,6 +67,8 @@ type message struct {
 	token     punch.Token
 	protocols []string
 	flight    []byte
+
+	delay time.Duration // of such an ANSWER, since the OFFER came
 }
 
 // begins reports whether the message is one of the two with which an attempt begins, which have a
@@ -84,6 +88,7 @@ func (m *message) marshal() *pb.Message {
 	}
 	if m.begins() {
 		p.Token, p.Protocols, p.Flight = m.token[:], m.protocols, m.flight
+		p.Delay = uint32(min(m.delay.Microseconds(), math.MaxUint32))
 	}
 	if m.guessing {
 		p.Features = append(p.Features, pb.Feature_GUESSING)
@@ -147,6 +152,7 @@ func (m *message) unmarshalBeginning(p *pb.Message) error {
 	}
 	copy(m.token[:], p.Token)
 	m.protocols, m.flight = p.Protocols, p.Flight
+	m.delay = time.Duration(p.Delay) * time.Microsecond
 	return nil
 }
 

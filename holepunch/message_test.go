@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-msgio/pbio"
 	"github.com/multiformats/go-varint"
@@ -45,7 +46,7 @@ func vectors() map[string]*message {
 		},
 		"answer": {
 			typ: pb.Message_ANSWER, attempt: testID, description: theirs, token: answerToken,
-			protocols: []string{"/noise"}, flight: answerFlight,
+			protocols: []string{"/noise"}, flight: answerFlight, delay: 50 * time.Millisecond,
 		},
 		"other": {
 			typ: pb.Message_ANSWER, attempt: testID, description: theirs, token: answerToken,

@@ -64,8 +64,8 @@ type session struct {
 
 	state      sessionState
 	offer      *message      // of the initiator, at the responder
-	offered    time.Time     // when the OFFER left
-	rtt        time.Duration // over the relay: how long the ANSWER took
+	offered    time.Time     // when the OFFER left, or came
+	rtt        time.Duration // over the relay: how long the ANSWER was on the way, and the OFFER
 	signalLost bool          // no more messages come
 	sendFailed bool          // a message could not be sent
 	doneSent   bool          // the peer was told how the attempt has ended

@@ -57,7 +57,7 @@ func (s *session) onInitiatorMessage(m *message) {
 func (s *session) onAnswer(m *message) {
 	s.theirs = m.description
 	if s.round == 0 {
-		s.rtt = s.now.Sub(s.offered)
+		s.rtt = max(s.now.Sub(s.offered)-m.delay, 0)
 		s.do.setTimer(retryTimer, window)
 		if err := s.agreeable(m); err != nil {
 			s.fail("offer", err)

@@ -17,7 +17,7 @@ func (s *session) onFirst(m *message) {
 	}
 	s.do.setTimer(answerTimer, 0)
 	s.do.setTimer(attemptTimer, s.timeout)
-	s.state, s.offer, s.theirs = preparing, m, m.description
+	s.state, s.offer, s.theirs, s.offered = preparing, m, m.description, s.now
 	err := s.do.admitPeer()
 	if err == nil {
 		err = s.chooseProtocol()
@@ -55,6 +55,7 @@ func (s *session) sendAnswer() {
 		s.do.expect(s.token)
 		s.do.connectWith(s.offer.token)
 		m.token, m.protocols, m.flight = s.token, s.protocols, s.flight
+		m.delay = s.now.Sub(s.offered)
 	}
 	if !s.sendOrFail("answer", m) {
 		return

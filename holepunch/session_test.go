@@ -30,7 +30,7 @@ func TestInitiatorSession(t *testing.T) {
 	s.onSecured(nil)
 	r.want(t)
 	s.onTimer(crossTimer)
-	r.want(t, "CROSS", "cross 150ms")
+	r.want(t, "CROSS", "cross 125ms") // half of what the ANSWER's delay leaves
 	s.onSignalLost(nil, ErrSignalLost) // which does not end a punch
 	s.onUsable()
 	r.want(t)
@@ -66,9 +66,10 @@ func TestResponderSession(t *testing.T) {
 	s.onMessage(received("offer"))
 	r.want(t, fmt.Sprintf("start handshake /noise %q", testFlight), "gather")
 	s.onFlight(answerFlight)
+	s.now = s.now.Add(7 * time.Millisecond)
 	s.onGathered(theirs, 50000, nil)
 	r.want(t, "expect", "connect with", "ANSWER", `continue handshake ""`, "trace offered", "round 0")
-	if m := r.sent[0]; m.token != s.token || string(m.flight) != string(answerFlight) || !slices.Equal(m.protocols, []string{"/noise"}) {
+	if m := r.sent[0]; m.token != s.token || string(m.flight) != string(answerFlight) || !slices.Equal(m.protocols, []string{"/noise"}) || m.delay != 7*time.Millisecond {
 		t.Errorf("answered %+v", m)
 	}
 	s.onMessage(received("cross"))

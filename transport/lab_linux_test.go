@@ -229,7 +229,7 @@ func (o outcome) String() string {
 }
 
 func (s step) String() string {
-	words := []string{s.Direction, string(s.Kind)}
+	words := []string{s.At.Format("05.000"), s.Direction, string(s.Kind)}
 	if s.Own != nil {
 		words = append(words, fmt.Sprintf("own %s, theirs %s", s.Own, s.Theirs))
 	}

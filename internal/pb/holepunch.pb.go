@@ -572,7 +572,10 @@ type Message struct {
 	Protocols []string `protobuf:"bytes,10,rep,name=protocols,proto3" json:"protocols,omitempty"`
 	// In OFFER: the initiator's first flight in the first of the protocols. In ANSWER: the
 	// responder's reply to it, absent if it chose another protocol.
-	Flight        []byte `protobuf:"bytes,11,opt,name=flight,proto3" json:"flight,omitempty"`
+	Flight []byte `protobuf:"bytes,11,opt,name=flight,proto3" json:"flight,omitempty"`
+	// In ANSWER to OFFER: how long after the OFFER it left, in microseconds. The rest of the time that
+	// the initiator waits is the relayed round trip.
+	Delay         uint32 `protobuf:"varint,12,opt,name=delay,proto3" json:"delay,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -682,6 +685,13 @@ func (x *Message) GetFlight() []byte {
 		return x.Flight
 	}
 	return nil
+}
+
+func (x *Message) GetDelay() uint32 {
+	if x != nil {
+		return x.Delay
+	}
+	return 0
 }
 
 type Candidate struct {
@@ -865,7 +875,7 @@ var File_holepunch_proto protoreflect.FileDescriptor
 const file_holepunch_proto_rawDesc = "" +
 	"\n" +
 	"\x0fholepunch.proto\x12\n" +
-	"simopen.pb\"\x86\x04\n" +
+	"simopen.pb\"\x9c\x04\n" +
 	"\aMessage\x12,\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x18.simopen.pb.Message.TypeR\x04type\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\fR\aattempt\x125\n" +
@@ -880,7 +890,8 @@ const file_holepunch_proto_rawDesc = "" +
 	"\bfeatures\x18\t \x03(\x0e2\x13.simopen.pb.FeatureR\bfeatures\x12\x1c\n" +
 	"\tprotocols\x18\n" +
 	" \x03(\tR\tprotocols\x12\x16\n" +
-	"\x06flight\x18\v \x01(\fR\x06flight\"p\n" +
+	"\x06flight\x18\v \x01(\fR\x06flight\x12\x14\n" +
+	"\x05delay\x18\f \x01(\rR\x05delay\"p\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05OFFER\x10\x01\x12\n" +
