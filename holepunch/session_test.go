@@ -30,7 +30,7 @@ func TestInitiatorSession(t *testing.T) {
 	s.onSecured(nil)
 	r.want(t)
 	s.onTimer(crossTimer)
-	r.want(t, "CROSS", "cross 125ms") // half of what the ANSWER's delay leaves
+	r.want(t, "CROSS", "cross 125ms")  // half of what the ANSWER's delay leaves
 	s.onSignalLost(nil, ErrSignalLost) // which does not end a punch
 	s.onUsable()
 	r.want(t)
