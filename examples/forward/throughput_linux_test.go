@@ -21,25 +21,33 @@ import (
 // rounds.
 func BenchmarkThroughput(b *testing.B) {
 	exes := build(b)
-	for _, mbits := range []uint64{100, 400, 0} {
-		name := fmt.Sprintf("%dMbit/s", mbits)
-		if mbits == 0 {
-			name = "unlimited"
-		}
-		b.Run(name, func(b *testing.B) { benchmarkThroughput(b, exes, mbits) })
+	for _, c := range []throughputCase{
+		{"100 Mbit/s", natlab.Config{Bridge: true}, "kernel-drop", 100, 2 << 20},
+		{"1 Gbit/s", natlab.Config{Bridge: true}, "kernel-drop", 1000, 20 << 20},
+		{"unlimited", natlab.Config{Bridge: true}, "kernel-drop", 0, 64 << 20},
+		{"40 ms", natlab.Config{}, "eim-apdf", 0, 2 << 20}, // the lab's own speed is the limit
+	} {
+		b.Run(c.name, func(b *testing.B) { benchmarkThroughput(b, exes, c) })
 	}
 }
 
-const (
-	throughputRounds = 15 // many and short: the machine may have other work
-	throughputTime   = 200 * time.Millisecond
-)
+// A throughputCase is a path, and how much is moved over it at a time.
+type throughputCase struct {
+	name  string
+	lab   natlab.Config
+	nat   string // of both sides
+	mbits uint64 // 0 for no limit
+	bytes int64
+}
 
-func benchmarkThroughput(b *testing.B, exes exes, mbits uint64) {
-	s := newLabStage(b, exes, natlab.Config{Bridge: true}, "kernel-drop", "kernel-drop")
-	if mbits > 0 {
+// throughputRounds are many and short: the machine may have other work.
+const throughputRounds = 15
+
+func benchmarkThroughput(b *testing.B, exes exes, c throughputCase) {
+	s := newLabStage(b, exes, c.lab, c.nat, c.nat)
+	if c.mbits > 0 {
 		for _, where := range []place{atHome, away} {
-			if err := s.hosts[where].Do(func() error { return shape(mbits * 1e6 / 8) }); err != nil {
+			if err := s.hosts[where].Do(func() error { return shape(c.mbits * 1e6 / 8) }); err != nil {
 				b.Skipf("the kernel shapes no traffic: %v", err)
 			}
 		}
@@ -56,10 +64,6 @@ func benchmarkThroughput(b *testing.B, exes exes, mbits uint64) {
 	dialler, tunnel := s.startDial(b, id)
 	dialler.Line("direct connection up")
 
-	bytes := uint64(64 << 20)
-	if mbits > 0 {
-		bytes = uint64(throughputTime.Seconds() * float64(mbits) * 1e6 / 8)
-	}
 	for b.Loop() {
 		for name, direction := range map[string]byte{"up": sinks, "down": sources} {
 			var ratios []float64
@@ -67,8 +71,8 @@ func benchmarkThroughput(b *testing.B, exes exes, mbits uint64) {
 			for range 1 + throughputRounds { // the first is that of windows that are still small
 				var took [2]time.Duration
 				for i, addr := range []string{tunnel, plain} {
-					took[i] = s.timeBytes(b, addr, direction, bytes)
-					rates = append(rates, console.Rate(int64(bytes), took[i]))
+					took[i] = s.timeBytes(b, addr, direction, c.bytes)
+					rates = append(rates, console.Rate(c.bytes, took[i]))
 				}
 				ratios = append(ratios, took[1].Seconds()/took[0].Seconds())
 			}
@@ -106,15 +110,15 @@ func (s *labStage) serveBytes(b *testing.B) netip.AddrPort {
 			go func() {
 				defer c.Close()
 				var direction byte
-				var n uint64
+				var n int64
 				if _, err := fmt.Fscanf(c, "%c%d\n", &direction, &n); err != nil {
 					return
 				}
 				if direction == sources {
-					_, _ = io.CopyN(c, zeros{}, int64(n))
+					_, _ = io.CopyN(c, zeros{}, n)
 					return
 				}
-				_, _ = io.CopyN(io.Discard, c, int64(n))
+				_, _ = io.CopyN(io.Discard, c, n)
 				_, _ = c.Write([]byte{'.'})
 			}()
 		}
@@ -124,7 +128,7 @@ func (s *labStage) serveBytes(b *testing.B) netip.AddrPort {
 
 // timeBytes moves bytes between a client and the service at an address, and returns how long it took
 // until all had arrived.
-func (s *labStage) timeBytes(b *testing.B, addr string, direction byte, n uint64) time.Duration {
+func (s *labStage) timeBytes(b *testing.B, addr string, direction byte, n int64) time.Duration {
 	c, err := s.dial(away)(context.Background(), "tcp4", addr)
 	if err != nil {
 		b.Fatal(err)
@@ -132,11 +136,11 @@ func (s *labStage) timeBytes(b *testing.B, addr string, direction byte, n uint64
 	defer c.Close()
 	begun := time.Now()
 	if _, err = fmt.Fprintf(c, "%c%d\n", direction, n); err == nil && direction == sinks {
-		if _, err = io.CopyN(c, zeros{}, int64(n)); err == nil {
+		if _, err = io.CopyN(c, zeros{}, n); err == nil {
 			_, err = io.ReadFull(c, make([]byte, 1))
 		}
 	} else if err == nil {
-		_, err = io.CopyN(io.Discard, c, int64(n))
+		_, err = io.CopyN(io.Discard, c, n)
 	}
 	if err != nil {
 		b.Fatal(err)

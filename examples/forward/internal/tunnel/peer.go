@@ -184,7 +184,7 @@ func (p *Peer) persist(t *try) (network.Conn, error) {
 			return nil, errors.New(text)
 		}
 		if t.why.Swap(text) != text {
-			p.tell(Event{Kind: NoDirect, Peer: p.id, Err: text})
+			p.tell(Event{Kind: NoDirect, Peer: p.id, Err: text + "; trying again"})
 		}
 		select {
 		case <-time.After(peerRetry):
