@@ -45,8 +45,8 @@ func Alive(ctx context.Context, c network.Conn) bool {
 	defer s.Reset()
 	defer context.AfterFunc(ctx, func() { s.Reset() })()
 	ball := make([]byte, ping.PingSize)
-	if _, err = s.Write(ball); err == nil {
-		_, err = io.ReadFull(s, ball)
+	if _, err := s.Write(ball); err == nil {
+		_, _ = io.ReadFull(s, ball) // an error is an answer, too, if ctx has not ended
 	}
 	return !c.IsClosed() && ctx.Err() == nil
 }
