@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
@@ -15,8 +16,8 @@ import (
 
 const (
 	// egressTries is how often a round trip and a refusal are measured. The shortest round trip
-	// counts, for a busy host notices some answers late, and the longest refusal: a filter on the way
-	// refuses each at once.
+	// counts, for a busy host notices some answers late. Of the refusals the median counts: a filter
+	// on the way refuses each at once, and a busy host may notice one of three late.
 	egressTries = 3
 
 	// egressTimeout bounds a connect: a lost SYN is repeated after 1 s.
@@ -36,11 +37,11 @@ const (
 // or a relay's.
 //
 // Egress connects there, for the time of a round trip, and to high ports of the same address.
-// Refusals that all come within a quarter of a round trip were made on the way, unless the endpoint
-// lies: Egress returns No, and an error that describes them. An answer after a round trip is a Yes.
-// The result is Unknown, with an error that says why, if the other host is too near, or cannot be
-// reached; and if there is no answer, since that host may drop SYNs itself. The error then matches
-// [os.ErrDeadlineExceeded].
+// Refusals that nearly all come within a quarter of a round trip were made on the way, unless the
+// endpoint lies: Egress returns No, and an error that describes them. An answer after a round trip
+// is a Yes. The result is Unknown, with an error that says why, if the other host is too near, or
+// cannot be reached; and if there is no answer, since that host may drop SYNs itself. The error then
+// matches [os.ErrDeadlineExceeded].
 func (d Discoverer) Egress(ctx context.Context, open netip.AddrPort) (Fact, error) {
 	port, err := tcpport.Open(nil, d.Control)
 	if err != nil {
@@ -51,12 +52,13 @@ func (d Discoverer) Egress(ctx context.Context, open netip.AddrPort) (Fact, erro
 	if err != nil {
 		return Unknown, err
 	}
-	took, refusal := time.Duration(0), error(nil)
-	for range egressTries {
+	var late [egressTries]time.Duration
+	var refusal error
+	for i := range late {
 		to := netip.AddrPortFrom(open.Addr(), uint16(minDynamic+rand.IntN(1<<16-minDynamic)))
 		begun := time.Now()
 		_, err := connectOnce(ctx, port, to)
-		took, refusal = max(took, time.Since(begun)), err
+		late[i], refusal = time.Since(begun), err
 		var netErr net.Error
 		switch {
 		case err == nil:
@@ -67,6 +69,8 @@ func (d Discoverer) Egress(ctx context.Context, open netip.AddrPort) (Fact, erro
 			return Unknown, fmt.Errorf("no answer from %s: %w", to, os.ErrDeadlineExceeded)
 		}
 	}
+	slices.Sort(late[:])
+	took := late[egressTries/2]
 	for range egressTries - 1 {
 		if egressOf(rtt, took) != No {
 			break
