@@ -123,7 +123,7 @@ func (v *view) serving(o *options, n *node, to services, allow peers) {
 	}
 	v.metricsLine(n)
 	if allow == nil {
-		v.out.Paragraph("warning", "Everybody who knows this peer ID can connect. -allow PEERID,... lets only these peers; forward dial prints its own.")
+		v.out.Paragraph("warning", "Everybody who knows this peer ID can connect. With -allow PEERID,... only these peers can; forward dial prints its own ID.")
 	}
 	v.out.Print("", "On the other machine:", "")
 	for _, command := range dialCommands(o, n.host.ID(), to) {

@@ -76,7 +76,7 @@ func (c *Client) Forward(end End, client string) error {
 	e, ok := c.table.add()
 	if !ok {
 		_ = end.Reset()
-		err := &Refusal{StatusBusy, "on this side"}
+		err := &Refusal{StatusBusy, ""}
 		c.refuse(event, true, err)
 		return err
 	}
