@@ -2,6 +2,7 @@ package natpeer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -41,8 +42,12 @@ type Link struct {
 	reserve bool
 	lost    chan struct{} // has a value if a connection to the relay has ended
 
+	reached time.Time // when Reach last succeeded
 	renewAt time.Time // of the reservation
 }
+
+// errHungUp is the failure of a relay that ends a new connection, as one without room for it does.
+var errHungUp = errors.New("the relay has hung up at once")
 
 // NewLink makes a Link. With reserve, the host has a reservation at the relay, by which others reach
 // it.
@@ -69,14 +74,14 @@ func (l *Link) Reach(ctx context.Context) error {
 	if err := l.host.Connect(ctx, l.relay); err != nil {
 		return fmt.Errorf("cannot reach the relay at %s: %w", l.relay.Addrs[0], Cause(err))
 	}
-	if !l.reserve {
-		return nil
+	if l.reserve {
+		r, err := client.Reserve(ctx, l.host, l.relay)
+		if err != nil {
+			return fmt.Errorf("the relay refuses a reservation: %w", err)
+		}
+		l.renewAt = time.Now().Add(max(time.Until(r.Expiration)-renewBefore, pingEvery))
 	}
-	r, err := client.Reserve(ctx, l.host, l.relay)
-	if err != nil {
-		return fmt.Errorf("the relay refuses a reservation: %w", err)
-	}
-	l.renewAt = time.Now().Add(max(time.Until(r.Expiration)-renewBefore, pingEvery))
+	l.reached = time.Now()
 	return nil
 }
 
@@ -85,40 +90,53 @@ func (l *Link) Reach(ctx context.Context) error {
 func (l *Link) Keep(ctx context.Context, err error, report func(error)) {
 	up, retry := err == nil, firstRetry
 	for {
-		wait := pingEvery
+		wait, lost := pingEvery, l.lost
 		if !up {
 			wait = retry + rand.N(retry/4) // a relay's peers lose it at one time
+			lost = nil                     // a connection that the relay ended does not shorten the wait
 			retry = min(2*retry, maxRetry)
 		}
 		select {
 		case <-time.After(wait):
-		case <-l.lost:
+		case <-lost:
 			l.renewAt = time.Time{} // even if somebody has connected since
+			if time.Since(l.reached) < firstRetry && !l.connected() {
+				up = false
+				report(errHungUp)
+				continue
+			}
 		case <-ctx.Done():
 			return
 		}
 		err := l.hold(ctx)
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return
-		}
-		if err != nil || !up {
+		case err != nil || !up:
 			report(err)
-		}
-		if up = err == nil; up {
+		default: // the relay has stayed
 			retry = firstRetry
 		}
+		up = err == nil
 	}
 }
 
 // hold makes sure that the relay is there.
 func (l *Link) hold(ctx context.Context) error {
+	select {
+	case <-l.lost: // during the wait
+		l.renewAt = time.Time{}
+	default:
+	}
 	fresh := !l.reserve || time.Now().Before(l.renewAt)
-	if l.host.Network().Connectedness(l.relay.ID) == network.Connected {
-		if l.alive(ctx) && fresh {
-			return nil
-		}
+	if l.connected() && l.alive(ctx) && fresh {
+		return nil
 	}
 	return l.Reach(ctx)
+}
+
+func (l *Link) connected() bool {
+	return l.host.Network().Connectedness(l.relay.ID) == network.Connected
 }
 
 // alive reports whether the relay answers, be it with an error. If it does not, the connection is

@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 )
@@ -101,5 +102,41 @@ func TestDialThroughExplains(t *testing.T) {
 	defer cancel()
 	if err := DialThrough(ctx, caller, info, nobody); err == nil || errors.Is(err, ErrNotThere) {
 		t.Errorf("no relay: %v", err)
+	}
+}
+
+// TestLinkHangUp: a relay that hangs up as soon as it is reached, as one without room does, is not
+// reached again at once.
+func TestLinkHangUp(t *testing.T) {
+	key, _, err := crypto.GenerateEd25519Key(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRelay(t, key, "/ip4/127.0.0.1/tcp/0")
+	came := make(chan time.Time, 1024)
+	r.Network().Notify(&network.NotifyBundle{ConnectedF: func(_ network.Network, c network.Conn) {
+		came <- time.Now()
+		go c.Close()
+	}})
+	for _, reserve := range []bool{false, true} {
+		ctx, cancel := context.WithCancel(t.Context())
+		h := newHost(t, libp2p.NoListenAddrs, libp2p.EnableRelay())
+		link := NewLink(h, peer.AddrInfo{ID: r.ID(), Addrs: r.Addrs()}, reserve)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			link.Keep(ctx, link.Reach(ctx), func(error) {})
+		}()
+		first := <-came
+		<-came
+		if third := <-came; third.Sub(first) < firstRetry {
+			t.Errorf("with reservation %v: reached three times in %v", reserve, third.Sub(first))
+		}
+		cancel()
+		<-ended
+		h.Close()
+		for len(came) > 0 {
+			<-came
+		}
 	}
 }
