@@ -61,8 +61,8 @@ type Config struct {
 
 	// Control is called with every socket of the agent before it is bound, as the Control of
 	// [net.Dialer] and [net.ListenConfig] is: to mark the socket, or to bind it to an interface. Calls
-	// come from several goroutines. An error of Control fails the socket. [net.DefaultResolver] looks
-	// up the names of STUN servers, with sockets of its own. Nil for none.
+	// come from several goroutines. An error of Control fails the socket. Nil calls nothing. Control
+	// does not get the sockets of [net.DefaultResolver], which looks up the names of STUN servers.
 	Control func(network, address string, c syscall.RawConn) error
 
 	// Logger gets what does not belong to one attempt. Nil for slog.Default().

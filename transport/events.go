@@ -20,7 +20,8 @@ import (
 // EvtPunchStarted is emitted on the host's event bus when an attempt to get a direct connection
 // begins: this host's, or a peer's. An [EvtPunchFinished] follows.
 //
-// Subscribers have to read, as with every event of the bus: a full queue holds up the attempts.
+// Subscribers have to read, as with every event of the bus: a full queue holds up the attempts, and
+// with them the closing of the host.
 type EvtPunchStarted struct {
 	Peer      peer.ID
 	Direction network.Direction // outbound: this host is the initiator

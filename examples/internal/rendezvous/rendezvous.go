@@ -27,7 +27,7 @@ type Config struct {
 	Announce []ma.Multiaddr        // tells peers these addresses, in place of the interfaces'
 	STUN     string                // host:port of the STUN server; "" for none
 	Identity crypto.PrivKey        // nil for a throw-away one
-	Allow    []peer.ID             // relays for these peers alone; empty for all
+	Allow    []peer.ID             // relays for these peers alone; nil for all
 	Limits   *Limits               // nil for the defaults of go-libp2p and of package stun
 	Metrics  prometheus.Registerer // nil for no metrics
 }
