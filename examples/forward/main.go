@@ -22,7 +22,7 @@ func main() {
 		"Forward reaches a TCP service of one machine from another one, both behind NATs, over a direct connection. "+
 			"The machines meet at a relay: examples/relay.",
 		[]console.Command{
-			{Name: "serve", Does: "lets peers connect to services, and prints the command for the other machine", Run: serve},
+			{Name: "serve", Does: "lets peers connect to services of this machine, or its network", Run: serve},
 			{Name: "dial", Does: "connects local clients to a service of a peer", Run: dial},
 		}, os.Args[1:])
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

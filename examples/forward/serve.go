@@ -19,7 +19,7 @@ func serve(ctx context.Context, args []string) (status int) {
 		Does: "Serve lets peers connect to TCP services of this machine, or of its network. It prints the command for the other machine.",
 		Synopsis: []string{
 			"forward serve -relay MULTIADDR -to HOST:PORT [flags]",
-			"forward serve -relay MULTIADDR -to NAME=HOST:PORT -to NAME=HOST:PORT... [flags]",
+			"forward serve -relay MULTIADDR -to NAME=HOST:PORT -to NAME=HOST:PORT...",
 		},
 	})
 	o := addOptions(flags, "serve")

@@ -139,7 +139,8 @@ func (v *view) dialling(o *dialOptions, n *node) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.out.Line("self", "%s, for -allow there", n.host.ID())
+	v.out.Line("self", "%s", n.host.ID())
+	v.out.Paragraph(" ", "This is the peer ID that forward serve takes in -allow.")
 	v.out.Line("peer", "%s", o.peer)
 	v.metricsLine(n)
 }

@@ -24,7 +24,7 @@ func parse(args []string) *options {
 			"lab [flags]                               a shell at alice's",
 			"lab [flags] -- CMD [ARG...]               a command at alice's",
 			"lab [flags] -alice 'LINE' -bob 'LINE'     shell command lines, at once",
-			"lab enter [-lab PID] HOST [CMD [ARG...]]  a shell or a command, from another terminal",
+			"lab enter [-lab PID] HOST [CMD [ARG...]]  the same, from another terminal",
 		},
 		Notes: variableWords + "\n\n" + console.NATWords,
 	})

@@ -17,7 +17,7 @@ const variableWords = `Commands have these environment variables:
   ALICE_IP, BOB_IP   the outer addresses of both
   RELAY_IP           the relay's host
   RELAY              the libp2p relay's multiaddr, with its peer ID
-  STUN, STUN2        two endpoints of the STUN server, at two addresses; over TCP and UDP`
+  STUN, STUN2        two endpoints of the STUN server, over TCP and UDP`
 
 // A variable is one of the environment.
 type variable struct{ name, value string }

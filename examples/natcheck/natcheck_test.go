@@ -50,7 +50,7 @@ func TestLab(t *testing.T) {
 		for _, want := range []string{
 			"Emulated NAT: apdm-apdf-rst-sequential2.\n\nYour NAT gives every destination another port (APDM), two apart.\n",
 			"reset (RST).\n",
-			"(APDM, APDF)       cannot (1)\n",
+			"\nwith random ports (APDM, APDF)         cannot (1)\n",
 			"\negress    connections get out to any port\n",
 			"\n(1)       One NAT gives every destination another port, at random, ",
 			"\nwith a public address ",

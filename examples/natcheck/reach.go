@@ -19,9 +19,9 @@ var kinds = []kind{
 		Mapping: stun.EIM, Filtering: stun.EIF, Ports: stun.Preserved, BareSYN: stun.Yes}},
 	{"behind a home router (EIM, APDF)", stun.Behaviour{
 		Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.Drop, BareSYN: stun.Yes}},
-	{"behind a NAT with ports in sequence (APDM, APDF)", stun.Behaviour{
+	{"with ports in sequence (APDM, APDF)", stun.Behaviour{
 		Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Sequential, Step: 1, BareSYN: stun.Yes}},
-	{"behind a NAT with random ports (APDM, APDF)", stun.Behaviour{
+	{"with random ports (APDM, APDF)", stun.Behaviour{
 		Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Random, BareSYN: stun.Yes}},
 	{"behind a firewall that lets no SYN in", stun.Behaviour{
 		Mapping: stun.EIM, Filtering: stun.APDF, Ports: stun.Preserved, Unsolicited: stun.Drop, BareSYN: stun.No}},

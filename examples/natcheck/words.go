@@ -155,7 +155,7 @@ func facts(out *console.Console, c *check) {
 		out.Line("hairpin", "%s", map[stun.Fact]string{
 			stun.Yes:     "yes: hosts behind this NAT reach each other by its address",
 			stun.No:      "no: hosts behind this NAT do not reach each other by its address",
-			stun.Unknown: "unknown: whether hosts behind this NAT reach each other by its address",
+			stun.Unknown: "unknown: whether hosts behind it reach each other by its address",
 		}[c.Hairpin])
 	}
 	out.Line("egress", "%s", map[stun.Fact]string{

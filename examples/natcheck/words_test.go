@@ -55,14 +55,14 @@ func TestTell(t *testing.T) {
 			Err: &stun.Error{Server: "192.0.2.1:3478", Err: stun.ErrDisconnected}}}},
 		"in your own network: this says nothing of the NAT to the Internet. Take a server": {Addrs: []netip.Addr{netip.MustParseAddr("192.168.1.7")},
 			NAT: stun.No, Behaviour: stun.Behaviour{Mapping: stun.EIM}},
-		"ports in sequence (APDM, APDF) works, perhaps by port prediction behind a NAT with random ports (APDM, APDF) may work (filtering not known)": {
+		"ports in sequence (APDM, APDF) works, perhaps by port prediction with random ports (APDM, APDF) may work (filtering not known)": {
 			Addrs: addrs, NAT: stun.Yes, Behaviour: stun.Behaviour{Mapping: stun.EIM}},
 		"a home router (EIM, APDF) may work (mapping, filtering not known)": {Addrs: addrs, NAT: stun.Yes},
 		"Direct TCP works with 4 of the 5 kinds of peers below, and may work with 1 more.": {Addrs: addrs, NAT: stun.Yes,
 			Behaviour: stun.Behaviour{Mapping: stun.EIM}},
 		"random ports (APDM, APDF) may work (ports, filtering not known)": {Addrs: addrs, NAT: stun.Yes,
 			Behaviour: stun.Behaviour{Mapping: stun.APDM}},
-		"cannot (1) behind a NAT with random ports (APDM, APDF) cannot (2) behind a firewall that lets no SYN in cannot (3) (1) One NAT": {Addrs: addrs, NAT: stun.Yes,
+		"cannot (1) with random ports (APDM, APDF) cannot (2) behind a firewall that lets no SYN in cannot (3) (1) One NAT": {Addrs: addrs, NAT: stun.Yes,
 			Behaviour: stun.Behaviour{Mapping: stun.APDM, Ports: stun.Random, Filtering: stun.APDF, BareSYN: stun.No}},
 	} {
 		got := said(r)
@@ -70,8 +70,8 @@ func TestTell(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, got)
 		}
 		for line := range strings.Lines(got) {
-			if len(line) > 100 {
-				t.Errorf("%q has more than 100 columns", line)
+			if len(line) > 81 {
+				t.Errorf("%q has more than 80 columns", line)
 			}
 		}
 	}

@@ -39,7 +39,7 @@ func (s server) Announce(out *console.Console) {
 	if s.options.keyFile == "" {
 		out.Line("note", "the peer ID is another one after the next start: -key keeps it")
 	}
-	out.Print("", "Flags for examples/peer, with each address:", "")
+	out.Print("", "Flags for examples/forward and examples/peer, with each address:", "")
 	slices.SortStableFunc(info.Addrs, func(a, b ma.Multiaddr) int { return cmp.Compare(reach(a), reach(b)) })
 	for _, a := range info.Addrs {
 		out.Print("  " + peerFlags(info.ID, a, stun, cfg.Announce != nil))

@@ -24,7 +24,8 @@ const NATWords = `The words of NAT:
   MAPPING-FILTERING[-UNSOLICITED][-PORTS][-EXTRA...]
                            an emulated NAT, as in eim-apdf-rst
   kernel[-INPUT][-RULE...]
-                           a Linux kernel's own NAT (nftables), as in kernel-rst-random
+                           a Linux kernel's own NAT (nftables), as in
+                           kernel-rst-random
 
   MAPPING      which outer port a connection gets
     eim          one for all destinations
@@ -37,7 +38,8 @@ const NATWords = `The words of NAT:
   UNSOLICITED  what other SYNs get: drop (the default), rst, icmp
   PORTS        how an outer port is chosen
     preserve     the inner one, if it is free (the default)
-    overload     the inner one, unless a neighbour has it to the same destination (with apdm)
+    overload     the inner one, unless a neighbour has it to the same
+                 destination (with apdm)
     sequential, sequential2, descending, descending2
                  the one before's, and 1 or 2 more or less
     random       at random
@@ -45,21 +47,21 @@ const NATWords = `The words of NAT:
     rstkills     a RST that passes ends the mapping
     nosyn        lets no SYN in, not even from where one was sent to
     hairpin, hairpininside
-                 inside hosts reach each other by the outer address; the second shows the
-                 receiver an inside address
+                 inside hosts reach each other by the outer address; the second
+                 shows the receiver an inside address
     pool4        four outer addresses, one at random for each mapping
     blocks16     16 outer ports in all
-    synlimit     answers five unsolicited SYNs, then one a second, and drops the rest
-    clash        who was refused keeps a session for 10 s: the inside host's own SYN to the
-                 same port gets another outer port (with overload)
+    synlimit     answers five unsolicited SYNs, then one a second, drops others
+    clash        who was refused keeps a session for 10 s: the inside host's own
+                 SYN to the same port gets another outer port (with overload)
     noudp        blocks UDP
     egressdrop, egressrst, egressicmp
                  lets out only TCP to ports 443 and 4001, and what others get
     proxysilent, proxyclose, proxynoise
-                 a transparent proxy accepts all connections to ports from 10000 up, and says
-                 nothing, closes, or sends an error
-  INPUT        what other SYNs get from the router: drop (the default), rst (a rule rejects
-               them), accept (no firewall: its own kernel refuses them)
+                 a transparent proxy accepts all connections to ports from 10000
+                 up, and says nothing, closes, or sends an error
+  INPUT        what other SYNs get from the router: drop (the default), rst (a
+               rule rejects them), accept (no firewall: its kernel refuses them)
   RULE         as many as are wanted
     random, fullyrandom, persistent
                  as in nftables

@@ -2,8 +2,8 @@ package console
 
 import "strings"
 
-// columns is how wide a paragraph is: what is at hand in a terminal, and can be quoted.
-const columns = 96
+// columns is how wide a paragraph is: as wide as a terminal that nobody has widened.
+const columns = 80
 
 // Paragraph writes a text behind a label, in lines that break between words. The lines after the
 // first are set in by the label's width. Without a label none is, and behind a blank one all are.

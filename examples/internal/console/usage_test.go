@@ -18,7 +18,7 @@ func TestUsage(t *testing.T) {
 	Describe(flags, Usage{Does: "Walk goes somewhere.", Synopsis: []string{"walk [flags] PLACE"}, Notes: "Places:\n  here"})
 	flags.Usage()
 	want := "Walk goes somewhere.\n\nUsage:\n  walk [flags] PLACE\n\nFlags:\n" +
-		"  -far far\n    \tgo so far" + strings.Repeat(" and on", 11) + "\n    \tand on" + strings.Repeat(" and on", 8) + " (default 3)\n" +
+		"  -far far\n    \tgo so far" + strings.Repeat(" and on", 9) + "\n    \tand on" + strings.Repeat(" and on", 9) + "\n    \tand on (default 3)\n" +
 		"  -v\tsay where\n\nPlaces:\n  here\n"
 	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
