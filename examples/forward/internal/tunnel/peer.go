@@ -74,9 +74,11 @@ func NewPeer(h host.Host, relay peer.AddrInfo, id peer.ID, relayed bool, tell fu
 	return p
 }
 
-// Close ends what is under way.
+// Close ends what is under way, and waits for it. No try begins after that.
 func (p *Peer) Close() {
+	p.mu.Lock()
 	p.cancel()
+	p.mu.Unlock()
 	p.trying.Wait()
 }
 
@@ -153,7 +155,7 @@ func (p *Peer) wait(ctx context.Context, t *try) (network.Conn, error) {
 	}
 }
 
-// join returns the try that is under way, or a new one.
+// join returns the try that is under way, or a new one. After Close that is one that has failed.
 func (p *Peer) join() *try {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -161,6 +163,11 @@ func (p *Peer) join() *try {
 		return p.current
 	}
 	t := &try{done: make(chan struct{})}
+	if p.ctx.Err() != nil {
+		t.err = errShutdown
+		close(t.done)
+		return t
+	}
 	p.current = t
 	p.trying.Go(func() {
 		t.conn, t.err = p.persist(t)
