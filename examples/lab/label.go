@@ -11,6 +11,10 @@ import (
 // labelling has one line at a time written, whosever it is.
 var labelling sync.Mutex
 
+// maxLine is more than the lines that a person reads have, in bytes. Longer ones are broken: a command
+// may write no end of line at all.
+const maxLine = 64 << 10
+
 // A labelled writes lines with a label before each.
 type labelled struct {
 	w     io.Writer
@@ -27,8 +31,11 @@ func (l *labelled) Write(b []byte) (int, error) {
 	defer labelling.Unlock()
 	for {
 		line, rest, ok := bytes.Cut(l.rest, []byte("\n"))
-		if !ok {
+		switch {
+		case !ok && len(line) < maxLine:
 			return len(b), nil
+		case !ok:
+			line, rest = line[:maxLine], line[maxLine:]
 		}
 		l.rest = rest
 		if err := l.line(line); err != nil {

@@ -21,3 +21,17 @@ func TestLabelled(t *testing.T) {
 		t.Errorf("got %q, want %q", b.String(), want)
 	}
 }
+
+// TestLabelledEndless: what has no end of line is not kept for ever.
+func TestLabelledEndless(t *testing.T) {
+	var b bytes.Buffer
+	l := newLabelled(&b, "bob")
+	for range 5 {
+		if _, err := l.Write(make([]byte, maxLine/2)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := bytes.Count(b.Bytes(), []byte("\n")); got != 2 || len(l.rest) != maxLine/2 {
+		t.Errorf("%d lines written, and %d bytes left", got, len(l.rest))
+	}
+}
