@@ -50,6 +50,10 @@ func (o *Opening) connect(p *pair) {
 			o.recordFailure(p, err)
 			o.giveUp()
 			return
+		case errors.Is(err, tcpport.ErrUnsent):
+			// Such as IPv6 where the host has none. It may have a route before the window ends.
+			o.recordUnsent(p, err)
+			sleep(o.ctx, p.unsent.pause())
 		default:
 			o.recordFailure(p, err)
 			o.tuples.free(p.tuple())
@@ -67,7 +71,7 @@ func (o *Opening) dial(p *pair) (*net.TCPConn, time.Duration, error) {
 	if o.round.Budget != nil {
 		o.round.Budget.Pended(p.to.Addr.Addr(), took)
 	}
-	p.paid = errors.Is(err, tcpport.ErrTupleTaken) || errors.Is(err, tcpport.ErrShort) // nothing was sent
+	p.paid = errors.Is(err, tcpport.ErrTupleTaken) || errors.Is(err, tcpport.ErrShort) || errors.Is(err, tcpport.ErrUnsent)
 	if !p.paid {
 		o.record(func(r *Result) { r.Connects++ })
 	}
@@ -88,9 +92,24 @@ func (o *Opening) recordFailure(p *pair, err error) {
 			o.refused = o.refused || throughNAT(p.to)
 		}
 		if throughNAT(p.to) {
-			if o.failed++; o.failed == manyFailed {
-				close(o.failing)
+			if o.failed++; o.failed >= manyFailed {
+				o.setFail.Do(func() { close(o.failing) })
 			}
+		}
+	})
+}
+
+// recordUnsent records that no SYN of a pair could leave.
+func (o *Opening) recordUnsent(p *pair, err error) {
+	o.trace(ConnectFailed, p.port.Number(), p.to.Addr, err)
+	o.record(func(r *Result) {
+		r.report(err)
+		if p.stuck {
+			return
+		}
+		p.stuck = true
+		if o.unsent++; o.unsent == o.launched {
+			o.setFail.Do(func() { close(o.failing) })
 		}
 	})
 }

@@ -31,10 +31,11 @@ type timings struct {
 	// is known of its NAT is out of date. A SYN that is lost twice is there by then.
 	passive time.Duration
 
-	// retry is when a connect is repeated whose 4-tuple belongs to another connection, or whose
-	// connection was of no use more than once. Each further time takes twice as long, up to
-	// maxRetry: with handshakes that are slow, a thousand punches would keep a processor busy with
-	// asking for their 4-tuples, and a host that accepts and hangs up costs some SYNs and no more.
+	// retry is when a connect is repeated whose 4-tuple belongs to another connection, whose SYN
+	// could not leave, or whose connection was of no use more than once. Each further time takes
+	// twice as long, up to maxRetry: with handshakes that are slow, a thousand punches would keep a
+	// processor busy with asking for their 4-tuples, and a host that accepts and hangs up costs some
+	// SYNs and no more.
 	retry, maxRetry time.Duration
 
 	// A side that has connected a 4-tuple that another attempt wants, too, waits for the other

@@ -73,7 +73,9 @@ type Opening struct {
 	allShort  chan struct{}  // closed when all were
 	setShort  sync.Once
 	failed    int           // connects that ended by themselves, on their way through the NATs
-	failing   chan struct{} // closed when these are manyFailed
+	unsent    int           // pairs whose SYN could not leave
+	failing   chan struct{} // closed when the former are manyFailed, or the latter are all
+	setFail   sync.Once
 	result    Result
 }
 
@@ -167,7 +169,7 @@ func (o *Opening) giveUp() {
 // manyFailed is more failed connects than most punches have between NATs that refuse SYNs.
 const manyFailed = quickRepeats
 
-// Failing returns a channel that is closed when many connects have been refused, or could not leave.
+// Failing returns a channel that is closed when many connects have been refused, or none could leave.
 func (o *Opening) Failing() <-chan struct{} { return o.failing }
 
 // Wait waits until all connects and calls of Serve have ended, and returns what came of them. To

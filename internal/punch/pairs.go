@@ -17,8 +17,10 @@ type pair struct {
 	failed  int       // connects so far that failed
 	dropped int       // connections that were of no use
 	paid    bool      // the last connect has sent no SYN, and was paid for
+	stuck   bool      // a SYN could not leave
 	taken   backoff   // while the 4-tuple is another connection's
 	useless backoff   // while connections are of no use
+	unsent  backoff   // while no SYN can leave
 
 	crossed bool // begun by Cross, or later; o.mu guards it
 }
@@ -41,6 +43,7 @@ func (o *Opening) addPairs(cs []Candidate) {
 				port: port, to: c, wait: o.wait(i, c), crossed: o.crossing,
 				taken:   backoff{o.times.retry, o.times.maxRetry},
 				useless: backoff{o.times.retry, o.times.maxRetry},
+				unsent:  backoff{o.times.retry, o.times.maxRetry},
 			}
 			switch {
 			case o.pairs[p.tuple()]:

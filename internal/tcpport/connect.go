@@ -19,10 +19,14 @@ func Connecting() int { return int(connecting.Load()) }
 // in first, and the listener has the connection.
 var ErrTupleTaken = errors.New("a connection between the same two ports exists already")
 
+// ErrUnsent is returned by [Port.Connect] when no SYN could leave: the host has no route to remote, as
+// to IPv6 addresses where it has none itself, or it has lost the address that connects leave from.
+var ErrUnsent = errors.New("no SYN could leave")
+
 // Connect opens a connection from the port to remote. It returns when the connection is
 // established, when the attempt fails by itself, or when ctx ends; the socket of an attempt that
-// ctx ended is closed. The error is the kernel's, as a [*net.OpError], and matches [ErrTupleTaken]
-// or [ErrShort] if that is its meaning.
+// ctx ended is closed. The error is the kernel's, as a [*net.OpError], and matches [ErrTupleTaken],
+// [ErrShort] or [ErrUnsent] if that is its meaning.
 func (p *Port) Connect(ctx context.Context, remote netip.AddrPort) (*net.TCPConn, error) {
 	network := "tcp6"
 	if remote.Addr().Unmap().Is4() {
@@ -36,9 +40,25 @@ func (p *Port) Connect(ctx context.Context, remote netip.AddrPort) (*net.TCPConn
 	defer connecting.Add(-1)
 	c, err := d.DialTCP(ctx, network, p.local(network), remote)
 	if err != nil {
-		return nil, explain(err)
+		if err = explain(err); ctx.Err() == nil && p.unsent(err, remote) {
+			err = &connectError{ErrUnsent, err}
+		}
+		return nil, err
 	}
 	return c, nil
+}
+
+// unsent reports whether a connect failed before its SYN has left. Linux has the same error numbers
+// for what routers answer to a SYN, so the host's routes are asked.
+func (p *Port) unsent(err error, remote netip.AddrPort) bool {
+	switch {
+	case errors.Is(err, ErrTupleTaken), errors.Is(err, ErrShort), IsRefused(err):
+		return false
+	case isFromBind(err):
+		return true
+	}
+	_, err = SourceAddr(remote, p.route)
+	return err != nil
 }
 
 // DialContext is [Port.Connect] in the form of [net.Dialer], for names as well as addresses.

@@ -40,6 +40,7 @@ type Port struct {
 	number    uint16
 	accept    func(*net.TCPConn)
 	control   Control // of every socket, with share
+	route     Control // of a socket that asks for a route
 	listeners []*net.TCPListener
 	accepting sync.WaitGroup
 	ipv6      netip.Addr // see ConnectingFrom
@@ -125,6 +126,7 @@ var unspecified = map[string]netip.Addr{
 }
 
 func open(number uint16, both bool, accept func(*net.TCPConn), control Control) (*Port, error) {
+	route := control
 	control = all(share, control)
 	l4, err := listen("tcp4", number, control)
 	if err != nil {
@@ -137,6 +139,7 @@ func open(number uint16, both bool, accept func(*net.TCPConn), control Control) 
 		number:    uint16(l4.Addr().(*net.TCPAddr).Port),
 		accept:    accept,
 		control:   control,
+		route:     route,
 		listeners: []*net.TCPListener{l4},
 	}
 	if both {
@@ -195,13 +198,13 @@ func (p *Port) Number() uint16 { return p.number }
 // and another one every day (RFC 6724, RFC 8981). If addr is invalid, the kernel chooses. To close
 // the returned Port does nothing.
 func (p *Port) ConnectingFrom(addr netip.Addr) *Port {
-	return &Port{number: p.number, control: p.control, ipv6: addr}
+	return &Port{number: p.number, control: p.control, route: p.route, ipv6: addr}
 }
 
 // WithMaxSegment returns the same port, with connects whose connections send and get segments of n
 // bytes at most. To close the returned Port does nothing.
 func (p *Port) WithMaxSegment(n int) *Port {
-	return &Port{number: p.number, control: all(p.control, maxSegment(n)), ipv6: p.ipv6}
+	return &Port{number: p.number, control: all(p.control, maxSegment(n)), route: p.route, ipv6: p.ipv6}
 }
 
 // Close stops listening. After it has returned, accept is not called any more. Connections live
