@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	ma "github.com/multiformats/go-multiaddr"
@@ -31,6 +32,7 @@ func newHost(t testing.TB, opts ...libp2p.Option) host.Host {
 	h, err := libp2p.New(append([]libp2p.Option{
 		libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"),
 		libp2p.DisableMetrics(),
+		libp2p.SwarmOpts(swarm.WithDialTimeoutLocal(testTimeout)), // in place of 5 s: the machine may be busy
 	}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
