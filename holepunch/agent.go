@@ -46,8 +46,8 @@ type Agent struct {
 // defaultTimeout is what libp2p gives a dial.
 const defaultTimeout = 15 * time.Second
 
-// NewAgent returns an Agent, which opens no socket before it needs one. Close must be called. The
-// error says what is wrong with the configuration.
+// NewAgent returns an Agent, which opens no socket and starts no goroutine before it is used. Close
+// must be called after that. The error says what is wrong with the configuration.
 func NewAgent(c Config) (*Agent, error) {
 	g, err := c.gatherConfig()
 	if err != nil {

@@ -67,7 +67,7 @@ type hostParts struct {
 
 // New makes a transport from a host's parts: its security transports, the preferred one first, its
 // muxers, and the key of its private network, nil for none. It opens no socket and starts no
-// goroutine of its own. Until [Attach], Dial fails with [ErrNotEnabled].
+// goroutine. Until [Attach], Dial fails with [ErrNotEnabled].
 //
 // A transport takes security transports and not an Upgrader, for the security handshake begins in
 // the signalling.

@@ -219,7 +219,7 @@ func TestEgressVotes(t *testing.T) {
 		"all near":       {[]stun.Fact{unknown, unknown, unknown, unknown, no}, unknown, false, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g, asked := newGatherer(Config{}), 0
+			g, asked := New(Config{}), 0
 			g.testEgress = func(context.Context, netip.AddrPort) (stun.Fact, error) {
 				asked++
 				return tc.said[asked-1], errFake

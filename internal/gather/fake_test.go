@@ -218,12 +218,11 @@ func (n *fakeNetwork) searched() []time.Time {
 // number 0.
 func newFakeGatherer(t *testing.T, n *fakeNetwork, servers []Observer, c Config) *Gatherer {
 	t.Helper()
-	g := newGatherer(c)
+	g := New(c)
 	g.servers = servers
 	g.openPort = func() (*tcpport.Port, error) { return new(tcpport.Port), nil }
 	g.discover, g.sourceAddr, g.wall = n.discover, n.sourceAddr, n.wall
 	g.publicIPv6 = func() (netip.Addr, bool) { return netip.Addr{}, false }
-	g.running.Go(g.run)
 	t.Cleanup(func() {
 		if err := g.Close(); err != nil {
 			t.Error(err)

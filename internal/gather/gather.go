@@ -93,6 +93,7 @@ type Gatherer struct {
 	close   func() error
 
 	mu    sync.Mutex
+	begun bool // run was started
 	queue []func()
 	wake  chan struct{} // has room for one; see enqueue
 
@@ -117,14 +118,9 @@ type Gatherer struct {
 	poolSource netip.Addr
 }
 
-// New returns a Gatherer, which opens its ports when they are first needed. Close must be called.
+// New returns a Gatherer, which opens its ports and starts its goroutine when they are first needed.
+// Close must be called.
 func New(c Config) *Gatherer {
-	g := newGatherer(c)
-	g.running.Go(g.run)
-	return g
-}
-
-func newGatherer(c Config) *Gatherer {
 	g := &Gatherer{
 		cfg:        c.withDefaults(),
 		openPort:   func() (*tcpport.Port, error) { return tcpport.Open(c.Accept, c.Control) },
@@ -146,7 +142,9 @@ func newGatherer(c Config) *Gatherer {
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.epoch = newEpoch(g.ctx, g.times.keepAlive)
 	g.close = sync.OnceValue(func() error {
+		g.mu.Lock()
 		g.cancel()
+		g.mu.Unlock()
 		g.running.Wait()
 		var errs []error
 		for _, p := range g.ports {
@@ -202,12 +200,16 @@ func (g *Gatherer) Close() error { return g.close() }
 
 // enqueue has the Gatherer's goroutine call f, unless the Gatherer is closed. It does not block.
 func (g *Gatherer) enqueue(f func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.ctx.Err() != nil {
 		return
 	}
-	g.mu.Lock()
+	if !g.begun {
+		g.begun = true
+		g.running.Go(g.run)
+	}
 	g.queue = append(g.queue, f)
-	g.mu.Unlock()
 	select {
 	case g.wake <- struct{}{}:
 	default: // the goroutine has not taken the queue since the last time

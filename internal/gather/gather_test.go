@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 	"github.com/simopen/go-libp2p-simopen/stun"
@@ -190,6 +192,17 @@ func TestGatherEnds(t *testing.T) {
 			t.Error("events are kept that nobody takes")
 		}
 	})
+}
+
+// TestUnused: a Gatherer that was not used has no goroutine. A libp2p host whose making fails, as where
+// a port is taken, drops its transports without closing them.
+func TestUnused(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	g := New(Config{})
+	goleak.VerifyNone(t, before)
+	if err := g.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestClosedWhileOpening: calls that Close ends use nothing that the Gatherer's goroutine still

@@ -75,7 +75,7 @@ func gatherRole(c *labtest.Child) error {
 	var asked atomic.Int32
 	found := make(chan struct{})
 	isFound := sync.OnceFunc(func() { close(found) })
-	g := newGatherer(Config{
+	g := New(Config{
 		Servers: cfg.Servers, Ports: 2,
 		OnAsked: func(Observer, bool, error) { asked.Add(1) },
 		OnBehaviour: func(_ stun.Behaviour, err error) {
@@ -88,7 +88,6 @@ func gatherRole(c *labtest.Child) error {
 	if cfg.Quick {
 		g.setTimings(quickTimings)
 	}
-	g.running.Go(g.run)
 	g.SetWarm(true)
 	<-found // Gather does not wait for as long as a loaded machine may take
 	var last gathered

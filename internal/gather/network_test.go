@@ -13,7 +13,7 @@ import (
 // TestLinks: the loopback interface is there, and no LAN candidate is public.
 func TestLinks(t *testing.T) {
 	t.Parallel()
-	g := newGatherer(Config{})
+	g := New(Config{})
 	if links := g.listLinks(); !slices.Contains(links, netip.MustParsePrefix("127.0.0.1/8")) {
 		t.Errorf("got %v", links)
 	}
@@ -28,7 +28,7 @@ func TestLinks(t *testing.T) {
 // are known, if there are any.
 func TestLinksRefused(t *testing.T) {
 	t.Parallel()
-	g := newGatherer(Config{})
+	g := New(Config{})
 	g.listAddrs = func() ([]net.Addr, error) { return nil, errors.New("netlinkrib: permission denied") }
 	g.sourceAddr = func(to netip.AddrPort) netip.Addr {
 		if to.Addr().Is4() {

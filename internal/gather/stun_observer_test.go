@@ -106,9 +106,8 @@ func newPort(t *testing.T) *tcpport.Port {
 // newRealGatherer returns a Gatherer with sockets that knows all that it will know of the NAT.
 func newRealGatherer(t *testing.T, c Config) *Gatherer {
 	t.Helper()
-	g := newGatherer(c)
+	g := New(c)
 	g.discover = func(context.Context, []string) (*stun.Report, error) { return new(stun.Report), nil }
-	g.running.Go(g.run)
 	t.Cleanup(func() {
 		if err := g.Close(); err != nil {
 			t.Error(err)
