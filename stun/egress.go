@@ -36,12 +36,12 @@ const (
 // and not only to a few such as 443. It takes an endpoint that accepts connections: a STUN server's,
 // or a relay's.
 //
-// Egress connects there, for the time of a round trip, and to high ports of the same address.
-// Refusals that nearly all come within a quarter of a round trip were made on the way, unless the
-// endpoint lies: Egress returns No, and an error that describes them. An answer after a round trip
-// is a Yes. The result is Unknown, with an error that says why, if the other host is too near, or
-// cannot be reached; and if there is no answer, since that host may drop SYNs itself. The error then
-// matches [os.ErrDeadlineExceeded].
+// Egress connects there, to measure the round trip, and to three high ports of the same address. An
+// answer after a round trip is a Yes. If two of three refusals come within a quarter of a round trip,
+// they were made on the way, unless the endpoint lies: Egress returns No, and an error that describes
+// them. The result is Unknown, with an error that says why, if the other host is too near or cannot
+// be reached. It is Unknown as well if there is no answer, since that host may drop SYNs itself. The
+// error then matches [os.ErrDeadlineExceeded].
 func (d Discoverer) Egress(ctx context.Context, open netip.AddrPort) (Fact, error) {
 	port, err := tcpport.Open(nil, d.Control)
 	if err != nil {

@@ -15,12 +15,12 @@ type ServerStats struct {
 
 	ConnectBacks uint64 // connects to clients that asked for it
 
-	// Refused has each Refusal, also those that have not happened.
+	// Refused counts by reason. It has every Refusal, with 0 for those that have not happened.
 	Refused map[Refusal]uint64
 }
 
-// A Refusal is a reason for which a Server refuses or ends a connection, or does not do what a
-// client asks for. A client that leaves, or is idle for [ServerConfig.IdleTimeout], is not refused.
+// A Refusal is why a Server refuses or ends a connection, or does not connect back. A client that
+// leaves, or is idle for [ServerConfig.IdleTimeout], is not refused.
 type Refusal string
 
 const (
@@ -65,7 +65,7 @@ func (c *serverCounters) failed(err error) {
 	}
 }
 
-// Stats returns what the server has done so far. It may be called at any time, also after Close.
+// Stats returns what the server has done so far. It may be called at any time, even after Close.
 func (s *Server) Stats() ServerStats {
 	s.mu.Lock()
 	open := len(s.open.conns)

@@ -25,10 +25,11 @@ import (
 // has failed. To use the relayed connection then, open the stream with
 // [network.WithAllowLimitedConn].
 //
-// When the peer has come back through the relay, as after a restart, a direct connection from
-// before has to answer first: within a second or five round trips, or 8.5 s while packets come, or
-// 3 s where the system does not report packets. Without a deadline in ctx, DirectConnect takes at
-// most twice that and the time of one attempt ([WithTimeout]).
+// A peer that has come back through the relay, as after a restart, may have left a dead direct
+// connection. DirectConnect returns that connection only if the peer answers on it, and otherwise
+// waits until it is closed: for a second or five round trips, for up to 8.5 s while packets arrive,
+// and for 3 s where the system does not report packets. Without a deadline in ctx, DirectConnect
+// takes at most twice that and the time of one attempt ([WithTimeout]).
 func DirectConnect(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
 	c, err := directConnect(ctx, h, p)
 	if err != nil {

@@ -14,9 +14,9 @@ import (
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
-// Dial gets a direct connection to p, as initiator. There must be a relayed connection to p; Dial
-// does not touch it, and causes no other one. The swarm calls Dial when the connection is there
-// already, see [DirectConnect]. The error is an [*Error].
+// Dial makes an attempt as initiator, and returns the direct connection to p. It needs a relayed
+// connection to p, which it neither opens nor closes. The swarm calls Dial only to take a connection
+// that an attempt has brought already. Programs call [DirectConnect]. The error is an [*Error].
 func (t *Transport) Dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (made tpt.CapableConn, err error) {
 	err = t.dial(ctx, raddr, p, func(c tpt.CapableConn) error { made = c; return nil })
 	if err != nil {
