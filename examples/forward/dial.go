@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -121,13 +124,23 @@ func runLocal(ctx context.Context, o *dialOptions, v *view) error {
 	return nil
 }
 
+// hangupTime is how long the connection may take to end after ssh has sent SIGHUP to its ProxyCommand,
+// as it does when a session is over. ssh then closes the pipes too, and the service ends its side.
+const hangupTime = 2 * time.Second
+
 func runStdio(ctx context.Context, o *dialOptions, v *view) error {
 	client, _, stop, err := o.start(ctx, v, tunnel.Event{Kind: tunnel.Ready, Peer: o.peer})
 	if err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, client.Close)()
+	hangup, ignore := signal.NotifyContext(context.Background(), syscall.SIGHUP)
+	defer ignore()
+	defer context.AfterFunc(hangup, func() { time.AfterFunc(hangupTime, client.Close) })()
 	err = client.Forward(tunnel.NewStdio(os.Stdin, os.Stdout), "")
 	stop()
+	if hangup.Err() != nil {
+		return nil // nobody is there any more
+	}
 	return err
 }

@@ -25,7 +25,7 @@ func testSSH(t *testing.T, exes exes) {
 	s.startRelay(t)
 	dir := t.TempDir()
 	startSSHD(t, s, sshd, dir)
-	_, id := s.startServe(t, "-to", "127.0.0.1:22")
+	server, id := s.startServe(t, "-to", "127.0.0.1:22")
 	_, local := s.startDial(t, id)
 	_, port, _ := net.SplitHostPort(local)
 
@@ -50,6 +50,10 @@ func testSSH(t *testing.T, exes exes) {
 				t.Errorf("status %d, stdout %q, stderr %q; want 7 and %s", r.Status, r.Stdout, r.Stderr, want)
 			}
 		})
+	}
+	server.Interrupt()
+	if r := server.Wait(); strings.Contains(r.Stdout, "was cut") {
+		t.Errorf("sessions that ended by themselves were cut:\n%s", r.Stdout)
 	}
 }
 
