@@ -53,6 +53,7 @@ func parseDial(args []string) *dialOptions {
 			"forward dial -relay MULTIADDR PEERID -local HOST:PORT [flags]",
 			"ssh -o ProxyCommand='forward dial -relay MULTIADDR PEERID -stdio' HOST",
 		},
+		Notes: moreWords,
 	})
 	o := &dialOptions{options: addOptions(flags, "dial")}
 	flags.StringVar(&o.local, "local", "", "take clients' connections at `host:port`")

@@ -19,6 +19,9 @@ import (
 	"github.com/simopen/go-libp2p-simopen/examples/internal/natpeer"
 )
 
+// moreWords ends the help of both commands.
+const moreWords = "docs/forward.md has recipes, and what to do if it does not work."
+
 // options are those of both commands.
 type options struct {
 	*natpeer.Flags

@@ -21,6 +21,7 @@ func serve(ctx context.Context, args []string) (status int) {
 			"forward serve -relay MULTIADDR -to HOST:PORT [flags]",
 			"forward serve -relay MULTIADDR -to NAME=HOST:PORT -to NAME=HOST:PORT...",
 		},
+		Notes: moreWords,
 	})
 	o := addOptions(flags, "serve")
 	to := make(services)

@@ -47,7 +47,7 @@ func parse(args []string) options {
 		Does: "Relay is a meeting point for peers behind NATs: a libp2p circuit relay, and a STUN server over TCP. " +
 			"It needs an address that all of them reach.",
 		Synopsis: []string{"relay [flags]"},
-		Notes:    "As a service: examples/relay/deploy has a systemd unit and a Containerfile.",
+		Notes:    "As a service, with systemd or in a container: docs/operations.md.",
 	})
 	flags.Func("listen", fmt.Sprintf("listen at `multiaddr`; may be repeated (default port %d of all addresses, IPv4 and IPv6)", relayPort), func(s string) error {
 		a, err := ma.NewMultiaddr(s)
