@@ -16,8 +16,8 @@ import (
 
 const (
 	// egressTries is how often a round trip and a refusal are measured. The shortest round trip
-	// counts, for a busy host notices some answers late. Of the refusals the median counts: a filter
-	// on the way refuses each at once, and a busy host may notice one of three late.
+	// counts, for a busy host notices some answers late. Of the refusals the longest counts: a filter
+	// on the way refuses each at once. One that is late where another was early is measured again.
 	egressTries = 3
 
 	// egressTimeout bounds a connect: a lost SYN is repeated after 1 s.
@@ -37,11 +37,11 @@ const (
 // or a relay's.
 //
 // Egress connects there, to measure the round trip, and to three high ports of the same address. An
-// answer after a round trip is a Yes. If two of three refusals come within a quarter of a round trip,
-// they were made on the way, unless the endpoint lies: Egress returns No, and an error that describes
-// them. The result is Unknown, with an error that says why, if the other host is too near or cannot
-// be reached. It is Unknown as well if there is no answer, since that host may drop SYNs itself. The
-// error then matches [os.ErrDeadlineExceeded].
+// answer after a round trip is a Yes. Refusals that all come within a quarter of a round trip were
+// made on the way, unless the endpoint lies: Egress returns No, and an error that describes them. The
+// result is Unknown, with an error that says why, if the other host is too near or cannot be reached.
+// It is Unknown as well if there is no answer, since that host may drop SYNs itself. The error then
+// matches [os.ErrDeadlineExceeded].
 func (d Discoverer) Egress(ctx context.Context, open netip.AddrPort) (Fact, error) {
 	port, err := tcpport.Open(nil, d.Control)
 	if err != nil {
@@ -52,27 +52,15 @@ func (d Discoverer) Egress(ctx context.Context, open netip.AddrPort) (Fact, erro
 	if err != nil {
 		return Unknown, err
 	}
-	var late [egressTries]time.Duration
-	var refusal error
-	for i := range late {
-		to := netip.AddrPortFrom(open.Addr(), uint16(minDynamic+rand.IntN(1<<16-minDynamic)))
-		begun := time.Now()
-		_, err := connectOnce(ctx, port, to)
-		late[i], refusal = time.Since(begun), err
-		var netErr net.Error
-		switch {
-		case err == nil:
-			return Yes, nil
-		case errors.Is(err, tcpport.ErrShort), ctx.Err() != nil:
-			return Unknown, err
-		case errors.As(err, &netErr) && netErr.Timeout():
-			return Unknown, fmt.Errorf("no answer from %s: %w", to, os.ErrDeadlineExceeded)
-		}
+	longest, refusal, err := longestRefusal(ctx, port, open.Addr(), rtt)
+	switch {
+	case err == errAnswered:
+		return Yes, nil
+	case err != nil:
+		return Unknown, err
 	}
-	slices.Sort(late[:])
-	took := late[egressTries/2]
 	for range egressTries - 1 {
-		if egressOf(rtt, took) != No {
+		if egressOf(rtt, longest) != No {
 			break
 		}
 		again, err := connectOnce(ctx, port, open)
@@ -81,7 +69,7 @@ func (d Discoverer) Egress(ctx context.Context, open netip.AddrPort) (Fact, erro
 		}
 		rtt = min(rtt, again)
 	}
-	switch fact := egressOf(rtt, took); fact {
+	switch fact := egressOf(rtt, longest); fact {
 	case Unknown:
 		return fact, fmt.Errorf("%s is too near to tell who refuses a connection", open.Addr())
 	case No:
@@ -89,9 +77,57 @@ func (d Discoverer) Egress(ctx context.Context, open netip.AddrPort) (Fact, erro
 			refusal = op.Err // the addresses say nothing
 		}
 		return fact, fmt.Errorf("connects to %s fail within %v, and it is %v away: %w",
-			open.Addr(), took.Round(10*time.Microsecond), rtt.Round(100*time.Microsecond), refusal)
+			open.Addr(), longest.Round(10*time.Microsecond), rtt.Round(100*time.Microsecond), refusal)
 	default:
 		return fact, nil
+	}
+}
+
+// errAnswered is a connect to which somebody has answered.
+var errAnswered = errors.New("answered")
+
+// longestRefusal connects to high ports of a host, and returns how long the latest refusal took, and
+// a refusal.
+func longestRefusal(ctx context.Context, port *tcpport.Port, host netip.Addr, rtt time.Duration) (took time.Duration, refusal, err error) {
+	var to [egressTries]netip.AddrPort
+	var all [egressTries]time.Duration
+	for i := range to {
+		to[i] = netip.AddrPortFrom(host, uint16(minDynamic+rand.IntN(1<<16-minDynamic)))
+		if all[i], refusal, err = refusedOnce(ctx, port, to[i]); err != nil {
+			return 0, nil, err
+		}
+	}
+	if egressOf(rtt, slices.Min(all[:])) != No {
+		return slices.Max(all[:]), refusal, nil
+	}
+	for i := range to {
+		for n := 1; n < egressTries && egressOf(rtt, all[i]) != No; n++ {
+			again, _, err := refusedOnce(ctx, port, to[i])
+			if err != nil {
+				return 0, nil, err
+			}
+			all[i] = min(all[i], again)
+		}
+	}
+	return slices.Max(all[:]), refusal, nil
+}
+
+// refusedOnce connects, and returns how long it took until that was refused, and the refusal; or
+// else what came of it.
+func refusedOnce(ctx context.Context, port *tcpport.Port, to netip.AddrPort) (took time.Duration, refusal, err error) {
+	begun := time.Now()
+	_, refusal = connectOnce(ctx, port, to)
+	took = time.Since(begun)
+	var netErr net.Error
+	switch {
+	case refusal == nil:
+		return 0, nil, errAnswered
+	case errors.Is(refusal, tcpport.ErrShort), ctx.Err() != nil:
+		return 0, nil, refusal
+	case errors.As(refusal, &netErr) && netErr.Timeout():
+		return 0, nil, fmt.Errorf("no answer from %s: %w", to, os.ErrDeadlineExceeded)
+	default:
+		return took, refusal, nil
 	}
 }
 
