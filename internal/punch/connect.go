@@ -3,6 +3,7 @@ package punch
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"os"
 	"time"
@@ -35,7 +36,9 @@ func (o *Opening) connect(p *pair) {
 				o.met = o.met || accepted
 			})
 			sleepUnless(o.ctx, freed, p.taken.pause())
-			o.pause(p)
+			// It is no failed connect. Otherwise attempts that take the 4-tuple again and again would
+			// use up the quick repeats, and this one would wait for its bursts.
+			sleep(o.ctx, coarse(rand.N(quickPause)))
 		case up:
 			// The peer may have no use for it, or it was up on this side only, as a RST crossed
 			// it. That is common, so the first repeat is quick: unless another attempt is to get

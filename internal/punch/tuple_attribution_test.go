@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -185,4 +186,43 @@ func TestAwaitTokenBeyondTheContext(t *testing.T) {
 	}
 	wantReset(t, peer)
 	nothingWaits(t, s.receiver)
+}
+
+// TestTakenIsNoFailure: a connect whose 4-tuple was taken sends nothing, and does not count among the
+// quick repeats. Otherwise a liar that takes the 4-tuple again and again would keep the pair waiting
+// for its bursts.
+func TestTakenIsNoFailure(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(testContext(t))
+	defer cancel()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	to := l.Addr().(*net.TCPAddr).AddrPort()
+	s := newSide(t)
+	taking, err := s.port.Connect(ctx, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcpport.Reset(taking)
+	times := defaultTimings
+	times.retry, times.maxRetry, times.burstPause = time.Millisecond, time.Millisecond, time.Hour
+	connects := 0
+	r := Open(ctx, Round{
+		Ports:  []*tcpport.Port{s.port},
+		Remote: reflexive(to),
+		Trace: func(step Step, _ uint16, _ netip.AddrPort, _ error) {
+			if step == Connecting {
+				if connects++; connects == 2*quickRepeats {
+					cancel()
+				}
+			}
+		},
+		times: &times,
+	}).Wait()
+	if connects < 2*quickRepeats || r.Connects > 1 { // the last one was interrupted
+		t.Errorf("tried %d times, and sent %d SYNs", connects, r.Connects)
+	}
 }
