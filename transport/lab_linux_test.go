@@ -88,7 +88,7 @@ func (l *hostLab) site6(t testing.TB, name, words string) *natlab.Site {
 
 func (l *hostLab) add(t testing.TB, words string, cfg natlab.SiteConfig) *natlab.Site {
 	t.Helper()
-	if !l.bridged {
+	if !l.bridged && cfg.Delay == 0 {
 		cfg.Delay = siteDelay
 	}
 	var err error
