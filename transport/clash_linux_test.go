@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"testing"
 	"time"
-
-	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
 // TestClash: a NAT keeps a session with who was refused, and its own host's SYN to that endpoint
@@ -37,7 +35,13 @@ func TestClash(t *testing.T) {
 				if other == clash {
 					tries = 3
 				}
-				for try := 1; !directByTurns(t, l, home, office, try); try++ {
+				for try := 1; ; try++ {
+					a, b := l.newPair(t, addHost(t, home, fmt.Sprint("alice", try)), addHost(t, office, fmt.Sprint("bob", try)), peerConfig{})
+					a.reserve(t)
+					b.reserve(t)
+					if directByTurns(t, a, b) {
+						return
+					}
 					if try == tries {
 						t.Fatal("want direct connections")
 					}
@@ -47,12 +51,9 @@ func TestClash(t *testing.T) {
 	}
 }
 
-// directByTurns has two new hosts dial each other by turns, and reports whether both became direct.
-func directByTurns(t *testing.T, l *hostLab, home, office *natlab.Site, try int) bool {
+// directByTurns has two peers dial each other by turns, and reports whether that was direct each time.
+func directByTurns(t *testing.T, a, b *labPeer) bool {
 	t.Helper()
-	a, b := l.newPair(t, addHost(t, home, fmt.Sprint("alice", try)), addHost(t, office, fmt.Sprint("bob", try)), peerConfig{})
-	a.reserve(t)
-	b.reserve(t)
 	for _, pair := range [][2]*labPeer{{a, b}, {b, a}} {
 		d, r := punch(t, pair[0], pair[1])
 		t.Logf("%s, which dials, has %v; the other has %v", pair[0].host.Name(), d, r)

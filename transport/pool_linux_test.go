@@ -68,22 +68,34 @@ func TestPoolIsNamed(t *testing.T) {
 	} {
 		t.Run(tt.pool+" and "+tt.other, func(t *testing.T) {
 			t.Parallel()
-			a, b := l.newLearnedPair(t, tt.pool, tt.other)
-			wantDirect(t, a, b)
+			a, b := l.newLearnedPair(t, tt.pool, tt.other, "")
+			if directByTurns(t, a, b) {
+				return
+			}
+			// A kernel chooses the address of each connection anew, and keeps sessions with strangers.
+			// On a busy machine it can happen that neither pair of ports has what was named.
+			if strings.HasPrefix(tt.pool, "kernel") {
+				a, b = l.newLearnedPair(t, tt.pool, tt.other, " again")
+				if directByTurns(t, a, b) {
+					return
+				}
+			}
+			t.Error("want direct connections")
 		})
 	}
 	t.Run("no way", func(t *testing.T) {
 		t.Parallel()
-		a, b := l.newLearnedPair(t, "apdm-apdf-random-pool4", "eim-apdf")
+		a, b := l.newLearnedPair(t, "apdm-apdf-random-pool4", "eim-apdf", "")
 		wantReason(t, a, b, holepunch.ErrPortFiltered)
 		wantReason(t, b, a, holepunch.ErrPortFiltered)
 	})
 }
 
-// newLearnedPair starts two peers behind NATs, which know these.
-func (l *hostLab) newLearnedPair(t *testing.T, a, b string) (_, _ *labPeer) {
+// newLearnedPair starts two peers behind NATs, which know these. Of the same NATs again it takes
+// another suffix, for the sites' names.
+func (l *hostLab) newLearnedPair(t *testing.T, a, b, suffix string) (_, _ *labPeer) {
 	t.Helper()
-	name := a + " and " + b
+	name := a + " and " + b + suffix
 	pa, pb := l.newPair(t, addHost(t, l.site(t, name, a), a), addHost(t, l.site(t, name, b), b), peerConfig{})
 	for _, p := range []*labPeer{pa, pb} {
 		p.join(t)
