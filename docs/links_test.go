@@ -91,7 +91,8 @@ func links(text string) (targets []string) {
 	return targets
 }
 
-// anchors returns the names by which the headings of a document are linked to, as GitHub makes them.
+// anchors returns the names by which the headings of a document are linked to, as GitHub makes
+// them.
 func anchors(text string) map[string]bool {
 	names := make(map[string]bool)
 	for _, m := range heading.FindAllStringSubmatch(fenced.ReplaceAllString(text, ""), -1) {

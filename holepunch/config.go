@@ -32,25 +32,26 @@ type Observer interface {
 // agent succeeds unless the peer listens at a public address.
 type Config struct {
 	// STUNServers report the host's reflexive addresses, over TCP: each a stun: URI (RFC 7064) or
-	// host:port; without a port it is 3478. With two servers at different addresses the NAT's mapping
-	// is known and ports can be predicted. A server with two addresses, such as examples/stunserver,
-	// shows the NAT's filter as well, and so which pairs of NATs allow no connection.
+	// host:port; without a port it is 3478. With two servers at different addresses the NAT's
+	// mapping is known and ports can be predicted. A server with two addresses, such as
+	// examples/stunserver, shows the NAT's filter as well, and so which pairs of NATs allow no
+	// connection.
 	STUNServers []string
 
-	// Observers returns the observers that may be asked now for the address of the given local port,
-	// besides the STUN servers, the best first. They are asked while no STUN server answers, one at a
-	// time, for as long as an attempt needs what the connections of [Agent.SetConns] do not show. Nil
-	// for none. It must not block.
+	// Observers returns the observers that may be asked now for the address of the given local
+	// port, besides the STUN servers, the best first. They are asked while no STUN server answers,
+	// one at a time, for as long as an attempt needs what the connections of [Agent.SetConns] do
+	// not show. Nil for none. It must not block.
 	Observers func(port uint16) []Observer
 
 	// WarmPorts is how many local ports are kept warm after SetWarm(true): 0 to 2. Default: 0, each
 	// attempt asks for the address of its port. (Package transport passes 2.)
 	WarmPorts int
 
-	// PortGuessing lets the agent guess ports, if the peer's agent does, too. It helps where one NAT
-	// gives every destination another port, at random, and the other lets in only ports that were sent
-	// to. It takes some thousands of SYNs, so the agent guesses for one peer at a time, and once a
-	// minute.
+	// PortGuessing lets the agent guess ports, if the peer's agent does, too. It helps where one
+	// NAT gives every destination another port, at random, and the other lets in only ports that
+	// were sent to. It takes some thousands of SYNs, so the agent guesses for one peer at a time,
+	// and once a minute.
 	PortGuessing bool
 
 	// Timeout bounds an attempt of Dial, and one of Accept with 3 s more. Default: 15 s.
@@ -60,9 +61,10 @@ type Config struct {
 	Limits Limits
 
 	// Control is called with every socket of the agent before it is bound, as the Control of
-	// [net.Dialer] and [net.ListenConfig] is: to mark the socket, or to bind it to an interface. Calls
-	// come from several goroutines. An error of Control fails the socket. Nil calls nothing. Control
-	// does not get the sockets of [net.DefaultResolver], which looks up the names of STUN servers.
+	// [net.Dialer] and [net.ListenConfig] is: to mark the socket, or to bind it to an interface.
+	// Calls come from several goroutines. An error of Control fails the socket. Nil calls nothing.
+	// Control does not get the sockets of [net.DefaultResolver], which looks up the names of STUN
+	// servers.
 	Control func(network, address string, c syscall.RawConn) error
 
 	// Logger gets what does not belong to one attempt. Nil for slog.Default().

@@ -25,24 +25,24 @@ import (
 // An attempt that brings a connection proves that the peer has that address. So the OFFER and the
 // SYNs to that address are given back: peers that become direct are not limited.
 type Limits struct {
-	// PeerSYNs bounds the SYNs to the candidates of one peer. Default: 256, and 16 a second. Between
-	// NATs that answer with a RST, on a short path, a punch sends 60 SYNs in quick succession from
-	// each of two ports, and as many to the crossed candidate pairs. The burst is enough for both. A
-	// candidate that does not answer costs one SYN a second.
+	// PeerSYNs bounds the SYNs to the candidates of one peer. Default: 256, and 16 a second.
+	// Between NATs that answer with a RST, on a short path, a punch sends 60 SYNs in quick
+	// succession from each of two ports, and as many to the crossed candidate pairs. The burst is
+	// enough for both. A candidate that does not answer costs one SYN a second.
 	PeerSYNs Rate
 
-	// AddrSYNs bounds the SYNs to one IPv4 address or one IPv6 /64, which one customer has, whichever
-	// peers named it. Default: 512, and 32 a second. That is twice a peer's, since many peers may be
-	// behind the same carrier's NAT; most punches take some four SYNs.
+	// AddrSYNs bounds the SYNs to one IPv4 address or one IPv6 /64, which one customer has,
+	// whichever peers named it. Default: 512, and 32 a second. That is twice a peer's, since many
+	// peers may be behind the same carrier's NAT; most punches take some four SYNs.
 	AddrSYNs Rate
 
 	// HostSYNs bounds the SYNs to the candidates of all peers together. Default: 1024, and 128 a
-	// second: 250 punches at once, and 30 in each second after that. A host needs more if thousands of
-	// peers come back at once, as after the restart of a relay.
+	// second: 250 punches at once, and 30 in each second after that. A host needs more if thousands
+	// of peers come back at once, as after the restart of a relay.
 	HostSYNs Rate
 
-	// PeerOffers bounds a peer's OFFERs of which no connection came. Default: 32, and one a second. An
-	// attempt needs one OFFER, and a failed attempt is repeated after half a minute.
+	// PeerOffers bounds a peer's OFFERs of which no connection came. Default: 32, and one a second.
+	// An attempt needs one OFFER, and a failed attempt is repeated after half a minute.
 	PeerOffers Rate
 
 	// PeerAttempts and HostAttempts bound the attempts under way, of one peer and in all.

@@ -26,17 +26,17 @@ const (
 	// detail need some 3.8 kB.
 	maxMessage = 4096
 
-	// maxFlight bounds a flight, in bytes. The largest of go-libp2p's handshakes is TLS's second one,
-	// 1,983 bytes with the muxers.
+	// maxFlight bounds a flight, in bytes. The largest of go-libp2p's handshakes is TLS's second
+	// one, 1,983 bytes with the muxers.
 	maxFlight = 2560
 
-	// maxProtocols bounds how many handshake protocols are named, and maxProtocol the length of each,
-	// in bytes. Libp2p has two.
+	// maxProtocols bounds how many handshake protocols are named, and maxProtocol the length of
+	// each, in bytes. Libp2p has two.
 	maxProtocols = 8
 	maxProtocol  = 64
 
-	// maxRounds is how often one attempt may be retried with fresh candidates. A round takes a second
-	// and more, and libp2p gives a dial 15 s.
+	// maxRounds is how often one attempt may be retried with fresh candidates. A round takes a
+	// second and more, and libp2p gives a dial 15 s.
 	maxRounds = 8
 )
 

@@ -32,26 +32,26 @@ type Stream interface {
 // Options configure one attempt; nil for the defaults.
 type Options struct {
 	// Peer names whom the attempt is with, by a string that is the same in each attempt with that
-	// peer. [Limits] bound what one peer can have the agent do. All attempts in which Peer is "" count
-	// as those of one peer.
+	// peer. [Limits] bound what one peer can have the agent do. All attempts in which Peer is ""
+	// count as those of one peer.
 	Peer string
 
 	// Handshake runs on the connection while the punch is under way.
 	Handshake *Handshake
 
-	// Refuse is called by Accept when the OFFER was read and is within the limits. An error ends the
-	// attempt before anything else is done. It should be a [Reason] or wrap one, from which the peer
-	// learns why: [ErrDeclined] and [ErrPeerFiltered] arrive there as DECLINED. Any other error
-	// arrives as FAILED. Nil refuses nothing.
+	// Refuse is called by Accept when the OFFER was read and is within the limits. An error ends
+	// the attempt before anything else is done. It should be a [Reason] or wrap one, from which the
+	// peer learns why: [ErrDeclined] and [ErrPeerFiltered] arrive there as DECLINED. Any other
+	// error arrives as FAILED. Nil refuses nothing.
 	Refuse func() error
 
 	// Started is called when the attempt begins: by Accept after Refuse, by Dial at once. Nil for
 	// none.
 	Started func()
 
-	// FilterOwn returns which of the host's addresses the peer may be told. FilterRemote returns which
-	// of the peer's addresses the host connects to; its error says why there is none. Addresses that
-	// they add are ignored. Nil for all.
+	// FilterOwn returns which of the host's addresses the peer may be told. FilterRemote returns
+	// which of the peer's addresses the host connects to; its error says why there is none.
+	// Addresses that they add are ignored. Nil for all.
 	FilterOwn    func([]netip.AddrPort) []netip.AddrPort
 	FilterRemote func([]netip.AddrPort) ([]netip.AddrPort, error)
 
@@ -69,9 +69,9 @@ type Options struct {
 
 	// Elsewhere is called, in a goroutine of its own, when the peer's description is known. It gets
 	// the peer's listeners, to which it may connect by the application's own means, and whether the
-	// two NATs allow a punch. It returns nil if the application has a connection by other means: the
-	// attempt then ends with [ErrElsewhere], and the peer is told of success. An error does not end
-	// the attempt. Elsewhere must return soon after ctx ends. Nil for none.
+	// two NATs allow a punch. It returns nil if the application has a connection by other means:
+	// the attempt then ends with [ErrElsewhere], and the peer is told of success. An error does not
+	// end the attempt. Elsewhere must return soon after ctx ends. Nil for none.
 	Elsewhere func(ctx context.Context, listeners []netip.AddrPort, punchable bool) error
 
 	// Trace reports each step. Calls come from several goroutines. Nil for none.
@@ -82,24 +82,24 @@ type Options struct {
 // flights travel in the signalling, which makes the connection usable one round trip earlier. They
 // do so if they are at most 2.5 kB each, and if each is complete when the handshake reads.
 type Handshake struct {
-	// Protocols are the handshakes that this side can do, the preferred one first: at most 8 names of
-	// at most 64 bytes.
+	// Protocols are the handshakes that this side can do, the preferred one first: at most 8 names
+	// of at most 64 bytes.
 	Protocols []string
 
 	// Run does the handshake as client (initiator) or server on c, which is the beginning of the
 	// connection that Dial or Accept returns. It must return when c fails. The application goes on
 	// with what Run makes of c, such as a *tls.Conn; Run keeps that in a variable.
 	//
-	// Run is called again, with another protocol and a connection that starts anew, if the responder
-	// has chosen another protocol than the initiator's first. That call begins when the first one has
-	// returned.
+	// Run is called again, with another protocol and a connection that starts anew, if the
+	// responder has chosen another protocol than the initiator's first. That call begins when the
+	// first one has returned.
 	//
 	// While the flights travel in the signalling there is no TCP connection yet, so LocalAddr and
 	// RemoteAddr of c are unspecified addresses. Before the choice, Write keeps up to 64 KiB, and a
 	// Write that does not fit waits for the choice.
 	//
-	// The initiator of a TLS 1.3 handshake is done before the responder has seen its certificate. If
-	// the responder refuses the certificate, the first Read may return the error, and not Dial.
+	// The initiator of a TLS 1.3 handshake is done before the responder has seen its certificate.
+	// If the responder refuses the certificate, the first Read may return the error, and not Dial.
 	Run func(ctx context.Context, c net.Conn, protocol string, initiator bool) error
 
 	// Wrap wraps what runs over TCP, as a private network's protector does. It does not get the

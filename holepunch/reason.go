@@ -46,11 +46,12 @@ const (
 	// none of them in.
 	ErrNoConnection Reason = "no_connection"
 
-	// ErrHandshake: the handshake failed, or connections came up and none showed the attempt's token.
+	// ErrHandshake: the handshake failed, or connections came up and none showed the attempt's
+	// token.
 	ErrHandshake Reason = "handshake"
 
-	// ErrSmallPackets: connections to the peer came up, and only small packets got through. An attempt
-	// with Options.MaxSegment may succeed. It is noticed on Linux.
+	// ErrSmallPackets: connections to the peer came up, and only small packets got through. An
+	// attempt with Options.MaxSegment may succeed. It is noticed on Linux.
 	ErrSmallPackets Reason = "small_packets"
 
 	// ErrNoProtocol: the two sides have no handshake protocol in common.
@@ -60,8 +61,8 @@ const (
 	// can be told where the other is. See [Compatibility].
 	ErrUnpredictable Reason = "unpredictable"
 
-	// ErrPortFiltered: one NAT gives every destination another port, at random, and the other lets in
-	// only the ports that were sent to. See [Compatibility].
+	// ErrPortFiltered: one NAT gives every destination another port, at random, and the other lets
+	// in only the ports that were sent to. See [Compatibility].
 	ErrPortFiltered Reason = "port_filtered"
 
 	// ErrNoBareSYN: every way needs a bare SYN to come in at a NAT that lets none in, against RFC
@@ -72,14 +73,15 @@ const (
 	// their external addresses. Their private addresses did not connect them either.
 	ErrNoHairpin Reason = "no_hairpin"
 
-	// ErrEgressFiltered: the network of one side, or the firewall on its host, lets connections out to
-	// some ports only, such as 443, and the other side's SYNs do not get in; or there is no route to
-	// the peer. An agent that has found a filter sends no SYNs for 5 minutes, and looks again.
+	// ErrEgressFiltered: the network of one side, or the firewall on its host, lets connections out
+	// to some ports only, such as 443, and the other side's SYNs do not get in; or there is no
+	// route to the peer. An agent that has found a filter sends no SYNs for 5 minutes, and looks
+	// again.
 	ErrEgressFiltered Reason = "egress_filtered"
 
-	// ErrGlare: both peers have offered, and the other one is the initiator. Package transport decides
-	// that by the peer IDs. An agent knows none: two calls of [Agent.Dial] on one stream both end with
-	// ErrGlare, so programs agree beforehand which of them dials.
+	// ErrGlare: both peers have offered, and the other one is the initiator. Package transport
+	// decides that by the peer IDs. An agent knows none: two calls of [Agent.Dial] on one stream
+	// both end with ErrGlare, so programs agree beforehand which of them dials.
 	ErrGlare Reason = "glare"
 
 	// ErrClosed: the agent is closed. It matches [net.ErrClosed] as well.

@@ -20,7 +20,7 @@ type actions interface {
 	connectWith(peer punch.Token)                  // what the stream's connections to the peer show
 	startRound(roundSpec)
 	addCandidates([]punch.Candidate)               // to the round
-	cross(later time.Duration)                     // begins the round's crossed candidate pairs, see [punch.Opening.Cross]
+	cross(later time.Duration)                     // begins the crossed pairs, see [punch.Opening.Cross]
 	stopConnects()                                 // of the round, which goes on
 	endRound()                                     // if there is one; then onRoundEnded
 	findEgress(peer []netip.AddrPort)              // whether connections get out; then onEgress

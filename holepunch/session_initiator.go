@@ -119,7 +119,8 @@ func (s *session) sendCandidates() {
 }
 
 // mayRetry reports whether another round may help after one that failed with err: where a port has
-// to be predicted. Otherwise it would but close what is coming up.
+// to be predicted. Elsewhere it would only close what is coming up. A connection on which only small
+// packets got through is no reason against it: a NAT may have forgotten that connection.
 func (s *session) mayRetry(err error) bool {
 	met := errors.Is(err, ErrNoConnection) || errors.Is(err, ErrHandshake) || errors.Is(err, ErrSmallPackets)
 	return s.initiator && met && s.predicted() && !s.egressFiltered() && s.round < maxRounds && !s.lastRound && !s.signalLost

@@ -123,8 +123,8 @@ var useless = []struct {
 	{punch.ErrSilent, "a proxy or a firewall accepts connections in the peer's place and says nothing, or a NAT has forgotten them: try again, or take another network"},
 }
 
-// uselessError returns the error of a round whose connections were of no use, by why one of them was
-// dropped.
+// uselessError returns the error of a round whose connections were of no use, by why one of them
+// was dropped.
 func uselessError(dropped error) error {
 	if errors.Is(dropped, punch.ErrSmallPackets) {
 		return ErrSmallPackets

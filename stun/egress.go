@@ -16,8 +16,9 @@ import (
 
 const (
 	// egressTries is how often a round trip and a refusal are measured. The shortest round trip
-	// counts, for a busy host notices some answers late. Of the refusals the longest counts: a filter
-	// on the way refuses each at once. One that is late where another was early is measured again.
+	// counts, for a busy host notices some answers late. Of the refusals the longest counts: a
+	// filter on the way refuses each at once. One that is late where another was early is measured
+	// again.
 	egressTries = 3
 
 	// egressTimeout bounds a connect: a lost SYN is repeated after 1 s.
@@ -33,15 +34,15 @@ const (
 )
 
 // Egress finds out whether the network in front of this host lets TCP connections out to any port,
-// and not only to a few such as 443. It takes an endpoint that accepts connections: a STUN server's,
-// or a relay's.
+// and not only to a few such as 443. It takes an endpoint that accepts connections: a STUN
+// server's, or a relay's.
 //
 // Egress connects there, to measure the round trip, and to three high ports of the same address. An
 // answer after a round trip is a Yes. Refusals that all come within a quarter of a round trip were
-// made on the way, unless the endpoint lies: Egress returns No, and an error that describes them. The
-// result is Unknown, with an error that says why, if the other host is too near or cannot be reached.
-// It is Unknown as well if there is no answer, since that host may drop SYNs itself. The error then
-// matches [os.ErrDeadlineExceeded].
+// made on the way, unless the endpoint lies: Egress returns No, and an error that describes them.
+// The result is Unknown, with an error that says why, if the other host is too near or cannot be
+// reached. It is Unknown as well if there is no answer, since that host may drop SYNs itself. The
+// error then matches [os.ErrDeadlineExceeded].
 func (d Discoverer) Egress(ctx context.Context, open netip.AddrPort) (Fact, error) {
 	port, err := tcpport.Open(nil, d.Control)
 	if err != nil {
@@ -86,8 +87,8 @@ func (d Discoverer) Egress(ctx context.Context, open netip.AddrPort) (Fact, erro
 // errAnswered is a connect to which somebody has answered.
 var errAnswered = errors.New("answered")
 
-// longestRefusal connects to high ports of a host, and returns how long the latest refusal took, and
-// a refusal.
+// longestRefusal connects to high ports of a host, and returns how long the latest refusal took,
+// and a refusal.
 func longestRefusal(ctx context.Context, port *tcpport.Port, host netip.Addr, rtt time.Duration) (took time.Duration, refusal, err error) {
 	var to [egressTries]netip.AddrPort
 	var all [egressTries]time.Duration
@@ -131,9 +132,9 @@ func refusedOnce(ctx context.Context, port *tcpport.Port, to netip.AddrPort) (to
 	}
 }
 
-// egressOf judges by the shortest round trip to a host, and by how late a connect to it was refused.
-// On a busy path or host the round trips may be longer than the refusals' by chance, hence a quarter:
-// a wrong Yes does less harm than a wrong No.
+// egressOf judges by the shortest round trip to a host, and by how late a connect to it was
+// refused. On a busy path or host the round trips may be longer than the refusals' by chance, hence
+// a quarter: a wrong Yes does less harm than a wrong No.
 func egressOf(rtt, refusal time.Duration) Fact {
 	if rtt < minEgressRTT {
 		return Unknown

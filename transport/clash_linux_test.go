@@ -7,8 +7,8 @@ import (
 )
 
 // TestClash: a NAT keeps a session with who was refused, and its own host's SYN to that endpoint
-// leaves by another port then. The responder's first SYNs come before the initiator's have left, and
-// spoil both pairs of ports. The crossed ones are connected by both sides at one moment.
+// leaves by another port then. The responder's first SYNs come before the initiator's have left,
+// and spoil both pairs of ports. The crossed ones are connected by both sides at one moment.
 func TestClash(t *testing.T) {
 	t.Parallel()
 	const clash = "apdm-apdf-rst-overload-clash"
@@ -29,8 +29,9 @@ func TestClash(t *testing.T) {
 				l.SetExtraDelay(office, home, (direct-labDirect)/2)
 				l.SetExtraDelay(home, l.relaySite, (relayed-labRelayed)/2)
 				l.SetExtraDelay(l.relaySite, home, (relayed-labRelayed)/2)
-				// Between two of them a process that stands still may miss the moment. Both sides try
-				// again by themselves after 30 s; other hosts need not wait for the NATs to forget.
+				// Between two of them a process that stands still may miss the moment. Both sides
+				// try again by themselves after 30 s; other hosts need not wait for the NATs to
+				// forget.
 				tries := 1
 				if other == clash {
 					tries = 3
@@ -51,7 +52,8 @@ func TestClash(t *testing.T) {
 	}
 }
 
-// directByTurns has two peers dial each other by turns, and reports whether that was direct each time.
+// directByTurns has two peers dial each other by turns, and reports whether that was direct each
+// time.
 func directByTurns(t *testing.T, a, b *labPeer) bool {
 	t.Helper()
 	for _, pair := range [][2]*labPeer{{a, b}, {b, a}} {

@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	// probeTimeout is how long a suspect connection may be silent: two round trips of nearly any path,
-	// with a packet that TCP repeats. On slower paths it is probeRoundTrips: TCP waits up to three for
-	// an acknowledgement when it knows little of the path, repeats the packet, and that takes another.
+	// probeTimeout is how long a suspect connection may be silent: two round trips of nearly any
+	// path, with a packet that TCP repeats. On slower paths it is probeRoundTrips: TCP waits up to
+	// three for an acknowledgement when it knows little of the path, repeats the packet, and that
+	// takes another.
 	probeTimeout    = time.Second
 	probeRoundTrips = 5
 
@@ -24,12 +25,12 @@ const (
 	// before the echo.
 	blindTimeout = 3 * time.Second
 
-	// maxProbe is how long the answer may take while packets come. A process that stands still may be
-	// taken for dead after that.
+	// maxProbe is how long the answer may take while packets come. A process that stands still may
+	// be taken for dead after that.
 	maxProbe = tcpport.DeadAfter
 
-	// silenceGrain is how exact the system's account of silence is: to a tick of a kernel with 100 of
-	// them in a second.
+	// silenceGrain is how exact the system's account of silence is: to a tick of a kernel with 100
+	// of them in a second.
 	silenceGrain = 10 * time.Millisecond
 
 	// stuckTime is how long an echo, which takes a round trip, is under way until the connection is

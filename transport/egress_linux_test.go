@@ -15,12 +15,12 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
-// farRelay is how much longer the way from the relay is: so long that a refusal which a busy machine
-// notices late is still sooner than an answer from there.
+// farRelay is how much longer the way from the relay is: so long that a refusal which a busy
+// machine notices late is still sooner than an answer from there.
 const farRelay = 150 * time.Millisecond
 
-// newEgressPair starts a peer behind a filter for what goes out, and another one, with two relays far
-// from both. The STUN server is behind the filter: only the relays can be asked.
+// newEgressPair starts a peer behind a filter for what goes out, and another one, with two relays
+// far from both. The STUN server is behind the filter: only the relays can be asked.
 func newEgressPair(t *testing.T, filtered, other string) (l *hostLab, a, b *labPeer) {
 	t.Helper()
 	l = newHostLab(t, relayConfig{})
@@ -133,8 +133,8 @@ func TestEgressFilteredIsReached(t *testing.T) {
 	}
 }
 
-// TestEgressDropped: where SYNs are dropped nothing tells the host's own network from the peer's, but
-// it is a hint that a SYN to the relay has no answer either.
+// TestEgressDropped: where SYNs are dropped nothing tells the host's own network from the peer's,
+// but it is a hint that a SYN to the relay has no answer either.
 func TestEgressDropped(t *testing.T) {
 	t.Parallel()
 	_, a, b := newEgressPair(t, "eim-apdf-egressdrop", "eim-apdf")
@@ -148,8 +148,8 @@ func TestEgressDropped(t *testing.T) {
 	}
 }
 
-// TestNearRefusalIsNoFilter: two networks next to each other refuse SYNs at once, while the relay is
-// far. That is no filter for what goes out.
+// TestNearRefusalIsNoFilter: two networks next to each other refuse SYNs at once, while the relay
+// is far. That is no filter for what goes out.
 func TestNearRefusalIsNoFilter(t *testing.T) {
 	t.Parallel()
 	l := newHostLab(t, relayConfig{})

@@ -88,8 +88,8 @@ const (
 	Offered = holepunch.Offered
 	// RoundFailed: a round is over, for the reason Err, and another one begins.
 	RoundFailed = holepunch.RoundFailed
-	// Finished: the attempt is over; Err is nil if the peers are connected directly. Steps of its TCP
-	// connections that were given up may still follow.
+	// Finished: the attempt is over; Err is nil if the peers are connected directly. Steps of its
+	// TCP connections that were given up may still follow.
 	Finished holepunch.EventKind = "finished"
 )
 

@@ -57,7 +57,8 @@ func ExampleDirectConnect_fallback() {
 	// hello over the relay
 }
 
-// openAnyway opens a stream on the direct connection, or on the relayed one if that is all there is.
+// openAnyway opens a stream on the direct connection, or on the relayed one if that is all there
+// is.
 func openAnyway(ctx context.Context, h host.Host, bob peer.ID) (network.Stream, error) {
 	_, err := transport.DirectConnect(ctx, h, bob)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/transport"
 )
 
-// AutoRelay announces no address at a relay that has a private one. A host in a private network adds
-// it by itself.
+// AutoRelay announces no address at a relay that has a private one. A host in a private network
+// adds it by itself.
 func ExampleEnable_privateNetwork() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

@@ -7,7 +7,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
-// TestFewPorts: NATs that have 16 external ports, used at random or one after the other, up or down.
+// TestFewPorts: NATs that have 16 external ports, used at random or one after the other, up or
+// down.
 func TestFewPorts(t *testing.T) {
 	t.Parallel()
 	l := newHostLab(t, relayConfig{})

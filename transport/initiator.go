@@ -15,8 +15,9 @@ import (
 )
 
 // Dial makes an attempt as initiator, and returns the direct connection to p. It needs a relayed
-// connection to p, which it neither opens nor closes. The swarm calls Dial only to take a connection
-// that an attempt has brought already. Programs call [DirectConnect]. The error is an [*Error].
+// connection to p, which it neither opens nor closes. The swarm calls Dial only to take a
+// connection that an attempt has brought already. Programs call [DirectConnect]. The error is an
+// [*Error].
 func (t *Transport) Dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID) (made tpt.CapableConn, err error) {
 	err = t.dial(ctx, raddr, p, func(c tpt.CapableConn) error { made = c; return nil })
 	if err != nil {
@@ -35,8 +36,8 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID, giv
 	}
 	defer end()
 	if c := t.swarm.take(reasonOf(ctx)); c != nil {
-		// The swarm has read the address. From the peerstore it might leave the host, for a server of
-		// the DHT tells of a peer what its peerstore has.
+		// The swarm has read the address. From the peerstore it might leave the host, for a server
+		// of the DHT tells of a peer what its peerstore has.
 		h.Peerstore().SetAddr(p, simopenAddr, 0)
 		return give(c)
 	}

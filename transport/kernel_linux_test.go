@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestPunchOnBridge: two Linux routers, a relay and a STUN server on one bridge, with no delay. Where
-// the routers refuse a SYN that comes too early, two SYNs have to be on the way within some
+// TestPunchOnBridge: two Linux routers, a relay and a STUN server on one bridge, with no delay.
+// Where the routers refuse a SYN that comes too early, two SYNs have to be on the way within some
 // microseconds, so both hosts have to run at the same moment. On a machine that is busy with other
 // work they seldom do, and some punches fail. Those that drop let all through.
 //
@@ -50,8 +50,8 @@ func TestPunchOnBridge(t *testing.T) {
 
 // TestRefusedByICMP: a NAT refuses the responder's first SYN by ICMP, and the initiator's SYN comes
 // before the second. The responder's kernel accepts that one, but its router, a Linux kernel, has
-// not seen the first connection end: it takes the SYN+ACK of the second for invalid, and sends it on
-// untranslated. That 4-tuple is lost, for two minutes.
+// not seen the first connection end: it takes the SYN+ACK of the second for invalid, and sends it
+// on untranslated. That 4-tuple is lost, for two minutes.
 func TestRefusedByICMP(t *testing.T) {
 	t.Parallel()
 	l := newHostLab(t, relayConfig{})

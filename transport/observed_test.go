@@ -77,8 +77,8 @@ func TestStrangerIsNoObserver(t *testing.T) {
 	}
 }
 
-// TestPunchedIsNoObserver: a peer to which a connection was punched listens elsewhere, whichever of the
-// host's ports the connection is from.
+// TestPunchedIsNoObserver: a peer to which a connection was punched listens elsewhere, whichever of
+// the host's ports the connection is from.
 func TestPunchedIsNoObserver(t *testing.T) {
 	t.Parallel()
 	relay, a, b := newRelay(t), newPeer(t, Enable()), newPeer(t, Enable())

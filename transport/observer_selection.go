@@ -113,8 +113,8 @@ func isRelay(h host.Host, p peer.ID) bool {
 	return err == nil && len(hop) > 0
 }
 
-// directConns returns the direct connections to p, oldest first, but for those of this transport and
-// those from the port: they do not lead to where p listens.
+// directConns returns the direct connections to p, oldest first, but for those of this transport
+// and those from the port: they do not lead to where p listens.
 func directConns(h host.Host, p peer.ID, port uint16) []network.Conn {
 	return slices.DeleteFunc(h.Network().ConnsToPeer(p), func(c network.Conn) bool {
 		var own *conn
@@ -155,8 +155,8 @@ func relayAddrs(h host.Host, p peer.ID, conns []network.Conn) []netip.AddrPort {
 	return found
 }
 
-// publicAddr returns the address at which the host connected to a peer, if it is public and the peer
-// is not known to be behind a NAT: no relay leads to it.
+// publicAddr returns the address at which the host connected to a peer, if it is public and the
+// peer is not known to be behind a NAT: no relay leads to it.
 func publicAddr(h host.Host, p peer.ID, conns []network.Conn) []netip.AddrPort {
 	behindNAT := slices.ContainsFunc(h.Peerstore().Addrs(p), func(a ma.Multiaddr) bool {
 		_, err := a.ValueForProtocol(ma.P_CIRCUIT)

@@ -52,9 +52,9 @@ func TestAddressPool(t *testing.T) {
 	}
 }
 
-// TestPoolIsNamed: where each connection of a peer may come from another address, the peer names all
-// that it knows of. A filter by address lets in what comes from these, and also one by port, where
-// ports are preserved. Each round is another chance.
+// TestPoolIsNamed: where each connection of a peer may come from another address, the peer names
+// all that it knows of. A filter by address lets in what comes from these, and also one by port,
+// where ports are preserved. Each round is another chance.
 func TestPoolIsNamed(t *testing.T) {
 	t.Parallel()
 	l := newHostLab(t, relayConfig{})
@@ -72,8 +72,9 @@ func TestPoolIsNamed(t *testing.T) {
 			if directByTurns(t, a, b) {
 				return
 			}
-			// A kernel chooses the address of each connection anew, and keeps sessions with strangers.
-			// On a busy machine it can happen that neither pair of ports has what was named.
+			// A kernel chooses the address of each connection anew, and keeps sessions with
+			// strangers. On a busy machine it can happen that neither pair of ports has what was
+			// named.
 			if strings.HasPrefix(tt.pool, "kernel") {
 				a, b = l.newLearnedPair(t, tt.pool, tt.other, " again")
 				if directByTurns(t, a, b) {

@@ -73,8 +73,8 @@ type hostParts struct {
 // the signalling.
 //
 // [Enable] also sets the swarm's dial ranker and DNS resolver, which New cannot. Without them the
-// swarm does two more things when it takes the connection of an attempt: it first resolves the names
-// among the peer's other addresses, and it dials all of these addresses.
+// swarm does two more things when it takes the connection of an attempt: it first resolves the
+// names among the peer's other addresses, and it dials all of these addresses.
 func New(security []sec.SecureTransport, muxers []upgrader.StreamMuxer, psk pnet.PSK, rcmgr network.ResourceManager, gater connmgr.ConnectionGater, opts ...Option) (*Transport, error) {
 	cfg, err := newConfig(opts)
 	if err != nil {

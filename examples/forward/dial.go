@@ -125,8 +125,9 @@ func runLocal(ctx context.Context, o *dialOptions, v *view) error {
 	return nil
 }
 
-// hangupTime is how long the connection may take to end after ssh has sent SIGHUP to its ProxyCommand,
-// as it does when a session is over. ssh then closes the pipes too, and the service ends its side.
+// hangupTime is how long the connection may take to end after ssh has sent SIGHUP to its
+// ProxyCommand, as it does when a session is over. ssh then closes the pipes too, and the service
+// ends its side.
 const hangupTime = 2 * time.Second
 
 func runStdio(ctx context.Context, o *dialOptions, v *view) error {

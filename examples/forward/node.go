@@ -71,8 +71,8 @@ func (n *node) Close() {
 	n.unwatch()
 }
 
-// stay stays with the relay until ctx ends. It tells that this side is ready when the relay has been
-// reached for the first time.
+// stay stays with the relay until ctx ends. It tells that this side is ready when the relay has
+// been reached for the first time.
 func (n *node) stay(ctx context.Context, ready tunnel.Event) {
 	next, told := ready, ""
 	report := func(err error) {

@@ -32,8 +32,8 @@ type options struct {
 	askedSTUN []string // the servers that the user has named
 }
 
-// addOptions adds the flags of both commands. The identity is kept in a file of the command: with the
-// same identity at the same time, two hosts would be taken for one.
+// addOptions adds the flags of both commands. The identity is kept in a file of the command: with
+// the same identity at the same time, two hosts would be taken for one.
 func addOptions(flags *flag.FlagSet, command string) *options {
 	o := &options{Flags: natpeer.AddFlags(flags)}
 	if dir, err := os.UserConfigDir(); err == nil {

@@ -90,8 +90,8 @@ func startSSHD(t *testing.T, s *labStage, sshd, dir string) {
 	}
 }
 
-// requireRoot skips the test if this is root in a user namespace only: sshd becomes the user that logs
-// in. Under CI=true the test fails instead.
+// requireRoot skips the test if this is root in a user namespace only: sshd becomes the user that
+// logs in. Under CI=true the test fails instead.
 func requireRoot(t *testing.T) {
 	t.Helper()
 	ids, err := os.ReadFile("/proc/self/uid_map")

@@ -126,8 +126,8 @@ func (s *labStage) serveBytes(b *testing.B) netip.AddrPort {
 	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// timeBytes moves bytes between a client and the service at an address, and returns how long it took
-// until all had arrived.
+// timeBytes moves bytes between a client and the service at an address, and returns how long it
+// took until all had arrived.
 func (s *labStage) timeBytes(b *testing.B, addr string, direction byte, n int64) time.Duration {
 	c, err := s.dial(away)(context.Background(), "tcp4", addr)
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 
 var transferBytes = flag.Int64("bytes", 64<<20, "transfer so many `bytes` through the tunnel, each way")
 
-// testTransfer: much arrives intact, in both directions at the same time, through two kernels' NATs.
+// testTransfer: much arrives intact, in both directions at the same time, through two kernels'
+// NATs.
 func testTransfer(t *testing.T, exes exes) {
 	s := newLabStage(t, exes, natlab.Config{Bridge: true}, "kernel-drop", "kernel-drop")
 	s.startRelay(t)

@@ -14,12 +14,12 @@ import (
 )
 
 // doorPrefix begins the names of the sockets at which running labs are entered. They are abstract:
-// not in the file system, and gone with the process. Each network namespace has its own: there is one
-// outside, and one in each host.
+// not in the file system, and gone with the process. Each network namespace has its own: there is
+// one outside, and one in each host.
 const doorPrefix = "@simopen-lab-"
 
-// An invitation is what a door gives: how commands run in the hosts. With it come descriptors, of the
-// lab's user namespace and of each host's network namespace.
+// An invitation is what a door gives: how commands run in the hosts. With it come descriptors, of
+// the lab's user namespace and of each host's network namespace.
 type invitation struct {
 	Hosts []string
 	Env   [][]string // of each host

@@ -11,8 +11,8 @@ import (
 // labelling has one line at a time written, whosever it is.
 var labelling sync.Mutex
 
-// maxLine is more than the lines that a person reads have, in bytes. Longer ones are broken: a command
-// may write no end of line at all.
+// maxLine is more than the lines that a person reads have, in bytes. Longer ones are broken: a
+// command may write no end of line at all.
 const maxLine = 64 << 10
 
 // A labelled writes lines with a label before each.

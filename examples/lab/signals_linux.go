@@ -18,8 +18,8 @@ func (e signalError) Error() string { return e.String() }
 // status is the exit status, as a shell has it.
 func (e signalError) status() int { return 128 + int(e.Signal) }
 
-// signals end the lab. But a Ctrl-C is the leading command's business, as soon as that runs: it may be a
-// shell, or a debugger.
+// signals end the lab. But a Ctrl-C is the leading command's business, as soon as that runs: it may
+// be a shell, or a debugger.
 type signals struct {
 	ctx     context.Context // ends by a signal, a [signalError]
 	cancel  context.CancelCauseFunc

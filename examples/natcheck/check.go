@@ -42,8 +42,8 @@ func (c *check) within() bool {
 	return len(c.Addrs) > 0
 }
 
-// udp reports whether UDP gets out. Without an answer that is known only of a server which certainly
-// serves UDP: one with two addresses does, by RFC 5780.
+// udp reports whether UDP gets out. Without an answer that is known only of a server which
+// certainly serves UDP: one with two addresses does, by RFC 5780.
 func (c *check) udp() stun.Fact {
 	if c.UDP {
 		return stun.Yes

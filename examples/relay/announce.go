@@ -62,8 +62,8 @@ func reach(a ma.Multiaddr) int {
 }
 
 // peerFlags returns the flags with which a peer uses the relay at one of its addresses. stun is
-// where the STUN server listens, or nil. If the address is one that is only announced, the server is
-// there, too.
+// where the STUN server listens, or nil. If the address is one that is only announced, the server
+// is there, too.
 func peerFlags(id peer.ID, addr ma.Multiaddr, stun *net.TCPAddr, announced bool) string {
 	flags := fmt.Sprintf("-relay %s/p2p/%s", addr, id)
 	if stun == nil {

@@ -1,5 +1,5 @@
-// Package dashboard checks docs/grafana.json in tests: that it is a dashboard, and that what it asks
-// for is what programs export.
+// Package dashboard checks docs/grafana.json in tests: that it is a dashboard, and that what it
+// asks for is what programs export.
 package dashboard
 
 import (
@@ -115,8 +115,8 @@ func (d Dashboard) Check(t *testing.T, exported prometheus.Gatherer, prefix stri
 	return missing
 }
 
-// checkQuery checks a query's metrics with the prefix, adds them to shown, and returns the labels of
-// the last one.
+// checkQuery checks a query's metrics with the prefix, adds them to shown, and returns the labels
+// of the last one.
 func checkQuery(t *testing.T, where, expr, prefix string, series map[string]map[string][]string, shown map[string]bool) (labels map[string][]string) {
 	t.Helper()
 	for _, m := range metricIn.FindAllStringSubmatch(expr, -1) {

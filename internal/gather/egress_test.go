@@ -13,8 +13,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// newEgressGatherer returns a warm one whose connections out fare as fact says towards two observers
-// in IPv4, and counts how often that is tested.
+// newEgressGatherer returns a warm one whose connections out fare as fact says towards two
+// observers in IPv4, and counts how often that is tested.
 func newEgressGatherer(t *testing.T, n *fakeNetwork, fact *stun.Fact, tests *atomic.Int32) *Gatherer {
 	t.Helper()
 	six, four := newFake("[2a00::1]:3478", "[2a00::9]:4000"), newFake("46.0.1.1:443", "46.0.0.1:4000")

@@ -25,8 +25,8 @@ type timings struct{ networkCheck, keepAlive, minKeepAlive time.Duration }
 type Config struct {
 	Servers []string // STUN servers, host:port
 	// Observers returns who else may be asked at the moment where the given local port is seen, the
-	// best first. They are asked while no STUN server answers, one after another, when an attempt has
-	// to know what SetConns does not show. Nil for none. Called from the Gatherer's goroutine.
+	// best first. They are asked while no STUN server answers, one after another, when an attempt
+	// has to know what SetConns does not show. Nil for none. Called from the Gatherer's goroutine.
 	Observers func(port uint16) []Observer
 	// Ports is how many ports are kept warm, 0 to punch.MaxPorts. With 0 one port is used, and its
 	// address is asked for by each Gather.
@@ -118,8 +118,8 @@ type Gatherer struct {
 	poolSource netip.Addr
 }
 
-// New returns a Gatherer, which opens its ports and starts its goroutine when they are first needed.
-// Close must be called.
+// New returns a Gatherer, which opens its ports and starts its goroutine when they are first
+// needed. Close must be called.
 func New(c Config) *Gatherer {
 	g := &Gatherer{
 		cfg:        c.withDefaults(),
@@ -142,7 +142,7 @@ func New(c Config) *Gatherer {
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.epoch = newEpoch(g.ctx, g.times.keepAlive)
 	g.close = sync.OnceValue(func() error {
-		g.mu.Lock()
+		g.mu.Lock() // with which enqueue starts run: it does not after this
 		g.cancel()
 		g.mu.Unlock()
 		g.running.Wait()
@@ -178,8 +178,8 @@ func (g *Gatherer) Port() (uint16, error) {
 	return number, err
 }
 
-// call has the Gatherer's goroutine call f, and waits for that, unless the Gatherer is closed. If it
-// returns false, f may still be running: the caller must not use what f changes.
+// call has the Gatherer's goroutine call f, and waits for that, unless the Gatherer is closed. If
+// it returns false, f may still be running: the caller must not use what f changes.
 func (g *Gatherer) call(f func()) bool {
 	done := make(chan struct{})
 	g.enqueue(func() {

@@ -194,8 +194,8 @@ func TestGatherEnds(t *testing.T) {
 	})
 }
 
-// TestUnused: a Gatherer that was not used has no goroutine. A libp2p host whose making fails, as where
-// a port is taken, drops its transports without closing them.
+// TestUnused: a Gatherer that was not used has no goroutine. A libp2p host whose making fails, as
+// where a port is taken, drops its transports without closing them.
 func TestUnused(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	g := New(Config{})

@@ -74,17 +74,17 @@ type Behaviour struct {
 	// 4787, section 4.1: IP address pooling "arbitrary"). With EIM each local port has one, with
 	// APDM each connection. A later mapping of the same host may have another.
 	Pool4 bool
-	// Blocks16 leaves the NAT a block of 16 external ports, as a carrier does that shares an address
-	// among customers by port (MAP-E, RFC 7597). Ports says how it chooses among them; one that is
-	// not in the block is not preserved. With APDM, a port is used for several remote endpoints at
-	// the same time: there are too few for one each.
+	// Blocks16 leaves the NAT a block of 16 external ports, as a carrier does that shares an
+	// address among customers by port (MAP-E, RFC 7597). Ports says how it chooses among them; one
+	// that is not in the block is not preserved. With APDM, a port is used for several remote
+	// endpoints at the same time: there are too few for one each.
 	Blocks16 bool
-	// SYNLimit has the NAT answer, as Unsolicited says, five unsolicited SYNs at once and then one a
-	// second, and drop those above. Firewalls limit so what a SYN flood can have them send.
+	// SYNLimit has the NAT answer, as Unsolicited says, five unsolicited SYNs at once and then one
+	// a second, and drop those above. Firewalls limit so what a SYN flood can have them send.
 	SYNLimit bool
-	// Clash has the NAT keep a session of its own with who was answered an unsolicited SYN, for 10 s
-	// after the last one. Until then no inside host's connection to that endpoint leaves by the port
-	// to which the SYN was sent: it gets another one.
+	// Clash has the NAT keep a session of its own with who was answered an unsolicited SYN, for 10
+	// s after the last one. Until then no inside host's connection to that endpoint leaves by the
+	// port to which the SYN was sent: it gets another one.
 	Clash bool
 	// NoUDP drops UDP both ways, as the firewalls of many companies do.
 	NoUDP bool

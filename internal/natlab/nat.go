@@ -8,8 +8,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// What Behaviour.SYNLimit leaves: the rate of the classic rule against SYN floods (iptables -m limit
-// --limit 1/s), with that match's usual burst.
+// What Behaviour.SYNLimit leaves: the rate of the classic rule against SYN floods (iptables -m
+// limit --limit 1/s), with that match's usual burst.
 const (
 	synLimitRate  = 1
 	synLimitBurst = 5

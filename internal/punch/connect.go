@@ -36,8 +36,8 @@ func (o *Opening) connect(p *pair) {
 				o.met = o.met || accepted
 			})
 			sleepUnless(o.ctx, freed, p.taken.pause())
-			// It is no failed connect. Otherwise attempts that take the 4-tuple again and again would
-			// use up the quick repeats, and this one would wait for its bursts.
+			// This does not count as a failed connect. Otherwise attempts that take the 4-tuple
+			// again and again would use up the quick repeats, and this one would wait for its bursts.
 			sleep(o.ctx, coarse(rand.N(quickPause)))
 		case up:
 			// The peer may have no use for it, or it was up on this side only, as a RST crossed

@@ -8,8 +8,8 @@ import (
 
 // timings are the times of an [Opening]. Tests shorten them.
 type timings struct {
-	// slowPause is the most that passes, at random, between a connect that failed and the next, when
-	// repeats are not quick.
+	// slowPause is the most that passes, at random, between a connect that failed and the next,
+	// when repeats are not quick.
 	slowPause time.Duration
 
 	// burstPause is from the beginning of a burst of repeats to the next.
@@ -34,8 +34,8 @@ type timings struct {
 	// retry is when a connect is repeated whose 4-tuple belongs to another connection, whose SYN
 	// could not leave, or whose connection was of no use more than once. Each further time takes
 	// twice as long, up to maxRetry: with handshakes that are slow, a thousand punches would keep a
-	// processor busy with asking for their 4-tuples, and a host that accepts and hangs up costs some
-	// SYNs and no more.
+	// processor busy with asking for their 4-tuples, and a host that accepts and hangs up costs
+	// some SYNs and no more.
 	retry, maxRetry time.Duration
 
 	// A side that has connected a 4-tuple that another attempt wants, too, waits for the other

@@ -35,8 +35,8 @@ type Round struct {
 	Receiver *Receiver
 
 	// Serve is called with each connection that a connect brought up, and returns when it was
-	// chosen (nil) or dropped. It is [Stream.Serve] with accepted false. After an error the
-	// connect is repeated, later each time. After nil, or an error that matches ErrNotChosen, no more
+	// chosen (nil) or dropped. It is [Stream.Serve] with accepted false. After an error the connect
+	// is repeated, later each time. After nil, or an error that matches ErrNotChosen, no more
 	// connects are begun.
 	Serve func(*net.TCPConn) error
 
@@ -169,7 +169,8 @@ func (o *Opening) giveUp() {
 // manyFailed is more failed connects than most punches have between NATs that refuse SYNs.
 const manyFailed = quickRepeats
 
-// Failing returns a channel that is closed when many connects have been refused, or none could leave.
+// Failing returns a channel that is closed when many connects have been refused, or none could
+// leave.
 func (o *Opening) Failing() <-chan struct{} { return o.failing }
 
 // Wait waits until all connects and calls of Serve have ended, and returns what came of them. To

@@ -6,11 +6,12 @@ import (
 )
 
 // Two peers behind NATs that answer an unsolicited SYN with RST refuse each other until both have a
-// SYN on the way at once. Where a RST also ends the mapping, as in Linux, the window for that is one
-// round trip: 100 ms, or a few microseconds between two routers on one bridge. A refusal takes one
-// round trip as well, so a side that repeats at once nearly always has a SYN on the way, whatever
-// the round trip is: two sides meet at the first or second try. The pauses are a small share of the
-// time that has passed, for two sides that repeat in the same rhythm can miss each other for long.
+// SYN on the way at once. Where a RST also ends the mapping, as in Linux, the window for that is
+// one round trip: 100 ms, or a few microseconds between two routers on one bridge. A refusal takes
+// one round trip as well, so a side that repeats at once nearly always has a SYN on the way,
+// whatever the round trip is: two sides meet at the first or second try. The pauses are a small
+// share of the time that has passed, for two sides that repeat in the same rhythm can miss each
+// other for long.
 
 const (
 	// quickRepeats is how many repeats of a pair are quick. They go on for some 100 round trips,
@@ -25,10 +26,10 @@ const (
 	quickPause = 5 * time.Millisecond
 
 	// burst is how many quick repeats a pair has in each burstPause after that. Both sides' bursts
-	// begin together, at the moment that CROSS has set. So two hosts on one bridge meet even if they
-	// had the processor at different times before. Beside two busy processes on two cores, bursts
-	// made 39 punches of 40 direct, and single repeats at random 30. [holepunch.Limits]' PeerSYNs
-	// allow the bursts of two pairs.
+	// begin together, at the moment that CROSS has set. So two hosts on one bridge meet even if
+	// they had the processor at different times before. Beside two busy processes on two cores,
+	// bursts made 39 punches of 40 direct, and single repeats at random 30. [holepunch.Limits]'
+	// PeerSYNs allow the bursts of two pairs.
 	burst = 16
 
 	// timerGrain is how exact timers are: those of Go take one millisecond on Linux, at least.

@@ -188,9 +188,9 @@ func TestAwaitTokenBeyondTheContext(t *testing.T) {
 	nothingWaits(t, s.receiver)
 }
 
-// TestTakenIsNoFailure: a connect whose 4-tuple was taken sends nothing, and does not count among the
-// quick repeats. Otherwise a liar that takes the 4-tuple again and again would keep the pair waiting
-// for its bursts.
+// TestTakenIsNoFailure: a connect whose 4-tuple was taken sends nothing, and does not count among
+// the quick repeats. Otherwise a liar that takes the 4-tuple again and again would keep the pair
+// waiting for its bursts.
 func TestTakenIsNoFailure(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(testContext(t))

@@ -11,9 +11,9 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
-// TestUnsent: a candidate that the host cannot send to, as an IPv6 one where it has no IPv6, is tried
-// again now and then. That costs no SYNs of the budget. It is a reason to look further only if there
-// is no other candidate.
+// TestUnsent: a candidate that the host cannot send to, as an IPv6 one where it has no IPv6, is
+// tried again now and then. That costs no SYNs of the budget. It is a reason to look further only
+// if there is no other candidate.
 func TestUnsent(t *testing.T) {
 	t.Parallel()
 	t.Run("alone", func(t *testing.T) { testUnsent(t) })

@@ -132,8 +132,8 @@ func TestRefusedConnectRetriesFromSamePort(t *testing.T) {
 }
 
 // TestRefusedByKernel: the kernels of two routers refuse a SYN that does not cross the other one,
-// and forget the connection with that. Two SYNs cross all the same while repeats are quick, whatever
-// the round trip and whoever begins first.
+// and forget the connection with that. Two SYNs cross all the same while repeats are quick,
+// whatever the round trip and whoever begins first.
 func TestRefusedByKernel(t *testing.T) {
 	t.Parallel()
 	for _, nat := range []string{"kernel-rst", "kernel-accept"} {

@@ -19,8 +19,9 @@ func Connecting() int { return int(connecting.Load()) }
 // in first, and the listener has the connection.
 var ErrTupleTaken = errors.New("a connection between the same two ports exists already")
 
-// ErrUnsent is returned by [Port.Connect] when no SYN could leave: the host has no route to remote, as
-// to IPv6 addresses where it has none itself, or it has lost the address that connects leave from.
+// ErrUnsent is returned by [Port.Connect] when no SYN could leave: the host has no route to remote,
+// as to IPv6 addresses where it has none itself, or it has lost the address that connects leave
+// from.
 var ErrUnsent = errors.New("no SYN could leave")
 
 // Connect opens a connection from the port to remote. It returns when the connection is

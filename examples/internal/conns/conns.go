@@ -12,9 +12,9 @@ import (
 	msmux "github.com/multiformats/go-multistream"
 )
 
-// Open opens a stream on this very connection. Host.NewStream would choose one itself: the
-// direct connection, once there is one. The protocol is named with the first bytes that are written;
-// a peer that does not speak it is found out by reading.
+// Open opens a stream on this very connection. Host.NewStream would choose one itself: the direct
+// connection, once there is one. The protocol is named with the first bytes that are written; a
+// peer that does not speak it is found out by reading.
 func Open(ctx context.Context, c network.Conn, proto protocol.ID) (network.Stream, error) {
 	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, "simopen example"))
 	if err != nil {

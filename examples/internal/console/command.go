@@ -49,8 +49,8 @@ func chooseUsage(out *Console, program, does string, commands []Command) {
 	out.Print("", "Each command has -help.")
 }
 
-// ProgramName returns the name by which a person runs this program, also on another machine. For what
-// "go run" has built it is that command; dir is the package's directory.
+// ProgramName returns the name by which a person runs this program, also on another machine. For
+// what "go run" has built it is that command; dir is the package's directory.
 func ProgramName(dir string) string {
 	if strings.Contains(os.Args[0], "go-build") {
 		return "go run " + dir

@@ -18,7 +18,8 @@ func LogFlag(flags *flag.FlagSet, verbose *bool) {
 }
 
 // Log turns the libraries' logs on or off, and reports whether they are on: if verbose is set, or
-// the user has chosen levels in the environment. It must be called before they write the first line.
+// the user has chosen levels in the environment. It must be called before they write the first
+// line.
 func Log(verbose bool) (on bool) {
 	switch {
 	case os.Getenv(levelsEnv) != "":

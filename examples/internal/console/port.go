@@ -18,8 +18,8 @@ func ParsePort(s string) (uint16, error) {
 	return uint16(n), nil
 }
 
-// ExplainListen adds to the error of a server that could not listen what to do; flags are those that
-// choose the port.
+// ExplainListen adds to the error of a server that could not listen what to do; flags are those
+// that choose the port.
 func ExplainListen(err error, flags string) error {
 	if errors.Is(err, syscall.EADDRINUSE) { // never on Windows
 		return fmt.Errorf("%w: another program has this port; end that one, or choose another port with %s", err, flags)

@@ -55,14 +55,15 @@ func printFlags(flags *flag.FlagSet) {
 	}
 }
 
-// Parse parses the arguments of a program that has called [Describe], and checks them if they could be parsed. It does not return
-// if they are wrong, or ask for help: it says so and ends the program, with status 2 or 0.
+// Parse parses the arguments of a program that has called [Describe], and checks them if they could
+// be parsed. It does not return if they are wrong, or ask for help: it says so and ends the
+// program, with status 2 or 0.
 func Parse(flags *flag.FlagSet, args []string, check func() error) {
 	parse(flags, func() error { return flags.Parse(args) }, check)
 }
 
-// ParseMixed is Parse for commands whose flags may also follow the arguments, as in "dial PEER -local
-// ADDR".
+// ParseMixed is Parse for commands whose flags may also follow the arguments, as in "dial PEER
+// -local ADDR".
 func ParseMixed(flags *flag.FlagSet, args []string, check func() error) {
 	parse(flags, func() error {
 		var arguments []string

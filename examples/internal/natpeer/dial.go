@@ -15,12 +15,12 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// ErrNotThere is matched by the error of [DialThrough] if the relay does not know the peer: its ID is
-// mistyped, or the peer is gone.
+// ErrNotThere is matched by the error of [DialThrough] if the relay does not know the peer: its ID
+// is mistyped, or the peer is gone.
 var ErrNotThere = errors.New("is not at the relay: take the peer ID that the other machine prints, and leave that program running")
 
-// throughTimeout bounds a connection through the relay: seven round trips, twice over a satellite. By
-// itself it takes up to a minute where the relay is dead, and that is not known yet.
+// throughTimeout bounds a connection through the relay: seven round trips, twice over a satellite.
+// By itself it takes up to a minute where the relay is dead, and that is not known yet.
 const throughTimeout = 15 * time.Second
 
 // DialThrough connects to a peer through a relay, unless the host is connected to the peer. Unlike

@@ -29,8 +29,8 @@ const (
 	pingEvery   = 5 * time.Second
 	pingTimeout = 5 * time.Second
 
-	// A relay that is gone is tried again after firstRetry, and twice as long after each failure up to
-	// maxRetry: that long the peers are unreachable when it is back.
+	// A relay that is gone is tried again after firstRetry, and twice as long after each failure up
+	// to maxRetry: that long the peers are unreachable when it is back.
 	firstRetry = time.Second
 	maxRetry   = 5 * time.Second
 )
@@ -49,8 +49,8 @@ type Link struct {
 // errHungUp is the failure of a relay that ends a new connection, as one without room for it does.
 var errHungUp = errors.New("the relay has hung up at once")
 
-// NewLink makes a Link. With reserve, the host has a reservation at the relay, by which others reach
-// it.
+// NewLink makes a Link. With reserve, the host has a reservation at the relay, by which others
+// reach it.
 func NewLink(h host.Host, relay peer.AddrInfo, reserve bool) *Link {
 	l := &Link{host: h, relay: relay, reserve: reserve, lost: make(chan struct{}, 1)}
 	h.ConnManager().Protect(relay.ID, "relay")

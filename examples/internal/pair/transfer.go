@@ -28,7 +28,8 @@ const (
 	// the rate as well.
 	SendingTime = 30 * time.Second
 
-	// relayedSendingTime is the same over the relayed connection: long enough for its rate to settle.
+	// relayedSendingTime is the same over the relayed connection: long enough for its rate to
+	// settle.
 	relayedSendingTime = 2 * time.Second
 
 	// transferTimeout bounds the transfer in all. What is in the buffers of both hosts and on the

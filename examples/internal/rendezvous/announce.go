@@ -10,8 +10,8 @@ import (
 )
 
 // ParseAnnounce reads an address at which others reach the relay. It is a multiaddr, or an IP
-// address or the name of a host that lead to this machine, at the same ports: then it is one address
-// for each that the relay listens at.
+// address or the name of a host that lead to this machine, at the same ports: then it is one
+// address for each that the relay listens at.
 func ParseAnnounce(s string, listen []ma.Multiaddr) ([]ma.Multiaddr, error) {
 	if strings.HasPrefix(s, "/") {
 		a, err := ma.NewMultiaddr(s)

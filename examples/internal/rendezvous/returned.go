@@ -17,8 +17,8 @@ import (
 const returnTimeout = 2 * time.Second
 
 // returned closes the dead connections of peers that have come back, as after their address has
-// changed, or their NAT was restarted. By itself libp2p notices after 40 s, and meanwhile others that
-// ask the relay for the peer are sent to the connection that has had the most streams.
+// changed, or their NAT was restarted. By itself libp2p notices after 40 s, and meanwhile others
+// that ask the relay for the peer are sent to the connection that has had the most streams.
 type returned struct {
 	ctx     context.Context
 	cancel  context.CancelFunc

@@ -21,8 +21,8 @@ type Options struct {
 	Pcap        string // directory for captures; "": none
 }
 
-// AddFlags adds the flags for all options. Both NATs are by default as many home routers are: of the
-// kind that a punch can pass, but answering a SYN that comes too early with a RST.
+// AddFlags adds the flags for all options. Both NATs are by default as many home routers are: of
+// the kind that a punch can pass, but answering a SYN that comes too early with a RST.
 func (o *Options) AddFlags(flags *flag.FlagSet) {
 	usual := natlab.Behaviour{Mapping: natlab.EIM, Filtering: natlab.APDF, Unsolicited: natlab.UnsolicitedRST}
 	o.A, o.B = usual, usual

@@ -68,7 +68,8 @@ type pause struct {
 	Text                        string
 }
 
-// drawLadder lays a story out. The stations have these addresses; a NAT has none if it is not there.
+// drawLadder lays a story out. The stations have these addresses; a NAT has none if it is not
+// there.
 func drawLadder(s story, at [4]string) ladder {
 	l := ladder{Width: ladderWidth}
 	y, bottom := l.clock(s)

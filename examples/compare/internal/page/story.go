@@ -148,8 +148,8 @@ func (s *story) shorten(kept []*journey) {
 			(i >= firstShown && middle < len(kept)-lastShown || middle > i && answers(kept[middle])) {
 			middle++
 		}
-		// Two take as much room as to say that they are not there. What a NAT answers stays with what
-		// it answers.
+		// Two take as much room as to say that they are not there. What a NAT answers stays with
+		// what it answers.
 		if middle-i > 2 && !answers(kept[i]) {
 			s.hidden[len(s.shown)] = kept[i:middle]
 			i = middle

@@ -21,8 +21,8 @@ type Run struct {
 	Millis   float64 `json:"ms"`               // from the relayed connection to the direct one at the dialler, or until it was given up
 	Reason   string  `json:"reason,omitempty"` // why it did not become direct
 
-	// ListenerMillis is from the same relayed connection to the direct one at the listener; 0 if that
-	// was not seen.
+	// ListenerMillis is from the same relayed connection to the direct one at the listener; 0 if
+	// that was not seen.
 	ListenerMillis float64 `json:"listener_ms,omitempty"`
 }
 

@@ -91,8 +91,8 @@ func (c *Client) Forward(end End, client string) error {
 	return c.carry(e.ctx, s, end, event, "the client")
 }
 
-// open opens a stream that is connected to the service. While connections to the peer turn out to be
-// dead, it tries another one.
+// open opens a stream that is connected to the service. While connections to the peer turn out to
+// be dead, it tries another one.
 func (c *Client) open(e *entry) (network.Stream, error) {
 	ctx, cancel := context.WithTimeout(e.ctx, openTimeout)
 	defer cancel()

@@ -11,6 +11,6 @@
 //	   |<===================== bytes, both ways ==========================>|
 //
 // A stream is as good as a TCP connection: each direction has an end of its own and its own flow
-// control, and a reset ends both. So the client and the service see each other's half-closes, resets
-// and pace.
+// control, and a reset ends both. So the client and the service see each other's half-closes,
+// resets and pace.
 package tunnel

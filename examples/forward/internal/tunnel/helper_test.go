@@ -129,8 +129,8 @@ func connect(t *testing.T, addr string) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-// serve starts a service on loopback that calls handle for each connection, and returns its address.
-// The service ends with the test.
+// serve starts a service on loopback that calls handle for each connection, and returns its
+// address. The service ends with the test.
 func serve(t *testing.T, handle func(*net.TCPConn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")

@@ -49,8 +49,8 @@ func NewHost(key crypto.PrivKey, reg prometheus.Registerer, opts ...transport.Op
 const maxConns = 256
 
 // newResourceManager returns one with limits for the streams of MaxConnections connections, and
-// those that are refused, to one peer. It does not limit their memory: yamux counts the 256 KiB that a
-// stream may buffer when the stream is opened, and would end all of them with one too many.
+// those that are refused, to one peer. It does not limit their memory: yamux counts the 256 KiB
+// that a stream may buffer when the stream is opened, and would end all of them with one too many.
 func newResourceManager() (network.ResourceManager, error) {
 	streams := rcmgr.ResourceLimits{
 		Streams:         2 * MaxConnections,

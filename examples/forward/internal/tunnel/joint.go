@@ -15,8 +15,8 @@ const (
 	// chunk is how much is moved at a time, in bytes.
 	chunk = 32 << 10
 
-	// linger is how long a stream may take to say that its connection was reset, behind the data that
-	// came before. A reader that stands still could hold it up for ever.
+	// linger is how long a stream may take to say that its connection was reset, behind the data
+	// that came before. A reader that stands still could hold it up for ever.
 	linger = 10 * time.Second
 )
 

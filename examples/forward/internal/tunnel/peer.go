@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// patience is for how long a peer that cannot be reached is tried again: it may be about to come
-	// back, or the relay is. peerRetry is between two tries.
+	// patience is for how long a peer that cannot be reached is tried again: it may be about to
+	// come back, or the relay is. peerRetry is between two tries.
 	patience  = 15 * time.Second
 	peerRetry = time.Second
 
@@ -32,8 +32,8 @@ const (
 	// punch takes four round trips, and one lost SYN adds a second.
 	directHead = 3 * time.Second
 
-	// relayedFor is for how long after a failure no direct connection is tried where the relayed one
-	// will do. The transport tries by itself.
+	// relayedFor is for how long after a failure no direct connection is tried where the relayed
+	// one will do. The transport tries by itself.
 	relayedFor = 30 * time.Second
 )
 
@@ -56,8 +56,8 @@ type Peer struct {
 	told    network.Conn // the relayed connection of the last event Relayed
 }
 
-// A try is one to get a direct connection, for all who wait for it. Its fields conn and err belong to
-// those who see done closed.
+// A try is one to get a direct connection, for all who wait for it. Its fields conn and err belong
+// to those who see done closed.
 type try struct {
 	done chan struct{}
 	conn network.Conn
@@ -219,9 +219,9 @@ func (p *Peer) direct() (network.Conn, error) {
 	return transport.DirectConnect(p.ctx, p.host, p.id)
 }
 
-// closeDead closes a relayed connection that there is without a direct one, if it does not answer: what
-// has ended the direct connection may have cut the peer off from the relay as well. The muxer notices
-// after 40 s.
+// closeDead closes a relayed connection that there is without a direct one, if it does not answer:
+// what has ended the direct connection may have cut the peer off from the relay as well. The muxer
+// notices after 40 s.
 func (p *Peer) closeDead() {
 	c := p.conn()
 	if c == nil || !conns.IsRelayed(c) {

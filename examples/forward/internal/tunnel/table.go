@@ -8,8 +8,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 )
 
-// MaxConnections is how many connections there may be at a time. Each takes two buffers of 32 KiB, and
-// up to 256 KiB more where its reader is slow: 700 MiB if all of them are.
+// MaxConnections is how many connections there may be at a time. Each takes two buffers of 32 KiB,
+// and up to 256 KiB more where its reader is slow: 700 MiB if all of them are.
 const MaxConnections = 2048
 
 // Why a connection ended that nobody ended.

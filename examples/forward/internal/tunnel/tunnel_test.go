@@ -268,8 +268,8 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
-// TestConnectionLost: with the libp2p connection, its connections end on both sides, also those that
-// are half-closed and idle.
+// TestConnectionLost: with the libp2p connection, its connections end on both sides, also those
+// that are half-closed and idle.
 func TestConnectionLost(t *testing.T) {
 	for name, half := range map[string]bool{"open": false, "half-closed": true} {
 		t.Run(name, func(t *testing.T) {

@@ -120,8 +120,8 @@ func readText(r io.Reader) (string, error) {
 	return string(text), nil
 }
 
-// readFrame reads the length of a frame, or what stands in its place. A stream that ends between two
-// frames was cut.
+// readFrame reads the length of a frame, or what stands in its place. A stream that ends between
+// two frames was cut.
 func readFrame(r io.Reader) (uint16, error) {
 	var b [frameHeader]byte
 	_, err := io.ReadFull(r, b[:])
