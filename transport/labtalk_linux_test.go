@@ -95,14 +95,25 @@ func (p *labPeer) ping(t testing.TB, other peer.ID, over string) {
 	}
 }
 
-// reflexive returns the reflexive addresses of the host's port, and moved as soon as they are
-// others than those that it returned before.
+// reflexive returns the reflexive addresses of the host's warm ports, once both are known. An OFFER
+// does not wait for the second one's, and moved returns them as soon as they are others than those
+// that it returned before.
 func (h *labHost) reflexive(ctx context.Context, _ command) any {
-	offer, err := ownOffer(ctx, find(h))
-	if err != nil {
-		return err.Error()
+	for {
+		offer, err := ownOffer(ctx, find(h))
+		if err != nil {
+			return err.Error()
+		}
+		at := namedAt(offer, pb.Candidate_REFLEXIVE)
+		if len(at) == defaultPorts {
+			return fmt.Sprint(at)
+		}
+		select {
+		case <-time.After(10 * time.Millisecond): // nothing signals the second answer
+		case <-ctx.Done():
+			return fmt.Sprintf("%v alone: %v", at, ctx.Err())
+		}
 	}
-	return fmt.Sprint(namedAt(offer, pb.Candidate_REFLEXIVE))
 }
 
 func (h *labHost) moved(ctx context.Context, cmd command) any {
