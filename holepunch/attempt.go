@@ -307,7 +307,7 @@ func (at *attempt) end() {
 	}
 }
 
-// failure returns the error with what came of the connects.
+// failure returns the error with the outcome of the connects.
 func (at *attempt) failure() *PunchError {
 	e := *at.err
 	e.Attempts = int(at.connects.Load())
@@ -329,7 +329,7 @@ func (at *attempt) failure() *PunchError {
 			e.Err = fmt.Errorf("%w (%w)", uselessError(r.Dropped), e.Err)
 		}
 	case at.doubt != nil && ReasonOf(e.Err) == ErrNoConnection:
-		e.Err = fmt.Errorf("%w (and %w)", gatherReason(at.doubt), e.Err) // the peer was told a guess
+		e.Err = fmt.Errorf("%w (and %w)", gatherReason(at.doubt), e.Err) // the address sent was a guess
 	}
 	if ReasonOf(e.Err) == ErrNoConnection {
 		e.Err = at.budget.blame(e.Err)

@@ -143,8 +143,8 @@ func (at *attempt) findEgress(peer []netip.AddrPort) {
 	})
 }
 
-// noteEgress notes that connections get out, if this one took a SYN that did: the NAT is known to
-// let in nobody who was not sent to.
+// noteEgress records that connections get out, if this one needed a SYN that did: the NAT is known
+// to let in only endpoints that were sent to.
 func (at *attempt) noteEgress() {
 	c, own := at.stream.TCPConn(), at.session.own.behaviour
 	if c == nil || own.Egress == stun.No || own.Filtering == stun.FilteringUnknown || own.Filtering == stun.EIF {

@@ -105,7 +105,7 @@ func checkCandidate(c punch.Candidate, own []punch.Candidate, links []netip.Pref
 	ours := func(l netip.Prefix) bool { return l.Addr() == a }
 	weAre := func(is func(netip.Addr) bool) bool {
 		return slices.ContainsFunc(own, func(o punch.Candidate) bool {
-			// What we told of our site says nothing of those who see us.
+			// Our own LAN candidates say nothing about the network of the observers.
 			return throughNAT(o) && is(o.Addr.Addr())
 		})
 	}

@@ -114,8 +114,8 @@ func passive(own, theirs stun.Behaviour, initiator bool) bool {
 		admitsStrangers(own) && theirs.BareSYN == stun.No && (initiator || !admitsStrangers(theirs))
 }
 
-// admitsStrangers reports whether a host lets anybody in to whom it has not sent a SYN, and nobody
-// else. Kernels that are hardened to refuse simultaneous opens do so.
+// admitsStrangers reports whether a host lets in exactly the endpoints to which it has not sent a
+// SYN. Kernels that are hardened to refuse simultaneous opens do so.
 func admitsStrangers(b stun.Behaviour) bool {
 	return b.Filtering == stun.EIF && b.BareSYN == stun.No
 }
@@ -125,7 +125,7 @@ func admitsAnybody(b stun.Behaviour) bool {
 	return listenerKnowledge(b) == portKnown && portKnowledge(b) != portKnown
 }
 
-// noInbound reports whether a host's NAT blocks every SYN of its peer, whoever that is. The punch
+// noInbound reports whether a host's NAT blocks every SYN of its peer, whatever the peer. The punch
 // then depends on the host's own SYN reaching the peer's NAT after that has opened.
 func noInbound(own stun.Behaviour) bool {
 	return own.BareSYN == stun.No && !admitsStrangers(own) ||

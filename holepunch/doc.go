@@ -9,7 +9,7 @@
 //
 // The side that calls [Agent.Dial] is the initiator, the other side the responder. An attempt
 // begins with an exchange of messages (docs/protocol.md). Then both sides connect at once, each
-// from the local port whose NAT mapping it has told the other:
+// from the local port whose external address it has sent to the other:
 //
 //	initiator             stream             responder
 //	    | OFFER {candidates, NAT behaviour,      |

@@ -14,8 +14,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 )
 
-// Limits bound what peers can have a host do. A peer's candidates are a stranger's word, and nobody
-// may use the host to scan or to flood. Zero values mean the defaults; a [Rate] is zero if both its
+// Limits bound what peers can have a host do. A peer's candidates are not verified, and no peer may
+// use the host to scan or to flood. Zero values mean the defaults; a [Rate] is zero if both its
 // fields are.
 //
 // A connect counts as one SYN, and as one more for each second for which it stays unanswered: the
@@ -232,7 +232,7 @@ func (b *budget) Pended(to netip.Addr, d time.Duration) {
 }
 
 // repay gives back what an attempt cost that brought a connection to an address: the OFFER, if it
-// was the peer's, and the SYNs to whoever has the address. Those to others stay counted.
+// was the peer's, and the SYNs to that address. Those to other addresses stay counted.
 func (b *budget) repay(to netip.Addr, offered bool) {
 	now := time.Now()
 	if offered {

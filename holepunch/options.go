@@ -16,8 +16,9 @@ const Protocol = "/simopen/1.0.0"
 
 // A Stream carries the signalling of one attempt. Any reliable stream to the peer will do that is
 // encrypted and authenticated end to end: a libp2p stream, a WebSocket, a chat server. The agent
-// does not close it. After the attempt the stream is of no other use. Messages are written one
-// after the other while the peer reads; a Write should not wait until the peer has read.
+// does not close it. After the attempt the stream cannot be used for anything else. Messages are
+// written one after the other while the peer reads; a Write should not wait until the peer has
+// read.
 //
 // The encryption of the stream protects the candidates and the tokens: anybody who reads these can
 // join the attempt. It does not protect the connection, which needs a [Handshake] all the same. A
@@ -49,8 +50,8 @@ type Options struct {
 	// none.
 	Started func()
 
-	// FilterOwn returns which of the host's addresses the peer may be told. FilterRemote returns
-	// which of the peer's addresses the host connects to; its error says why there is none.
+	// FilterOwn returns which of the host's addresses may be disclosed to the peer. FilterRemote
+	// returns which of the peer's addresses the host connects to; its error says why there is none.
 	// Addresses that they add are ignored. Nil for all.
 	FilterOwn    func([]netip.AddrPort) []netip.AddrPort
 	FilterRemote func([]netip.AddrPort) ([]netip.AddrPort, error)
@@ -63,15 +64,15 @@ type Options struct {
 	// packets without an ICMP error. The peer has to set it as well. 0 leaves it to the system.
 	MaxSegment int
 
-	// Listeners are public addresses at which the application accepts its ordinary connections: the
-	// peer is told, and may connect there by its own means instead of by the punch.
+	// Listeners are public addresses at which the application accepts its ordinary connections:
+	// they are sent to the peer, which may connect there by its own means instead of by the punch.
 	Listeners []netip.AddrPort
 
 	// Elsewhere is called, in a goroutine of its own, when the peer's description is known. It gets
 	// the peer's listeners, to which it may connect by the application's own means, and whether the
 	// two NATs allow a punch. It returns nil if the application has a connection by other means:
-	// the attempt then ends with [ErrElsewhere], and the peer is told of success. An error does not
-	// end the attempt. Elsewhere must return soon after ctx ends. Nil for none.
+	// the attempt then ends with [ErrElsewhere], and success is reported to the peer. An error does
+	// not end the attempt. Elsewhere must return soon after ctx ends. Nil for none.
 	Elsewhere func(ctx context.Context, listeners []netip.AddrPort, punchable bool) error
 
 	// Trace reports each step. Calls come from several goroutines. Nil for none.

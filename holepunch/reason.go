@@ -26,7 +26,7 @@ const (
 	// else.
 	ErrNoAnswer Reason = "no_answer"
 
-	// ErrNoAddress: a peer does not know its own reflexive address, or may not tell it.
+	// ErrNoAddress: a peer does not know its own reflexive address, or may not disclose it.
 	ErrNoAddress Reason = "no_address"
 
 	// ErrNoCandidate: the peer named no address that may be dialled.
@@ -58,7 +58,7 @@ const (
 	ErrNoProtocol Reason = "no_protocol"
 
 	// ErrUnpredictable: both NATs give every destination another port, at random, and neither peer
-	// can be told where the other is. See [Compatibility].
+	// can learn the other's port. See [Compatibility].
 	ErrUnpredictable Reason = "unpredictable"
 
 	// ErrPortFiltered: one NAT gives every destination another port, at random, and the other lets
@@ -112,9 +112,9 @@ const (
 type reasonRow struct {
 	Reason
 	sentence string
-	status   Status // what a peer is told
+	status   Status // what a peer is sent
 	final    bool   // trying again will not help
-	public   bool   // a peer, which is a stranger, may be told the sentence
+	public   bool   // the sentence may be sent to a peer, which is a stranger
 }
 
 // reasons has a row for each reason.
@@ -147,8 +147,8 @@ var reasons = []reasonRow{
 	{peerUnsupported, "peer does not support simopen", StatusFailed, true, false},
 }
 
-// row returns the row of a reason. A reason that the table lacks is its own sentence, which no peer
-// is told.
+// row returns the row of a reason. A reason that the table lacks is its own sentence, which is sent
+// to no peer.
 func (r Reason) row() reasonRow {
 	i := slices.IndexFunc(reasons, func(row reasonRow) bool { return row.Reason == r })
 	if i < 0 {
@@ -203,8 +203,8 @@ const (
 	StatusSmallPackets        // connections came up, and lose what is sent on them but for small packets
 )
 
-// statuses has the name of each status on the wire, and the reason that it means to a peer that is
-// told it.
+// statuses has the name of each status on the wire, and the reason that it means to the peer that
+// receives it.
 var statuses = []struct {
 	name   string
 	reason Reason
@@ -217,7 +217,7 @@ var statuses = []struct {
 	StatusGlare:       {"GLARE", ErrGlare},
 	StatusFailed:      {"FAILED", ErrNoConnection},
 	StatusCancelled:   {"CANCELLED", ""},
-	StatusImpossible:  {"IMPOSSIBLE", ErrNoConnection}, // unless the behaviours tell more
+	StatusImpossible:  {"IMPOSSIBLE", ErrNoConnection}, // unless the behaviours show the reason
 	StatusDeclined:    {"DECLINED", ErrDeclined},
 	StatusNoProtocol:  {"NO_PROTOCOL", ErrNoProtocol},
 
@@ -232,8 +232,8 @@ func (s Status) String() string {
 	return fmt.Sprintf("status %d", int32(s))
 }
 
-// reason returns what the status means to a peer that is told it, or "". A status of a later
-// version is a failure like any other.
+// reason returns the reason that the status means to the peer that receives it, or "". A status of
+// a later version is a failure like any other.
 func (s Status) reason() Reason {
 	if s.known() {
 		return statuses[s].reason

@@ -9,7 +9,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 )
 
-// actions are what a session does. They return at once, and what comes of them is an event later.
+// actions are what a session does. They return at once; their outcome is a later event.
 type actions interface {
 	gather()                                       // then onGathered
 	predict()                                      // then onPredicted
@@ -68,8 +68,8 @@ type session struct {
 	rtt        time.Duration // over the relay: how long the ANSWER was on the way, and the OFFER
 	signalLost bool          // no more messages come
 	sendFailed bool          // a message could not be sent
-	doneSent   bool          // the peer was told how the attempt has ended
-	doneHeard  bool          // the initiator has told of success
+	doneSent   bool          // how the attempt ended was sent to the peer
+	doneHeard  bool          // the initiator has reported success
 
 	// Of the round.
 	round  int
@@ -86,7 +86,7 @@ type session struct {
 	elsewhere elsewhereState
 
 	egressAsked bool  // it was found out, or is being, whether connections get out
-	egressWhy   error // what came of it, if that is no Yes
+	egressWhy   error // the outcome, unless it is Yes
 
 	flight      []byte // this side's
 	flightReady bool
@@ -264,8 +264,8 @@ func (s *session) onSignalLost(m *message, err error) {
 	}
 }
 
-// send writes a message that nobody waits for. After one that could not be written it writes no
-// more.
+// send writes a message without waiting for the result. After a message that could not be written
+// it writes no more.
 func (s *session) send(m *message) error { return s.sendWithin(doneTimeout, m) }
 
 func (s *session) sendWithin(timeout time.Duration, m *message) error {

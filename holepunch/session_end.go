@@ -19,7 +19,7 @@ func (s *session) onContextEnded(err error) {
 // onClosed handles the end of the agent.
 func (s *session) onClosed() { s.fail(s.op(), ErrClosed) }
 
-// fail ends the session with an error, of which the peer is told.
+// fail ends the session with an error, and reports it to the peer.
 func (s *session) fail(op string, err error) {
 	if s.state == over {
 		return
@@ -40,17 +40,16 @@ func (s *session) fail(op string, err error) {
 	s.do.finish(e)
 }
 
-// tellSuccess tells the responder of the choice.
+// tellSuccess reports the choice to the responder.
 func (s *session) tellSuccess() {
 	s.doneSent = true
 	s.send(&message{typ: pb.Message_DONE})
 }
 
-// tellFailure tells the peer how the attempt has ended, so that its user learns the reason at once.
-// The peer is a stranger: it gets the status and the sentence that the table of reasons has, not
-// the error's text. When SYNs were sent it is told that there is no connection, and nothing more:
-// the addresses were of the peer's choice, and whether somebody else was there is what a scan finds
-// out.
+// tellFailure reports to the peer how the attempt has ended, so that its user learns the reason at
+// once. The peer is a stranger: it gets the status and the sentence that the table of reasons has,
+// not the error's text. Once SYNs were sent, the peer learns only that there is no connection. It
+// chose the addresses, and a scan is meant to find out whether some host is there.
 func (s *session) tellFailure(err error) {
 	var remote *RemoteError
 	row := ReasonOf(err).row()

@@ -104,8 +104,8 @@ func (s *session) onUsable() {
 	s.succeed()
 }
 
-// onChosen handles the initiator's choice of a connection. It may be one of the round before: what
-// another round was prepared with is of no use then.
+// onChosen handles the initiator's choice of a connection. The connection may be one of the round
+// before. What was prepared for another round is then not used.
 func (s *session) onChosen() {
 	if s.state == over {
 		return

@@ -72,7 +72,7 @@ func room(d description, cs []punch.Candidate) []punch.Candidate {
 	return cs[:min(max(punch.MaxCandidates-len(d.candidates), 0), len(cs))]
 }
 
-// maxListeners is how many of a peer's listeners the application is told of: one for each family.
+// maxListeners is how many of a peer's listeners the application gets: one for each family.
 const maxListeners = 2
 
 func listenersOf(cs []punch.Candidate) []netip.AddrPort {
@@ -102,7 +102,7 @@ func roundError(r punch.Result) error {
 	switch {
 	case r.Dropped != nil:
 		return uselessError(r.Dropped)
-	case errors.Is(r.Err, ErrBusy) && r.Connects == 0: // at the end of a window there is no SYN to spare, either
+	case errors.Is(r.Err, ErrBusy) && r.Connects == 0: // a window may end with no SYN left, too
 		return r.Err
 	case errors.Is(r.Err, tcpport.ErrShort):
 		return fmt.Errorf("%w: %w", ErrNoSocket, told)
@@ -113,7 +113,7 @@ func roundError(r punch.Result) error {
 	}
 }
 
-// useless has what may be behind a connection that came up and was of no use, and what to do.
+// useless has the likely causes of a connection that came up and was of no use, and what to do.
 var useless = []struct {
 	err    error
 	advice string

@@ -13,7 +13,7 @@ const (
 	roundTimer                // until the round's connects end
 	egressTimer               // until it is found out whether they get out
 	retryTimer                // until it is too late for another round
-	choiceTimer               // until a choice is overdue that the peer has told of
+	choiceTimer               // until a choice that the peer has reported is overdue
 	numTimers
 )
 
@@ -44,11 +44,11 @@ const (
 	// connections get out at all: longer than most punches take that have lost a SYN.
 	egressDelay = 2 * time.Second
 
-	// choiceDelay is how long a responder that was told of success goes on until it knows of the
-	// choice, too: the packet that says so may be lost twice. A responder has as much more time than
+	// choiceDelay is how long a responder goes on after DONE with OK until it has read the choice
+	// itself: the packet with the choice may be lost twice. A responder has as much more time than
 	// an initiator for the whole attempt.
 	choiceDelay = 3 * time.Second
 
-	// doneTimeout bounds the writing of a message that nobody waits for.
+	// doneTimeout bounds the writing of a message whose result nothing waits for.
 	doneTimeout = time.Second
 )

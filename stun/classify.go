@@ -63,8 +63,8 @@ func classify(o observations) Behaviour {
 // different IP addresses: one of them may lie, or the NAT uses several.
 //
 // A NAT that keeps the port for every destination, as Linux does while no other host uses the same
-// port, cannot be told from EIM from inside and is taken for EIM. If the port differs between
-// addresses, and no address was asked at two ports, the mapping may be ADM or APDM. APDM is
+// port, cannot be distinguished from EIM from inside and is taken for EIM. If the port differs
+// between addresses, and no address was asked at two ports, the mapping may be ADM or APDM. APDM is
 // assumed: it is far more common, and to a peer at an address of its own the two are the same.
 func InferMapping(seen []ObservedConn) Mapping {
 	for _, c := range seen {
@@ -194,7 +194,7 @@ func gcd(a, b int) int {
 
 // classifyFiltering judges by whether SYNs reached a mapping that had sent to one endpoint only,
 // from another address and from another port of the same address. A server with one address cannot
-// tell EIF from ADF.
+// distinguish EIF from ADF.
 func classifyFiltering(fromOther, fromOwn outcome) Filtering {
 	switch {
 	case fromOther == connected:

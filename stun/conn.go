@@ -14,8 +14,8 @@ import (
 )
 
 // defaultTimeout bounds Dial and Binding when the context has no deadline. RFC 8489 section 6.2.2
-// waits 39.5 s, to tell unreachable servers from slow ones; a hole punch is over by then. In 5 s a
-// SYN or a request is sent three times or more on a lossy path.
+// waits 39.5 s, to distinguish unreachable servers from slow ones; a hole punch is over by then. In
+// 5 s a SYN or a request is sent three times or more on a lossy path.
 const defaultTimeout = 5 * time.Second
 
 // maxUnanswered bounds the requests of a connection without a response, abandoned ones included. A

@@ -45,8 +45,8 @@ type from uint8
 
 const (
 	fromNowhere from = iota // none: the client only asks for the silent port
-	fromOther               // the other address, and a port that nobody knows
-	fromOwn                 // the address that received the request, and a port that nobody knows
+	fromOther               // the other address, and a port that no client knows
+	fromOwn                 // the address that received the request, and a port that no client knows
 	fromSilent              // the address that received the request, and the silent port
 )
 

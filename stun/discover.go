@@ -54,10 +54,11 @@ type Discoverer struct {
 // Discover finds out how the NATs in front of this host treat TCP, using new local ports. Servers
 // are in a form that ParseServer accepts.
 //
-// The mapping takes servers at two addresses, and at two ports of one to tell ADM from APDM:
-// several servers, or one with an OTHER-ADDRESS. The filtering, the answer to an unsolicited SYN,
-// and BareSYN take a server that connects back, as [Server] does. Telling EIF from ADF takes one
-// with two addresses. What was not found out is unknown.
+// To find the mapping, Discover needs servers at two addresses, and at two ports of one to
+// distinguish ADM from APDM: several servers, or one with an OTHER-ADDRESS. To find the filtering,
+// the answer to an unsolicited SYN, and BareSYN, it needs a server that connects back, as [Server]
+// does. To distinguish EIF from ADF, that server needs two addresses. What was not found out is
+// unknown.
 //
 // Discover takes a few seconds, and without a deadline on ctx 8 s at most. It returns an error if
 // no server could be asked over TCP. The Report is then returned as well, unless there are no
@@ -144,7 +145,7 @@ func filterContacts(reports []ServerReport, contacts []*contact) (kept []*contac
 		d := err.(*DissentError)
 		if !d.Majority.IsValid() && oneServer(kept) {
 			agreed = false
-			continue // it contradicts nobody: the NAT has several addresses, or the server lies
+			continue // no contradiction: the NAT has several addresses, or the server lies
 		}
 		for i := range reports {
 			if r := &reports[i]; r.Server == d.Observer && r.Err == nil {

@@ -25,7 +25,7 @@ const (
 	egressTimeout = 1500 * time.Millisecond
 
 	// minEgressRTT is the round trip below which a refusal by the host's own router, which takes up
-	// to 2 ms over a radio link, cannot be told from one by the destination.
+	// to 2 ms over a radio link, cannot be distinguished from one by the destination.
 	minEgressRTT = 4 * time.Millisecond
 
 	// minDynamic is the lowest port at which hardly any service listens (RFC 6335, section 6), and
@@ -113,8 +113,8 @@ func longestRefusal(ctx context.Context, port *tcpport.Port, host netip.Addr, rt
 	return slices.Max(all[:]), refusal, nil
 }
 
-// refusedOnce connects, and returns how long it took until that was refused, and the refusal; or
-// else what came of it.
+// refusedOnce connects, and returns how long it took until the connect was refused, and the
+// refusal. If it was not refused, it returns another error.
 func refusedOnce(ctx context.Context, port *tcpport.Port, to netip.AddrPort) (took time.Duration, refusal, err error) {
 	begun := time.Now()
 	_, refusal = connectOnce(ctx, port, to)

@@ -81,7 +81,7 @@ func splitHostPort(s string) (host, port string, err error) {
 			return "", "", fmt.Errorf("bad IPv6 address %q", host)
 		}
 	} else if host == "" || strings.ContainsAny(host, forbidden) {
-		// The name is looked up later. It only has to be told from a URL here.
+		// The name is looked up later. Here it only has to be distinguished from a URL.
 		return "", "", fmt.Errorf("bad host %q", host)
 	}
 	return host, port, nil

@@ -124,7 +124,7 @@ func (t *Transport) attach(h host.Host) (err error) {
 	closed := t.closed
 	t.detach = detach
 	t.mu.Unlock()
-	if closed { // meanwhile, by somebody who could not detach yet
+	if closed { // meanwhile, by a caller that could not detach yet
 		detach()
 		return ErrClosed
 	}

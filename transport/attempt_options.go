@@ -36,7 +36,7 @@ type attempt struct {
 	openErr error
 	scope   handover[network.ConnManagementScope]
 
-	listeners []netip.AddrPort          // of this host, that the peer is told
+	listeners []netip.AddrPort          // of this host, disclosed to the peer
 	elsewhere handover[tpt.CapableConn] // to a listener of the peer, for Dial
 
 	// full ends by noRoom: the resource manager has no room for the punch while listeners are dialled.
@@ -80,7 +80,7 @@ func (h *handover[T]) put(v T) bool {
 	return true
 }
 
-// take returns the value and whether there is one. Whoever takes it owns it.
+// take returns the value and whether there is one. The caller then owns it.
 func (h *handover[T]) take() (v T, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -90,7 +90,7 @@ func (c *conn) Close() error {
 	return c.MuxedConn.Close()
 }
 
-// CloseWithError is Close with a code that the peer is told.
+// CloseWithError is Close with a code that is sent to the peer.
 func (c *conn) CloseWithError(code network.ConnErrorCode) error {
 	c.gated.Store(code == network.ConnGated)
 	c.resetOnClose()

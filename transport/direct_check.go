@@ -20,9 +20,9 @@ const (
 	probeTimeout    = time.Second
 	probeRoundTrips = 5
 
-	// blindTimeout is how long an answer may take on a connection of which the system does not tell
-	// when packets come: other transports', and other systems' than Linux. An upload may be queued
-	// before the echo.
+	// blindTimeout is how long an answer may take on a connection for which the system does not
+	// report when packets come. That is so with other transports, and on systems other than Linux.
+	// An upload may be queued before the echo.
 	blindTimeout = 3 * time.Second
 
 	// maxProbe is how long the answer may take while packets come. A process that stands still may

@@ -99,8 +99,8 @@ func find(h host.Host) *Transport {
 	return t
 }
 
-// A sharedDial is a dial of a peer, and all who wait for it. Its fields belong to the table of
-// peers, and conn and err to whoever sees done closed.
+// A sharedDial is a dial of a peer, shared by all callers that wait for it. Its fields belong to
+// the table of peers. conn and err may be read once done is closed.
 type sharedDial struct {
 	callers int
 	step    string // for callers that give up
@@ -181,7 +181,7 @@ func (t *Transport) leaveDial(p peer.ID, d *sharedDial) (step string) {
 	return step
 }
 
-// at records what the dial of p is at, for those who give up meanwhile.
+// at records the step of p's dial, for callers that give up meanwhile.
 func (pt *peerTable) at(p peer.ID, step string) {
 	pt.with(p, func(s *peerState) {
 		if s.dial != nil {
@@ -202,7 +202,7 @@ func (t *Transport) dialPeer(ctx context.Context, h host.Host, p peer.ID) (netwo
 		c, err := t.dialOnce(ctx, h, p)
 		ended := err == nil && c.IsClosed()
 		if errors.Is(err, holepunch.ErrSignalLost) || errors.Is(err, ErrNoRelayedConn) {
-			// Whoever waits may have connected through the relay anew, and joined this dial.
+			// A waiting caller may have connected through the relay again, and joined this dial.
 			ended = (relayed == nil || relayed.IsClosed()) && relayedConn(h, p) != nil
 		}
 		switch {

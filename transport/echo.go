@@ -49,9 +49,10 @@ func answerEcho(s network.Stream) error {
 	return err
 }
 
-// echo has the peer at the other end of c send back size bytes. It fails if nothing comes before
+// echo makes the peer at the other end of c send back size bytes. It fails if nothing comes before
 // ctx ends, or if the connection ends. Any answer will do, also that of a peer that does not have
-// the protocol. It is nobody's fault if this host may open no stream: then the peer is not asked.
+// the protocol. If this host may not open a stream, no echo is sent, and that does not count
+// against the peer.
 func echo(ctx context.Context, c network.Conn, size int) error {
 	s, err := c.NewStream(ctx)
 	if err == nil {

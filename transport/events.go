@@ -105,7 +105,7 @@ type Event struct {
 	Err       error
 }
 
-// A report tells the tracer, the event bus, the metrics and the log of one attempt.
+// A report passes the events of one attempt to the tracer, the event bus, the metrics and the log.
 type report struct {
 	t     *Transport
 	peer  peer.ID

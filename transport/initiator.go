@@ -36,8 +36,8 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID, giv
 	}
 	defer end()
 	if c := t.swarm.take(reasonOf(ctx)); c != nil {
-		// The swarm has read the address. From the peerstore it might leave the host, for a server
-		// of the DHT tells of a peer what its peerstore has.
+		// The swarm has read the address. If it stayed in the peerstore it could leave the host: a
+		// DHT server sends what its peerstore has about a peer.
 		h.Peerstore().SetAddr(p, simopenAddr, 0)
 		return give(c)
 	}

@@ -67,7 +67,8 @@ func (t *Transport) currentListener() *listener {
 	return t.listener
 }
 
-// deliver hands conn to Accept and reports whether it did. If nobody wants it, it closes conn.
+// deliver hands conn to Accept and reports whether it did. If no caller takes conn, deliver closes
+// it.
 func (l *listener) deliver(ctx context.Context, conn tpt.CapableConn) bool {
 	select {
 	case l.incoming <- conn:

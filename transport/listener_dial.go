@@ -16,8 +16,8 @@ import (
 
 // A peer may name listeners of its host: public addresses where it accepts ordinary connections.
 // The initiator dials them with the host's TCP transport, beside the punch, and so does the
-// responder with the initiator's. Of a connection to an ordinary listener the one who dials is the
-// client and has it as outbound; the other one notices that the connection is there.
+// responder with the initiator's. The side that dials an ordinary listener is the client, and has
+// the connection as outbound. The other side notices that the connection is there.
 
 // dialBackDelay is the head start that a responder gives the punch, unless the NATs are known to
 // allow none: the punch is through by then, or has lost a SYN. Both at once would make two
@@ -26,8 +26,9 @@ const dialBackDelay = time.Second
 
 var errNotElsewhere = errors.New("no connection by other means")
 
-// isElsewhere reports whether an attempt that ended with err may have done so because there is a
-// connection by other means: either side notices it, and those who wait for one give up then.
+// isElsewhere reports whether an attempt may have ended with err because there is a connection by
+// other means. Either side notices such a connection, and callers that wait for one then stop
+// waiting.
 func isElsewhere(err error) bool {
 	var remote *holepunch.RemoteError
 	return errors.Is(err, holepunch.ErrElsewhere) || errors.Is(err, holepunch.ErrNoConnection) || errors.Is(err, context.Canceled) ||
@@ -73,8 +74,8 @@ func (a *attempt) dialBack(ctx context.Context, theirs []netip.AddrPort, punchab
 }
 
 // untilFull returns a context for a dial of listeners. It ends when a connection of the punch has
-// shown the token and the resource manager has no room for it: the dial may have the last place,
-// and nobody may answer it.
+// shown the token and the resource manager has no room for it: the dial may occupy the last place,
+// and may never be answered.
 func (a *attempt) untilFull(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(a.full, cancel)

@@ -44,8 +44,8 @@ func (c observedConn) compare(other observedConn) int {
 	return cmp.Or(c.opened.Compare(other.opened), c.Server.Compare(other.Server))
 }
 
-// maxPunched is how many punched connections the agent is told of: one that shows that the NAT keeps
-// a port's mapping is enough.
+// maxPunched is how many punched connections are reported to the agent: one that shows that the NAT
+// keeps a port's mapping is enough.
 const maxPunched = 8
 
 // add takes the end of an identify, and reports whether it has an address that is of use.
@@ -83,9 +83,10 @@ func (o observedConns) remove(c network.Conn) bool {
 	return ok
 }
 
-// best returns those that the agent is told of, by the rules for whom it may ask: to the observers
-// that the host's user has chosen, if any; or else up to three relays' and, where there are fewer
-// than two, other public peers', the oldest first. It also returns the oldest punched ones.
+// best returns the connections that are reported to the agent, by the rules for observers. These
+// are the connections to the observers that the host's user has chosen, if any. Otherwise they are
+// those to up to three relays and, where there are fewer than two, to other public peers, the
+// oldest first. best also returns the oldest punched connections.
 func (o observedConns) best(t *Transport, h host.Host) (best, punched []stun.ObservedConn) {
 	peers := make(map[peer.ID]bool)
 	for _, c := range slices.SortedFunc(maps.Values(o), observedConn.compare) {

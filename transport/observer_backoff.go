@@ -28,9 +28,10 @@ type observerWaits struct {
 	back    time.Duration // after the host's own connections to the peer broke, and it is back
 }
 
-// Neighbours that punch, too, leave a place within seconds, and a household that has all places of a
-// relay keeps them. When a relay has restarted, all come back within seconds of each other, as their
-// AutoRelays have lost it at one time, and whoever is refused then tries again after 30 s.
+// Neighbours that punch, too, leave a place within seconds, and a household that has all places of
+// a relay keeps them. When a relay has restarted, all come back within seconds of each other, as
+// their AutoRelays have lost it at one time, and a host that is refused then tries again after
+// 30 s.
 var defaultObserverWaits = observerWaits{refused: 10 * time.Second, most: 30 * time.Minute, back: 5 * time.Second}
 
 var (

@@ -90,9 +90,9 @@ func readObserved(r io.Reader) (netip.AddrPort, error) {
 	return netip.AddrPort{}, errNoObserved
 }
 
-// serveIdentify answers what the peer asks, until the connection ends, and returns why it did.
-// Identify says who this is, so that no peer finds fault with it, and there is nothing else. One
-// stream at a time is enough, and a bound.
+// serveIdentify answers what the peer asks, until the connection ends, and returns why it did. It
+// serves identify, so that the peer accepts the connection, and no other protocol. One stream at a
+// time is enough, and a bound.
 func serveIdentify(conn tpt.CapableConn, key crypto.PubKey) error {
 	mux := msmux.NewMultistreamMuxer[protocol.ID]()
 	mux.AddHandler(identify.ID, nil)

@@ -107,7 +107,7 @@ func askable(h host.Host, port uint16) []askablePeer {
 	return peers
 }
 
-// isRelay reports whether a peer relays for others, as far as identify has told.
+// isRelay reports whether a peer relays for others, as far as identify has shown.
 func isRelay(h host.Host, p peer.ID) bool {
 	hop, err := h.Peerstore().SupportsProtocols(p, proto.ProtoIDv2Hop)
 	return err == nil && len(hop) > 0

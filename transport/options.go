@@ -99,7 +99,7 @@ func WithSTUNServers(servers ...string) Option {
 // counts.
 //
 // A peer that the host is connected to anyway reports the external address. If the NAT preserves
-// port numbers, nobody else is asked, but for one check. Otherwise one peer is asked in each
+// port numbers, no other peer is asked, except for one check. Otherwise one peer is asked in each
 // attempt, over one TCP connection with a throw-away identity, which ends some seconds after the
 // attempt: libp2p hosts take few connections from one IP address, and the host's neighbours need
 // theirs. A peer that refuses is asked again later, and another one instead.
@@ -184,10 +184,10 @@ func WithOnRequestOnly() Option {
 	return func(c *config) error { c.onRequest = true; return nil }
 }
 
-// WithPeerFilter makes the host punch only with peers for which f returns true, whoever initiates.
-// A direct connection shows the peer this host's IP address, which a relay hides. Other peers are
-// told that the host declines, and stay relayed. Calls of f come from several goroutines. Default:
-// every peer.
+// WithPeerFilter makes the host punch only with peers for which f returns true, whichever side
+// initiates. A direct connection shows the peer this host's IP address, which a relay hides.
+// Attempts of other peers are refused with [holepunch.ErrDeclined] at their side, and they stay
+// relayed. Calls of f come from several goroutines. Default: every peer.
 func WithPeerFilter(f func(peer.ID) bool) Option {
 	return func(c *config) error {
 		if f == nil {

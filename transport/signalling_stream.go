@@ -109,8 +109,9 @@ func openStream(ctx context.Context, c network.Conn, begun func()) (*lazyStream,
 	return l, nil
 }
 
-// awaitSupport waits for identify to tell whether the peer speaks the protocol, if the attempt would
-// connect to observers, which stand in for STUN servers, and is not to do so for other peers' sake.
+// awaitSupport waits for identify to show whether the peer speaks the protocol. It does so only if
+// the attempt would connect to observers in place of STUN servers. No such connections are made for
+// peers without the protocol.
 func (t *Transport) awaitSupport(ctx context.Context, h host.Host, relayed network.Conn) error {
 	ids, ok := h.(interface{ IDService() identify.IDService })
 	p := relayed.RemotePeer()
@@ -142,7 +143,7 @@ func supports(h host.Host, p peer.ID) bool {
 // nothing else.
 func unsupported(ctx context.Context, h host.Host, p peer.ID, err error) error {
 	if isUnsupported(err) {
-		return ErrPeerUnsupported // the answer is of no use to anybody
+		return ErrPeerUnsupported // no caller needs the answer
 	}
 	var reset *network.StreamError
 	if !errors.As(err, &reset) || !reset.Remote || reset.ErrorCode != 0 {

@@ -14,8 +14,8 @@ import (
 
 // A peer that was restarted or has moved to another network comes back through the relay, by a new
 // relayed connection or by an OFFER. That is evidence that its direct connections from before are
-// dead. They are suspect, and nobody is given them, until they have answered or are closed: the
-// upgradeDriver sees to either. A peer can bring this about for its own connections alone.
+// dead. They are suspect, and no caller gets them, until they have answered or are closed. The
+// upgradeDriver probes or closes them. A peer can bring this about for its own connections alone.
 
 // directConn returns a direct connection to p that is not suspect, or nil.
 func (t *Transport) directConn(h host.Host, p peer.ID) network.Conn {
@@ -59,8 +59,9 @@ func (t *Transport) offered(p peer.ID) {
 	t.driver.enqueue(queuedEvent{peer: p, upgradeEvent: upgradeEvent{kind: offerCame}})
 }
 
-// defaultMaxVerdict is how long anybody waits for what comes of suspect connections: two probes, one of
-// them under way when the peer comes back. A peer can come back again before any probe has ended.
+// defaultMaxVerdict is how long a caller waits for the verdict on suspect connections: two probes,
+// one of them under way when the peer comes back. A peer can come back again before any probe has
+// ended.
 const defaultMaxVerdict = 2 * maxProbe
 
 // awaitVerdict waits until there is a direct connection to p that is not suspect, and returns it, or

@@ -20,9 +20,10 @@ import (
 )
 
 // A swarmDialer gives the swarm the connections that this host has made, as outbound ones. The
-// swarm takes such from dials alone. So when a connection is there the swarm is made to dial
-// /simopen, and gets it from [Transport.Dial]. That takes a moment: were it the whole attempt, all
-// other dials of the peer would share it, with what has failed and what was closed since it began.
+// swarm takes outbound connections from dials alone. So when a connection is there, the swarmDialer
+// makes the swarm dial /simopen, and the swarm gets the connection from [Transport.Dial]. That
+// takes a moment: were it the whole attempt, all other dials of the peer would share it, with what
+// has failed and what was closed since it began.
 //
 // The swarm takes all addresses that its peerstore has of the peer, and hands on nothing of the
 // caller's context but the reason for a direct dial. So the reason says what the dial is for:

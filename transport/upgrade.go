@@ -115,7 +115,7 @@ type upgrade struct {
 	again       bool          // there was reason for another attempt while one was under way
 	returned    bool          // the peer has come back through the relay while there was a direct connection
 	due         bool          // to retire the relayed connections, as soon as the direct one has proved itself
-	stuck       int           // direct connections that got stuck, or came up in vain
+	stuck       int           // direct connections that got stuck, or were useless
 	directSince time.Time     // zero without a direct connection
 	wait        time.Duration // before the last repetition
 }

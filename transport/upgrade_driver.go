@@ -12,7 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 )
 
-// An upgradeDriver tells each peer's [upgrade] what happens to its connections, and does what the
+// An upgradeDriver passes the events of each peer's connections to its [upgrade], and does what the
 // upgrade decides.
 //
 // The swarm holds a lock while it notifies. So notifications enqueue and return, and one goroutine
@@ -71,7 +71,7 @@ func newUpgradeDriver(t *Transport, h host.Host) (*upgradeDriver, error) {
 // stop is called when the transport's context has ended.
 func (d *upgradeDriver) stop() {
 	<-d.done
-	d.sub.Close() // nobody reads it any more: others would wait to emit, perhaps while they notify
+	d.sub.Close() // it is not read any more: others would wait to emit, perhaps while they notify
 	d.h.Network().StopNotify(d.notify)
 }
 
@@ -221,7 +221,7 @@ func (pt *peerTable) stopTimers() {
 	}
 }
 
-// attempt upgrades the relayed connection to p. What comes of it is in the trace.
+// attempt upgrades the relayed connection to p. The outcome is in the trace.
 func (d *upgradeDriver) attempt(p peer.ID) {
 	ctx, h, end, err := d.t.begin(d.t.ctx)
 	if err != nil {
@@ -247,7 +247,7 @@ func (d *upgradeDriver) giveUp(e queuedEvent) {
 	d.close(e.conn)
 }
 
-// close closes a connection. That may have to wait for those who read the host's events.
+// close closes a connection. That may have to wait for readers of the host's events.
 func (d *upgradeDriver) close(c network.Conn) {
 	_, _, end, err := d.t.begin(d.t.ctx)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 )
 
 // A portWarmer decides when the agent's ports are kept warm: while there is a relayed connection,
-// or a connection to a relay, where a reservation may bring one at any time. And it tells the agent
-// what the host's own connections show. It belongs to the [upgradeDriver]'s goroutine.
+// or a connection to a relay, where a reservation may bring one at any time. It also reports to the
+// agent what the host's own connections show. It belongs to the [upgradeDriver]'s goroutine.
 type portWarmer struct {
 	relays  map[peer.ID]struct{} // connected peers that are relays
 	relayed int                  // peers with relayed connections
@@ -66,7 +66,7 @@ func (w *portWarmer) closed(t *Transport, h host.Host, c network.Conn) {
 	}
 }
 
-// identified records what identify has told of a connection, and reports whether that is news.
+// identified records what identify has shown about a connection, and reports whether that is new.
 func (w *portWarmer) identified(e event.EvtPeerIdentificationCompleted) (news bool) {
 	before := len(w.relays)
 	if slices.Contains(e.Protocols, proto.ProtoIDv2Hop) && !e.Conn.IsClosed() {

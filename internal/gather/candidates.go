@@ -34,10 +34,10 @@ func candidates(s snapshot, local uint16, fresh bool, ipv6 netip.Addr, o Options
 	switch {
 	case !fresh:
 		l.add(punch.Reflexive, 0, first...)
-		// A NAT that preserves ports may have had to give another one towards a STUN server, where
-		// a neighbour used it already, and will not towards the peer. Where that is not known of a
-		// NAT, it is one SYN in vain. One to each address of a pool has the peer's NAT let in that
-		// address, if it does not filter ports.
+		// A NAT that preserves ports may have given another one towards a STUN server, because a
+		// neighbour used the number already, but will keep it towards the peer. If the NAT does not
+		// preserve ports, one SYN is wasted. One to each address of a pool has the peer's NAT let
+		// in that address, if it does not filter ports.
 		if ports == stun.Preserved || ports == stun.PortsUnknown || pool {
 			l.add(punch.Predicted, 0, predicted(local)...)
 		}

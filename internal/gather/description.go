@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// gatherTimeout is how long it may take to know what to tell the peer, predicted ports included.
-	// The peer waits for 5 s.
+	// gatherTimeout is how long it may take to know what to send to the peer, predicted ports
+	// included. The peer waits for 5 s.
 	gatherTimeout = 4500 * time.Millisecond
 
 	// secondPortWait is how long it may take to learn where the second port is, after the first:
@@ -31,7 +31,7 @@ const (
 
 // Options are the wishes of one attempt.
 type Options struct {
-	// Filter returns those of the addresses that the peer may be told; nil for all.
+	// Filter returns those of the addresses that may be disclosed to the peer; nil for all.
 	Filter func([]netip.AddrPort) []netip.AddrPort
 	// Listeners are public addresses at which the application accepts its ordinary connections.
 	Listeners []netip.AddrPort
@@ -39,16 +39,16 @@ type Options struct {
 	Spend func(ctx context.Context) error
 }
 
-// A Description is what one round of an attempt is made from: the ports to punch from, and what
-// the peer is told.
+// A Description is what one round of an attempt needs: the ports to punch from, and what is sent to
+// the peer.
 type Description struct {
 	Ports      []*tcpport.Port // their connects in IPv6 leave from the address that is named
 	Candidates []punch.Candidate
 	Behaviour  stun.Behaviour
 	Links      []netip.Prefix // the addresses of the host's interfaces, with their prefixes
 
-	// Doubt is why the first port is not known to be seen at its reflexive candidates: nobody has
-	// reported where, and they are right if the NATs keep its number. Nil if they are known.
+	// Doubt is why the first port's reflexive candidates are not certain: no observer has reported
+	// them, and they are right if the NATs keep the port's number. Nil if they are known.
 	Doubt error
 
 	// Following reports that Candidates lacks predicted ones, which Predict returns. Until then its
@@ -252,7 +252,7 @@ func failure(errs []error) error {
 	case err == nil:
 		return fmt.Errorf("%w: there is none to ask: set Config.STUNServers", ErrNoAddress)
 	case errors.Is(err, tcpport.ErrShort):
-		return err // nobody was asked
+		return err // no observer was asked
 	default:
 		return fmt.Errorf("%w: %w", ErrNoAddress, err)
 	}

@@ -1,4 +1,4 @@
-// Package gather learns what a host can tell a peer about itself: local TCP ports that are kept
+// Package gather learns what a host can send to a peer about itself: local TCP ports that are kept
 // warm, their reflexive addresses, the behaviour of the NATs in front of them, and which external
 // port comes next.
 //

@@ -21,7 +21,7 @@ const (
 	egressNoStale = 5 * time.Minute
 )
 
-// errMoved is why what was found of another network is not told.
+// errMoved is why a result from another network is not returned.
 var errMoved = errors.New("the host has moved meanwhile")
 
 // An egress is what was found of connections out of the host's network, at one time. It holds while

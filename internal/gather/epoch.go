@@ -92,9 +92,9 @@ func (g *Gatherer) moved(now time.Time) (why string) {
 }
 
 // slept reports whether step was not called for longer than NATs are known to keep an idle mapping.
-// The process stood still, or the machine: in either case nothing may be where it was. The clock is
-// that of the wall, for the monotonic one stops with the machine on most systems. A person who sets
-// it forward has the addresses asked for once more.
+// The process stood still, or the machine: in either case mappings may be gone. It uses the wall
+// clock, because the monotonic clock stops with the machine on most systems. If a user sets the
+// clock forward, the addresses are asked for once more.
 func (g *Gatherer) slept() bool {
 	before := g.looked
 	g.looked = g.wall()
@@ -128,7 +128,7 @@ func (g *Gatherer) renew(why string) {
 	g.cfg.Log.Info("the host may be in another network: its addresses are asked for anew", "why", why, "before", g.epoch.addrs)
 	g.epoch.end()
 	g.epoch = newEpoch(g.ctx, g.times.keepAlive)
-	g.own = ownConns{} // until the application tells of others
+	g.own = ownConns{} // until the application reports others
 	for _, p := range g.ports {
 		p.reset()
 	}
@@ -149,7 +149,7 @@ func (g *Gatherer) search(now time.Time) {
 	g.running.Go(func() {
 		r, err := g.discover(e.ctx, g.cfg.Servers)
 		if e.ctx.Err() != nil {
-			return // nobody wants to know any more
+			return // no caller waits any more
 		}
 		if err != nil {
 			r = new(stun.Report)

@@ -24,9 +24,10 @@ type timings struct{ networkCheck, keepAlive, minKeepAlive time.Duration }
 // Config is what a [Gatherer] is made from.
 type Config struct {
 	Servers []string // STUN servers, host:port
-	// Observers returns who else may be asked at the moment where the given local port is seen, the
-	// best first. They are asked while no STUN server answers, one after another, when an attempt
-	// has to know what SetConns does not show. Nil for none. Called from the Gatherer's goroutine.
+	// Observers returns which other observers can be asked now for the address of the given local
+	// port, the best first. They are asked while no STUN server answers, one after another, when an
+	// attempt has to know what SetConns does not show. Nil for none. Called from the Gatherer's
+	// goroutine.
 	Observers func(port uint16) []Observer
 	// Ports is how many ports are kept warm, 0 to punch.MaxPorts. With 0 one port is used, and its
 	// address is asked for by each Gather.
@@ -62,7 +63,7 @@ func (c Config) withDefaults() Config {
 var (
 	// ErrNoAddress: no observer reported an address. What each said is in the chain.
 	ErrNoAddress = errors.New("no observer reported an address")
-	// ErrFiltered: the filter left no address to tell the peer.
+	// ErrFiltered: the filter left no address to send to the peer.
 	ErrFiltered = errors.New("the address filter leaves no address")
 	// ErrNoRoute: the host cannot send to the peer, whatever the port.
 	ErrNoRoute = errors.New("no route to the peer")
@@ -243,7 +244,7 @@ func (g *Gatherer) run() {
 	}
 }
 
-// step does what is to be done after an event, or at the time that wakeAt was told.
+// step does what is due after an event, or at the time that was given to wakeAt.
 func (g *Gatherer) step(now time.Time) {
 	g.next = time.Time{}
 	if !g.warm && g.uses == 0 {

@@ -12,9 +12,9 @@ var (
 	anyIPv6 = netip.MustParseAddrPort("[2001:db8::1]:9")
 )
 
-// LANCandidates returns where the port can be reached within the host's own network: at the
-// private address from which the host sends to others. A host may have more, of virtual networks
-// and the like, which concern nobody. The one is disclosed to anybody who claims to have the same
+// LANCandidates returns where the port can be reached within the host's own network: at the private
+// address from which the host sends to others. A host may have more addresses, of virtual networks
+// and the like; they are not named. The one address is disclosed to any peer that claims the same
 // public address.
 func (g *Gatherer) LANCandidates(port uint16) []punch.Candidate {
 	a := g.sourceAddr(anyIPv4)

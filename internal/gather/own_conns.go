@@ -10,7 +10,7 @@ import (
 
 // ownConns is what the connections that the application has anyway show: the host's external
 // addresses, whether its NATs preserve port numbers, and how they map one port towards several
-// destinations. It costs nobody a connection.
+// destinations. It needs no further connection.
 type ownConns struct {
 	agreed  []stun.ObservedConn // those whose other ends agree with most on the external address
 	mapping stun.Mapping        // in IPv4
@@ -61,11 +61,11 @@ func (o ownConns) overTCP(ipv4 bool) []stun.ObservedConn {
 	return slices.DeleteFunc(o.in(ipv4), func(c stun.ObservedConn) bool { return !isTCP(c) })
 }
 
-// SetConns tells the Gatherer of the application's own connections and of those that it has punched,
-// and that Config.Observers may return others than before. Peers of punched connections have no vote
-// on the host's external address: they only confirm that a port's mapping is kept. A connection over
-// UDP must have an unspecified local address: it counts where nobody tells more, and as far as an
-// observer over TCP has confirmed it. SetConns does not block.
+// SetConns sets the application's own connections and those that it has punched. Config.Observers
+// may return other observers after the call. Peers of punched connections have no vote on the
+// host's external address: they only confirm that a port's mapping is kept. A connection over UDP
+// must have an unspecified local address: it counts if there is no better observer, and as far as
+// an observer over TCP has confirmed it. SetConns does not block.
 func (g *Gatherer) SetConns(own, punched []stun.ObservedConn) {
 	g.enqueue(func() { g.own, g.stale = newOwnConns(own, punched), true })
 }

@@ -29,9 +29,9 @@ const (
 	quorumWait = 100 * time.Millisecond
 
 	// While no STUN server answers, and without servers no observer, those that have failed are
-	// asked again after retryMin, doubling up to retryMax. To hang up within shortLived (coturn
-	// --stun-only: 3 s) instead of holding the connection is a failure, too. Gather has them asked
-	// at once if nobody answers.
+	// asked again after retryMin, doubling up to retryMax. An observer that hangs up within
+	// shortLived (coturn --stun-only: 3 s) has failed, too. Gather asks them at once if none
+	// answers.
 	retryMin   = time.Second
 	retryMax   = time.Minute
 	shortLived = minKeepAlive
@@ -89,8 +89,8 @@ const (
 
 func isHeld(q *query) bool { return q.state == held }
 
-// isPending reports whether q may yet answer, or be asked again. One that does not end when it is
-// told to is not waited for.
+// isPending reports whether q may still answer, or be asked again. An observer that does not end
+// when it should is not waited for.
 func (q *query) isPending(now time.Time) bool {
 	return (q.state == asking || q.state == closing) && now.Before(q.due)
 }

@@ -38,7 +38,7 @@ const (
 	PortPreserve Ports = iota
 	// PortOverload keeps the internal port while no other mapping uses it towards the same remote
 	// endpoint, as Linux masquerading does. It needs APDM: a mapping with more than one remote
-	// endpoint could not be told from its neighbour.
+	// endpoint could not be distinguished from its neighbour.
 	PortOverload
 	// PortSequential counts up by one.
 	PortSequential
@@ -82,9 +82,9 @@ type Behaviour struct {
 	// SYNLimit has the NAT answer, as Unsolicited says, five unsolicited SYNs at once and then one
 	// a second, and drop those above. Firewalls limit so what a SYN flood can have them send.
 	SYNLimit bool
-	// Clash has the NAT keep a session of its own with who was answered an unsolicited SYN, for 10
-	// s after the last one. Until then no inside host's connection to that endpoint leaves by the
-	// port to which the SYN was sent: it gets another one.
+	// Clash makes the NAT keep a session of its own with an endpoint whose unsolicited SYN it has
+	// answered, for 10 s after the last one. Until then no inside host's connection to that
+	// endpoint leaves by the port to which the SYN was sent: it gets another one.
 	Clash bool
 	// NoUDP drops UDP both ways, as the firewalls of many companies do.
 	NoUDP bool

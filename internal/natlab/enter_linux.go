@@ -120,7 +120,7 @@ func reexec() error {
 	_ = cmd.Wait() // the state says it all
 	status := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if status.Signaled() {
-		os.Exit(128 + int(status.Signal())) // as a shell tells it
+		os.Exit(128 + int(status.Signal())) // as a shell reports it
 	}
 	os.Exit(status.ExitStatus())
 	return nil

@@ -41,7 +41,7 @@ type Fate uint8
 const (
 	Forwarded Fate = iota // goes on
 	Dropped               // goes no further
-	Answered              // goes no further, and its sender is told so
+	Answered              // goes no further, and its sender gets an answer
 	Lost                  // lost on the site's link
 )
 

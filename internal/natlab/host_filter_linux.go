@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FilterEgress has the host's own kernel let out TCP connections to ports 443 and 4001 alone, as a
-// firewall on the host does. It rejects others as administratively prohibited, so that connects fail
-// at once. (Linux does not tell a connect of a SYN that its own rules have dropped: that looks the
+// FilterEgress makes the host's own kernel let out TCP connections to ports 443 and 4001 alone, as
+// a firewall on the host does. It rejects others as administratively prohibited, so that connects
+// fail at once. (Linux reports no error for a SYN that its own rules have dropped: that looks the
 // same as one dropped on the way.)
 func (h *Host) FilterEgress() error {
 	if err := h.ns.do(filterEgress); err != nil {

@@ -36,7 +36,7 @@ type Lab struct {
 	hosts   []*Host
 	routers []*router
 	watches []*watch
-	public  map[netip.Addr]*Site // who in the core has this address
+	public  map[netip.Addr]*Site // the node in the core that has this address
 	extra   map[path]time.Duration
 	mtus    map[path]int
 	taps    []func(Event)

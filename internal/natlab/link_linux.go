@@ -119,7 +119,7 @@ func addAddr(name string, addr netip.Prefix) error {
 	if addr.Addr().Is4() {
 		return netlink.AddrAdd(link, a)
 	}
-	a.Flags = unix.IFA_F_NODAD // nobody else on the link could have it
+	a.Flags = unix.IFA_F_NODAD // no other host on the link could have it
 	if err := netlink.AddrAdd(link, a); err != nil {
 		return err
 	}

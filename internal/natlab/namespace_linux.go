@@ -65,7 +65,7 @@ func (ns *namespace) serve() {
 	}
 }
 
-// do runs f on a thread of its own, not on the keeping one, so that a slow f blocks nobody.
+// do runs f on a thread of its own, not on the keeping one, so that a slow f blocks no other call.
 func (ns *namespace) do(f func() error) error {
 	err := errors.New("natlab: the function called runtime.Goexit")
 	done := make(chan struct{})

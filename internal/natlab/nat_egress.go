@@ -4,7 +4,7 @@ import "slices"
 
 // An Egress is what becomes of connections from inside to other TCP ports than 443 and 4001: those
 // of HTTPS and of libp2p relays, which many networks leave open. What belongs to a session passes,
-// whoever began it.
+// whichever side began it.
 type Egress uint8
 
 const (

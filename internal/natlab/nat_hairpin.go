@@ -19,7 +19,7 @@ func (n *NAT) hairpins(p Packet) (back bool, reason string) {
 }
 
 // toRouter reports whether a packet goes to the inside address that a host has seen in place of
-// another host's external address. Only an answer can, as nobody listens there.
+// another host's external address. Only an answer can, as no host listens there.
 func (n *NAT) toRouter(p Packet) bool {
 	return n.behaviour.HairpinInside && p.Dst().Addr() == n.router
 }

@@ -10,7 +10,7 @@ const (
 	NoProxy     Proxy = iota
 	ProxySilent       // accepts and says nothing
 	ProxyClose        // accepts and closes at once
-	ProxyNoise        // accepts and says what nobody asked for
+	ProxyNoise        // accepts and sends unrequested data
 )
 
 // proxyMinPort is the lowest destination port that a proxy accepts. In a lab, servers listen below

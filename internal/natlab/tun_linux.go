@@ -9,7 +9,7 @@ import (
 const (
 	tunPath = "/dev/net/tun"
 	// tunQueue is how many packets a host may send while the lab's process waits for a CPU. What
-	// overflows is lost, which nobody asked for.
+	// overflows is lost, although no loss was configured.
 	tunQueue = 10000
 )
 

@@ -12,7 +12,7 @@ type path struct{ from, to *Site }
 
 // A wire holds the packets on the way, and delivers them when they are due, from one goroutine.
 // Only that goroutine writes to hosts and routers. It does so without the lab's mutex, so that a
-// host's packets stay in order and nobody waits for a host.
+// host's packets stay in order and no goroutine waits for a host.
 type wire struct {
 	mu *sync.Mutex // the lab's; it guards the fields down to out
 
@@ -67,7 +67,7 @@ func (w *wire) deliver(to *os.File, pkt []byte) {
 func (w *wire) nudge() {
 	select {
 	case w.wake <- struct{}{}:
-	default: // already told
+	default: // already reported
 	}
 }
 

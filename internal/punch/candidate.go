@@ -2,7 +2,7 @@ package punch
 
 import "net/netip"
 
-// A Kind says how a candidate (RFC 8445) was learned, and who connects to it. The values are
+// A Kind is how a candidate (RFC 8445) was learned, and which side connects to it. The values are
 // those on the wire.
 type Kind uint8
 

@@ -7,7 +7,7 @@ import (
 )
 
 // A choice is what one side knows of the copies of a stream, until one of them is chosen and all
-// that was kept for it is sent. It is told what happens, and says what is to be sent; it has
+// that was kept for it is sent. Its methods take events and return what is to be sent; it has
 // neither sockets nor a clock. TestChoiceModel drives two of them through every order of events.
 //
 // The initiator chooses the first copy on which it has read its token and the marker, for good.

@@ -129,8 +129,9 @@ func (o *Opening) spend(p *pair) bool {
 	return err == nil
 }
 
-// serve gives the attempt a connection that a connect brought up in a given time. It returns nil
-// if that was chosen, errAttributed if it is another attempt's, and else why it is of no use.
+// serve gives the attempt a connection that a connect brought up in a given time. It returns nil if
+// the connection was chosen, errAttributed if it is another attempt's, and otherwise why it is of
+// no use.
 func (o *Opening) serve(c *net.TCPConn, k *claim, took time.Duration) error {
 	tcpport.DistrustRTT(c, o.roundTrip(took))
 	o.record(func(r *Result) { r.Up++ })

@@ -26,7 +26,7 @@ var (
 	// ErrNotChosen is a connection that was dropped because another one was chosen.
 	ErrNotChosen = errors.New("another connection was chosen")
 
-	// ErrNoChoice ends the stream of a responder that was not told of a choice in time.
+	// ErrNoChoice ends the stream of a responder that has not read a choice in time.
 	ErrNoChoice = errors.New("initiator chose no connection in time")
 
 	// ErrCopiesDiffer ends a stream of which two connections have delivered different bytes.

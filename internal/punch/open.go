@@ -173,8 +173,8 @@ const manyFailed = quickRepeats
 // leave.
 func (o *Opening) Failing() <-chan struct{} { return o.failing }
 
-// Wait waits until all connects and calls of Serve have ended, and returns what came of them. To
-// end them, the caller ends the context and the stream.
+// Wait waits until all connects and calls of Serve have ended, and returns their result. To end
+// them, the caller ends the context and the stream.
 func (o *Opening) Wait() Result {
 	<-o.ctx.Done()
 	o.record(func(*Result) {}) // takes the lock: a call of Add or Cross that has begun a connect is over
@@ -185,13 +185,19 @@ func (o *Opening) Wait() Result {
 	return o.result
 }
 
-// A Result is what came of an Opening's connects.
+// A Result is the outcome of an Opening's connects.
 type Result struct {
-	Connects int   // that were begun, in all
-	Refused  int   // of them, with a RST
-	Up       int   // connections that connects brought up
-	Err      error // the most telling error of a connect: not a timeout if there is another; nil for none
-	Dropped  error // why a connection that a connect brought up was of no use: the last that says what the other end did, or any; nil for none
+	Connects int // begun in all
+	Refused  int // of them, with a RST
+	Up       int // connections that connects brought up
+
+	// Err is the most specific error of a connect, a timeout only if there is no other. Nil for
+	// none.
+	Err error
+
+	// Dropped is why a connection that a connect brought up was of no use: the latest error that
+	// shows what the other end did, or else the first error. Nil for none.
+	Dropped error
 }
 
 // record changes the result, or what else is known of the connects.
@@ -201,15 +207,16 @@ func (o *Opening) record(f func(*Result)) {
 	f(&o.result)
 }
 
-// report keeps the error of a connect. What the kernel says of an address is more telling than
-// that nothing could be sent, or that the 4-tuple was taken, and that more than a timeout.
+// report records the error of a connect if it is at least as specific as the one before. The
+// kernel's error about an address comes first, then that nothing could be sent or that the 4-tuple
+// was taken, and a timeout last.
 func (r *Result) report(err error) {
 	if rank(err) >= rank(r.Err) {
 		r.Err = err
 	}
 }
 
-// drop keeps why a connection was of no use.
+// drop records why a connection was of no use.
 func (r *Result) drop(err error) {
 	telling := func(e error) bool { return errors.Is(err, e) }
 	if r.Dropped == nil || slices.ContainsFunc([]error{ErrPreamble, ErrToken, ErrFrame, ErrSilent, ErrSmallPackets, ErrHungUp}, telling) {

@@ -18,14 +18,14 @@ const readBuffer = 4 << 10
 // A copyConn is the connection of a copy. Stream.mu guards what it adds to that.
 type copyConn struct {
 	*net.TCPConn
-	writing bool           // nobody else may begin to write
+	writing bool           // no other goroutine may begin to write
 	writers sync.WaitGroup // one at a time, while there is something to send
 	timer   *time.Timer    // from the moment where the peer's turn has come
 }
 
 // Serve makes a TCP connection a copy of the stream. It owns conn and returns when conn was chosen,
-// with nil, or is of no use, with the reason why: conn is reset then. Of an accepted connection the
-// [Receiver] has read the preamble.
+// with nil, or is of no use, with the reason why: conn is reset then. The [Receiver] has read the
+// preamble of an accepted connection.
 //
 // A host with many punches has many goroutines that wait in here, so the frames are kept small.
 func (s *Stream) Serve(conn *net.TCPConn, accepted bool) error {

@@ -13,7 +13,8 @@ import (
 // errAttributed is a connection that another attempt has, by its token.
 var errAttributed = fmt.Errorf("%w: it is another attempt's", tcpport.ErrTupleTaken)
 
-// attribute finds out whose a connection is, if another attempt wants its 4-tuple, too.
+// attribute finds out which attempt a connection belongs to, if another attempt wants its 4-tuple,
+// too.
 func (o *Opening) attribute(c *net.TCPConn, k *claim, took time.Duration) error {
 	if o.round.Receiver == nil || !k.shared() {
 		return nil
@@ -22,14 +23,15 @@ func (o *Opening) attribute(c *net.TCPConn, k *claim, took time.Duration) error 
 	return o.round.Receiver.awaitToken(o.ctx, c, wait)
 }
 
-// awaitToken finds out whose a connection is that one attempt's connect brought up, and that may be
-// another's. It returns nil if the other end says nothing within wait: it has accepted the
-// connection, and waits for a token as well. Then the connection is the caller's again. With
-// errAttributed the connection is another attempt's, or the caller's own as one that was accepted
-// is. With other errors it is of no use and was reset.
+// awaitToken finds out which attempt a connection belongs to, after a connect of one attempt has
+// brought it up. It returns nil if the other end sends nothing within wait: that end has accepted
+// the connection, and waits for a token as well. The connection then belongs to the caller again.
+// After errAttributed the Receiver has given the connection to the attempt with its token, which may
+// be the caller's, as if it had been accepted. After other errors the connection is of no use and
+// was reset.
 //
-// If ctx ends before, it returns errAttributed, and the connection is not reset for it: else a peer
-// could end the connection of another one by the end of its own attempt.
+// If ctx ends first, it returns errAttributed, and does not reset the connection. Otherwise a peer
+// could end the connection of another peer by ending its own attempt.
 func (r *Receiver) awaitToken(ctx context.Context, c *net.TCPConn, wait time.Duration) error {
 	verdict := make(chan error)
 	tell := func(err error) bool {

@@ -72,8 +72,8 @@ func (c *claim) shared() bool {
 	return others > 0
 }
 
-// doubt says that a connection of the tuple was of no use to its attempt. Other attempts need not
-// wait on its account any more.
+// doubt records that a connection of the tuple was of no use to its attempt. Other attempts need
+// not wait for that attempt any more.
 func (c *claim) doubt() {
 	d := c.demand()
 	defer c.tuples.mu.Unlock()

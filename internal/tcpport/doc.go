@@ -8,12 +8,11 @@
 //	listen / accept  /
 //
 // The kernel allows it when every socket asks for it before bind(2): SO_REUSEADDR and SO_REUSEPORT
-// on Linux, macOS and the BSDs, SO_REUSEADDR on Windows. A TCP connection is told from another by
-// its 4-tuple, so one port serves any number of peers.
+// on Linux, macOS and the BSDs, SO_REUSEADDR on Windows. A TCP connection is identified by its
+// 4-tuple, so one port serves any number of peers.
 //
 // A [Port] owns the listeners, and hands what they accept to the function that it was opened with.
-// The port is open to the world on some NATs, so that function has to find out who is at the other
-// end.
+// The port is open to the world on some NATs, so that function has to verify the other end.
 //
 // [ConnectFrom] and [SilentPort] are for a server that finds out what a client's NAT lets in.
 //

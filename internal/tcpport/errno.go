@@ -9,7 +9,8 @@ import (
 // What the system's error numbers mean is in errno_*.go.
 
 // IsRefused reports whether a connect ended with a RST, as the answer to our SYN or after the
-// peer's SYN has come in as well, or with an ICMP error that the system does not tell from one.
+// peer's SYN has come in as well, or with an ICMP error that the system does not distinguish from a
+// RST.
 func IsRefused(err error) bool { return isAny(err, refused) }
 
 func isTupleTaken(err error) bool { return isAny(err, tupleTaken) }

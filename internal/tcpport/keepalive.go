@@ -19,10 +19,10 @@ const (
 // that long.
 const DeadAfter = 8500 * time.Millisecond
 
-// SetKeepAlive has the system ask the other end of an idle connection for a sign of life, 15 times
-// a minute, and end the connection if there is none, after 9 s. macOS and Windows also end it if data
-// that was sent is not acknowledged for DeadAfter; on Linux [Silence] says so. Errors are of no
-// consequence: a muxer notices later.
+// SetKeepAlive makes the system probe the other end of an idle connection 15 times a minute, and
+// end the connection after 9 s without an answer. macOS and Windows also end it if data that was
+// sent is not acknowledged for DeadAfter; on Linux [Silence] reports that. Errors are ignored: a
+// muxer notices later.
 func SetKeepAlive(c *net.TCPConn) {
 	c.SetKeepAliveConfig(net.KeepAliveConfig{
 		Enable:   true,

@@ -15,11 +15,12 @@ func setUserTimeout(uintptr) {}
 // counts. The time between two doubles up to 2 min.
 const windowProbes = 3
 
-// Silence returns how long ago the last packet came from the other end, or for how long what was
-// sent has been repeated in vain, also while other packets come. It is 0 while the other end has no
-// room for data, and says so: then it is asked ever more seldom. With SetKeepAlive packets come all
-// the time otherwise. The system itself begins to count anew when data is sent on a connection that
-// it has probed in vain for a while. It is false where the system does not report it.
+// Silence returns how long ago the last packet came from the other end, or for how long sent data
+// has been repeated without an acknowledgement, also while other packets come. It is 0 while the
+// other end advertises a window of zero: the probes of such an end become ever rarer. Otherwise,
+// with SetKeepAlive, packets come all the time. The system itself restarts its count when data is
+// sent on a connection whose probes had no answer for a while. The bool is false where the system
+// does not report the time.
 func Silence(c *net.TCPConn) (d time.Duration, ok bool) {
 	raw, err := c.SyscallConn()
 	if err != nil {

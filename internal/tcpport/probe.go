@@ -9,7 +9,7 @@ import (
 )
 
 // The error of [ConnectFrom] and [SilentPort.Connect] matches one of these if the connect was
-// refused. Only Linux tells ICMP from a RST: elsewhere both look like ErrReset.
+// refused. Only Linux distinguishes ICMP from a RST: elsewhere both look like ErrReset.
 var (
 	ErrReset = errors.New("refused by a RST")
 	ErrICMP  = errors.New("ended by an ICMP error")
@@ -48,8 +48,8 @@ func connectFrom(ctx context.Context, local, remote netip.AddrPort, options ...C
 }
 
 // A SilentPort does not answer a SYN, neither with a SYN+ACK nor with a RST, but can connect. A
-// client that has sent it a SYN in vain finds out in this way whether its NAT lets in the bare SYN
-// of an endpoint to which the client has sent one.
+// client that has sent it a SYN can thus find out whether its NAT lets in the bare SYN of an
+// endpoint to which the client has sent one.
 type SilentPort struct {
 	l    net.Listener
 	addr netip.AddrPort

@@ -32,7 +32,7 @@ type Proc struct {
 	enc    *json.Encoder
 	events chan json.RawMessage // closed at the end of the child's output
 
-	over   chan struct{} // closed when the test is over: nobody takes events any more
+	over   chan struct{} // closed when the test is over: events are not read any more
 	exited chan struct{} // closed when the process is gone and its output read
 	err    error         // how it ended, once exited is closed
 }
