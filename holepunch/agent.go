@@ -34,6 +34,7 @@ type Agent struct {
 	lanCandidates func(port uint16) []punch.Candidate
 	egress        func(ctx context.Context, peer []netip.AddrPort) (stun.Fact, error)
 	gotOut        func(d *gather.Description, local netip.Addr, remote netip.AddrPort)
+	learnt        func(*gather.Description) stun.Behaviour
 
 	ctx    context.Context // ends with the agent
 	cancel context.CancelFunc
@@ -66,7 +67,7 @@ func NewAgent(c Config) (*Agent, error) {
 	g.Accept = a.receiver.Accept
 	a.gatherer = gather.New(g)
 	a.gather, a.lanCandidates, a.expect = a.gatherer.Gather, a.gatherer.LANCandidates, a.receiver.Expect
-	a.egress, a.gotOut = a.gatherer.Egress, a.gatherer.GotOut
+	a.egress, a.gotOut, a.learnt = a.gatherer.Egress, a.gatherer.GotOut, a.gatherer.BehaviourSince
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	return a, nil
 }

@@ -332,7 +332,22 @@ func (at *attempt) failure() *PunchError {
 		e.Err = fmt.Errorf("%w (and %w)", gatherReason(at.doubt), e.Err) // the address sent was a guess
 	}
 	if ReasonOf(e.Err) == ErrNoConnection {
-		e.Err = at.budget.blame(e.Err)
+		e.Err = at.budget.blame(at.explainLate(e.Err))
 	}
 	return &e
+}
+
+// explainLate returns the reason of a failure that this host's NAT gives, if its behaviour was found
+// only while the attempt was under way, or else err. A host that has just started makes its first
+// attempt without waiting for that.
+func (at *attempt) explainLate(err error) error {
+	if at.described == nil {
+		return err
+	}
+	own := at.session.own
+	own.behaviour = at.agent.learnt(at.described)
+	if reason := impossible(own, at.session.theirs); reason != nil {
+		return fmt.Errorf("%w, which was found during the attempt: %w", reason, err)
+	}
+	return err
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/simopen/go-libp2p-simopen/internal/gather"
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
+	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 // TestFailureReason: that connections came up here is a better reason than that the peer had none.
@@ -44,6 +45,34 @@ func TestFailureReason(t *testing.T) {
 		}
 		if err.Attempts != 2 {
 			t.Errorf("%s: %d connects", name, err.Attempts)
+		}
+	}
+}
+
+// TestLateReason: a NAT whose behaviour was found while the attempt was under way is the reason.
+func TestLateReason(t *testing.T) {
+	t.Parallel()
+	late := &gather.Description{}
+	for name, tt := range map[string]struct {
+		described *gather.Description // nil: the attempt did not get that far
+		theirs    stun.Behaviour
+		err       error
+		want      Reason
+	}{
+		"two that allow nothing":    {late, preserving, ErrNoConnection, ErrPortFiltered},
+		"the peer had none, either": {late, preserving, &RemoteError{Status: StatusFailed}, ErrPortFiltered},
+		"the peer's is unknown":     {late, stun.Behaviour{}, ErrNoConnection, ErrNoConnection},
+		"another reason":            {late, preserving, ErrBusy, ErrBusy},
+		"not described":             {nil, preserving, ErrNoConnection, ErrNoConnection},
+	} {
+		at := &attempt{
+			agent:     &Agent{learnt: func(*gather.Description) stun.Behaviour { return random }},
+			described: tt.described, budget: &budget{}, err: &PunchError{Op: "open", Err: tt.err},
+		}
+		at.session.theirs.behaviour = tt.theirs
+		at.result.Store(new(punch.Result))
+		if err := at.failure(); ReasonOf(err) != tt.want || !errors.Is(err, tt.err) {
+			t.Errorf("%s: %v, which is %q; want %q", name, err, ReasonOf(err), tt.want)
 		}
 	}
 }

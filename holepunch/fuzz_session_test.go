@@ -142,6 +142,7 @@ func (h *fakeHost) agent() *Agent {
 		lanCandidates: func(uint16) []punch.Candidate { return candidates(punch.LAN, "192.168.1.7:40000") },
 		egress:        func(context.Context, []netip.AddrPort) (stun.Fact, error) { return stun.Fact(h.kind % 3), nil },
 		gotOut:        func(*gather.Description, netip.Addr, netip.AddrPort) {},
+		learnt:        func(d *gather.Description) stun.Behaviour { return d.Behaviour },
 	}
 	a.guessing = h.kind == 2
 	a.ctx, a.cancel = context.WithCancel(context.Background())

@@ -233,15 +233,36 @@ func (g *Gatherer) serve(w *waiter, err error) {
 			w.ports = append(w.ports, observedPort{p.Port, p.view.reflexive})
 		}
 	}
-	w.epoch, w.behaviour, w.links, w.addrs = g.epoch, g.epoch.behaviour, g.links, slices.Clone(g.epoch.addrs)
+	w.epoch, w.behaviour, w.links, w.addrs = g.epoch, g.behaviour(first), g.links, slices.Clone(g.epoch.addrs)
 	w.local6 = g.ports[0].view.local6
-	// The port itself shows better than the search whether its mapping is endpoint-independent.
-	if m := first.mapping; m == stun.EIM || w.behaviour.Mapping == stun.MappingUnknown {
-		w.behaviour.Mapping = m
+}
+
+// behaviour returns what is known of the NATs in front of the host, with the view of the first
+// port. The port itself shows better than the search whether its mapping is endpoint-independent.
+func (g *Gatherer) behaviour(first view) stun.Behaviour {
+	b := g.epoch.behaviour
+	if first.mapping == stun.EIM || b.Mapping == stun.MappingUnknown {
+		b.Mapping = first.mapping
 	}
-	if w.behaviour.Egress = g.egressAt(time.Now()); w.behaviour.Egress == stun.No {
-		w.behaviour.BareSYN = stun.Unknown // to test it took a SYN that did not get out
+	if b.Egress = g.egressAt(time.Now()); b.Egress == stun.No {
+		b.BareSYN = stun.Unknown // to test it took a SYN that did not get out
 	}
+	return b
+}
+
+// BehaviourSince returns what is known by now of the NATs that d describes. It is d.Behaviour if the
+// host has moved, or the Gatherer is closed.
+func (g *Gatherer) BehaviourSince(d *Description) stun.Behaviour {
+	var now stun.Behaviour
+	var same bool
+	if g.call(func() {
+		if same = d.epoch == g.epoch && len(g.ports) > 0; same {
+			now = g.behaviour(g.ports[0].view)
+		}
+	}) && same {
+		return now
+	}
+	return d.Behaviour
 }
 
 // failure returns the error for observers of which none has reported an address, by their own.

@@ -270,6 +270,48 @@ func TestSearchOfBefore(t *testing.T) {
 	})
 }
 
+// TestBehaviourSince: what a search finds after an attempt was described is known at the attempt's
+// end, unless the host has moved meanwhile.
+func TestBehaviourSince(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		moves bool
+		want  stun.Behaviour
+	}{
+		"stays": {false, worst},
+		"moves": {true, stun.Behaviour{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := &fakeNetwork{takes: 2 * time.Second, report: &stun.Report{Behaviour: worst, Complete: true}}
+				n.setSource("10.0.0.1")
+				g := newFakeGatherer(t, n, observers(newFake("46.0.1.1:3478", "46.0.0.1:4000")), Config{Ports: 1})
+				g.SetWarm(true)
+				synctest.Wait()
+				d, err := g.Gather(t.Context(), Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := g.BehaviourSince(d); got != d.Behaviour {
+					t.Errorf("at once it is %v, want %v", got, d.Behaviour)
+				}
+				if tc.moves {
+					n.setSource("10.0.0.9")
+				}
+				time.Sleep(time.Minute)
+				d.Release()
+				if got := g.BehaviourSince(d); got != tc.want {
+					t.Errorf("after the search it is %v, want %v", got, tc.want)
+				}
+				g.Close()
+				if got := g.BehaviourSince(d); got != d.Behaviour {
+					t.Errorf("when closed it is %v, want %v", got, d.Behaviour)
+				}
+			})
+		})
+	}
+}
+
 // TestSeveralExternalAddresses: a NAT may show the search another of its addresses than the ports
 // have. The host does not take itself for moved all the time.
 func TestSeveralExternalAddresses(t *testing.T) {
