@@ -16,7 +16,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// The colour-blind can tell these, and a copier by the marks.
+// The colour-blind can distinguish these colours; on a black-and-white copy the marks differ.
 var (
 	blue   = color.NRGBA{0x00, 0x5A, 0x9C, 0xFF}
 	orange = color.NRGBA{0xC8, 0x55, 0x00, 0xFF}

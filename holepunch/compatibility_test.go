@@ -9,7 +9,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// Kinds of NAT, as discovery would tell them.
+// Kinds of NAT, as discovery would report them.
 var (
 	openHost   = stun.Behaviour{Mapping: stun.EIM, Filtering: stun.EIF, Ports: stun.Preserved}
 	fullCone   = stun.Behaviour{Mapping: stun.EIM, Filtering: stun.EIF, Ports: stun.Random}
@@ -262,8 +262,8 @@ func TestLANCandidates(t *testing.T) {
 	}
 }
 
-// That we tell a peer of our site where we are there is no reason to connect to private
-// addresses that it gives out as public.
+// That we name our private address to a peer of our site is no reason to connect to private
+// addresses that it names as public.
 func TestOwnLANAddressAdmitsNothing(t *testing.T) {
 	own := append(reflexive(addrs("46.0.1.1:40000")...), candidates(punch.LAN, "192.168.1.7:40000")...)
 	for _, kind := range []punch.Kind{punch.Reflexive, punch.Predicted, punch.Listener} {

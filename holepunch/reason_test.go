@@ -11,7 +11,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
 )
 
-// TestReasons: codes and sentences are told apart, and both are for what they are for.
+// TestReasons: codes and sentences are unique and well-formed.
 func TestReasons(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, r := range Reasons() {

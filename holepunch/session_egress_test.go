@@ -86,7 +86,8 @@ func TestEgressIsNotToBlame(t *testing.T) {
 	}
 }
 
-// TestNoRoute: nothing can come of a peer that cannot be sent to, and it is not told why.
+// TestNoRoute: there is no way to a peer to which the host has no route, and the peer does not
+// learn why.
 func TestNoRoute(t *testing.T) {
 	t.Parallel()
 	s, r := punchingSession(t, true, ours)

@@ -99,8 +99,8 @@ func TestSignalLost(t *testing.T) {
 	}
 }
 
-// TestTold: a peer is told of a failure what the table of reasons says; and after SYNs were sent,
-// nothing of what came of them.
+// TestTold: a peer learns of a failure what the table of reasons allows, and once SYNs were sent,
+// nothing about their outcome.
 func TestTold(t *testing.T) {
 	t.Parallel()
 	secret := fmt.Errorf("stun.example.org at 192.0.2.1 does not answer: %w", context.Canceled)
@@ -146,7 +146,7 @@ func TestTold(t *testing.T) {
 	}
 }
 
-// TestRoundError: the most telling of what came of the connects.
+// TestRoundError: the error is the most specific one of the connects.
 func TestRoundError(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

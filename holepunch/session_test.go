@@ -38,8 +38,8 @@ func TestInitiatorSession(t *testing.T) {
 	r.want(t, "end round", "DONE", "finish")
 }
 
-// TestInitiatorWaitsForHandshake: the connection is there when it is chosen and secured; of the
-// choice the peer is told at once.
+// TestInitiatorWaitsForHandshake: the connection is there when it is chosen and secured; the choice
+// is reported to the peer at once.
 func TestInitiatorWaitsForHandshake(t *testing.T) {
 	t.Parallel()
 	s, r := newSession(true, "/noise", "/tls/1.0.0")

@@ -82,8 +82,8 @@ func TestNobodyReads(t *testing.T) {
 	}
 }
 
-// TestContext: the end of the caller's patience ends an attempt at any stage, is in the error, and
-// is told.
+// TestContext: the end of the caller's context ends an attempt at any stage, is in the error, and
+// is reported to the peer.
 func TestContext(t *testing.T) {
 	for _, after := range []time.Duration{10 * time.Millisecond, 60 * time.Millisecond, time.Second} {
 		for _, role := range []string{"dial", "accept"} {

@@ -69,8 +69,8 @@ func TestLimitsRefuse(t *testing.T) {
 	}
 }
 
-// TestRefusalBeforeOffer: of an attempt that ends before it has read the OFFER the peer, which
-// knows no attempt of the responder's, is told nothing.
+// TestRefusalBeforeOffer: if a responder's attempt ends before it has read the OFFER, the peer,
+// which knows no attempt of the responder's, gets no message.
 func TestRefusalBeforeOffer(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, a *Agent) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -101,7 +101,7 @@ func TestNoSocket(t *testing.T) {
 	})
 }
 
-// TestFilters: an address that the peer may not be told, or that is not to be connected to, is not.
+// TestFilters: an address that a filter excludes is not disclosed to the peer, or not connected to.
 func TestFilters(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, a *Agent) {
 		offer := plainOffer(t)

@@ -24,8 +24,8 @@ func inBubble(t *testing.T, kind byte, f func(t *testing.T, a *Agent)) {
 	})
 }
 
-// say writes what a peer says, and takes what it is told, until the returned function is called,
-// which returns the last message other than a TRAILER.
+// say writes the peer's messages, and reads those to the peer, until the returned function is
+// called. That function returns the last message read other than a TRAILER.
 func say(s io.ReadWriteCloser, b []byte) (heard func() *message) {
 	last := make(chan *message)
 	go func() {

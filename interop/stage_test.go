@@ -35,7 +35,7 @@ func testContext(t testing.TB) context.Context {
 	return ctx
 }
 
-// eventually waits for what no event tells of.
+// eventually waits for a condition of which there is no event.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(testTimeout); !is(); time.Sleep(5 * time.Millisecond) {
@@ -148,9 +148,9 @@ func isRelayed(c network.Conn) bool {
 	return err == nil
 }
 
-// wantHidden checks that nobody was told of an address of simopen's: neither in what hosts say of
-// themselves, nor in the signed peer records that identify has brought, nor in what a host would
-// tell others of a peer.
+// wantHidden checks that no address of simopen's was disclosed: neither in what hosts advertise,
+// nor in the signed peer records that identify has brought, nor in what a host would send to others
+// about a peer.
 func (s *stage) wantHidden(t testing.TB) {
 	t.Helper()
 	hosts := []host.Host{s.relay, s.peers[0], s.peers[1]}

@@ -169,7 +169,7 @@ func (a attack) once(ctx context.Context, local netip.AddrPort) {
 	_ = nc.Close()
 }
 
-// attackRole attacks until it is told to end, or killed.
+// attackRole attacks until it is asked to end, or killed.
 func attackRole(c *labtest.Child) error {
 	var a attack
 	if err := c.Config(&a); err != nil {

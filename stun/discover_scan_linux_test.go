@@ -11,8 +11,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// TestDiscoverDoesNotScan: a server tells the truth at first, and then names somebody else's
-// address. Nobody connects there.
+// TestDiscoverDoesNotScan: a server reports the right address at first, and then somebody else's.
+// The host does not connect there.
 func TestDiscoverDoesNotScan(t *testing.T) {
 	t.Parallel()
 	victim, err := net.Listen("tcp4", "127.0.0.2:0")

@@ -34,8 +34,8 @@ func egressRole(c *labtest.Child) error {
 	return c.Emit(e)
 }
 
-// TestEgress: what a host's own network refuses is told from what others do. The round trip is long
-// against what a busy machine takes to notice a refusal.
+// TestEgress: a refusal by the host's own network is distinguished from one by others. The round
+// trip is long compared with what a busy machine takes to notice a refusal.
 func TestEgress(t *testing.T) {
 	t.Parallel()
 	const far = 150 * time.Millisecond

@@ -60,7 +60,7 @@ func ConnectBackRequest() []byte {
 	return pion.MustBuild(pion.TransactionID, pion.BindingRequest, connectBack{from: fromOwn}).Raw
 }
 
-// AskBack asks the server to connect back, and returns what came of it.
+// AskBack asks the server to connect back, and returns the outcome.
 func (c *Conn) AskBack(ctx context.Context, f from) (outcome, error) {
 	a, err := c.roundTrip(ctx, connectBack{from: f})
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// servePlain runs a server that knows nothing but Binding, until the test ends. see tells what it
-// claims to see of its nth connection, from 0; the zero AddrPort is no answer.
+// servePlain runs a server that knows nothing but Binding, until the test ends. see returns the
+// address that the server reports to its nth connection, from 0; the zero AddrPort is no answer.
 func servePlain(t *testing.T, see func(n int, remote netip.AddrPort) netip.AddrPort) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -60,8 +60,8 @@ func answerPlain(nc net.Conn, mapped netip.AddrPort) {
 	}
 }
 
-// TestProbesDoNotScan asks a server that tells the truth once, and then names somebody else's port:
-// the host does not connect there.
+// TestProbesDoNotScan asks a server that reports the right address once, and then somebody else's
+// port: the host does not connect there.
 func TestProbesDoNotScan(t *testing.T) {
 	t.Parallel()
 	victim, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -98,7 +98,7 @@ func TestProbesDoNotScan(t *testing.T) {
 	}
 }
 
-// TestDiscoverOnLoopback asks a server that tells the truth.
+// TestDiscoverOnLoopback asks an honest server.
 func TestDiscoverOnLoopback(t *testing.T) {
 	t.Parallel()
 	r, err := stun.Discover(t.Context(), []string{servePlain(t, func(_ int, remote netip.AddrPort) netip.AddrPort { return remote })})

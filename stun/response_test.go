@@ -155,7 +155,7 @@ func decode(in string) (netip.AddrPort, error) {
 	return a.mapped, err
 }
 
-// useless tells an address that no host can have.
+// useless reports whether an address is one that no host can have.
 func useless(a netip.AddrPort) bool {
 	ip := a.Addr()
 	return a.Port() == 0 || ip.IsUnspecified() || ip.Is4In6() || ip.IsMulticast() ||

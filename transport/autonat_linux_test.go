@@ -95,7 +95,7 @@ func TestAutoNAT(t *testing.T) {
 	}
 	wantOurs(t, alice, bob)
 
-	// What cannot be dialled is told after 15 s only.
+	// What cannot be dialled is reported only after 15 s.
 	for p, of := range map[*labPeer]*labPeer{carol: dave, dave: carol} {
 		var o outcome
 		if p.do(t, &o, command{Do: "dial back", Peer: of.id}); o.Err != "" {

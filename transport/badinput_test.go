@@ -179,7 +179,7 @@ func TestBadSTUNServer(t *testing.T) {
 	})
 }
 
-// A peer without simopen costs a small stream or two, and says so at once.
+// A peer without simopen costs a small stream or two, and is recognised at once.
 func TestPeerWithoutSimopen(t *testing.T) {
 	t.Parallel()
 	for name, handler := range map[string]func(host.Host) network.StreamHandler{
@@ -232,7 +232,7 @@ func TestRelayDiesBeforeTheAnswer(t *testing.T) {
 	}
 }
 
-// A context that ends at any point: the error says so, and nothing is left.
+// A context that ends at any point: the error matches, and nothing is left.
 func TestContextEnds(t *testing.T) {
 	servers := WithSTUNServers(stuntest.New(t))
 	relay := newRelay(t)

@@ -28,7 +28,7 @@ func TestAddressClaim(t *testing.T) {
 					dialler, listener = v, h
 				}
 				dialRelayed(t, relay, listener, dialler)
-				// The victim itself tells where it is.
+				// The victim itself names its address.
 				var named []*pb.Candidate
 				_, answer := sendRaw(t, mallory, v.ID(), newOffer(newCandidate(pb.Candidate_REFLEXIVE, "127.0.0.1:1024")))
 				for _, c := range answer.Candidates {

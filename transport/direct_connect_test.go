@@ -70,8 +70,7 @@ func TestRelayedConnectionBecomesDirect(t *testing.T) {
 	wantNoSimopenAddr(t, b, a)
 }
 
-// wantNoSimopenAddr checks what h tells others of its addresses, and what peer
-// keeps of them.
+// wantNoSimopenAddr checks which of its addresses h advertises, and which of them peer keeps.
 func wantNoSimopenAddr(t *testing.T, h, peer host.Host) {
 	t.Helper()
 	isOurs := func(a ma.Multiaddr) bool { return strings.Contains(a.String(), "simopen") }

@@ -95,7 +95,7 @@ func TestEgressFiltered(t *testing.T) {
 	}
 }
 
-// TestNoRouteToPeer: a host that cannot send to its peer says so early.
+// TestNoRouteToPeer: a host that cannot send to its peer reports that early.
 func TestNoRouteToPeer(t *testing.T) {
 	t.Parallel()
 	for name, kind := range map[string]int{"unreachable": unix.RTN_UNREACHABLE, "prohibited": unix.RTN_PROHIBIT} {
@@ -133,8 +133,8 @@ func TestEgressFilteredIsReached(t *testing.T) {
 	}
 }
 
-// TestEgressDropped: where SYNs are dropped nothing tells the host's own network from the peer's,
-// but it is a hint that a SYN to the relay has no answer either.
+// TestEgressDropped: where SYNs are dropped the host cannot distinguish its own network from the
+// peer's. But a SYN to the relay without an answer is a hint.
 func TestEgressDropped(t *testing.T) {
 	t.Parallel()
 	_, a, b := newEgressPair(t, "eim-apdf-egressdrop", "eim-apdf")

@@ -11,7 +11,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
-// subscribe returns what h's bus tells of these types from now on.
+// subscribe returns the events of these types on h's bus from now on.
 func subscribe(t testing.TB, h host.Host, types ...any) event.Subscription {
 	t.Helper()
 	sub, err := h.EventBus().Subscribe(types)
@@ -38,7 +38,7 @@ func next[E any](t testing.TB, sub event.Subscription) E {
 	panic("unreachable")
 }
 
-// Both sides' buses tell of a punch, once.
+// Both sides' buses have an event for a punch, once.
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	servers := WithSTUNServers(stuntest.New(t))
@@ -71,7 +71,7 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// What fails before a packet was sent is told as well.
+// What fails before a packet was sent has an event as well.
 func TestEventOfFailure(t *testing.T) {
 	t.Parallel()
 	relay := newRelay(t)

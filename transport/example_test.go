@@ -14,7 +14,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/transport"
 )
 
-// A host that upgrades its relayed connections by itself. STUN servers are not needed, and tell
+// A host that upgrades its relayed connections by itself. STUN servers are optional; they report
 // more than relays can.
 func ExampleEnable() {
 	h, err := libp2p.New(

@@ -56,8 +56,8 @@ func privateAddrs(m *pb.Message) (private []string) {
 	return private
 }
 
-// TestOfferFlood: a peer that offers more than its share is told that the host is busy. That makes
-// no events, and asks the user's filter nothing.
+// TestOfferFlood: a peer that sends too many OFFERs is refused with BUSY. That makes no events, and
+// does not call the user's filter.
 func TestOfferFlood(t *testing.T) {
 	t.Parallel()
 	const allowed, offers = 3, 50
@@ -123,7 +123,7 @@ func TestFilteredIsToldNothing(t *testing.T) {
 	}
 }
 
-// TestNoSYNToSpare: an attempt for which no SYN is left says so, where it ends for that.
+// TestNoSYNToSpare: an attempt for which no SYN is left reports that, if it fails because of it.
 func TestNoSYNToSpare(t *testing.T) {
 	t.Parallel()
 	opts := []Option{
@@ -173,8 +173,8 @@ func sendTargets(t testing.TB, from, to host.Host, targets ...string) *pb.Messag
 	return answer
 }
 
-// TestBusyAsksNothing: a peer that has as many attempts under way as it may is told so, and the
-// user's filter is asked nothing.
+// TestBusyAsksNothing: a peer that has as many attempts under way as it may is refused with BUSY,
+// and the user's filter is not called.
 func TestBusyAsksNothing(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64

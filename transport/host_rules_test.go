@@ -32,8 +32,8 @@ func (g gater) allow(hook string, a network.ConnMultiaddrs, opened network.Direc
 	return g.hook != hook || !direct(a.RemoteMultiaddr()) || !g.ephemeral(a)
 }
 
-// ephemeral tells a connection between two punching ports from one to the relay,
-// which has a peer ID in none of its addresses either: by the relay's port.
+// ephemeral distinguishes a connection between two punching ports from one to the relay by the
+// relay's port. Neither has a peer ID in its addresses.
 func (g gater) ephemeral(a network.ConnMultiaddrs) bool {
 	port, _ := a.RemoteMultiaddr().ValueForProtocol(ma.P_TCP)
 	return port != g.relayPort

@@ -71,7 +71,7 @@ func TestHostileResponder(t *testing.T) {
 	}
 }
 
-// A hostile initiator is told why it is refused.
+// A hostile initiator gets the reason why it is refused.
 func TestHostileInitiator(t *testing.T) {
 	t.Parallel()
 	relay := newRelay(t)

@@ -22,7 +22,7 @@ import (
 // jsDir has a peer of js-libp2p.
 const jsDir = "../interop/js"
 
-// installJS tells why there is no js-libp2p. Under CI=true it installs it first.
+// installJS returns why there is no js-libp2p. Under CI=true it installs it first.
 var installJS = sync.OnceValue(func() error {
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -72,8 +72,8 @@ func (l *hostLab) circuit() string {
 	return fmt.Sprintf("%s/p2p/%s/p2p-circuit", l.relay.Addrs[0], l.relay.ID)
 }
 
-// TestJSRelay: js-libp2p relays between two hosts behind NATs, and is the only one to tell
-// them their addresses.
+// TestJSRelay: js-libp2p relays between two hosts behind NATs, and is the only observer of their
+// addresses.
 func TestJSRelay(t *testing.T) {
 	t.Parallel()
 	requireJS(t)
@@ -98,7 +98,7 @@ func TestJSRelay(t *testing.T) {
 	}
 }
 
-// dialled is what a peer of js-libp2p tells about one that it has dialled.
+// dialled is what a peer of js-libp2p reports about one that it has dialled.
 type dialled struct {
 	Self, Peer peer.ID
 	Limited    bool

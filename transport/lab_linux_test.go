@@ -178,14 +178,14 @@ func (p *labPeer) dial(t testing.TB, other *labPeer) (o outcome) {
 	return o
 }
 
-// look is what came of the attempt of another peer, after that one has its outcome.
+// look returns the outcome of an attempt at the other peer, after that peer has it.
 func (p *labPeer) look(t testing.TB, other *labPeer, direct bool) (o outcome) {
 	t.Helper()
 	p.do(t, &o, command{Do: "look", Peer: other.id, Direct: direct})
 	return o
 }
 
-// steps returns what the tracer has told since the last call.
+// steps returns what the tracer has reported since the last call.
 func (p *labPeer) steps(t testing.TB) (s []step) {
 	t.Helper()
 	p.do(t, &s, command{Do: "steps"})
@@ -211,7 +211,7 @@ func punch(t testing.TB, dialler, listener *labPeer) (d, l outcome) {
 	return d, l
 }
 
-// logSteps logs what the peers' tracers have told.
+// logSteps logs what the peers' tracers have reported.
 func logSteps(t testing.TB, peers ...*labPeer) {
 	t.Helper()
 	for _, p := range peers {

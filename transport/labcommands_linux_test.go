@@ -72,8 +72,8 @@ func (h *labHost) dialRelayed(ctx context.Context, cmd command) error {
 	return h.Connect(ctx, ai)
 }
 
-// look tells how an attempt of another peer ended here. With Direct it waits for the
-// connection, without it for the end of an attempt that is under way.
+// look reports how an attempt of another peer ended here. With Direct it waits for the connection,
+// without it for the end of an attempt that is under way.
 func (h *labHost) look(ctx context.Context, cmd command) any {
 	var err error
 	if cmd.Direct {

@@ -35,7 +35,7 @@ type peerConns struct {
 	Made     int    // direct connections so far
 	PingOver string // remote address of the connection that a stream goes over without further ado
 	Leaks    []string
-	DCUtR    []string // what it has told
+	DCUtR    []string // what it has reported
 }
 
 type labConn struct {
@@ -62,7 +62,7 @@ func (h *labHost) Trace(e *dcutr.Event) {
 	h.dcutr = append(h.dcutr, fmt.Sprintf("%s %+v", e.Type, e.Evt))
 }
 
-// conns waits for the end of all hole punching, and tells of the connections to a peer.
+// conns waits for the end of all hole punching, and reports the connections to a peer.
 func (h *labHost) conns(ctx context.Context, cmd command) any {
 	var got peerConns
 	if err := h.settle(ctx, cmd.Peer); err != nil {
@@ -112,7 +112,7 @@ func (h *labHost) settle(ctx context.Context, p peer.ID) error {
 			return ctx.Err()
 		}
 	}
-	for dcutrWorks() { // it tells nobody when it has nothing to do
+	for dcutrWorks() { // there is no notification when it has nothing to do
 		select {
 		case <-time.After(10 * time.Millisecond):
 		case <-ctx.Done():
@@ -141,7 +141,7 @@ func (h *labHost) dcutrReady(ctx context.Context, _ command) any {
 	return failed(nil)
 }
 
-// leaks are the addresses of ours that the host tells others, or has of p.
+// leaks are the simopen addresses that the host advertises, or has of p.
 func (h *labHost) leaks(p peer.ID) (found []string) {
 	addrs := slices.Concat(h.Addrs(), h.Peerstore().Addrs(h.ID()), h.Peerstore().Addrs(p))
 	if all, ok := h.Host.(interface{ AllAddrs() []ma.Multiaddr }); ok {

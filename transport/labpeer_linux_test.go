@@ -26,8 +26,8 @@ type peerConfig struct {
 	Relay        peer.AddrInfo
 	STUN         []string
 	Listen       []string      // multiaddrs; none: only relayed connections come in
-	Announce     []string      // multiaddrs that the host tells others besides its own
-	Private      bool          // the host is told that it is behind a NAT
+	Announce     []string      // multiaddrs that the host advertises besides its own
+	Private      bool          // libp2p.ForceReachabilityPrivate
 	HolePunching bool          // DCUtR is on beside simopen
 	NoLimits     bool          // the resource manager allows any number of connections a second
 	Guess        bool          // WithPortGuessing
@@ -91,7 +91,7 @@ type labHost struct {
 	mu      sync.Mutex
 	steps   []step
 	made    map[peer.ID]int  // direct connections so far
-	dcutr   []string         // what DCUtR has told
+	dcutr   []string         // what DCUtR has reported
 	open    map[peer.ID]bool // an attempt is under way
 	changed chan struct{}    // closed at the next step
 }
@@ -214,7 +214,7 @@ func (h *labHost) simopen() []Option {
 	return opts
 }
 
-// outcome tells what there is of connections to p.
+// outcome reports the connections to p.
 func (h *labHost) outcome(p peer.ID, err error) outcome {
 	o := failed(err)
 	begin, end := time.Now(), h.firstFinished(p)

@@ -32,8 +32,8 @@ type liarConfig struct {
 // the second a responder's.
 const trapPort = 5000
 
-// liarRole is a relay that tells some hosts a wrong address. It emits its own, and at the end what
-// it got at its traps.
+// liarRole is a relay that reports a wrong address to some hosts. It emits its own, and at the end
+// what it got at its traps.
 func liarRole(c *labtest.Child) error {
 	var cfg liarConfig
 	if err := c.Config(&cfg); err != nil {
@@ -126,18 +126,18 @@ func (s *stranger) lure(l net.Listener) {
 	}
 }
 
-// A lie is what a relay tells one host of its address.
+// A lie is the address that a relay reports to one host.
 type lie struct {
 	tells     string
-	honest    bool // another observer tells the truth
-	direct    bool // what comes of it
+	honest    bool // another observer reports the right address
+	direct    bool // the outcome
 	forbidden bool // nobody sends a SYN there
 	alice     *labPeer
 	got       outcome
 }
 
-// TestRelayLies: a relay that is the observer, too, tells a host that it is somebody else, or
-// nobody. Its peer sends some SYNs there, and nobody takes anybody for the peer.
+// TestRelayLies: a relay that is the observer, too, reports to a host an address that is another
+// host's, or no host's. Its peer sends some SYNs there, and takes no other host for the peer.
 func TestRelayLies(t *testing.T) {
 	t.Parallel()
 	l := &hostLab{Lab: labtest.New(t, natlab.Config{Seed: 1})}

@@ -19,8 +19,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
-// A responder connects to the listener that an OFFER names, and to nothing else that it
-// was told of that peer.
+// A responder connects to the listener that an OFFER names, and to nothing else of that peer's.
 func TestDialBackDoesNotScan(t *testing.T) {
 	t.Parallel()
 	elsewhere, err := net.Listen("tcp4", "127.0.0.1:0")

@@ -17,8 +17,8 @@ import (
 )
 
 // manyPorts is a host's part in tests that need more than one direct connection between two hosts:
-// a transport of its own, with ports of its own, for each listener. The address of a listener tells
-// them apart. One OFFER is on its way to a port at a time.
+// a transport of its own, with ports of its own, for each listener. The address of a listener
+// distinguishes them. One OFFER is on its way to a port at a time.
 type manyPorts struct {
 	tpt.Transport // of the host
 	host          host.Host

@@ -122,9 +122,8 @@ func behaviourOf(n natlab.Behaviour) stun.Behaviour {
 	return b
 }
 
-// agrees tells whether what was found out is what there is to know, as far as Predict
-// needs it. Whether a bare SYN comes in cannot be told of a NAT that gives every
-// destination another port.
+// agrees reports whether what was found out is right, as far as Predict needs it. Whether a bare
+// SYN comes in cannot be found out for a NAT that gives every destination another port.
 func agrees(got, want stun.Behaviour) bool {
 	return got.Mapping == want.Mapping && got.Filtering == want.Filtering && got.Ports == want.Ports &&
 		got.Step == want.Step && (got.BareSYN == want.BareSYN || got.BareSYN == stun.Unknown)
@@ -228,7 +227,7 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// A matrixResult is what was foretold and what came of it.
+// A matrixResult is a predicted and an actual outcome.
 type matrixResult struct {
 	predicted holepunch.Outcome
 	dialler   outcome

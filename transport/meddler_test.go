@@ -131,7 +131,7 @@ func (c *circuit) end(i int, s network.Stream) network.Stream {
 	return m
 }
 
-// Write is where the relay tells the dialler of the circuit, first.
+// Write writes to the dialler; the first call is the relay's message about the circuit.
 func (m *meddled) Write(b []byte) (int, error) {
 	n, err := m.Stream.Write(b)
 	m.c.mu.Lock()

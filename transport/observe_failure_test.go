@@ -26,8 +26,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// tellStrangers makes a relay tell strangers alone from where it sees them, or do f with them: the
-// own connections of the hosts show them nothing, so that they have to ask.
+// tellStrangers makes a relay report its address only to strangers, or do f with them. The hosts'
+// own connections show no address, so that the hosts have to ask.
 func tellStrangers(t testing.TB, relay host.Host, f func(*idpb.Identify, network.Stream), hosts ...host.Host) {
 	t.Helper()
 	key, err := crypto.MarshalPublicKey(relay.Peerstore().PubKey(relay.ID()))
@@ -60,7 +60,7 @@ func wantObserveError(t *testing.T, err error, relay peer.ID) {
 	}
 }
 
-// A relay that tells the port something else than its address.
+// A relay that reports to the port something other than its address.
 func TestLyingRelay(t *testing.T) {
 	t.Parallel()
 	told := func(addr string) func(*idpb.Identify, network.Stream) {

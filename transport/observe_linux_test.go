@@ -141,7 +141,7 @@ func viewRole(c *labtest.Child) error {
 }
 
 // TestObserversTellMapping: the host's connections to two relays, or to a relay and another public
-// peer, tell whether the NAT gives each another port, and a relay that lies does not win against two.
+// peer, show whether the NAT gives each another port. Two relays outvote one that lies.
 func TestObserversTellMapping(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -46,8 +46,8 @@ type chosenTCP struct{ tcpConn }
 
 func (chosenTCP) TCPConn() *net.TCPConn { return new(net.TCPConn) }
 
-// TestObservedConns: punched connections are told apart from the host's own, whatever ports they
-// come from and whatever their peers say they are.
+// TestObservedConns: punched connections are distinguished from the host's own, whatever ports they
+// come from and whatever their peers claim to be.
 func TestObservedConns(t *testing.T) {
 	t.Parallel()
 	const observed = "/ip4/46.0.0.1/tcp/5000"

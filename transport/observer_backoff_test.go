@@ -82,7 +82,7 @@ func (l *lockedBuffer) String() string {
 }
 
 // TestFullRelay: a relay that has room for the hosts' own connections alone is asked once, and is
-// the reason; the log says so once.
+// the reason; the log has that once.
 func TestFullRelay(t *testing.T) {
 	t.Parallel()
 	limit := rcmgr.WithNetworkPrefixLimit([]rcmgr.NetworkPrefixLimit{{Network: netip.MustParsePrefix("127.0.0.0/8"), ConnCount: 2}}, nil)

@@ -71,7 +71,7 @@ func TestOnRequestOnly(t *testing.T) {
 	}
 }
 
-// A peer that is not wanted is told so, whoever asks, and nobody's address is.
+// A peer that is not wanted learns that, whichever side initiates, and no address is disclosed.
 func TestPeerFilter(t *testing.T) {
 	t.Parallel()
 	servers := WithSTUNServers(stuntest.New(t))

@@ -85,7 +85,7 @@ func (p *carried) ended(t *testing.T, name string) {
 }
 
 // TestRelayMeddles: a relay cuts the connection that it carries, or lets nothing more through, at
-// every message; or it changes one, or says it twice. What comes of it is a direct connection, or a
+// every message; or it changes one, or sends it twice. The outcome is a direct connection, or a
 // reason.
 func TestRelayMeddles(t *testing.T) {
 	t.Parallel()

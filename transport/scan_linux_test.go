@@ -41,10 +41,10 @@ type scanned struct {
 	Took     time.Duration
 	Offers   int
 	Statuses map[string]int
-	Private  []string // addresses that it was told of though it did not claim to be at the same site
+	Private  []string // addresses that it got although it did not claim to be at the same site
 }
 
-// scannerRole emits what came of it.
+// scannerRole emits the outcome.
 func scannerRole(c *labtest.Child) error {
 	var cfg scannerConfig
 	if err := c.Config(&cfg); err != nil {

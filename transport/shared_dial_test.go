@@ -141,8 +141,7 @@ func TestCallersShareAReason(t *testing.T) {
 	}
 }
 
-// A lateRefusal is a gater that lets nobody have a punched connection, and says so when it is
-// released.
+// A lateRefusal is a gater that refuses every punched connection, but only once it is released.
 type lateRefusal struct {
 	gater
 	release <-chan struct{}
@@ -202,8 +201,8 @@ func awaitCallers(t *testing.T, tr *Transport, p peer.ID, n int) {
 	})
 }
 
-// A caller who gives up is told what the attempt was at, the attempt goes on for the others, and
-// ends with the last of them. Whoever calls then gets another one.
+// A caller that gives up gets the step that the attempt was at. The attempt goes on for the others,
+// and ends with the last of them. A later call gets another attempt.
 func TestCallersGiveUp(t *testing.T) {
 	t.Parallel()
 	relay := newRelay(t)

@@ -79,8 +79,8 @@ func TestSideBySide(t *testing.T) {
 	}
 }
 
-// announced is what a host tells others by an AddrsFactory of its own. Nobody in the lab
-// can look the name up.
+// announced is what a host advertises by an AddrsFactory of its own. The name cannot be looked up
+// in the lab.
 var announced = []string{"/dns4/alice.example.org/tcp/4001"}
 
 // wantOurs wants one direct connection between two peers, from the punching port of each,

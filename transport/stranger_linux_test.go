@@ -45,7 +45,7 @@ type siegeReport struct {
 	Sockets []string // that lead to the peer's site
 }
 
-// besieged waits for the end of the attempt with a peer, and tells what came of strangers.
+// besieged waits for the end of the attempt with a peer, and reports what strangers did.
 func (h *labHost) besieged(ctx context.Context, cmd command) any {
 	if err := h.awaitFinished(ctx, cmd.Peer); err != nil {
 		return err.Error()
@@ -65,7 +65,7 @@ func (h *labHost) besieged(ctx context.Context, cmd command) any {
 		}
 		changed := h.changed
 		h.mu.Unlock()
-		if r.Chosen == 0 { // it is told beside the end of the attempt
+		if r.Chosen == 0 { // it is reported beside the end of the attempt
 			select {
 			case <-changed:
 			case <-ctx.Done():
@@ -135,7 +135,7 @@ func (s *siege) roles(initiates bool) (dialler, listener *labPeer) {
 	return s.peer, s.victim
 }
 
-// punchUnder has the peers make a direct connection while somebody attacks, and tells how it was.
+// punchUnder makes the peers connect directly during an attack, and returns the result.
 func (s *siege) punchUnder(t testing.TB, by *labtest.Proc, a attack) (o outcome, r siegeReport, b booty) {
 	t.Helper()
 	a.Targets, a.Victim = s.targets, s.victim.id

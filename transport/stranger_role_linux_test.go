@@ -81,8 +81,7 @@ func newStranger() (*stranger, error) {
 	return s, err
 }
 
-// strangerRole attacks as it is told to, until it is told something else. It then emits what it
-// got.
+// strangerRole attacks as commanded, until the next command. It then emits what it got.
 func strangerRole(c *labtest.Child) error {
 	for {
 		s, err := newStranger()

@@ -8,8 +8,7 @@ import (
 )
 
 const (
-	// magic begins a hello. It tells this program from whatever else may be
-	// at an address.
+	// magic begins a hello. It distinguishes this program from whatever else may be at an address.
 	magic = "clockpunch/1\n"
 
 	// nonceSize makes nonces that two peers never share by chance.

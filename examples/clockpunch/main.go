@@ -5,11 +5,10 @@
 //	go run ./examples/clockpunch -port 44444 46.0.3.1:55555   # on 46.0.2.1
 //	go run ./examples/clockpunch -port 55555 46.0.2.1:44444   # on 46.0.3.1
 //
-// They try at every full minute until they are connected, say hello, and end. The
-// port must be the same outside the NAT as inside, which examples/stunclient can
-// tell. The clocks may differ by half a second or so; -ntp corrects worse ones.
-// Nothing is encrypted, and nothing proves who the other end is. The exit status is 0
-// only if the connection came up.
+// They try at every full minute until they are connected, say hello, and end. The port must be the
+// same outside the NAT as inside, which examples/stunclient can find out. The clocks may differ by
+// half a second or so; -ntp corrects worse ones. Nothing is encrypted, and nothing proves who the
+// other end is. The exit status is 0 only if the connection came up.
 package main
 
 import (

@@ -95,7 +95,7 @@ func window(every time.Duration) time.Duration {
 // A tally is what happened in a slot.
 type tally struct {
 	start   time.Time    // when the first SYN left, by the corrected clock
-	punch   punch.Result // what came of the connects
+	punch   punch.Result // the outcome of the connects
 	dropped error        // why the last connection was given up
 }
 

@@ -47,7 +47,7 @@ func selfWords(peer netip.AddrPort) string {
 	return fmt.Sprintf("%s leads back to this program: name the other side's address", peer)
 }
 
-// isTimeout tells silence from an answer.
+// isTimeout reports whether an error means that no answer came.
 func isTimeout(err error) bool {
 	var e net.Error
 	return errors.As(err, &e) && e.Timeout()

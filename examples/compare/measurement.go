@@ -216,7 +216,7 @@ func waitForListener(up chan time.Time) {
 	}
 }
 
-// followListener passes on when the listener has a direct connection, and tells the dialler when
+// followListener records when the listener has a direct connection. It notifies the dialler when
 // the listener gives up, or the time is over. It returns when ctx ends.
 func (m *measurement) followListener(ctx context.Context, up chan<- time.Time) error {
 	limited, cancel := context.WithTimeout(ctx, runTime)
@@ -243,7 +243,7 @@ func (m *measurement) followListener(ctx context.Context, up chan<- time.Time) e
 	}
 }
 
-// hold suspends the listener's process, if the scenario says so. It begins at a random time within
+// hold suspends the listener's process, if the scenario has that. It begins at a random time within
 // holdWithin, the same for all measurements with one seed.
 func (m *measurement) hold(ctx context.Context) error {
 	if m.scenario.hold == 0 {
@@ -262,7 +262,7 @@ func (m *measurement) hold(ctx context.Context) error {
 func (m *measurement) close() error {
 	for _, a := range []*actor.Actor[message]{m.a.Actor, m.b.Actor, m.public} {
 		if a != nil {
-			_ = a.Process.Kill() // nobody needs its last messages
+			_ = a.Process.Kill() // its last messages are not needed
 			a.Stop()
 		}
 	}

@@ -26,7 +26,7 @@ type puncher interface {
 	option() libp2p.Option
 	// ready waits until it knows all that it can know before there is a peer.
 	ready(context.Context, host.Host) error
-	// over is closed when the listener gave up, and reason tells why.
+	// over is closed when the listener gave up; reason is why.
 	over() <-chan string
 	// connect waits until the dialler gave up. It may return before, without an error, when there
 	// is a direct connection, or when only the listener can tell.
@@ -98,7 +98,7 @@ func (n *node) options() []libp2p.Option {
 		return append(opts, libp2p.ForceReachabilityPublic())
 	}
 	// As behind a NAT in the field: the host reserves a place at the relay and names that to
-	// others, not its NAT's address. Otherwise DCUtR would first try that in vain.
+	// others, not its NAT's address. Otherwise DCUtR would first try that address, without success.
 	return append(opts, libp2p.ForceReachabilityPrivate(), libp2p.EnableAutoRelayWithStaticRelays([]peer.AddrInfo{n.role.World.Relay}))
 }
 
@@ -204,7 +204,7 @@ func isRelayed(a ma.Multiaddr) bool {
 
 func isPublic(a ma.Multiaddr) bool { return !isRelayed(a) && manet.IsPublicAddr(a) }
 
-// poll waits for what nobody tells.
+// poll waits for a condition of which there is no notification.
 func poll(ctx context.Context, what string, done func() bool) error {
 	// Nothing is timed meanwhile.
 	const interval = 20 * time.Millisecond

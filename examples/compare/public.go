@@ -49,7 +49,7 @@ func (r *publicRole) play(ctx context.Context, self *actor.Self) error {
 		defer h.Close()
 		w.Observers = append(w.Observers, peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()})
 	}
-	// With two addresses it can tell all that there is to know of a NAT.
+	// With two addresses it can report everything about a NAT.
 	at := [2]netip.AddrPort{netip.AddrPortFrom(r.Relay[0], stunPort), netip.AddrPortFrom(r.Relay[1], stunPort+1)}
 	server, err := stunserver.Start(&stun.ServerConfig{Addresses: at}, stunserver.Endpoints(at[0], at[1]))
 	if err != nil {

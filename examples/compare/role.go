@@ -13,7 +13,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
 )
 
-// A role is what an actor's process is told to do.
+// A role is what an actor's process has to do.
 type role struct {
 	Public *publicRole `json:",omitempty"`
 	Peer   *peerRole   `json:",omitempty"`
@@ -60,7 +60,7 @@ type outcome struct {
 	Reason string
 }
 
-// A command is what a peer is told.
+// A command is what is sent to a peer.
 type command struct {
 	Dial   peer.ID `json:",omitempty"` // to dial it
 	GiveUp string  `json:",omitempty"` // the listener gave up, and why

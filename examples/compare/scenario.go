@@ -9,7 +9,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
-// A scenario is a network, two peers in it, and who tries to connect them how often.
+// A scenario is a network, two peers in it, the implementations that connect them, and how often
+// each tries.
 type scenario struct {
 	name string
 	what string // it is, in a line

@@ -14,7 +14,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/transport"
 )
 
-// simopen begins at the dialler, and tells both sides how it went.
+// simopen begins at the dialler, and reports the outcome to both sides.
 type simopen struct{ servers []string }
 
 func (s *simopen) option() libp2p.Option {

@@ -98,7 +98,7 @@ func TestLab(t *testing.T) {
 	})
 }
 
-// checkCapture checks that a file is pcapng, and that it was told.
+// checkCapture checks that a file is pcapng, and that its name was printed.
 func checkCapture(t *testing.T, file, stdout string) {
 	t.Helper()
 	b, err := os.ReadFile(file)

@@ -13,7 +13,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/examples/internal/scene"
 )
 
-// A role is what an actor's process is told to do.
+// A role is what an actor's process has to do.
 type role struct {
 	Name    string `json:"name"`
 	Verbose bool   `json:"verbose"`

@@ -142,7 +142,7 @@ func runStdio(ctx context.Context, o *dialOptions, v *view) error {
 	err = client.Forward(tunnel.NewStdio(os.Stdin, os.Stdout), "")
 	stop()
 	if hangup.Err() != nil {
-		return nil // nobody is there any more
+		return nil // the other end is gone
 	}
 	return err
 }

@@ -71,7 +71,7 @@ func (n *node) Close() {
 	n.unwatch()
 }
 
-// stay stays with the relay until ctx ends. It tells that this side is ready when the relay has
+// stay stays with the relay until ctx ends. It reports that this side is ready when the relay has
 // been reached for the first time.
 func (n *node) stay(ctx context.Context, ready tunnel.Event) {
 	next, told := ready, ""

@@ -81,7 +81,7 @@ func (s services) Set(text string) error {
 // String is for package flag.
 func (s services) String() string { return "" }
 
-// check returns an error if peers could not tell the services apart.
+// check returns an error if peers could not distinguish the services.
 func (s services) check() error {
 	if _, unnamed := s[""]; unnamed && len(s) > 1 {
 		return errors.New("with several services each needs a name, as in -to ssh=127.0.0.1:22")

@@ -39,7 +39,7 @@ func (v *view) tell(e tunnel.Event) {
 	defer v.mu.Unlock()
 	e.Time = time.Now()
 	if v.json != nil {
-		_ = v.json.Encode(e) // whoever reads is gone, and notices
+		_ = v.json.Encode(e) // fails only if the reader is gone
 		return
 	}
 	text, wrong := words(e)

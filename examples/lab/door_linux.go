@@ -121,7 +121,7 @@ func (d *door) serve(c *net.UnixConn) {
 	_, _ = io.Copy(io.Discard, c)
 }
 
-// close closes the door. Those who are inside notice.
+// close closes the door. Commands inside notice.
 func (d *door) close() {
 	for _, l := range d.listeners {
 		_ = l.Close()
@@ -138,7 +138,7 @@ func (d *door) close() {
 	}
 }
 
-// peerUser returns who is at the other end of a connection, as this user namespace has it.
+// peerUser returns the user at the other end of a connection, as seen in this user namespace.
 func peerUser(c *net.UnixConn) (uid int, err error) {
 	raw, err := c.SyscallConn()
 	if err != nil {

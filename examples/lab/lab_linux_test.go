@@ -126,7 +126,7 @@ func TestRecipe(t *testing.T) {
 	}
 }
 
-// TestNotice: a command that fails is told, and the lab goes on.
+// TestNotice: a command that fails is reported, and the lab goes on.
 func TestNotice(t *testing.T) {
 	t.Parallel()
 	cmd := lab(t, "-bob", "exit 9", "-relay", "true", "--", "sh", "-c", "read x")

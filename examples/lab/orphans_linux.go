@@ -15,7 +15,7 @@ func adoptOrphans() {
 	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) // in every kernel since 3.4
 }
 
-// killOrphans kills all child processes, and theirs. Nobody else may wait for one.
+// killOrphans kills all child processes, and theirs. No other goroutine may wait for one.
 func killOrphans() {
 	for {
 		children := childProcesses()

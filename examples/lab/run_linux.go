@@ -77,7 +77,7 @@ type laboratory struct {
 // hosts returns the three hosts. A command at an earlier one leads.
 func (l *laboratory) hosts() []*natlab.Host { return []*natlab.Host{l.Alice, l.Bob, l.Relay} }
 
-// introduce prints who is where.
+// introduce prints where each host is.
 func (l *laboratory) introduce(out *console.Console) {
 	l.Describe(out)
 	showVariables(out, variables(l.Scene, l.public, l.Alice), variables(l.Scene, l.public, l.Bob))

@@ -14,8 +14,8 @@ import (
 type check struct {
 	*stun.Report
 
-	// unconfirmed is why connections may get out to some ports only, by the word of one server. Nil
-	// if none says so, or if a second one does.
+	// unconfirmed is why connections may get out to some ports only, as one server alone shows. Nil
+	// if none shows it, or if a second one does.
 	unconfirmed *problem
 }
 

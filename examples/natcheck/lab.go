@@ -28,8 +28,8 @@ const checkEnv = "SIMOPEN_NATCHECK_IN_LAB"
 var errInterrupted = errors.New("interrupted")
 
 // oneWay returns the delay between each of the two sites and the core: a round trip of 40 ms, or of
-// 200 ms where it has to be told from the time that the site's own router takes to refuse a
-// connection.
+// 200 ms where it has to be distinguished from the time that the site's own router takes to refuse
+// a connection.
 func oneWay(nat natlab.Behaviour) time.Duration {
 	if nat.Egress != natlab.EgressOpen {
 		return 50 * time.Millisecond

@@ -5,8 +5,8 @@
 //	go run ./examples/natcheck -lab apdm-apdf-rst-sequential
 //	go run ./examples/natcheck -json stun.example.org stun.example.net:443
 //
-// Any STUN server over TCP tells something; examples/stunserver, on a host with two addresses,
-// tells all. With -lab the check runs behind an emulated NAT, or a Linux kernel's as in kernel-rst,
+// Any STUN server over TCP shows something; examples/stunserver, on a host with two addresses,
+// shows all. With -lab the check runs behind an emulated NAT, or a Linux kernel's as in kernel-rst,
 // with a server of its own: that needs Linux, and root or the right to make user namespaces. The
 // exit status is 0 only if something was learned of the NAT to the Internet.
 package main

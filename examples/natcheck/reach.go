@@ -36,7 +36,7 @@ type reach struct {
 	reason holepunch.Reason // why it is not possible, or empty
 }
 
-// reaches tells what can be expected with each kind of peers.
+// reaches returns what can be expected with each kind of peers.
 func reaches(own stun.Behaviour) []reach {
 	worst, unknown := pessimistic(own)
 	all := make([]reach, len(kinds))

@@ -142,7 +142,7 @@ func filteringWords(c *check) string {
 	return "Whom " + strings.ToLower(it) + " lets in takes a server that connects back to find out: see examples/stunserver."
 }
 
-// facts are the same for who knows the terms, and the rest.
+// facts are the same for readers who know the terms, and the rest.
 func facts(out *console.Console, c *check) {
 	addresses(out, c)
 	ports := c.Ports.String()
@@ -222,7 +222,7 @@ func table(out *console.Console, peers []reach) {
 	out.Print("", "More in docs/nat.md and docs/troubleshooting.md.")
 }
 
-// problems tell what is wrong with servers, and what it means.
+// problems prints what is wrong with servers, and what it means.
 func problems(out *console.Console, c *check) {
 	if c.unconfirmed != nil {
 		out.Print("")

@@ -21,7 +21,7 @@ const (
 	anySTUN   = "127.0.0.1:0"
 )
 
-// startRelay starts examples/relay and returns it with the flags that it tells peers to use: -relay
+// startRelay starts examples/relay and returns it with the flags that it prints for peers: -relay
 // MULTIADDR -stun HOST:PORT.
 func startRelay(t *testing.T, exe, listen, stun string, args ...string) (*program.Process, []string) {
 	t.Helper()

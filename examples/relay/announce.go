@@ -14,7 +14,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/examples/internal/console"
 )
 
-// Announce says who and where the relay is, and what peers need, as flags of examples/peer.
+// Announce prints the relay's identity and addresses, and what peers need, as flags of
+// examples/peer.
 func (s server) Announce(out *console.Console) {
 	info, stun, cfg := s.Info(), s.STUNAddr(), s.options.server
 	out.Line("relay", "%s", info.ID)
@@ -50,7 +51,7 @@ func (s server) Announce(out *console.Console) {
 	out.Print("")
 }
 
-// reach sorts addresses by who can reach them: the world, the site, this machine.
+// reach sorts addresses by where they can be reached from: the world, the site, this machine.
 func reach(a ma.Multiaddr) int {
 	switch {
 	case manet.IsIPLoopback(a):

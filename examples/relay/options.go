@@ -123,7 +123,7 @@ func addLimitFlags(flags *flag.FlagSet, res *relay.Resources) (unlimited *bool) 
 	daemon.NumberFlag(flags, &res.MaxCircuits, "circuits", "have at most `n` relayed connections of one peer at a time")
 	flags.Func("duration", fmt.Sprintf("end a relayed connection after this `duration` (default %v)", res.Limit.Duration), func(s string) (err error) {
 		res.Limit.Duration, err = time.ParseDuration(s)
-		if err == nil && res.Limit.Duration < time.Second { // peers are told in seconds
+		if err == nil && res.Limit.Duration < time.Second { // peers get it in seconds
 			err = errors.New("want at least 1s")
 		}
 		return err

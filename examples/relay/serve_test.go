@@ -184,7 +184,7 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-// Peers are told the announced address, by the relay and by what it prints.
+// Peers get the announced address, from the relay and from what it prints.
 func TestAnnounce(t *testing.T) {
 	p := program.Start(t, exec.Command(program.Self(t), "-listen", "/ip4/127.0.0.1/tcp/0", "-stun", "127.0.0.1:0",
 		"-announce", "/ip4/203.0.113.7/tcp/4001", "-announce", "/dns/relay.example.org/tcp/4001"))

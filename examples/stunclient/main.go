@@ -4,7 +4,7 @@
 //	go run ./examples/stunclient -port 44444 stun.example.org:3478
 //
 // Any server of RFC 5389 or RFC 8489 that answers over TCP will do, such as coturn. The exit status
-// is 0 only if it told an address.
+// is 0 only if it reported an address.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Stunserver tells clients, over TCP and UDP, which address they have on the far side of their
+// Stunserver reports to clients, over TCP and UDP, which address they have on the far side of their
 // NATs. On a host with two public addresses it also lets them find out all that their NATs do: see
 // examples/natcheck.
 //

@@ -123,7 +123,7 @@ func join(t *testing.T, stations ...*station) {
 }
 
 // meet has each host of some processes meet others, and returns all meetings. then is called when
-// they have been told.
+// the processes have got the command.
 func meet(t *testing.T, stations []*station, with func(peer.ID) []peer.ID, then func()) (all []meeting) {
 	t.Helper()
 	for _, st := range stations {
@@ -157,7 +157,7 @@ func (st *station) next(t *testing.T, v any) {
 			}
 		}
 	case <-time.After(bound() + patience):
-		st.proc.Abort() // it tells what all its goroutines do
+		st.proc.Abort() // it prints the stacks of all its goroutines
 		t.Fatalf("%s: the process does not answer", st.name)
 	}
 }

@@ -198,7 +198,7 @@ func TestMoves(t *testing.T) {
 				n := &fakeNetwork{takes: time.Second, report: &stun.Report{Behaviour: worst, Addrs: []netip.Addr{netip.MustParseAddr("46.0.0.1")}, Complete: true}}
 				n.setSource("10.0.0.1")
 				a, b := newFake("46.0.1.1:3478", "46.0.0.1:4000"), newFake("46.0.1.2:3478", "46.0.0.1:4001")
-				a.hold, b.hold = time.Minute, time.Minute+time.Second // they tell by then where they see it
+				a.hold, b.hold = time.Minute, time.Minute+time.Second // they have reported by then where they see it
 				g := newFakeGatherer(t, n, observers(a, b), Config{Ports: 2})
 				g.SetWarm(true)
 				time.Sleep(30 * time.Second)

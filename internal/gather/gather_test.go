@@ -140,7 +140,8 @@ func TestShort(t *testing.T) {
 	})
 }
 
-// TestDoesNotBlock: the Gatherer's callback may wait for who tells the Gatherer something.
+// TestDoesNotBlock: the Gatherer's callback may wait for a caller that is passing something to the
+// Gatherer.
 func TestDoesNotBlock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -240,7 +240,7 @@ func TestServersComeBack(t *testing.T) {
 	})
 }
 
-// TestObserverHangs: an observer that does not end when it is told to holds up nobody else.
+// TestObserverHangs: an observer that does not end when it should delays no other observer.
 func TestObserverHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

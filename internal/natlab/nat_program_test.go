@@ -147,7 +147,7 @@ func (t *natTest) translate(d Direction, pkt []byte) Verdict {
 	return t.nat.Inbound(t.now, bytes.Clone(pkt))
 }
 
-// consistent checks that the NAT's three indices tell the same.
+// consistent checks that the NAT's three indices agree.
 func (t *natTest) consistent() {
 	n := t.nat
 	for k, m := range n.byTuple {

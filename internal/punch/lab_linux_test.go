@@ -28,7 +28,7 @@ type labConfig struct {
 	Liar      bool // another attempt, with a liar that names the peer's address, begins before
 }
 
-// A labSide is what the peer is told.
+// A labSide is what is sent to the peer.
 type labSide struct {
 	Mapped netip.AddrPort
 	Token  Token
@@ -254,7 +254,7 @@ func (l *labPunch) punch(t *testing.T, initiator, responder labStart) [2]labResu
 	return r
 }
 
-// wantPeers checks that both are connected to the candidate that they were told.
+// wantPeers checks that both are connected to the candidate that they were given.
 func (l *labPunch) wantPeers(t *testing.T, r [2]labResult) {
 	t.Helper()
 	for i := range r {
@@ -290,7 +290,7 @@ func (l *labPunch) seen(site int) []string {
 }
 
 // otherSources lists where a site's SYNs to the peer came from, other than the port whose mapping
-// the peer was told of.
+// was sent to the peer.
 func (l *labPunch) otherSources(site int) []netip.AddrPort {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -161,7 +161,7 @@ func TestStreamServeEndsWithChoice(t *testing.T) {
 }
 
 // TestStreamWriteError: when what was kept cannot be sent on the chosen connection, a responder's
-// Write says so.
+// Write returns the error.
 func TestStreamWriteError(t *testing.T) {
 	t.Parallel()
 	s := newStream(t, StreamConfig{})

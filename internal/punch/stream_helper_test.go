@@ -75,7 +75,7 @@ func join(tb testing.TB, a, b *Stream) (fromA, fromB <-chan error) {
 	return serve(tb, a, x, false), serve(tb, b, y, false)
 }
 
-// wantServed waits for what comes of a call of Serve.
+// wantServed waits for the result of a call of Serve.
 func wantServed(t *testing.T, result <-chan error, want error) {
 	t.Helper()
 	select {

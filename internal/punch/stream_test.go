@@ -135,7 +135,7 @@ func TestStreamResponderWire(t *testing.T) {
 	}
 }
 
-// TestStreamFirstPacket: what an accepted connection is told goes in one packet.
+// TestStreamFirstPacket: what is first written to an accepted connection goes in one packet.
 func TestStreamFirstPacket(t *testing.T) {
 	t.Parallel()
 	s := newStream(t, StreamConfig{})
@@ -307,7 +307,7 @@ func TestStreamAddresses(t *testing.T) {
 	want(second.LocalAddr().String(), second.RemoteAddr().String())
 }
 
-// TestStreamNoChoice: a responder that is not told of a choice gives up.
+// TestStreamNoChoice: a responder that reads no choice gives up.
 func TestStreamNoChoice(t *testing.T) {
 	t.Parallel()
 	s := newStream(t, StreamConfig{ChoiceTimeout: 10 * time.Millisecond})

@@ -12,7 +12,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
-// A kind is a fault that may strike. What it makes fail is told by two properties.
+// A kind is a fault that may strike. Two properties describe what it makes fail.
 type kind struct {
 	name string
 
@@ -36,7 +36,8 @@ const (
 	// for 10 s; and a relay that has two connections of a peer may use the dead one until then.
 	silentAftermath = 60 * time.Second
 
-	// Who is told of the end comes back at once, within the checks of keep and what a lost SYN takes.
+	// A peer that notices the end comes back at once, within the checks of keep and what a lost SYN
+	// takes.
 	toldAftermath = 15 * time.Second
 )
 
@@ -221,8 +222,9 @@ func moved(t *testing.T, _ *stage, on *station, _ *rand.Rand) func() {
 	return func() {}
 }
 
-// punchable tells whether two of the NATs allow a direct connection, as docs/nat.md has it: a port
-// that nobody can predict is of no use where the other side admits only those that it sent to.
+// punchable reports whether two of the NATs allow a direct connection, as docs/nat.md has it: a
+// port that cannot be predicted is of no use where the other side admits only endpoints that it
+// sent to.
 func punchable(a, b natlab.Behaviour) bool {
 	blind := func(a, b natlab.Behaviour) bool {
 		return a.Mapping == natlab.APDM && a.Ports == natlab.PortRandom &&

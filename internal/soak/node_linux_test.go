@@ -145,7 +145,7 @@ func (n *node) execute(cmd command) (answer report) {
 	return answer
 }
 
-// emit tells the test. There is nobody to tell of an error: the test has gone.
+// emit sends a message to the test. An error means that the test has gone, and is ignored.
 func (n *node) emit(r report) {
 	n.emitting.Lock()
 	defer n.emitting.Unlock()

@@ -40,8 +40,8 @@ func measure(base int) *sample {
 	}
 	s := &sample{Goroutines: runtime.NumGoroutine(), Files: openFiles()}
 	s.Sockets, s.Orphans = sockets()
-	// After that: a finalizer closes a socket that was lost. What finalizers let go of is collected
-	// by the second.
+	// After that: a finalizer closes a socket that was lost. The second collection frees what
+	// finalizers have released.
 	runtime.GC()
 	debug.FreeOSMemory()
 	var mem runtime.MemStats

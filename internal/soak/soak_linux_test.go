@@ -158,7 +158,7 @@ func (s *stage) recover(t *testing.T) {
 	}
 }
 
-// possible tells whether two peers can be connected directly.
+// possible reports whether two peers can be connected directly.
 func (s *stage) possible(from, to string) bool {
 	nat := map[string]natlab.Behaviour{}
 	for _, p := range s.peers {

@@ -208,7 +208,7 @@ func (st *station) answer(t *testing.T) report {
 		}
 		return r
 	case <-time.After(patience):
-		st.proc.Abort() // it tells what all its goroutines do
+		st.proc.Abort() // it prints the stacks of all its goroutines
 		t.Fatalf("%s: the process does not answer", st.name)
 	}
 	return report{}

@@ -38,7 +38,7 @@ type punch struct {
 	Took      time.Duration
 }
 
-// A round is what came of dialling a peer once.
+// A round is the outcome of dialling a peer once.
 type round struct {
 	Peer, Relay peer.ID
 	Took        time.Duration

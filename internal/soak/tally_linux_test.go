@@ -12,16 +12,16 @@ import (
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
-// A tally is all that was told. Rounds are put down to faults when all is known.
+// A tally is all that was reported. Rounds are attributed to faults at the end.
 type tally struct {
 	mu      sync.Mutex
 	rounds  []told
 	faults  []fault
-	punches map[bool]map[string]int // by whether told by the initiator, and by reason
+	punches map[bool]map[string]int // by whether the initiator reported it, and by reason
 	changed chan struct{}           // closed at the next round
 }
 
-// told is a round with the names of the stations.
+// told is a reported round, with the names of the stations.
 type told struct {
 	*round
 	from, to, relay string
@@ -71,7 +71,7 @@ func (c *tally) reports() ([]told, <-chan struct{}) {
 	return slices.Clone(c.rounds), c.changed
 }
 
-// concerning are the faults that may have to do with what came of a round.
+// concerning returns the faults that may have affected the outcome of a round.
 func (c *tally) concerning(r told) (fs []fault) {
 	for _, f := range c.faults {
 		struck := f.on == r.from || f.on == r.to || f.on == r.relay || f.on == "stun server"
@@ -119,7 +119,7 @@ func (c *tally) wrong() (texts []string) {
 	return texts
 }
 
-// forgetful tells whether a round goes through a NAT that forgets a port with all its connections
+// forgetful reports whether a round goes through a NAT that forgets a port with all its connections
 // when a RST passes. A punch of the host with another peer resets what it does not need, from the
 // same port, and until the host's end sends something, 15 s later at most, nothing gets in: yamux,
 // which waits 10 s for a write, may give the connection up.

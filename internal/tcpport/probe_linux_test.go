@@ -17,7 +17,7 @@ import (
 
 var loopback = netip.MustParseAddr("127.0.0.1")
 
-// TestConnectFromRefused tells a RST from an ICMP error, which come as the same
+// TestConnectFromRefused: a RST and an ICMP error are distinguished, although they have the same
 // error number.
 func TestConnectFromRefused(t *testing.T) {
 	for words, icmp := range map[string]bool{"eim-apdf-rst": false, "eim-apdf-icmp": true} {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestConnectSaysWhenNothingWasSent: what fails before a SYN has left is told from what a router
-// answers, also where segments are bounded.
+// TestConnectSaysWhenNothingWasSent: a failure before a SYN has left is distinguished from a
+// router's answer, also where segments are bounded.
 func TestConnectSaysWhenNothingWasSent(t *testing.T) {
 	t.Parallel()
 	p := newTestPort(t)

@@ -23,13 +23,13 @@ import (
 )
 
 const (
-	// killAfter is how long an actor may take to end when it is told to.
+	// killAfter is how long an actor may take to end when it is asked to.
 	killAfter = 3 * time.Second
 
 	maxComplaint = 4 << 10 // bytes
 )
 
-// A Role is what an actor's process is told to do.
+// A Role is what an actor's process has to do.
 type Role struct {
 	Name string
 	Spec any       // in JSON, for [Self.Spec]
@@ -113,7 +113,7 @@ func (a *Actor[M]) listen(ctx context.Context, stdout io.Reader) {
 		}
 		select {
 		case a.messages <- m:
-		case <-ctx.Done(): // nobody listens any more
+		case <-ctx.Done(): // messages are not read any more
 		}
 	}
 }
@@ -153,7 +153,7 @@ func (a *Actor[M]) Stop() {
 }
 
 // A complaint is the beginning of what a process writes to its standard error. The rest of a panic
-// is of no use to the person who looks on.
+// is of no use to the user.
 type complaint struct{ text []byte }
 
 func (c *complaint) Write(b []byte) (int, error) {

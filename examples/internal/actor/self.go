@@ -75,5 +75,5 @@ func (s *Self) Hear(ctx context.Context, v any) error {
 
 // Say sends a message. One call at a time.
 func (s *Self) Say(m any) {
-	_ = s.out.Encode(m) // whoever read it is gone, and so are we soon
+	_ = s.out.Encode(m) // fails only if the reader is gone: this process ends soon
 }

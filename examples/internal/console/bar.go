@@ -9,7 +9,7 @@ import (
 // A Bar shows how far a transfer is, while it runs, to a person at a terminal. Elsewhere it shows
 // nothing.
 type Bar struct {
-	bar *progressbar.ProgressBar // nil if nobody looks
+	bar *progressbar.ProgressBar // nil if there is no terminal
 }
 
 // Bar starts a bar behind a label, for a transfer of so many bytes.

@@ -17,8 +17,8 @@ type Command struct {
 }
 
 // Choose returns the command that the arguments name, and the arguments after the name. It does not
-// return if they name none, or ask for help: it says so and ends the program, with status 2 or 0.
-// The help is what the program does, in a sentence or two, and the commands.
+// return if they name none, or ask for help: it prints the help and ends the program, with status 2
+// or 0. The help is what the program does, in a sentence or two, and the commands.
 func Choose(program, does string, commands []Command, args []string) (Command, []string) {
 	if len(args) == 0 {
 		wrong(program, errors.New("a command is missing"))

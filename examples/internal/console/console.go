@@ -1,5 +1,5 @@
-// Package console is how the example programs talk to the person who runs them: a label and a line
-// of text at a time, a progress bar, and no log unless asked.
+// Package console writes the example programs' output for a user: a label and a line of text at a
+// time, a progress bar, and no log unless asked.
 package console
 
 import (

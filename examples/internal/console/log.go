@@ -32,8 +32,7 @@ func Log(verbose bool) (on bool) {
 	return verbose
 }
 
-// ownLogs writes the loggers that a person who asks for logs means in detail, and of all others
-// errors.
+// ownLogs writes the logs of simopen and the relay in detail, and of all others only errors.
 type ownLogs struct{ slog.Handler }
 
 // WithAttrs is first called with the logger's name.

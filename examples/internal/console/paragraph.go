@@ -2,7 +2,7 @@ package console
 
 import "strings"
 
-// columns is how wide a paragraph is: as wide as a terminal that nobody has widened.
+// columns is how wide a paragraph is: the usual width of a terminal.
 const columns = 80
 
 // Paragraph writes a text behind a label, in lines that break between words. The lines after the

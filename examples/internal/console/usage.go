@@ -56,8 +56,8 @@ func printFlags(flags *flag.FlagSet) {
 }
 
 // Parse parses the arguments of a program that has called [Describe], and checks them if they could
-// be parsed. It does not return if they are wrong, or ask for help: it says so and ends the
-// program, with status 2 or 0.
+// be parsed. It does not return if they are wrong, or ask for help: it prints what is wrong, or the
+// help, and ends the program, with status 2 or 0.
 func Parse(flags *flag.FlagSet, args []string, check func() error) {
 	parse(flags, func() error { return flags.Parse(args) }, check)
 }

@@ -1,5 +1,5 @@
-// Package daemon runs a server until it is told to end: it serves the server's metrics, prints its
-// state now and then, and says how it ended.
+// Package daemon runs a server until a signal ends it: it serves the server's metrics, prints its
+// state now and then, and reports how it ended.
 package daemon
 
 import (

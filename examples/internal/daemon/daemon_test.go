@@ -17,7 +17,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/examples/internal/metrics"
 )
 
-// fake is a server that fails as it is told.
+// fake is a server that fails as its fields say.
 type fake struct {
 	failed chan error
 	down   bool

@@ -1,5 +1,4 @@
-// Package metrics serves a program's metrics to Prometheus, and says to whoever supervises the
-// program whether it is well.
+// Package metrics serves a program's metrics to Prometheus, and its health to a supervisor.
 package metrics
 
 import (

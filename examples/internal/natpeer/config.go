@@ -11,7 +11,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// Config is where a peer finds its public helpers, and who it is.
+// Config has where a peer finds its public helpers, and the peer's identity.
 type Config struct {
 	Relay    peer.AddrInfo
 	STUN     []string       // stun: URIs or host:port

@@ -25,7 +25,7 @@ const (
 
 	// pingEvery is how often the relay is asked for a sign of life, and pingTimeout how long it may
 	// take. The muxer's own pings notice after 40 s that the host's NAT was restarted, or that the
-	// host has slept; until then nobody would reach it. It costs 40 bytes a second.
+	// host has slept; until then no peer could reach it. It costs 40 bytes a second.
 	pingEvery   = 5 * time.Second
 	pingTimeout = 5 * time.Second
 
@@ -66,7 +66,7 @@ func NewLink(h host.Host, relay peer.AddrInfo, reserve bool) *Link {
 }
 
 // Reach connects to the relay, and makes or renews the reservation. When it returns, the relay has
-// told what it is, and the transport has begun to warm its ports.
+// identified itself, and the transport has begun to warm its ports.
 func (l *Link) Reach(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()

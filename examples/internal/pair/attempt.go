@@ -48,7 +48,7 @@ func (as *attempts) take(e transport.Event) (now []func()) {
 	a := as.last[e.Peer]
 	switch e.Kind {
 	case transport.Started:
-		delete(as.last, e.Peer) // what is told of it may be that it came to nothing
+		delete(as.last, e.Peer) // the event may be that it failed
 		return a.end()
 	case transport.Offered:
 		as.last[e.Peer] = &attempt{connected: make(map[string]bool)}
@@ -100,8 +100,8 @@ func (as *attempts) after(p peer.ID, f func()) {
 	f()
 }
 
-// connected reports whether the direct connection to p at remote came of our connect, rather than
-// of our listener.
+// connected reports whether our connect made the direct connection to p at remote, rather than our
+// listener.
 func (as *attempts) connected(p peer.ID, remote ma.Multiaddr) bool {
 	as.mu.Lock()
 	defer as.mu.Unlock()

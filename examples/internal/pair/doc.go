@@ -13,6 +13,6 @@
 //	   |<-------------------- data -----------------------------|
 //	   | receipt: how much, its SHA-256 ----------------------->|
 //
-// [Listen] and [Dial] are the two sides. What happens is told as an [Event] at a time, and the
+// [Listen] and [Dial] are the two sides. What happens is reported as one [Event] at a time, and the
 // dialler's result is a [Report].
 package pair

@@ -7,7 +7,7 @@ import (
 )
 
 // Listen keeps a reservation at the relay and serves the peers that come, until ctx ends. It fails
-// only at the start: later, a relay that is gone is told as an event and tried again.
+// only at the start: later, a relay that is gone is reported as an event and tried again.
 func Listen(ctx context.Context, cfg natpeer.Config, report func(Event)) error {
 	n, err := newNode(cfg, report, nil)
 	if err != nil {

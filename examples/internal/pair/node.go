@@ -15,7 +15,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/transport"
 )
 
-// A node is a libp2p host with simopen that tells what happens to it.
+// A node is a libp2p host with simopen that reports what happens to it.
 type node struct {
 	host.Host
 	cfg      natpeer.Config
@@ -41,8 +41,8 @@ func newNode(cfg natpeer.Config, report func(Event), onUp func(up)) (*node, erro
 	n := &node{cfg: cfg, onUp: onUp, report: report, relayed: make(map[peer.ID]time.Time)}
 	n.attempts = newAttempts(n.tell)
 	opts := []libp2p.Option{
-		// No listener: nobody could reach it behind a NAT, and so a direct connection can only be
-		// simopen's.
+		// No listener: no peer could reach it behind a NAT, and without one a direct connection can
+		// only be simopen's.
 		libp2p.NoListenAddrs,
 		libp2p.EnableRelay(),
 		libp2p.DisableMetrics(),
@@ -72,7 +72,7 @@ func (n *node) tell(e Event) {
 	n.report(e)
 }
 
-// connected tells of a connection to another peer than the relay.
+// connected reports a connection to a peer other than the relay.
 func (n *node) connected(_ network.Network, c network.Conn) {
 	u := up{conn: c, relayed: conns.IsRelayed(c), at: time.Now()}
 	p := c.RemotePeer()

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// A Report is what came of [Dial].
+// A Report is the result of [Dial].
 type Report struct {
 	Relayed bool `json:"relayed"` // there was a relayed connection
 	Direct  bool `json:"direct"`  // and then a direct one
 
-	// Simultaneous: the direct connection came of a simultaneous open (RFC 9293, section 3.5). That
-	// is so when both ends have it from their connect.
+	// Simultaneous: the direct connection was made by a simultaneous open (RFC 9293, section 3.5).
+	// That is so when both ends have it from their connect.
 	Simultaneous bool `json:"simultaneous"`
 
 	// TimeToDirect is from the relayed connection being up at the dialler to the direct one being

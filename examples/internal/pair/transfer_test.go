@@ -20,7 +20,7 @@ func newHost(t *testing.T, opts ...libp2p.Option) host.Host {
 	return h
 }
 
-// TestTransferEnds: the receiver tells of a transfer that was whole, and of one that was cut.
+// TestTransferEnds: the receiver reports a transfer that was whole, and one that was cut.
 func TestTransferEnds(t *testing.T) {
 	events := make(chan Event, 1)
 	listener := &node{

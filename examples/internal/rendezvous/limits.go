@@ -43,8 +43,9 @@ func DefaultLimits() Limits {
 // peer among others: 8 connections of an address, 160 in all.
 func (l *Limits) hostOptions() ([]libp2p.Option, error) {
 	res := l.Relay
-	// Those who dial through the relay have no reservation, and come for a minute or two. Beyond
-	// low the connection manager closes those that are idle, and keeps those with a reservation.
+	// Peers that dial through the relay have no reservation, and stay for a minute or two. Beyond
+	// low the connection manager closes connections that are idle, and keeps those with a
+	// reservation.
 	low, high := res.MaxReservations*7/5+64, res.MaxReservations*8/5+128
 	conns := rcmgr.LimitVal(2*res.MaxReservations + 256)
 	limits := rcmgr.PartialLimitConfig{

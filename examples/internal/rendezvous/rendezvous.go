@@ -1,5 +1,5 @@
 // Package rendezvous is what peers behind NATs need in public: a circuit relay (v2) to meet
-// through, and a STUN server over TCP that tells them their addresses.
+// through, and a STUN server over TCP that reports their addresses to them.
 package rendezvous
 
 import (
@@ -21,10 +21,10 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// Config is where a Server listens, who it is, and whom it serves.
+// Config has where a Server listens, its identity, and which peers it serves.
 type Config struct {
 	Listen   []ma.Multiaddr        // of the relay's host
-	Announce []ma.Multiaddr        // tells peers these addresses, in place of the interfaces'
+	Announce []ma.Multiaddr        // announces these addresses, in place of the interfaces'
 	STUN     string                // host:port of the STUN server; "" for none
 	Identity crypto.PrivKey        // nil for a throw-away one
 	Allow    []peer.ID             // relays for these peers alone; nil for all

@@ -23,7 +23,7 @@ type tally struct {
 
 func newTally(reg prometheus.Registerer) *tally {
 	if reg == nil {
-		reg = prometheus.NewRegistry() // which nobody asks
+		reg = prometheus.NewRegistry() // which is not asked
 	}
 	return &tally{MetricsTracer: relay.NewMetricsTracer(relay.WithRegisterer(reg))}
 }

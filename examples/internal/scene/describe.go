@@ -9,7 +9,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
-// Describe prints who is where, and what the NATs do.
+// Describe prints where each host is, and what the NATs do.
 func (s *Scene) Describe(out *console.Console) {
 	o := s.opts
 	rough := ""

@@ -17,7 +17,7 @@ import (
 // shutdownTime bounds the relay's orderly end.
 const shutdownTime = time.Second
 
-// Public is what a process in the relay's host is told to serve. It can be sent as JSON.
+// Public is what a process in the relay's host has to serve. It can be sent as JSON.
 type Public struct {
 	Listen    ma.Multiaddr `json:"listen"` // of the relay
 	STUN      string       `json:"stun"`   // of a simple STUN server; "" for none

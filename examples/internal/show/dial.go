@@ -1,4 +1,4 @@
-// Package show puts the events of a pair of peers in words, for the person who looks on.
+// Package show prints the events of a pair of peers for a user.
 package show
 
 import (
@@ -61,7 +61,7 @@ func (d *Dialler) Event(e pair.Event) {
 	}
 }
 
-// NoSTUN tells that no STUN server answers, and what follows.
+// NoSTUN prints that no STUN server answers, and what follows.
 func NoSTUN(out *console.Console, ready pair.Event) {
 	out.Paragraph("warning", ready.Err)
 	out.Paragraph(" ", "No STUN server has told this side's address; the relay will, if it speaks TCP.")

@@ -24,7 +24,7 @@ type arrow struct {
 	Title string // all about it
 }
 
-// drawArrow draws a journey. One of a connection that nothing came of is set aside.
+// drawArrow draws a journey. A journey of a connection that did not come up is drawn faintly.
 func drawArrow(j *journey, y heights, zero time.Time, aside bool) arrow {
 	a := arrow{Class: arrowClass(j.kind, aside), Title: describe(j, zero)}
 	points := route(j, y)

@@ -19,8 +19,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/examples/compare/internal/result"
 )
 
-// A series is how an implementation is drawn. The dashes and marks tell it from the others without
-// its colour, which the style sheet gives by the variable --Class.
+// A series is how an implementation is drawn. The dashes and marks distinguish it from the others
+// without its colour, which the style sheet sets by the variable --Class.
 type series struct {
 	Impl  result.Impl
 	Name  string

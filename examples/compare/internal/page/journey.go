@@ -68,8 +68,8 @@ func (j *journey) came() bool {
 
 // A pairing makes journeys of the events of two sites. A packet that gets through makes four
 // events: at the inner and the outer side of the sender's NAT at the same instant, and of the
-// receiver's. Between the NATs its bytes stay what they are, so they tell which arrival belongs to
-// which departure; two packets of the same bytes stay in order.
+// receiver's. Between the NATs its bytes do not change, so they show which arrival belongs to which
+// departure; two packets of the same bytes stay in order.
 type pairing struct {
 	outer    [2]netip.Addr // by which the sides know each other
 	flying   [2]map[string][]*journey

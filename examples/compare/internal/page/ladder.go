@@ -105,7 +105,7 @@ func addresses(a, b *natlab.Host) [4]string {
 	return [4]string{peerA: a.Addr().String(), natA: nat(a), natB: nat(b), peerB: b.Addr().String()}
 }
 
-// draw draws the arrows, and then their labels: those of the connection that came of it first.
+// draw draws the arrows, and then their labels: those of the resulting connection first.
 func (l *ladder) draw(s story, y heights, bottom float64) {
 	for _, j := range s.shown {
 		l.Arrows = append(l.Arrows, drawArrow(j, y, s.zero, s.aside(j)))

@@ -54,7 +54,7 @@ func raced() (journeys []*journey) {
 	return journeys
 }
 
-// Of two connections the one that came of the punch is drawn in full, and the other set aside.
+// Of two connections the one that the punch made is drawn in full, and the other faintly.
 func TestAside(t *testing.T) {
 	s := tell(raced())
 	l := drawLadder(s, behindNATs)
@@ -112,8 +112,7 @@ func TestMarks(t *testing.T) {
 	}
 }
 
-// Labels keep apart in whatever happens; those of the connection that came of it are all there
-// where they have room.
+// Labels never overlap; those of the resulting connection are all there where they have room.
 func TestLabelsKeepApart(t *testing.T) {
 	for _, journeys := range [][]*journey{crossing(0), refused(3), append(refused(20), crossing(2000)...)} {
 		l := drawLadder(tell(journeys), behindNATs)

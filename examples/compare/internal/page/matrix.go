@@ -86,7 +86,7 @@ func cellOf(runs []result.Run, punchable bool) cell {
 	return c
 }
 
-// whyNot lists the reasons of the runs that did not become direct, and when they were told.
+// whyNot lists the reasons of the runs that did not become direct, and when they were reported.
 func whyNot(runs []result.Run) string {
 	var whys []string
 	for _, r := range runs {

@@ -28,7 +28,7 @@ func (k kind) opens() bool {
 	return k == kindSYN || k == kindSYNACK || k == kindRST || k == kindICMP
 }
 
-// header is what a ladder tells of a packet.
+// header is what a ladder shows of a packet.
 type header struct {
 	kind     kind
 	src, dst netip.AddrPort // an ICMP error's ports are those of the packet it is about

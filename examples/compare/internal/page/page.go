@@ -107,7 +107,7 @@ func write(w io.Writer, p Page, duels []duel) error {
 			view.Impls = append(view.Impls, s)
 		}
 	}
-	var out bytes.Buffer // so that nobody gets half a page
+	var out bytes.Buffer // so that no reader gets half a page
 	if err := page.Execute(&out, view); err != nil {
 		return fmt.Errorf("page: %w", err)
 	}

@@ -29,7 +29,7 @@ type duel struct {
 	Punches  []punch
 }
 
-// duels tells all punches, those of a duel beside each other.
+// duels shows all punches, those of a duel beside each other.
 func duels(p Page) (all []duel) {
 	for i, together := range p.arrange() {
 		r := together[0].Run
@@ -110,7 +110,7 @@ type row struct {
 	Hidden        string // instead of all that: what is left out
 }
 
-// tellPunch tells the story of a punch, in a picture and as a table.
+// tellPunch shows a punch, as a picture and as a table.
 func tellPunch(id string, p Punch) punch {
 	told := punch{ID: id, Run: p.Run, Name: name(p.Run.Impl), Outcome: outcome(p.Run)}
 	s := tell(pair(p.A, p.B, p.Events))

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Whoever sees no colours, or prints without, can tell fast from slow, and read the text.
+// Readers who see no colours, or print without, can distinguish fast from slow, and read the text.
 func TestHeat(t *testing.T) {
 	m, err := heat()
 	if err != nil {

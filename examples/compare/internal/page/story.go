@@ -11,27 +11,27 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
-// Of a long punch a ladder shows how it begins and how it ends, and always the packets of the
-// connection that came of it.
+// A ladder shows how a long punch begins and how it ends, and always the packets of the resulting
+// connection.
 const (
 	firstShown = 8
 	lastShown  = 10
 )
 
-// A story is what a ladder tells of a punch.
+// A story is what a ladder shows of a punch.
 type story struct {
 	shown        []*journey
 	hidden       map[int][]*journey // by the index in shown that they come before
 	after        int                // packets left out because the connection was open
-	open         bool               // a connection came of it
+	open         bool               // it made a connection
 	simultaneous bool               // from both sides (RFC 9293, section 3.5)
 	opener       side               // otherwise, whose packet was the first to be let in
-	winner       flow               // the connection that came of it, if it is open
+	winner       flow               // the resulting connection, if it is open
 	zero         time.Time          // of its clock
 	marks        []mark
 }
 
-// aside reports whether a journey is of a connection that nothing came of, where another is open.
+// aside reports whether a journey is of a connection that did not come up, where another is open.
 func (s story) aside(j *journey) bool { return s.open && j.flow() != s.winner }
 
 // A flow is a connection, seen from between the NATs.
@@ -48,7 +48,7 @@ func (j *journey) flow() flow {
 	return f
 }
 
-// tell chooses what to show of journeys, which are in order of departure.
+// tell chooses what to show of the journeys, which are in order of departure.
 func tell(journeys []*journey) story {
 	var s story
 	winner, end := firstInUse(journeys)

@@ -82,7 +82,7 @@ func TestTell(t *testing.T) {
 	}
 }
 
-// The connection that came of it is shown, also if others have kept on trying.
+// The resulting connection is shown, also if others have kept on trying.
 func TestTellWinner(t *testing.T) {
 	punch := append(refused(20), crossing(2000)[:4]...)
 	for i, j := range refused(20) {

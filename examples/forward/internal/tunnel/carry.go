@@ -8,8 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 )
 
-// A recorder is told of what happens to connections. Its functions are called from several
-// goroutines.
+// A recorder records what happens to connections. Its functions are called from several goroutines.
 type recorder struct {
 	tell    func(Event)
 	metrics *Metrics

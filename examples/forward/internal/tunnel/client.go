@@ -34,7 +34,7 @@ type Client struct {
 }
 
 // NewClient makes a Client for a service of a peer; with an empty name it is the only one. dial
-// returns a connection to the peer, be it a new one. The Client tells what happens, from several
+// returns a connection to the peer, a new one if necessary. The Client reports events from several
 // goroutines. Close must be called.
 func NewClient(h host.Host, to peer.ID, service string, dial func(context.Context) (network.Conn, error), tell func(Event), m *Metrics) *Client {
 	c := &Client{host: h, to: to, service: service, dial: dial, recorder: recorder{tell, m}}

@@ -62,8 +62,8 @@ func cutBy(err error, local string) error {
 	return err
 }
 
-// unsupported reports whether the peer does not speak [Protocol]. It says so, or resets the stream
-// with a code, whichever is read.
+// unsupported reports whether the peer does not speak [Protocol]. Such a peer answers that, or
+// resets the stream with a code; this side reads either.
 func unsupported(err error) bool {
 	var said msmux.ErrNotSupported[protocol.ID]
 	return errors.As(err, &said) ||

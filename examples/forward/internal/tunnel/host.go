@@ -30,8 +30,8 @@ func NewHost(key crypto.PrivKey, reg prometheus.Registerer, opts ...transport.Op
 		libp2p.Identity(key),
 		libp2p.ResourceManager(rm),
 		metrics,
-		// No listener: nobody could reach it behind a NAT, and so a direct connection can only be
-		// simopen's.
+		// No listener: no peer could reach it behind a NAT, and without one a direct connection can
+		// only be simopen's.
 		libp2p.NoListenAddrs,
 		libp2p.EnableRelay(),
 		transport.Enable(opts...),

@@ -117,7 +117,7 @@ func (j *joint) receive() {
 			return
 		case frame == frameReset:
 			j.fail(errResetThere)
-			_ = j.stream.Reset() // nobody is interested in more
+			_ = j.stream.Reset() // more is not needed
 			return
 		}
 		for left := int(frame); left > 0; {
@@ -137,9 +137,9 @@ func (j *joint) receive() {
 	}
 }
 
-// failHere is called when nothing can be written to the connection any more. The other side is told
-// so by send, which cannot read from it any more, if its end is not sent yet. Until the stream ends
-// nobody needs what comes.
+// failHere is called when nothing can be written to the connection any more. send, which cannot
+// read from the connection any more, reports this to the other side, if it has not sent the end
+// yet. What comes until the stream ends is not needed.
 func (j *joint) failHere(err error) {
 	j.fail(err)
 	if j.ended.Load() {

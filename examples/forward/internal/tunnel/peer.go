@@ -56,8 +56,8 @@ type Peer struct {
 	told    network.Conn // the relayed connection of the last event Relayed
 }
 
-// A try is one to get a direct connection, for all who wait for it. Its fields conn and err belong
-// to those who see done closed.
+// A try is an attempt to get a direct connection, for all callers that wait for it. Its fields conn
+// and err may be read once done is closed.
 type try struct {
 	done chan struct{}
 	conn network.Conn

@@ -35,11 +35,11 @@ type Server struct {
 	notify *network.NotifyBundle
 	table  table
 
-	strangers rate.Sometimes // that are told of: a stranger may come as often as it likes
+	strangers rate.Sometimes // that are reported: a stranger may come as often as it likes
 }
 
 // Serve lets peers connect to services, each a host:port with a name: those peers that are allowed,
-// or all if allow is nil. It tells what happens, from several goroutines. Close must be called.
+// or all if allow is nil. It reports events from several goroutines. Close must be called.
 func Serve(h host.Host, services map[string]string, allow map[peer.ID]bool, tell func(Event), m *Metrics) *Server {
 	s := &Server{
 		host: h, services: services, allow: allow, recorder: recorder{tell, m},
@@ -58,7 +58,7 @@ func (s *Server) Close() {
 	s.host.Network().StopNotify(s.notify)
 }
 
-// Allows reports whether a peer may connect, and tells if not.
+// Allows reports whether a peer may connect. It reports an event if not.
 func (s *Server) Allows(p peer.ID) bool {
 	if s.allow == nil || s.allow[p] {
 		return true
@@ -90,7 +90,7 @@ func (s *Server) handle(stream network.Stream) {
 	defer context.AfterFunc(e.ctx, func() { _ = stream.Reset() })()
 	service, err := readRequest(stream)
 	if err != nil {
-		_ = stream.Reset() // who says nothing gets no answer
+		_ = stream.Reset() // a peer that sends nothing gets no answer
 		return
 	}
 	event := Event{Peer: p, Service: service, Relayed: conns.IsRelayed(stream.Conn())}

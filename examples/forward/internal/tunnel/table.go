@@ -12,7 +12,7 @@ import (
 // and up to 256 KiB more where its reader is slow: 700 MiB if all of them are.
 const MaxConnections = 2048
 
-// Why a connection ended that nobody ended.
+// Why a connection ended that neither side closed.
 var (
 	errPeerLost = errors.New("the connection to the other side was lost")
 	errShutdown = errors.New("this side was shut down")

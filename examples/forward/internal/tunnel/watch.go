@@ -11,8 +11,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/transport"
 )
 
-// Watch tells of the direct connections to other peers than the relay, and of attempts of theirs
-// that failed, until stop is called.
+// Watch reports the direct connections to peers other than the relay, and their attempts that
+// failed, until stop is called.
 func Watch(h host.Host, relay peer.ID, tell func(Event)) (stop func(), err error) {
 	sub, err := h.EventBus().Subscribe(new(transport.EvtPunchFinished), eventbus.Name("forward"))
 	if err != nil {
