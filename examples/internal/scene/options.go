@@ -33,7 +33,7 @@ func (o *Options) AddFlags(flags *flag.FlagSet) {
 	flags.DurationVar(&o.Jitter, "jitter", 0, "random delay that may come on top, at each peer")
 	flags.Float64Var(&o.Loss, "loss", 0, "`fraction` of the packets that each peer's link loses, 0 to 1")
 	flags.BoolVar(&o.Bridge, "bridge", false, "join relay and NATs by a Linux bridge, with no delay; NATs are kernels', kernel-drop by default. "+
-		"A punch between two that refuse, as kernel-rst does, may fail there: the SYNs have to cross within microseconds")
+		"A punch between two that refuse, as kernel-rst does, may take seconds there: the SYNs have to cross within microseconds")
 	flags.StringVar(&o.Pcap, "pcap", "", "write what each NAT sees to a pcapng file in this `directory`, which is made if only its last part is missing")
 }
 
