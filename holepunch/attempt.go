@@ -17,9 +17,9 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 )
 
-// An attempt runs a session: one goroutine, which is the caller's while that waits, takes the
-// events and performs the actions. What takes time is done by helpers, which the attempt waits for
-// in the end.
+// An attempt runs a session. One goroutine takes the events and performs the actions; while the
+// caller waits, it is the caller's. Helpers do what takes time, and the attempt waits for them in
+// the end.
 type attempt struct {
 	agent   *Agent
 	opts    Options
@@ -28,7 +28,7 @@ type attempt struct {
 	writer  pbio.WriteCloser
 	stream  *punch.Stream
 
-	caller context.Context // ends with the caller's patience
+	caller context.Context // the caller's
 	ctx    context.Context // of the helpers
 	cancel context.CancelFunc
 

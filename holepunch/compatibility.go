@@ -98,11 +98,11 @@ func letsIn(own, theirs stun.Behaviour) bool {
 	return anybody && theirs.Egress != stun.No
 }
 
-// passive reports whether a host should leave it to its peer to connect: its own NAT lets anybody
-// in, and its own SYNs would come from a port that the peer does not know, or not get out. They
-// could only be refused. With the refusal the NAT has a session with the peer's endpoint at another
-// port than the one that the peer connects to, and may drop the peer's SYN as not part of it. Two
-// hosts of that kind would wait for each other, so neither is passive then.
+// passive reports whether a host should wait for its peer to connect: its own NAT lets anybody in,
+// and its own SYNs would come from a port that the peer does not know, or not get out. They could
+// only be refused. After a refusal the NAT has a session with the peer's endpoint, at another port
+// than the one that the peer connects to. It may then drop the peer's SYN as not part of that
+// session. Two hosts of that kind would wait for each other, so neither is passive then.
 //
 // A host whose kernel drops SYNs that answer its own is passive, too, if the peer lets no bare SYN
 // in. Of two such hosts the initiator is.

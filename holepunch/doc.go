@@ -49,6 +49,6 @@
 //
 // A peer names addresses, and the host connects to them. It never connects to ports below 1024 or
 // to reserved addresses. It connects to private addresses only if observers see the host itself at
-// one, or if both peers are behind one NAT. [Limits] bound the SYNs, and no peer hears what came of
-// them. docs/security.md has the details.
+// one, or if both peers are behind one NAT. [Limits] bound the SYNs, and no peer learns their
+// outcome. docs/security.md has the details.
 package holepunch

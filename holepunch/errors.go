@@ -19,7 +19,7 @@ type PunchError struct {
 	Err      error
 }
 
-// Error returns all fields in one line. Its addresses are the user's business, and no peer's.
+// Error returns all fields in one line. Its addresses are for the user, and are sent to no peer.
 func (e *PunchError) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op)

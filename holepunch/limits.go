@@ -168,14 +168,14 @@ type budget struct {
 	by   string               // the limit that did so
 }
 
-// heldBack is how long a limit may hold back a SYN that goes unnoticed: after that the two sides'
-// SYNs do not meet any more. What a punch between NATs that answer with RST waits for the next of
-// its own SYNs is a tenth of that.
+// heldBack is how long a limit may hold back a SYN without being blamed for a failure: after that
+// the two sides' SYNs do not meet any more. A punch between NATs that answer with RST waits a tenth
+// of that for its own next SYN.
 const heldBack = time.Second
 
-// Spend waits until a SYN may be sent to an address; an invalid one stands for a server of ours,
-// which no peer chose. It fails if ctx ends before that, and with an error that matches [ErrBusy]
-// if its deadline is known to be earlier.
+// Spend waits until a SYN may be sent to an address; an invalid one means a server of ours, which
+// no peer chose. It fails if ctx ends before that, and with an error that matches [ErrBusy] if its
+// deadline is known to be earlier.
 func (b *budget) Spend(ctx context.Context, to netip.Addr) error {
 	for _, l := range b.limiters(to) {
 		begin := time.Now()
@@ -286,8 +286,8 @@ func (r Rate) limiter() *rate.Limiter { return rate.NewLimiter(rate.Limit(r.PerS
 // isWhole reports whether a limiter is as good as a new one.
 func isWhole(l *rate.Limiter) bool { return l.Tokens() >= float64(l.Burst()) }
 
-// buckets has a limiter for each key, and forgets those that are whole again: strangers
-// choose the keys. What it holds is bounded by what these may cost before.
+// buckets has a limiter for each key, and forgets those that are whole again: strangers choose the
+// keys. The limits that come first bound how many there are.
 type buckets[K comparable] struct {
 	rate Rate
 

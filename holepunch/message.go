@@ -40,13 +40,13 @@ const (
 	maxRounds = 8
 )
 
-// maxDetail bounds the words that go with a status, in bytes. What exceeds it is cut.
+// maxDetail bounds the text that goes with a status, in bytes. Longer text is cut.
 const maxDetail = 256
 
 // An attemptID ties the messages of one attempt together.
 type attemptID [16]byte
 
-// A description is what OFFER, ANSWER and RETRY say of a side.
+// A description is what OFFER, ANSWER and RETRY say about a side.
 type description struct {
 	candidates []punch.Candidate
 	behaviour  stun.Behaviour
@@ -106,9 +106,9 @@ func (m *message) marshal() *pb.Message {
 	return p
 }
 
-// unmarshal checks bounds. Of a message beyond them it returns the attempt, for the refusal. What
-// it does not know (kinds of candidate, addresses other than IP and TCP) it leaves out, so that a
-// later version can add to it.
+// unmarshal checks bounds. For a message beyond them it returns only the attempt, for the refusal.
+// It leaves out what it does not know (kinds of candidate, addresses other than IP and TCP), so
+// that a later version can add to the protocol.
 func unmarshal(p *pb.Message) (*message, error) {
 	m := &message{typ: p.Type, status: Status(p.Status), detail: clip(p.Detail)}
 	if len(p.Attempt) != len(m.attempt) {

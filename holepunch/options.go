@@ -32,7 +32,7 @@ type Stream interface {
 
 // Options configure one attempt; nil for the defaults.
 type Options struct {
-	// Peer names whom the attempt is with, by a string that is the same in each attempt with that
+	// Peer names the peer of the attempt, by a string that is the same in each attempt with that
 	// peer. [Limits] bound what one peer can have the agent do. All attempts in which Peer is ""
 	// count as those of one peer.
 	Peer string
@@ -89,11 +89,11 @@ type Handshake struct {
 
 	// Run does the handshake as client (initiator) or server on c, which is the beginning of the
 	// connection that Dial or Accept returns. It must return when c fails. The application goes on
-	// with what Run makes of c, such as a *tls.Conn; Run keeps that in a variable.
+	// with what Run makes from c, such as a *tls.Conn; Run keeps that in a variable.
 	//
-	// Run is called again, with another protocol and a connection that starts anew, if the
-	// responder has chosen another protocol than the initiator's first. That call begins when the
-	// first one has returned.
+	// Run is called again, with another protocol and a connection that starts from the beginning,
+	// if the responder has chosen another protocol than the initiator's first. That call begins
+	// when the first one has returned.
 	//
 	// While the flights travel in the signalling there is no TCP connection yet, so LocalAddr and
 	// RemoteAddr of c are unspecified addresses. Before the choice, Write keeps up to 64 KiB, and a

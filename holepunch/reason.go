@@ -108,7 +108,7 @@ const (
 	peerUnsupported Reason = "peer_unsupported"
 )
 
-// A reasonRow is all that there is to know of a reason.
+// A reasonRow has all properties of a reason.
 type reasonRow struct {
 	Reason
 	sentence string

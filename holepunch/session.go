@@ -14,7 +14,7 @@ type actions interface {
 	gather()                                       // then onGathered
 	predict()                                      // then onPredicted
 	startHandshake(protocol string, flight []byte) // with the peer's flight; then onFlight and onSecured
-	restartHandshake(protocol string)              // anew, over the stream alone; then onSecured
+	restartHandshake(protocol string)              // again, over the stream alone; then onSecured
 	continueHandshake(flight []byte)               // over the stream, after the peer's flight
 	expect(own punch.Token)                        // for the stream, connections that show the token
 	connectWith(peer punch.Token)                  // what the stream's connections to the peer show

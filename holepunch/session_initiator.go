@@ -104,7 +104,7 @@ func (s *session) agree(m *message) {
 }
 
 // sendCandidates sends the candidates that the OFFER could not have: predicted ones, and those
-// within the site, if the ANSWER shows that both peers are at one.
+// within the site, if the ANSWER shows that both peers are at the same site.
 func (s *session) sendCandidates() {
 	var cs []punch.Candidate
 	if s.promised && s.round == 0 {
@@ -119,8 +119,8 @@ func (s *session) sendCandidates() {
 }
 
 // mayRetry reports whether another round may help after one that failed with err: where a port has
-// to be predicted. Elsewhere it would only close what is coming up. A connection on which only small
-// packets got through is no reason against it: a NAT may have forgotten that connection.
+// to be predicted. Otherwise a round would only close what is coming up. A connection on which only
+// small packets got through does not exclude it: a NAT may have forgotten that connection.
 func (s *session) mayRetry(err error) bool {
 	met := errors.Is(err, ErrNoConnection) || errors.Is(err, ErrHandshake) || errors.Is(err, ErrSmallPackets)
 	return s.initiator && met && s.predicted() && !s.egressFiltered() && s.round < maxRounds && !s.lastRound && !s.signalLost

@@ -73,9 +73,9 @@ func (s *session) onShort() {
 	}
 }
 
-// onRoundEnded handles the end of a round that endRound has ended, after its window: of its
-// connects, and of all connections that the initiator might have chosen yet. A stream that is
-// usable all the same ends by itself if no connection is chosen.
+// onRoundEnded handles the end of a round that endRound has ended after its window. Its connects
+// have ended, and so have all connections that the initiator could still choose. A stream that is
+// usable nevertheless ends by itself if no connection is chosen.
 func (s *session) onRoundEnded(number int, r punch.Result) {
 	if s.state != punching || number != s.round || s.usable {
 		return

@@ -34,14 +34,14 @@ const (
 	// handshake need a part.
 	window = 10 * time.Second
 
-	// predictedWindow is how long a round goes on in which a port was predicted. A port that was
-	// predicted right is met within a round trip or two, or after one lost SYN (1 s); one that was
-	// predicted wrong, never. A further round predicts it anew. The same holds for a side that has to
-	// let SYNs in, since its own do not get out.
+	// predictedWindow is how long a round with a predicted port goes on. A right prediction
+	// succeeds within a round trip or two, or after one lost SYN (1 s); a wrong one never does. A
+	// further round predicts the port again. The same holds for a side that has to let SYNs in,
+	// since its own do not get out.
 	predictedWindow = 1500 * time.Millisecond
 
-	// egressDelay is how long an attempt may have no connection until it is found out whether
-	// connections get out at all: longer than most punches take that have lost a SYN.
+	// egressDelay is how long an attempt may have no connection before the host finds out whether
+	// connections get out at all: longer than most punches with a lost SYN take.
 	egressDelay = 2 * time.Second
 
 	// choiceDelay is how long a responder goes on after DONE with OK until it has read the choice

@@ -16,9 +16,9 @@ import (
 
 const (
 	// egressTries is how often a round trip and a refusal are measured. The shortest round trip
-	// counts, for a busy host notices some answers late. Of the refusals the longest counts: a
-	// filter on the way refuses each at once. One that is late where another was early is measured
-	// again.
+	// counts, because a busy host notices some answers late. The longest refusal counts, because a
+	// filter on the way refuses each at once. If one is late and another was early, they are
+	// measured again.
 	egressTries = 3
 
 	// egressTimeout bounds a connect: a lost SYN is repeated after 1 s.
@@ -84,7 +84,7 @@ func (d Discoverer) Egress(ctx context.Context, open netip.AddrPort) (Fact, erro
 	}
 }
 
-// errAnswered is a connect to which somebody has answered.
+// errAnswered is the error of a connect that was accepted.
 var errAnswered = errors.New("answered")
 
 // longestRefusal connects to high ports of a host, and returns how long the latest refusal took,

@@ -85,7 +85,7 @@ func (p *probe) close() {
 // test makes fresh mappings towards a server and runs a test with each, entering the results into
 // o. The tests wait for silence and therefore run concurrently. Nothing is sent to a mapping that
 // the server reports unless it is at a known external address, since the server could make the host
-// connect to anybody. Where servers disagree about those addresses, nothing is sent there.
+// connect to any other host. Where servers disagree about those addresses, nothing is sent there.
 func (s *survey) test(ctx context.Context, server *contact, external []netip.Addr, agreed bool, o *observations) {
 	var probes []*probe
 	var asking sync.WaitGroup
@@ -155,7 +155,7 @@ func (p *probe) bareSYN(ctx context.Context, server *contact) outcome {
 	return p.connectBack(ctx, fromSilent)
 }
 
-// reconnect resets the connection and makes it anew. It returns whether the mapping is the same.
+// reconnect resets the connection and makes it again. It returns whether the mapping is the same.
 func (p *probe) reconnect(ctx context.Context, server netip.AddrPort) Fact {
 	reset(p.conn.nc)
 	_ = p.conn.Close()

@@ -68,7 +68,7 @@ const socketBuffer = 2 * maxMessage
 
 // serve answers requests until the connection ends, and closes it: with a FIN if the client closed
 // it or was idle, or the server shuts down, and otherwise with a RST, since a client that breaks
-// the rules is owed nothing.
+// the rules need not get what is unsent.
 func (c *serverConn) serve() {
 	if b, ok := c.nc.(interface {
 		SetReadBuffer(bytes int) error

@@ -29,7 +29,7 @@ const (
 	RefusedEvicted     Refusal = "evicted"      // an open connection gave way to a newcomer
 	RefusedRate        Refusal = "rate"         // more messages than MaxRequestRate
 	RefusedSlow        Refusal = "slow"         // RequestTimeout
-	RefusedMalformed   Refusal = "malformed"    // what arrived is not STUN; of UDP, not a Binding request
+	RefusedMalformed   Refusal = "malformed"    // not STUN; over UDP, not a Binding request
 	RefusedConnectBack Refusal = "connect_back" // too many connects to this client, its network, or in all
 )
 

@@ -71,7 +71,7 @@ func (e emitters) Close() {
 	}
 }
 
-// learnt emits what a search for the NAT's behaviour has come to. No search begins before Attach.
+// learnt emits the result of a search for the NAT's behaviour. No search begins before Attach.
 func (t *Transport) learnt(b stun.Behaviour, err error) {
 	if err != nil {
 		t.emitters.nat.Emit(EvtNATLearnt{Err: err})

@@ -52,8 +52,8 @@ func gaugeOpts(name, help string) prometheus.GaugeOpts {
 	return prometheus.GaugeOpts{Namespace: metricNamespace, Name: name, Help: help}
 }
 
-// otherLabels are the values of the label "reason" besides the codes of the reasons: of an attempt
-// that succeeded, and of errors without a reason.
+// otherLabels are the values of the label "reason" besides the codes of the reasons: for an attempt
+// that succeeded, and for errors without a reason.
 var otherLabels = []string{"direct", "cancelled", "timeout", "other"}
 
 // reasons are those that are labels.

@@ -35,8 +35,8 @@ type observerWaits struct {
 var defaultObserverWaits = observerWaits{refused: 10 * time.Second, most: 30 * time.Minute, back: 5 * time.Second}
 
 var (
-	// errObserverFull is what a host beyond go-libp2p's limits for an IP address meets. There are two
-	// in its resource manager: 8 connections, and 16 new ones, of which one comes back in 5 s.
+	// errObserverFull is the failure of a host beyond go-libp2p's limits for an IP address. Its
+	// resource manager has two: 8 connections, and 16 new ones at once, then one in 5 s.
 	errObserverFull = errors.New("it closed the connection at once, as go-libp2p does beyond 8 connections from one IP address, " +
 		"or many new ones: that is its limit (rcmgr.WithLimitPerSubnet), which all hosts behind this address share")
 

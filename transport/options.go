@@ -155,7 +155,7 @@ func WithTimeout(d time.Duration) Option {
 // place. After that time the relayed connection is closed if the direct one has carried full-size
 // packets both ways and no stream is open on the relayed one. Otherwise this is checked again after
 // the same time (1 s at least): no stream is cut, unless [WithRelayStreamsReset] is set. A negative
-// time keeps the relayed connection until somebody else closes it.
+// time keeps the relayed connection until something else closes it.
 //
 // Default: 1 min. DCUtR's specification asks for a grace period and names none; a stream takes
 // seconds to open, and go-libp2p's relays end a limited connection after 2 min anyway. While the
@@ -165,7 +165,7 @@ func WithRelayGrace(d time.Duration) Option {
 }
 
 // WithRelayStreamsReset closes the relayed connection after the grace period ([WithRelayGrace])
-// even if streams are open on it. The streams are reset, so that applications open them anew, on
+// even if streams are open on it. The streams are reset, so that applications open them again, on
 // the direct connection. It is for relays without limits: there GossipSub, the DHT and the like
 // open streams on the relayed connection, and keep them for as long as it lasts. It is enough if
 // one of two peers has it. After closing, this host opens no stream on the direct connection for

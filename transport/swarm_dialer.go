@@ -22,18 +22,18 @@ import (
 // A swarmDialer gives the swarm the connections that this host has made, as outbound ones. The
 // swarm takes outbound connections from dials alone. So when a connection is there, the swarmDialer
 // makes the swarm dial /simopen, and the swarm gets the connection from [Transport.Dial]. That
-// takes a moment: were it the whole attempt, all other dials of the peer would share it, with what
-// has failed and what was closed since it began.
+// takes only a moment. If the dial took the whole attempt, all other dials of the peer would share
+// it, with all failures and closed connections since its beginning.
 //
-// The swarm takes all addresses that its peerstore has of the peer, and hands on nothing of the
-// caller's context but the reason for a direct dial. So the reason says what the dial is for:
+// The swarm takes all addresses that its peerstore has of the peer. Of the caller's context it
+// passes on only the reason for a direct dial. So the reason marks dials of this package:
 //
 //   - For the time that the swarm needs to read it, /simopen is in the peerstore.
-//     [Transport.Resolve] turns it into nothing in dials that are not ours. So it does not matter
-//     either who else has put it there.
-//   - The dial ranker knows by the same address that a dial is ours, and leaves out all others: any
-//     number of them, which a stranger may have named, would take the peer's share of the resource
-//     manager's connections and of the swarm's dials.
+//     [Transport.Resolve] resolves it to nothing in dials that are not ours. So it does not matter
+//     if others have put it there.
+//   - The dial ranker knows by the same address that a dial is ours, and leaves out all others: a
+//     stranger may have named any number of them, which would use up the peer's share of the
+//     resource manager's connections and of the swarm's dials.
 //   - The resolver of names leaves them out. A name server that does not answer takes 10 s.
 //
 // Ranker and resolver are part of a swarm's configuration. [Enable] brings them in, and [New]

@@ -32,8 +32,8 @@ const (
 	// end a limited connection after 2 min by themselves.
 	defaultGrace = time.Minute
 
-	// idleCheck is how long it takes at least until a relayed connection that had open streams is
-	// looked at again.
+	// idleCheck is the least time until a relayed connection that had open streams is checked
+	// again.
 	idleCheck = time.Second
 )
 
@@ -58,11 +58,11 @@ const (
 	checked      // a direct connection has passed a check
 	directSilent // nothing came on a direct connection for too long
 	directStuck  // a direct connection has ended, and has carried no full-size segments until then
-	addrGone     // the host has no more the address that a direct connection is bound to
+	addrGone     // the host has lost the address that a direct connection is bound to
 )
 
-// A peerView is what there is of a peer's connections when an event is looked at. It may be ahead
-// of the events.
+// A peerView describes a peer's connections when an event is handled. It may be ahead of the
+// events.
 type peerView struct {
 	relayed  bool // one relayed connection at least
 	outbound bool // one of them was dialled by this host
@@ -90,7 +90,7 @@ const (
 )
 
 // wait returns after, lengthened by up to a quarter if that is wanted, so that peers which lost
-// each other at one time, as when a NAT restarts, do not come back at one time.
+// each other at the same time, as when a NAT restarts, do not come back at the same time.
 func (a upgradeAction) wait() time.Duration {
 	if a.jitter {
 		return a.after + rand.N(a.after/4)
@@ -281,7 +281,7 @@ func (u *upgrade) redial() time.Duration {
 	return redialWait
 }
 
-// repeat has an attempt made after twice the last wait, or least.
+// repeat schedules an attempt after twice the last wait, or least.
 func (u *upgrade) repeat(least time.Duration) []upgradeAction {
 	u.wait = min(max(2*u.wait, least), maxWait)
 	return []upgradeAction{{kind: setTimer, after: u.wait, jitter: true}}

@@ -85,9 +85,10 @@ func remote(c *net.TCPConn) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-// window returns how long a slot's punch goes on. Clocks that are 300 ms wrong, one fast and one
-// slow, begin 600 ms apart: they have 300 ms in common with the shortest grid, a second's, and the
-// rest of the window with longer ones. Between slots is a pause, so that both begin anew together.
+// window returns how long a slot's punch goes on. If one clock is 300 ms fast and the other 300 ms
+// slow, the two sides begin 600 ms apart. With the shortest grid, of a second, their windows
+// overlap for 300 ms; with longer ones for the rest of the window. There is a pause between slots,
+// so that both sides begin the next slot together.
 func window(every time.Duration) time.Duration {
 	return min(maxWindow, every-every/10)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 )
 
-// Of a long punch, the beginning and the end are shown. The end has the successful handshake.
+// Only the beginning and the end of a long punch are shown. The end has the successful handshake.
 const (
 	firstRows = 6
 	lastRows  = 10

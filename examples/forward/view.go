@@ -89,7 +89,8 @@ func words(e tunnel.Event) (text string, wrong bool) {
 	return "", false
 }
 
-// of says of a connection what service it is with, and for whom. A peer may have made up the name.
+// of returns which service a connection is with, and for which peer. A peer may have made up the
+// name.
 func of(e tunnel.Event) string {
 	text := ""
 	if e.Service != "" {

@@ -42,7 +42,7 @@ func newCommand(host *natlab.Host, label bool, args ...string) *command {
 		c.output = [2]*labelled{newLabelled(os.Stdout, host.Name()), newLabelled(os.Stderr, host.Name())}
 		c.cmd.Stdout, c.cmd.Stderr = c.output[0], c.output[1]
 	}
-	// Of its own process group, so that a Ctrl-C is for the leading command alone.
+	// It gets its own process group, so that a Ctrl-C reaches only the leading command.
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return c
 }

@@ -67,9 +67,9 @@ type Description struct {
 //
 // The host nearly always punches from its first port, at its reflexive addresses, and from the
 // second one beside it. Behind a NAT that gives every destination a port of its own these addresses
-// are of no use to the peer, unless the filter lets anybody in. If that port can be predicted, it
-// is that of a fresh local port, which has no mapping yet: the NAT will preserve its number, or
-// give it the next port in sequence, which Predict finds out.
+// are of no use to the peer, unless the filter lets anybody in. If the port towards the peer can be
+// predicted, the host punches from a fresh local port, which has no mapping yet: the NAT will
+// preserve its number, or give it the next port in sequence, which Predict finds out.
 func (g *Gatherer) Gather(ctx context.Context, o Options) (*Description, error) {
 	until := time.Now().Add(gatherTimeout)
 	s, release, err := g.acquire(ctx, until)

@@ -8,7 +8,7 @@
 //	                                          +--> snapshot --Gather--> Description
 //	stun.Discover --------> epoch ------------+
 //
-// Observers and the search for the NAT's behaviour run in goroutines of their own and report to
-// it. What was learned belongs to an epoch, the time that the host spends at one place in the
-// network. When the host has moved, the epoch ends and everything is asked anew.
+// Observers and the search for the NAT's behaviour run in goroutines of their own and report to it.
+// What was learned belongs to an epoch, the time that the host spends at one place in the network.
+// When the host has moved, the epoch ends and everything is asked again.
 package gather

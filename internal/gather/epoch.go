@@ -20,11 +20,11 @@ const (
 	// a minute (coturn). No host moves so often to networks in which it has the same address.
 	poolTime = searchStale
 
-	// searchStale is how old knowledge of the NAT may become until it is searched for again: a
-	// router is seldom exchanged, and a host that has moved begins another epoch. After a search
-	// that was cut off it is searchRetry, and after one that failed searchFailed, doubling up to
-	// searchRetry: servers restart within seconds, and behind a NAT whose ports have to be predicted
-	// no punch succeeds before.
+	// searchStale is how old knowledge of the NAT may become before another search: a router is
+	// rarely replaced, and a host that has moved begins another epoch. After a search that was cut
+	// off the wait is searchRetry. After one that failed it is searchFailed, doubling up to
+	// searchRetry: servers restart within seconds, and behind a NAT whose ports have to be
+	// predicted no punch succeeds before a search has.
 	searchStale  = 30 * time.Minute
 	searchRetry  = time.Minute
 	searchFailed = 2 * time.Second
@@ -122,7 +122,7 @@ func (e *epoch) addAddrs(reflexive []netip.AddrPort) {
 	}
 }
 
-// renew begins another epoch: all observers are asked anew, and so are STUN servers about the
+// renew begins another epoch: all observers are asked again, and so are STUN servers about the
 // NAT's behaviour.
 func (g *Gatherer) renew(why string) {
 	g.cfg.Log.Info("the host may be in another network: its addresses are asked for anew", "why", why, "before", g.epoch.addrs)

@@ -308,7 +308,7 @@ func (g *Gatherer) openPorts() error {
 	return nil
 }
 
-// askFailed has the observers that failed asked again without delay, where none has answered.
+// askFailed makes the observers that failed be asked again without delay, if none has answered.
 func (g *Gatherer) askFailed() {
 	for _, p := range g.ports {
 		if p.count(isHeld) == 0 {

@@ -25,8 +25,9 @@ const (
 	// keepAlive apart, so that it ends before a second one would have been due.
 	keepAliveProbes = 3
 
-	// fewKeepAlives: a connection that the NAT has forgotten ends at its first keep-alive. coturn
-	// ends each after a minute, which is the fourth.
+	// fewKeepAlives is the number of keep-alives within which the end of a connection counts as the
+	// NAT's: a connection that the NAT has forgotten ends at its first keep-alive. coturn ends each
+	// connection after a minute, at the fourth.
 	fewKeepAlives = 3
 )
 

@@ -10,11 +10,11 @@ import (
 
 // linger is for how long Config.Observers are still asked, or held, after an attempt, and when one
 // is likely. A relay of go-libp2p's lets in one connection in 5 s from an IP address that has made
-// many, so to hang up and come back sooner would cost the host's neighbours more than to stay.
+// many, so hanging up and coming back sooner would cost the host's neighbours more than staying.
 const linger = 5 * time.Second
 
-// Prepare says that an attempt is likely to begin within seconds: what it has to know is asked for
-// now. It does not block.
+// Prepare asks for what an attempt has to know, since one is likely to begin within seconds. It
+// does not block.
 func (g *Gatherer) Prepare() {
 	g.enqueue(func() { g.likely, g.stale = time.Now().Add(linger), true })
 }
@@ -76,7 +76,7 @@ func (p *warmPort) askOthers(now time.Time) {
 			return !slices.Contains(p.servers, o) && !slices.Contains(g.others, o)
 		})
 	case !asking && g.uses == 0:
-		g.others, g.stale = nil, true // what is held is held for the attempt that it was asked for
+		g.others, g.stale = nil, true // a held connection is for the attempt that has asked for it
 	}
 	for o, q := range p.queries {
 		if isOther(q) && !slices.Contains(g.others, o) {

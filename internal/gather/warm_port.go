@@ -133,7 +133,7 @@ func (p *warmPort) ask(now time.Time) {
 	if isAlone {
 		p.g.wakeAt(p.alone)
 	}
-	p.inPlace = !isAlone && !serverIs(held) && !serverIs(closing) // that one is asked anew
+	p.inPlace = !isAlone && !serverIs(held) && !serverIs(closing) // that one is asked again
 	if p.inPlace {
 		p.askOthers(now)
 	}
@@ -229,7 +229,8 @@ func (p *warmPort) fail(q *query, err error) {
 	p.g.cfg.OnAsked(q.observer, q.server, err)
 }
 
-// end has an observer asked anew, as soon as its connection is closed, if it still is to be asked.
+// end makes an observer be asked again as soon as its connection is closed, if it still is to be
+// asked.
 func (p *warmPort) end(q *query) {
 	switch {
 	case q.ended:
@@ -253,7 +254,7 @@ func (p *warmPort) reset() {
 	p.look()
 }
 
-// forgetFailed has the observers that failed asked again.
+// forgetFailed makes the observers that failed be asked again.
 func (p *warmPort) forgetFailed() {
 	p.retry = time.Time{}
 	for _, q := range p.queries {

@@ -11,8 +11,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
-// connect connects a pair until the context ends, with one socket at a time, which is held until
-// it fails by itself. A pending connect that is closed and opened anew answers the peer's SYN+ACK
+// connect connects a pair until the context ends, with one socket at a time, which is held until it
+// fails by itself. A pending connect that is closed and opened again answers the peer's SYN+ACK
 // with a RST: with NATs 100 ms apart that failed in every trial.
 func (o *Opening) connect(p *pair) {
 	p.begin = o.beginOf(p)
@@ -40,9 +40,9 @@ func (o *Opening) connect(p *pair) {
 			// again and again would use up the quick repeats, and this one would wait for its bursts.
 			sleep(o.ctx, coarse(rand.N(quickPause)))
 		case up:
-			// The peer may have no use for it, or it was up on this side only, as a RST crossed
-			// it. That is common, so the first repeat is quick: unless another attempt is to get
-			// the 4-tuple.
+			// The peer may not need it, or a RST crossed the SYN and it was up on this side only.
+			// That is common, so the first repeat is quick, unless another attempt is to get the
+			// 4-tuple.
 			o.tuples.free(p.tuple())
 			if p.dropped++; p.dropped > 1 || p.claim.shared() {
 				sleep(o.ctx, p.useless.pause())

@@ -21,21 +21,21 @@ type timings struct {
 	launchPause time.Duration
 
 	// lateFirst and lateSecond are how much later a late side begins, from the first port and the
-	// second: when the peer's NAT should be open. An initiator's SYN, which opens that, leaves
-	// half a relayed round trip after the responder's could, and a SYN that comes before it is
-	// lost, for a second. From the first port SYNs are in time if the relayed round trip is up to
-	// 80 ms longer than the direct one, from the second if it is up to 320 ms.
+	// second: when the peer's NAT should be open. The initiator's SYN, which opens it, leaves half
+	// a relayed round trip after the responder's could. A SYN that comes before that is lost, and
+	// repeated only after a second. From the first port SYNs are in time if the relayed round trip
+	// is up to 80 ms longer than the direct one, from the second if it is up to 320 ms.
 	lateFirst, lateSecond time.Duration
 
-	// passive is how long a passive side waits before it connects all the same, in case that what
-	// is known of its NAT is out of date. A SYN that is lost twice is there by then.
+	// passive is how long a passive side waits before it connects nevertheless, in case the
+	// knowledge of its NAT is out of date. A SYN that is lost twice has arrived by then.
 	passive time.Duration
 
-	// retry is when a connect is repeated whose 4-tuple belongs to another connection, whose SYN
-	// could not leave, or whose connection was of no use more than once. Each further time takes
-	// twice as long, up to maxRetry: with handshakes that are slow, a thousand punches would keep a
-	// processor busy with asking for their 4-tuples, and a host that accepts and hangs up costs
-	// some SYNs and no more.
+	// retry is the wait before a connect is repeated whose 4-tuple belongs to another connection,
+	// whose SYN could not leave, or whose connection was of no use more than once. Each further
+	// wait is twice as long, up to maxRetry. Otherwise, with slow handshakes, a thousand punches
+	// would keep a processor busy with trying their 4-tuples. And a host that accepts and hangs up
+	// costs only some SYNs.
 	retry, maxRetry time.Duration
 
 	// A side that has connected a 4-tuple that another attempt wants, too, waits for the other

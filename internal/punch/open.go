@@ -69,7 +69,7 @@ type Opening struct {
 	met       bool           // a connection has come up
 	refused   bool           // a SYN was, on its way through the NATs
 	launched  int            // pairs that are connected, or were
-	short     int            // of these, those that were given up for want of a socket
+	short     int            // of these, those given up because there was no socket
 	allShort  chan struct{}  // closed when all were
 	setShort  sync.Once
 	failed    int           // connects that ended by themselves, on their way through the NATs
@@ -157,7 +157,7 @@ func (o *Opening) goesOn(p *pair) bool {
 // is connected any more then, and what the peer connects could not be accepted either.
 func (o *Opening) Short() <-chan struct{} { return o.allShort }
 
-// giveUp records that a pair was given up for want of a socket.
+// giveUp records that a pair was given up because there was no socket.
 func (o *Opening) giveUp() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
-// errCrowded is a connection that has made way for others.
+// errCrowded is the error of a connection that was evicted for others.
 var errCrowded = errors.New("too many connections have not shown a token")
 
 // A Receiver reads the preamble of accepted connections and hands each to the attempt whose token

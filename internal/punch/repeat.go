@@ -48,8 +48,8 @@ func (o *Opening) pause(p *pair) {
 	sleepUnless(o.ctx, again, o.times.pause(p.to, p.failed, time.Since(p.begin)))
 }
 
-// beginOf returns when a pair's connects begin: of a crossed pair, the moment that both sides have
-// agreed on, although a port may begin earlier or later than that.
+// beginOf returns when a pair's connects begin. For a crossed pair that is the moment that both
+// sides have agreed on, although a port may begin earlier or later.
 func (o *Opening) beginOf(p *pair) time.Time {
 	o.mu.Lock()
 	defer o.mu.Unlock()

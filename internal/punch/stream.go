@@ -27,8 +27,8 @@ const (
 	defaultChoiceTimeout = defaultCopyTimeout + 3*time.Second
 
 	// defaultFlushTimeout bounds the time that Close takes to send what was kept and is not sent
-	// yet. The system's send buffer has room for it, so that it takes none, unless the peer reads
-	// nothing.
+	// yet. The system's send buffer has room for it, so that Close takes no time, unless the peer
+	// reads nothing.
 	defaultFlushTimeout = 2 * time.Second
 )
 

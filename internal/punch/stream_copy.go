@@ -137,8 +137,8 @@ func (s *Stream) readCopy(sc *streamCopy, accepted bool) {
 	}
 }
 
-// startWriters has what is to be sent on any copy sent, where no writer is at it. The caller holds
-// s.mu.
+// startWriters starts a writer for each copy that has something to send and no writer yet. The
+// caller holds s.mu.
 func (s *Stream) startWriters() {
 	for _, sc := range s.choice.copies {
 		if sc.conn.writing {

@@ -25,10 +25,10 @@ type tuples struct {
 	live   map[tuple]int // connections that a Receiver has
 }
 
-// A demand is what is known of a tuple that somebody wants. tuples.mu guards it.
+// A demand is what is known of a tuple that an attempt wants. tuples.mu guards it.
 type demand struct {
 	openings int           // that connect it
-	claims   int           // of them, those that have no reason to doubt that it leads to their peer
+	claims   int           // openings that have no reason to doubt that it leads to their peer
 	freed    chan struct{} // closed when a connect, or the connection, has ended
 }
 

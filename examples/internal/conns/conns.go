@@ -36,7 +36,7 @@ type lazyStream struct {
 func (s *lazyStream) Read(b []byte) (int, error)  { return s.negotiated.Read(b) }
 func (s *lazyStream) Write(b []byte) (int, error) { return s.negotiated.Write(b) }
 
-// Alive reports whether the other end of a connection answers before ctx ends, be it with an error.
+// Alive reports whether the other end of a connection answers before ctx ends, even with an error.
 func Alive(ctx context.Context, c network.Conn) bool {
 	s, err := Open(ctx, c, ping.ID)
 	if err != nil {

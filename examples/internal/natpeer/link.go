@@ -15,17 +15,17 @@ import (
 )
 
 const (
-	// reachTimeout bounds one attempt to reach the relay: six round trips over a satellite. In an
-	// attempt that the network swallows, the SYNs are ever further apart.
+	// reachTimeout bounds one attempt to reach the relay: six round trips over a satellite. If the
+	// network drops everything, the SYNs of an attempt are ever further apart.
 	reachTimeout = 10 * time.Second
 
-	// renewBefore is how long before its end a reservation is renewed: of the usual hour enough is
-	// left to find the relay busy or rebooting.
+	// renewBefore is how long before its end a reservation is renewed. It usually lasts an hour, so
+	// there is time enough if the relay is busy or rebooting.
 	renewBefore = 5 * time.Minute
 
-	// pingEvery is how often the relay is asked for a sign of life, and pingTimeout how long it may
-	// take. The muxer's own pings notice after 40 s that the host's NAT was restarted, or that the
-	// host has slept; until then no peer could reach it. It costs 40 bytes a second.
+	// pingEvery is how often the relay is pinged, and pingTimeout how long its answer may take. The
+	// muxer's own pings notice after 40 s that the host's NAT was restarted, or that the host has
+	// slept; until then no peer could reach it. It costs 40 bytes a second.
 	pingEvery   = 5 * time.Second
 	pingTimeout = 5 * time.Second
 
@@ -139,7 +139,7 @@ func (l *Link) connected() bool {
 	return l.host.Network().Connectedness(l.relay.ID) == network.Connected
 }
 
-// alive reports whether the relay answers, be it with an error. If it does not, the connection is
+// alive reports whether the relay answers, even with an error. If it does not, the connection is
 // closed.
 func (l *Link) alive(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)

@@ -64,8 +64,8 @@ func Start(cfg *stun.ServerConfig, endpoints []netip.AddrPort) (*Server, error) 
 	return s, nil
 }
 
-// address returns an endpoint's address to listen at: of IPv6's unspecified one that of both
-// families, also where there is no IPv6.
+// address returns an endpoint's address to listen at. For IPv6's unspecified address that is the
+// one of both families, also where there is no IPv6.
 func address(e netip.AddrPort) string {
 	if e.Addr() == netip.IPv6Unspecified() {
 		return fmt.Sprintf(":%d", e.Port())

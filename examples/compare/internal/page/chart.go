@@ -176,8 +176,8 @@ func drawChart(lines []ecdf, low, high float64) (template.HTML, error) {
 	p.X.Tick.Marker, p.Y.Tick.Marker = plot.ConstantTicks(timeTicks(low, high)), plot.ConstantTicks{
 		{Value: 0, Label: "0"}, {Value: 0.25}, {Value: 0.5, Label: "50 %"}, {Value: 0.75}, {Value: 1, Label: "100 %"},
 	}
-	// Without a name for the x axis: the library would leave room at the right for it, as it takes
-	// the middle of a logarithmic axis to be elsewhere.
+	// The x axis has no name: the library misplaces the middle of a logarithmic axis, and would
+	// leave room for the name at the right.
 	p.Y.Label.Text = "runs direct"
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
 		a.Color, a.Tick.Color = ink, ink

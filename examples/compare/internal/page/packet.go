@@ -22,8 +22,8 @@ const (
 	kindUDP    kind = "UDP"
 )
 
-// opens reports whether such packets decide what becomes of a connection. Of the others a ladder
-// has the first alone.
+// opens reports whether such packets decide about a connection. A ladder shows only the first of
+// the others.
 func (k kind) opens() bool {
 	return k == kindSYN || k == kindSYNACK || k == kindRST || k == kindICMP
 }
@@ -90,8 +90,8 @@ func tcpKind(tcp *layers.TCP) kind {
 
 type ports struct{ src, dst uint16 }
 
-// parseQuoted reads the ports of the IPv4 packet in an ICMP error. Of its transport header eight
-// bytes are certain, which have the ports in front (RFC 792).
+// parseQuoted reads the ports of the IPv4 packet in an ICMP error. Such an error has at least eight
+// bytes of the transport header, which begins with the ports (RFC 792).
 func parseQuoted(b []byte) (p ports, ok bool) {
 	var ip layers.IPv4
 	if ip.DecodeFromBytes(b, gopacket.NilDecodeFeedback) != nil || len(ip.Payload) < 4 {

@@ -3,11 +3,11 @@ package result
 import "math"
 
 const (
-	// MedianRuns is how many runs of each a ratio of medians takes: of two, the median is their
+	// MedianRuns is how many runs of each a ratio of medians needs. The median of two runs is their
 	// mean, and one slow run moves it by half its delay.
 	MedianRuns = 3
 
-	// P90Runs is the same for 90th percentiles: of fewer runs they are little but the longest.
+	// P90Runs is the same for 90th percentiles: with fewer runs they are nearly the longest run.
 	P90Runs = 5
 )
 

@@ -75,7 +75,7 @@ func timesClause(comparisons []Comparison) string {
 		if o != TooFew {
 			compared++
 		}
-		if o <= OnlySimopen { // of the others it is said that they stayed relayed
+		if o <= OnlySimopen { // the others are described as staying relayed
 			runs += c.Simopen.Runs
 			relayed += c.Simopen.Runs - c.Simopen.OK
 		}

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// patience is for how long a peer that cannot be reached is tried again: it may be about to
-	// come back, or the relay is. peerRetry is between two tries.
+	// patience is for how long a peer that cannot be reached is tried again: the peer or the relay
+	// may be about to come back. peerRetry is between two tries.
 	patience  = 15 * time.Second
 	peerRetry = time.Second
 
