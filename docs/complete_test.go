@@ -8,7 +8,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
-// TestReasons: somebody who has an error finds its code in troubleshooting.md.
+// TestReasons: troubleshooting.md has the code of every error.
 func TestReasons(t *testing.T) {
 	t.Parallel()
 	text := read(t, "troubleshooting.md")

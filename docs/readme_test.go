@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// maxWords is what somebody reads who wants to know whether simopen is of use.
+// maxWords is how long a README may be for readers who want to know whether simopen helps them.
 const maxWords = 1000
 
 func TestREADMEIsShort(t *testing.T) {

@@ -38,7 +38,7 @@ func FuzzAddr(f *testing.F) {
 	})
 }
 
-// nobodys are addresses that no peer has, whoever we are, and insiders those that only a peer of
+// nobodys are addresses that no peer has, whatever our own; insiders are those that only a peer of
 // the same network has.
 var (
 	nobodys = prefixes("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/128", "::ffff:0:0/96", "fe80::/10", "ff00::/8",
@@ -106,8 +106,8 @@ func (d *drawn) links() (ls []netip.Prefix) {
 	return ls
 }
 
-// FuzzAdmissible: whoever we are and whatever a peer names, what may be dialled is nobody else's.
-// What that means is said here once more, in other words.
+// FuzzAdmissible: whatever our own addresses and whatever a peer names, only the peer's own
+// addresses may be dialled. The test states the rules a second time, in another form.
 func FuzzAdmissible(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte("\x01\x01\x9c\x40\x02\x02\x01\x9c\x40\x06\x04\x9c\x40\x3e\x01\x3a\x18")) // a neighbour, and its private address
@@ -126,7 +126,7 @@ func FuzzAdmissible(f *testing.F) {
 		if (len(got) == 0) != (err != nil) || err != nil && (!errors.Is(err, ErrNoCandidate) || ReasonOf(err) == "") {
 			t.Fatalf("%v admitted, and the error %v", got, err)
 		}
-		seen := func(ps []netip.Prefix) bool { // whether those who see us see such an address
+		seen := func(ps []netip.Prefix) bool { // whether our observers see such an address
 			return slices.ContainsFunc(own, func(c punch.Candidate) bool {
 				return (c.Kind == punch.Reflexive || c.Kind == punch.Predicted) && within(ps, c.Addr.Addr())
 			})

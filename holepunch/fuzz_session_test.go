@@ -190,7 +190,7 @@ func (h *fakeHost) predict(d *gather.Description, ctx context.Context) (*gather.
 	return &predicted, nil
 }
 
-// A fakeRound is one to which nobody comes.
+// A fakeRound is one without connections.
 type fakeRound struct {
 	host *fakeHost
 	ctx  context.Context

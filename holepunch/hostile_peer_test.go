@@ -187,7 +187,7 @@ func (p *hostilePeer) hear() {
 }
 
 // check looks at what we said: in an order that makes sense, and nothing after the end but a
-// TRAILER, which says nothing.
+// TRAILER, which has no meaning.
 func (p *hostilePeer) check() {
 	round, crossed, end := -1, -1, ""
 	for i, m := range p.heard {

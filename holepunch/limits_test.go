@@ -46,8 +46,8 @@ func TestLimiter(t *testing.T) {
 	}
 }
 
-// TestSYNLimits: whoever asks, and whom for, one bound holds or another. Each row has
-// a bound of its own, of 10 SYNs and 10 a second.
+// TestSYNLimits: whatever the peers and the addresses, one of the bounds holds. Each row has a
+// bound of its own, of 10 SYNs and 10 a second.
 func TestSYNLimits(t *testing.T) {
 	ten, any := Rate{10, 10}, Rate{1 << 20, 1 << 20}
 	here, there := netip.MustParseAddr("46.0.0.1"), netip.MustParseAddr("46.0.0.2")
@@ -225,8 +225,8 @@ func TestBeginGuess(t *testing.T) {
 	})
 }
 
-// TestRepay: an attempt that brings a connection costs the peer nothing, and whoever else it was
-// that the host sent SYNs to stays protected.
+// TestRepay: an attempt that brings a connection costs the peer nothing, and other addresses to
+// which the host sent SYNs stay protected.
 func TestRepay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(Limits{PeerSYNs: Rate{100, 1}, AddrSYNs: Rate{100, 1}, HostSYNs: Rate{100, 1}, PeerOffers: Rate{100, 1}})

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// pipe is a stream with a buffer, as those of a muxer have it: what is written waits for nobody. It has no
-// goroutine, so that a synctest bubble need not close it.
+// pipe is a stream with a buffer, as those of a muxer have it: a write does not wait for a reader.
+// It has no goroutine, so that a synctest bubble need not close it.
 func pipe() (a, b *pipeEnd) {
 	x, y := newHalf(), newHalf()
 	return &pipeEnd{x, y}, &pipeEnd{y, x}

@@ -14,8 +14,9 @@ import (
 
 var errRefusedHere = errors.New("connection refused within 1ms, and it is 20ms away")
 
-// TestEgress: when many connects have failed, or the time is over, it is found out once whether they
-// get out. A NAT that lets nobody in leaves no way without; else the peer has some time.
+// TestEgress: when many connects have failed, or the time is over, the session finds out once
+// whether connects get out. If they do not, and the NAT lets nobody in, there is no way; otherwise
+// the peer has some time to connect.
 func TestEgress(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -129,7 +129,7 @@ func TestGuessing(t *testing.T) {
 	}
 }
 
-// TestLateAndPassive: who waits for whom.
+// TestLateAndPassive: which side waits for the other.
 func TestLateAndPassive(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

@@ -15,7 +15,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
 )
 
-// TestPatience: how long an attempt waits for a peer that says nothing, or too little.
+// TestPatience: how long an attempt waits for a peer that sends nothing, or too little.
 func TestPatience(t *testing.T) {
 	slowly := func(c io.Writer, b []byte) {
 		for i := range b {
@@ -59,7 +59,7 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// TestNobodyReads: a peer that reads nothing holds nobody up, and is not blamed for what ends the
+// TestNobodyReads: a peer that reads nothing delays nothing, and is not blamed for what ends the
 // wait.
 func TestNobodyReads(t *testing.T) {
 	for want, end := range map[error]func(*Agent, context.CancelFunc){

@@ -1,6 +1,6 @@
 // Package interop has tests of simopen with other people's software: programs of libp2p's other
 // implementations in folders of their own, and here libraries that run above a host. It is a module
-// by itself, so that whoever requires simopen requires none of these.
+// of its own, so that a module that requires simopen requires none of these.
 package interop
 
 import (

@@ -154,7 +154,7 @@ func TestServerUnderAttack(t *testing.T) {
 			a := attack{Kind: tt.attack, Server: server.At, From: addresses(tt.from), Conns: attackedMaxConns * 5 / 4, begun: new(atomic.Int64)}
 			before := readUsage(t, p)
 			defer a.start()()
-			// Who holds connections fills the server with them.
+			// An attacker that holds connections fills the server with them.
 			full, worst := 0, usage{}
 			if tt.from > 1 {
 				full = attackedMaxConns * 9 / 10

@@ -92,7 +92,8 @@ func TestEvictEndsAtEquality(t *testing.T) {
 	}
 }
 
-// TestEvictOrder: who is silent, or has yet to ask, goes before a network that has many.
+// TestEvictOrder: a connection that is silent, or has not asked yet, is evicted before one of a
+// network that has many.
 func TestEvictOrder(t *testing.T) {
 	for name, tt := range map[string]struct {
 		others time.Duration // since when they have not asked, of 5 s

@@ -73,7 +73,7 @@ func TestBindingLateAnswer(t *testing.T) {
 // TestBindingCancelWrite cancels while the request cannot be sent.
 func TestBindingCancelWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, _ := pipe(t) // Nobody reads at the other end.
+		c, _ := pipe(t) // The other end does not read.
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		if _, err := c.Binding(ctx); !errors.Is(err, context.Canceled) {

@@ -24,7 +24,7 @@ func init() {
 	roles["without files"] = withoutFilesRole
 }
 
-// An instigation is for a server to connect to somebody else.
+// An instigation is an attempt to make a server connect to another host.
 type instigation struct {
 	Servers []netip.AddrPort
 	Victim  netip.AddrPort
@@ -105,8 +105,8 @@ func instigateRole(c *labtest.Child) error {
 	return c.Emit(result)
 }
 
-// TestConnectBackGoesNowhereElse asks a server to connect to somebody else, and reads on the wire
-// whom it connects to.
+// TestConnectBackGoesNowhereElse asks a server to connect to another host, and reads on the wire
+// where it connects.
 func TestConnectBackGoesNowhereElse(t *testing.T) {
 	t.Parallel()
 	l := newDiscoverLab(t, "public")

@@ -75,7 +75,7 @@ func TestConnectBack(t *testing.T) {
 	}
 }
 
-// TestConnectBackRefused asks from a port where nobody listens.
+// TestConnectBackRefused asks from a port without a listener.
 func TestConnectBackRefused(t *testing.T) {
 	c, err := stun.Dial(t.Context(), &net.Dialer{}, serve(t, nil).String())
 	if err != nil {
@@ -208,7 +208,7 @@ func TestConnectBackQuota(t *testing.T) {
 	})
 }
 
-// TestServePacketIgnoresConnectBack asks over UDP, where nobody is called back.
+// TestServePacketIgnoresConnectBack asks over UDP, where the server connects back to no client.
 func TestServePacketIgnoresConnectBack(t *testing.T) {
 	s := stun.NewServer(nil)
 	pc := servePacket(t, s)
@@ -219,7 +219,7 @@ func TestServePacketIgnoresConnectBack(t *testing.T) {
 	}
 }
 
-// TestCloseConnectBack closes a server that connects to nobody who answers.
+// TestCloseConnectBack closes a server while it connects to a client that does not answer.
 func TestCloseConnectBack(t *testing.T) {
 	b := stun.NewConnectBacks()
 	silent, err := tcpport.ListenSilent(loopback)

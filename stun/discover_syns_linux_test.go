@@ -13,7 +13,7 @@ import (
 func TestDiscoverSYNs(t *testing.T) {
 	t.Parallel()
 	const victim = "46.0.3.1"                        // answers with a RST
-	const silent, silent2 = "46.0.77.1", "46.0.77.2" // nobody is there
+	const silent, silent2 = "46.0.77.1", "46.0.77.2" // there is no host
 	other := func(addr string) faultyServer {
 		return faultyServer{Other: netip.MustParseAddrPort(addr), Silent: 50000}
 	}

@@ -41,7 +41,7 @@ func TestEgress(t *testing.T) {
 	const far = 150 * time.Millisecond
 	for name, tt := range map[string]struct {
 		home, server string
-		port         uint16 // of the server; 0 for one where nobody listens
+		port         uint16 // of the server; 0 for one without a listener
 		own          bool   // the host has a filter of its own
 		want         stun.Fact
 		err          string

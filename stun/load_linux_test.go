@@ -66,7 +66,7 @@ func (l *load) connectOne() error {
 			return fmt.Errorf("bind: %w", err)
 		}
 	}
-	// On loopback that takes no waiting for anybody.
+	// On loopback that needs no waiting.
 	if err := unix.Connect(fd, &l.server); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}

@@ -67,7 +67,7 @@ func TestAgree(t *testing.T) {
 	}
 }
 
-// The error names who, what, and what the others say.
+// The error names the server, its address, and the address that the others report.
 func TestDissentError(t *testing.T) {
 	_, dissent := stun.Agree(seen("a", "46.0.2.1:1", "b", "46.0.2.1:1", "relay c", "46.0.9.9:1"))
 	if len(dissent) != 1 {

@@ -80,7 +80,7 @@ func TestFilterContacts(t *testing.T) {
 	}
 }
 
-// A server that is asked at several endpoints, and reports several addresses, contradicts nobody.
+// A server that is asked at several endpoints, and reports several addresses, is no contradiction.
 func TestFilterContactsOfOneServer(t *testing.T) {
 	reports, contacts := answers("46.0.2.1:7", "46.0.2.2:7", "46.0.2.1:7")
 	for _, c := range contacts {

@@ -81,7 +81,7 @@ func TestProbesDoNotScan(t *testing.T) {
 	if r.Hairpin != stun.Unknown || r.Ports != stun.PortsUnknown || r.Persistent != stun.Unknown {
 		t.Errorf("concluded from lies: %+v", r.Behaviour)
 	}
-	// Whoever has connected by now is in the queue, before this one.
+	// Clients that have connected by now are in the queue, before this one.
 	own, err := net.Dial("tcp4", lie.String())
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +119,7 @@ func TestCredible(t *testing.T) {
 		{"46.0.1.1", "192.168.1.2:4000", "46.0.2.1:5000", true},
 		{"46.0.1.1", "192.168.1.2:4000", "46.0.2.2:1024", true},
 		{"46.0.1.1", "192.168.1.2:4000", "46.0.2.1:1023", false},
-		{"46.0.1.1", "192.168.1.2:4000", "46.0.2.3:5000", false}, // nobody else sees that
+		{"46.0.1.1", "192.168.1.2:4000", "46.0.2.3:5000", false}, // no other server sees that
 		{"46.0.1.1", "192.168.1.2:4000", "127.0.0.1:5000", false},
 		{"46.0.1.1", "192.168.1.2:4000", "10.0.0.7:5000", false},
 		{"10.0.0.1", "192.168.1.2:4000", "10.0.0.7:5000", true},

@@ -162,7 +162,7 @@ func useless(a netip.AddrPort) bool {
 		ip.Is4() && (ip.As4()[0] == 0 || ip.As4()[0] >= 240)
 }
 
-// FuzzAnswer looks for an answer that panics, or gets through with an address that nobody can use.
+// FuzzAnswer looks for an answer that panics, or is accepted with an address that no host can have.
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte(rfc5769IPv4))
 	f.Add([]byte(rfc5769IPv6))

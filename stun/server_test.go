@@ -231,8 +231,8 @@ func TestCloseServer(t *testing.T) {
 	})
 }
 
-// TestServerFiles counts open files round after round. There may become fewer, for what was left by
-// another test is closed late by those who have it; never more.
+// TestServerFiles counts open files round after round. Their number may fall, because another
+// test's files are closed late, but never rise.
 func TestServerFiles(t *testing.T) {
 	count := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")

@@ -8,7 +8,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
-// An ipClaim is where a host is, and the peer whose address somebody else claims.
+// An ipClaim is a host's place, and a peer whose address another peer claims.
 type ipClaim struct {
 	home, office    string
 	guess, listener bool

@@ -8,8 +8,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
-// TestAddressClaim: a peer that has named another one's addresses as its own, as often as it may,
-// does not get in the way of that one, whichever part the host plays, and whoever observes.
+// TestAddressClaim: a peer that names another peer's addresses as its own, as often as it may, does
+// not hinder that peer, in either role of the host, and with any observers.
 func TestAddressClaim(t *testing.T) {
 	for name, initiates := range map[string]bool{"initiator": true, "responder": false} {
 		for observers, opts := range map[string][]Option{

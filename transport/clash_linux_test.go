@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// TestClash: a NAT keeps a session with who was refused, and its own host's SYN to that endpoint
-// leaves by another port then. The responder's first SYNs come before the initiator's have left,
-// and spoil both pairs of ports. The crossed ones are connected by both sides at one moment.
+// TestClash: a NAT keeps a session with an endpoint that it has refused, and its own host's SYN to
+// that endpoint then leaves by another port. The responder's first SYNs come before the initiator's
+// have left, and spoil both pairs of ports. Both sides connect the crossed pairs at the same
+// moment.
 func TestClash(t *testing.T) {
 	t.Parallel()
 	const clash = "apdm-apdf-rst-overload-clash"

@@ -121,7 +121,7 @@ func TestNoRouteToPeer(t *testing.T) {
 	}
 }
 
-// TestEgressFilteredIsReached: whoever lets anybody in needs no connection out.
+// TestEgressFilteredIsReached: a host whose NAT lets anybody in needs no connection out.
 func TestEgressFilteredIsReached(t *testing.T) {
 	t.Parallel()
 	for _, nat := range []string{"eim-eif-egressrst", "eim-eif-egressdrop"} {

@@ -65,7 +65,7 @@ func TestEvents(t *testing.T) {
 			t.Errorf("remote %v, want %v", got.Remote, c.RemoteMultiaddr())
 		}
 	}
-	// Who comes late learns what the NAT was found to be.
+	// A late subscriber learns what the NAT was found to be.
 	if got := next[EvtNATLearnt](t, subscribe(t, a, new(EvtNATLearnt))); got.Err != nil {
 		t.Errorf("got %+v", got)
 	}

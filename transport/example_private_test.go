@@ -30,7 +30,7 @@ func ExampleEnable_privateNetwork() {
 	defer bob.Close()
 	relay.awaitReservation(ctx)
 
-	// Whoever has Bob's addresses, from a rendezvous or a DHT, can connect to him.
+	// Peers that have Bob's addresses, from a rendezvous or a DHT, can connect to him.
 	alice, err := libp2p.New(libp2p.NoListenAddrs, libp2p.EnableRelay(), transport.Enable())
 	if err != nil {
 		log.Fatal(err)

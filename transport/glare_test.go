@@ -70,7 +70,7 @@ const (
 	onTheWay offering = iota
 	punching          // it was answered, and both punch
 	refused           // and the refusal is on its way
-	over              // for who offered
+	over              // for the side that offered
 	gone              // for both
 )
 
@@ -197,7 +197,7 @@ func (s *glareState) checkEnd() {
 	}
 }
 
-// Whoever waits for the peer's own attempt learns how it ended.
+// A caller that waits for the peer's own attempt learns how it ended.
 func TestAwaitInbound(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -261,8 +261,8 @@ func TestAwaitInbound(t *testing.T) {
 	}
 }
 
-// Whoever has given way to the peer's attempt learns that it failed, also if that was before the
-// wait began.
+// A side that has given way to the peer's attempt learns that it failed, also if that was before
+// the wait began.
 func TestPeersAttemptFailedAtOnce(t *testing.T) {
 	t.Parallel()
 	tr, h, p := &Transport{peers: newPeerTable()}, &stubHost{}, peer.ID("peer")

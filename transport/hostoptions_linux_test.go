@@ -37,7 +37,7 @@ var hostOptions = map[string]func(*labHost) []libp2p.Option{
 			[]peer.AddrInfo{h.cfg.Relay}, autorelay.WithBootDelay(0), autorelay.WithBackoff(time.Second))}
 	},
 	"tries again soon": func(h *labHost) []libp2p.Option { h.soon = true; return nil },
-	// As whoever copies go-libp2p's examples does, with shorter pauses.
+	// As in go-libp2p's examples, with shorter pauses.
 	"keeps a reservation": func(h *labHost) []libp2p.Option {
 		return []libp2p.Option{libp2p.EnableAutoRelayWithStaticRelays(
 			[]peer.AddrInfo{h.cfg.Relay}, autorelay.WithBootDelay(0), autorelay.WithBackoff(time.Second),

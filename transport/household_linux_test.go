@@ -77,9 +77,9 @@ func (d *household) wantReservations(t *testing.T, when string, peers ...*labPee
 	}
 }
 
-// TestHouseholdReservations: eight hosts behind one address are as many as a stock relay lets
-// connect, and reserve. Each has its reservation, whoever comes first, and again after the relay
-// has restarted, while those that are there already punch.
+// TestHouseholdReservations: a stock relay lets eight hosts behind one address connect and reserve.
+// Each has its reservation, in any order, and again after the relay has restarted, while hosts with
+// a reservation punch.
 func TestHouseholdReservations(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -136,9 +136,10 @@ func TestHouseholdReservations(t *testing.T) {
 	}
 }
 
-// TestHouseholdPairs: of six hosts behind one address every pair becomes direct, and each with a
-// peer elsewhere, with a stock relay for an observer. Two stock hosts move in, and get their
-// reservations: before that, where nobody needs to be asked, and else soon after.
+// TestHouseholdPairs: every pair of six hosts behind one address becomes direct, and each host with
+// a peer elsewhere, with a stock relay as the observer. Two stock hosts move in, and get their
+// reservations. They get them before that if no observer needs to be asked, and otherwise soon
+// after.
 func TestHouseholdPairs(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ home, office, listen string }{

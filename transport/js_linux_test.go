@@ -67,7 +67,7 @@ func startJS(t *testing.T, h *natlab.Host, args ...string) *labtest.Proc {
 
 func listenAt(h *natlab.Host) string { return fmt.Sprintf("/ip4/%s/tcp/4001", h.Addr()) }
 
-// circuit is the lab's relay as the address of whoever it relays to.
+// circuit is the address of a peer behind the lab's relay, without its peer ID.
 func (l *hostLab) circuit() string {
 	return fmt.Sprintf("%s/p2p/%s/p2p-circuit", l.relay.Addrs[0], l.relay.ID)
 }

@@ -117,7 +117,7 @@ func (h *labHost) reflexive(ctx context.Context, _ command) any {
 }
 
 func (h *labHost) moved(ctx context.Context, cmd command) any {
-	for before := h.at; h.at == before && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) { // nobody tells
+	for before := h.at; h.at == before && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) { // there is no event
 		h.at = h.reflexive(ctx, cmd).(string)
 	}
 	return h.at

@@ -106,7 +106,7 @@ func liarRole(c *labtest.Child) error {
 	return c.UntilEnd()
 }
 
-// lure takes whoever comes for a peer.
+// lure treats any connection as a peer's.
 func (s *stranger) lure(l net.Listener) {
 	for {
 		c, err := l.Accept()
@@ -131,7 +131,7 @@ type lie struct {
 	tells     string
 	honest    bool // another observer reports the right address
 	direct    bool // the outcome
-	forbidden bool // nobody sends a SYN there
+	forbidden bool // no SYN is sent there
 	alice     *labPeer
 	got       outcome
 }
@@ -153,7 +153,7 @@ func TestRelayLies(t *testing.T) {
 	private := netip.MustParseAddr("192.168.1.1")
 	lies := []*lie{
 		{tells: at(third[0], 40000)},
-		{tells: at(netip.MustParseAddr("46.0.99.1"), 40000)}, // nobody is there
+		{tells: at(netip.MustParseAddr("46.0.99.1"), 40000)}, // there is no host
 		{tells: at(private, 40000), forbidden: true},
 		{tells: at(third[1], 22), forbidden: true},
 		{tells: at(evil.Addr(), trapPort)},

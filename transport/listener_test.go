@@ -48,7 +48,7 @@ type closableConn struct {
 func (c *closableConn) Close() error   { c.closed = true; return nil }
 func (c *closableConn) IsClosed() bool { return c.closed }
 
-// A connection that nobody accepts is closed.
+// A connection that is not accepted is closed.
 func TestDeliver(t *testing.T) {
 	t.Parallel()
 	tr := newByHand(t, newHost(t))

@@ -53,7 +53,7 @@ var matrixSample = [][2]string{
 	{"adm-apdf-random", "eim-apdf"},
 	{"eim-apdf-nosyn", "eim-apdf-nosyn"},
 	{"eim-eif-nosyn", "adm-apdf-random"},
-	// A port is foretold.
+	// A port is predicted.
 	{"eim-apdf", "apdm-apdf-sequential"},
 	{"adm-apdf-sequential", "apdm-apdf-sequential2"},
 	{"apdm-apdf", "eim-apdf-rst"},
@@ -158,8 +158,8 @@ func startMatrixSides(t *testing.T, l *hostLab, role string, kinds []string) map
 	return sides
 }
 
-// TestMatrix tries pairs of NATs. Those that can be got through are, and of the others
-// the failure has the reason that is foretold.
+// TestMatrix tries pairs of NATs. Pairs that can work do, and the others fail with the predicted
+// reason.
 func TestMatrix(t *testing.T) {
 	pairs := matrixSample
 	if *matrixFlag || *matrixTable != "" {
@@ -285,7 +285,7 @@ func (m matrixResults) table() string {
 	return b.String()
 }
 
-// outcomeMarks are what the table has for what came as foretold.
+// outcomeMarks are what the table has for outcomes that are as predicted.
 var outcomeMarks = []struct {
 	mark string
 	holepunch.Outcome

@@ -32,7 +32,7 @@ type circuit struct {
 	delay [2]time.Duration // of what comes from an end
 	// What is done with a chunk from an end, by its number.
 	meddle func(from, number int, chunk []byte) action
-	// Who takes the place of the listener; nil for nobody.
+	// The host in place of the listener; nil for none.
 	impostor func(net.Conn)
 
 	mu     sync.Mutex
@@ -206,7 +206,7 @@ func (c *circuit) treat(from int, chunk []byte) action {
 func (m *meddled) Reset() error { m.close(); return m.Stream.Reset() }
 func (m *meddled) Close() error { m.close(); return m.Stream.Close() }
 
-// A pipeStream is a stream to somebody in this process.
+// A pipeStream is a stream to another host in this process.
 type pipeStream struct {
 	network.Stream // nothing of it
 	conn           net.Conn

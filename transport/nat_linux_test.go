@@ -248,8 +248,8 @@ func TestPublicHost(t *testing.T) {
 	}
 }
 
-// TestPredictedPorts: other hosts of the site open connections while ports are foretold. A
-// few are foretold at a time, and as long as these are not right, anew.
+// TestPredictedPorts: other hosts of the site open connections while ports are predicted. A few are
+// predicted at a time, and again as long as these are not right.
 func TestPredictedPorts(t *testing.T) {
 	t.Parallel()
 	for name, nats := range map[string][2]string{
@@ -287,8 +287,7 @@ func TestPredictedPorts(t *testing.T) {
 // guessingTries is how often guessing is tried. The odds are 98 % each time.
 const guessingTries = 4
 
-// TestPortGuessing: one side's ports cannot be foretold, and the other's filter wants to
-// know them.
+// TestPortGuessing: one side's ports cannot be predicted, and the other's filter depends on them.
 func TestPortGuessing(t *testing.T) {
 	t.Parallel()
 	for name, nats := range map[string][2]string{

@@ -49,7 +49,7 @@ func tellStrangers(t testing.TB, relay host.Host, f func(*idpb.Identify, network
 	})
 }
 
-// wantObserveError checks that nobody reported the address, and that the relay is named.
+// wantObserveError checks that no observer reported the address, and that the relay is named.
 func wantObserveError(t *testing.T, err error, relay peer.ID) {
 	t.Helper()
 	if !errors.Is(err, ErrNoSTUNServer) || !errors.Is(err, holepunch.ErrNoAddress) {

@@ -99,7 +99,7 @@ func TestRelayObserves(t *testing.T) {
 		"IPv6":            {"/ip6/::1/tcp/0", nil, []libp2p.Option{Enable()}},
 		"by hand":         {anyTCP, nil, []libp2p.Option{tcpAlone}},
 		"no server answers": {anyTCP, nil, []libp2p.Option{
-			// Port 1 is tcpmux (RFC 1078), which nobody runs.
+			// Port 1 is tcpmux (RFC 1078), which no host runs.
 			Enable(WithSTUNServers("127.0.0.1:1")),
 		}},
 	} {

@@ -60,8 +60,8 @@ func FuzzObserved(f *testing.F) {
 	})
 }
 
-// A peer that has connected to us claims to be a relay, and names a port of somebody's: that
-// is not asked.
+// A peer that has connected to us claims to be a relay, and names another host's port: that port is
+// not asked.
 func TestStrangerIsNoObserver(t *testing.T) {
 	t.Parallel()
 	victim := newHost(t, Enable())

@@ -49,7 +49,7 @@ func TestBadOptions(t *testing.T) {
 	}
 }
 
-// Nothing is upgraded until somebody asks.
+// Nothing is upgraded until a caller asks.
 func TestOnRequestOnly(t *testing.T) {
 	t.Parallel()
 	servers := WithSTUNServers(stuntest.New(t))

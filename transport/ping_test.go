@@ -13,7 +13,7 @@ import (
 	msmux "github.com/multiformats/go-multistream"
 )
 
-// pingOver pings the other end of c, and nobody else's.
+// pingOver pings the other end of c, and no other connection's.
 func pingOver(ctx context.Context, c network.Conn) error {
 	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, "ping"))
 	if err != nil {

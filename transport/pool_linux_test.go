@@ -72,9 +72,8 @@ func TestPoolIsNamed(t *testing.T) {
 			if directByTurns(t, a, b) {
 				return
 			}
-			// A kernel chooses the address of each connection anew, and keeps sessions with
-			// strangers. On a busy machine it can happen that neither pair of ports has what was
-			// named.
+			// A kernel chooses an address for each connection, and keeps sessions with strangers.
+			// On a busy machine it can happen that neither pair of ports has what was named.
 			if strings.HasPrefix(tt.pool, "kernel") {
 				a, b = l.newLearnedPair(t, tt.pool, tt.other, " again")
 				if directByTurns(t, a, b) {

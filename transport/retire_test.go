@@ -23,7 +23,7 @@ func (l logged) WithGroup(string) slog.Handler            { return l }
 func (l logged) Handle(_ context.Context, r slog.Record) error {
 	select {
 	case l <- r.Message:
-	default: // nobody reads
+	default: // it is not read
 	}
 	return nil
 }

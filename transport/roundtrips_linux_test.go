@@ -73,8 +73,8 @@ const (
 	relayedRTT = 600 * time.Millisecond
 )
 
-// farApartPunch has two peers who know their NATs punch, with those round trips. A direct
-// connection has to be of use.
+// farApartPunch makes two peers that know their NATs punch, with those round trips. A direct
+// connection has to be usable.
 func farApartPunch(t *testing.T, diallers, listeners string) (initiator, responder outcome) {
 	t.Helper()
 	const ( // those of the lab's sites as they are

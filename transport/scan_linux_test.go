@@ -92,7 +92,7 @@ func scannerRole(c *labtest.Child) error {
 	}()
 	for {
 		select {
-		case <-time.After(20 * time.Second): // who waits would be out of patience
+		case <-time.After(20 * time.Second): // a waiting caller would have given up
 			if err := c.Emit(scanned{}); err != nil {
 				return err
 			}
@@ -103,9 +103,9 @@ func scannerRole(c *labtest.Child) error {
 	}
 }
 
-// TestScan: peers with many identities offer all the time, and name whomever they like. What the
-// host sends is bounded: to each address, and in all; and there are some who get nothing at all.
-// With -scan it says what that is with the default limits.
+// TestScan: peers with many identities send OFFERs all the time, and name any addresses. What the
+// host sends is bounded, to each address and in all, and some addresses get nothing at all. With
+// -scan it prints the figures with the default limits.
 func TestScan(t *testing.T) {
 	t.Parallel()
 	limits := holepunch.Limits{

@@ -187,7 +187,7 @@ func wantHello(t *testing.T, c, s tpt.CapableConn) {
 	}
 }
 
-// Somebody else at the other end is not the peer.
+// Another host at the other end is not the peer.
 func TestSecureWithAnother(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{noise.ID, libp2ptls.ID} {
@@ -247,7 +247,7 @@ func TestSecureWithoutMuxer(t *testing.T) {
 		_, err := client.multiplex(ctx, unchosenConn{a}, scope)
 		failed <- err
 	}()
-	cancel() // nobody answers
+	cancel() // there is no answer
 	if err := <-failed; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the context's error", err)
 	}

@@ -98,7 +98,7 @@ func TestCallersShareAnAttempt(t *testing.T) {
 	}
 }
 
-// noDials reports whether nobody waits, and nothing is under way.
+// noDials reports whether no caller waits, and nothing is under way.
 func noDials(t *Transport) bool {
 	t.peers.mu.Lock()
 	defer t.peers.mu.Unlock()
@@ -110,7 +110,7 @@ func noDials(t *Transport) bool {
 	return true
 }
 
-// All callers who wait for an attempt get the reason why it failed.
+// All callers that wait for an attempt get the reason why it failed.
 func TestCallersShareAReason(t *testing.T) {
 	t.Parallel()
 	const n = 1000

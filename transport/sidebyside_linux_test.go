@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// listenTCP is a listener of a host's own, which no NAT of these tests lets anybody in to.
+// listenTCP is a listener of a host's own, which no NAT of these tests lets any SYN through to.
 var listenTCP = []string{"/ip4/0.0.0.0/tcp/4001"}
 
 // A sideBySide is a pair of hosts with options beside Enable.

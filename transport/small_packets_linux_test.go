@@ -63,7 +63,7 @@ func (h *labHost) transfer(ctx context.Context, cmd command) any {
 // carried waits until a direct connection to a peer has carried full-size segments.
 func (h *labHost) carried(ctx context.Context, cmd command) any {
 	t := find(h)
-	for ; ctx.Err() == nil; time.Sleep(10 * time.Millisecond) { // nobody tells
+	for ; ctx.Err() == nil; time.Sleep(10 * time.Millisecond) { // there is no event
 		c, carried := directConn(h, cmd.Peer), false
 		t.peers.with(cmd.Peer, func(s *peerState) {
 			carried = c != nil && s.direct[c] != nil && s.direct[c].carried

@@ -127,7 +127,7 @@ func newSiege(t testing.TB, carrier string) *siege {
 	return s
 }
 
-// roles are who dials, with the victim in a role.
+// roles are which side dials, with the victim in a role.
 func (s *siege) roles(initiates bool) (dialler, listener *labPeer) {
 	if initiates {
 		return s.victim, s.peer
@@ -167,8 +167,8 @@ func (s *siege) punchUnder(t testing.TB, by *labtest.Proc, a attack) (o outcome,
 	return o, r, b
 }
 
-// TestStrangers: a stranger at the peer's public address, whom both NATs let through, is in
-// nobody's way, in none of the ways that it may try, and gets nothing.
+// TestStrangers: a stranger at the peer's public address, which both NATs let through, hinders no
+// peer, whatever it tries, and gets nothing.
 func TestStrangers(t *testing.T) {
 	t.Parallel()
 	// A siege is one attempt after the other, most of which take the 5 s that a stranger's connection

@@ -242,7 +242,7 @@ func (s *stranger) upgrade(c net.Conn, security sec.SecureTransport) {
 		return
 	}
 	defer conn.Close()
-	// A client has its end before the server has looked at who it is.
+	// A client is done before the server has verified its identity.
 	st, err := conn.OpenStream(ctx)
 	if err != nil {
 		return

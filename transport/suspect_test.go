@@ -30,8 +30,8 @@ func comeBack(t *testing.T, relay, dialler, listener host.Host) {
 	awaitConns(t, listener, "another relayed connection", func() bool { return relayedConn(listener, dialler.ID()) != before })
 }
 
-// A peer that comes back through the relay while its direct connection lives is asked over that,
-// and the connection stays. Nobody else's is asked.
+// A peer that comes back through the relay while its direct connection lives gets an echo over it,
+// and the connection stays. No other peer's connection gets one.
 func TestLiveConnectionStays(t *testing.T) {
 	t.Parallel()
 	servers := WithSTUNServers(stuntest.New(t))
@@ -82,7 +82,7 @@ func TestSuspectAnswersLate(t *testing.T) {
 	}
 }
 
-// A peer that comes back before any answer counts has nobody wait for ever.
+// A peer that comes back before any answer counts makes no caller wait for ever.
 func TestSuspectForEver(t *testing.T) {
 	t.Parallel()
 	servers := WithSTUNServers(stuntest.New(t))

@@ -27,8 +27,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
-// TestPlantedAddress: a peer's addresses are anybody's word, such as that of a server of the DHT.
-// Whoever names /simopen among them, alone or after another address, keeps nobody from the others.
+// TestPlantedAddress: anybody may have named a peer's addresses, such as a DHT server. If /simopen
+// is among them, alone or after another address, the other addresses are dialled all the same.
 func TestPlantedAddress(t *testing.T) {
 	t.Parallel()
 	there := newHost(t)

@@ -14,8 +14,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
-// TestNobodyIsScanned: a peer that names somebody else's address hears that it is not connected, in
-// the words that it would hear if nobody were there, whichever part it plays.
+// TestNobodyIsScanned: a peer that names another host's address learns only that there is no
+// connection, in the same words as if there were no host, in either role.
 func TestNobodyIsScanned(t *testing.T) {
 	t.Parallel()
 	service, err := net.Listen("tcp4", "127.0.0.1:0")

@@ -197,8 +197,8 @@ func wantFailure(t *testing.T, r program.Result, want string) {
 	}
 }
 
-// freePort returns a port that nobody has. It is below those that systems give by themselves, from
-// 32768 up, so that no connection of another program gets it meanwhile.
+// freePort returns a port that is not in use. It is below those that systems choose, from 32768 up,
+// so that no connection of another program gets it meanwhile.
 func freePort(t *testing.T) string {
 	t.Helper()
 	for range 100 {

@@ -100,8 +100,8 @@ func TestOnly(t *testing.T) {
 	}
 }
 
-// TestPunchable: of the 100 pairs those cannot work that have a random port on one side without a
-// filter that lets anybody or any port in on the other, and no bare SYN on both.
+// TestPunchable: of the 100 pairs those cannot work in which both sides let no bare SYN in, or in
+// which one side has random ports and no filter lets in any address or any port.
 func TestPunchable(t *testing.T) {
 	n := 0
 	for _, p := range allPairs() {

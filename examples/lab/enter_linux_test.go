@@ -56,8 +56,8 @@ func TestEnter(t *testing.T) {
 	}
 }
 
-// asNobody runs lab's arguments as an ordinary user, whom /dev/net/tun is open to. It must be root
-// to become somebody else. What it mounts is gone with it.
+// asNobody runs lab's arguments as an ordinary user, who may open /dev/net/tun. The test must be
+// root to become another user. The mount ends with the process.
 const asNobody = `set -e
 mount --make-rprivate / && mount -t tmpfs lab /mnt || exit 77
 mknod /mnt/tun c 10 200

@@ -77,7 +77,7 @@ func TestTell(t *testing.T) {
 	}
 }
 
-// TestAdvice: what helps is in the words of those who run a program.
+// TestAdvice: the advice is in the words of a program's users.
 func TestAdvice(t *testing.T) {
 	for reason, text := range remedies {
 		if strings.Contains(text, "With") {

@@ -12,7 +12,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/examples/internal/program"
 )
 
-// someID is the peer ID of nobody here.
+// someID is the peer ID of no peer in this test.
 const someID = "12D3KooWNBgu298tLQiyYBJpGmbFWVTx1wj8m9GwceeeVUQpoqJQ"
 
 // Where the kernel chooses the ports.
@@ -84,7 +84,7 @@ func TestPeers(t *testing.T) {
 		wantFailure(t, dial(t, id, "-relay", addr+"/p2p/"+someID), "the peer there is")
 	})
 	t.Run("no STUN server", func(t *testing.T) {
-		// Port 1 is tcpmux (RFC 1078), which nobody runs. The relay is asked instead.
+		// Port 1 is tcpmux (RFC 1078), which no host runs. The relay is asked instead.
 		args := []string{"dial", flags[0], flags[1], "-stun", "127.0.0.1:1", id}
 		if r := program.Run(t, exec.Command(exe, args...)); r.Status != 0 || r.Stderr != "" {
 			t.Errorf("status %d, stderr %q", r.Status, r.Stderr)

@@ -149,7 +149,7 @@ func TestLoopback(t *testing.T) {
 		wantFailure(t, program.Run(t, exec.Command(exe, "-port", port, server)), "another program listens on port "+port)
 	})
 	t.Run("refused", func(t *testing.T) {
-		// Port 1 is tcpmux (RFC 1078), which nobody runs.
+		// Port 1 is tcpmux (RFC 1078), which no host runs.
 		wantFailure(t, program.Run(t, exec.Command(exe, "127.0.0.1:1")), "refuses TCP connections")
 		res := decode(t, program.Run(t, exec.Command(exe, "-json", "127.0.0.1:1")))
 		if !strings.Contains(res.Reason, "refuses TCP connections") {

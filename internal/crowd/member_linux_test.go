@@ -88,7 +88,7 @@ func (m *member) close() {
 	m.work.Wait()
 }
 
-// note changes the member, and wakes who waits for that.
+// note changes the member, and wakes goroutines that wait for that.
 func (m *member) note(f func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -242,7 +242,7 @@ func TestEgressVotes(t *testing.T) {
 	})
 }
 
-// TestEgressWithoutObserver: nobody has answered, or the caller does not wait.
+// TestEgressWithoutObserver: no observer has answered, or the caller does not wait.
 func TestEgressWithoutObserver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

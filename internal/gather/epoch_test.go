@@ -161,7 +161,7 @@ func TestTotalBound(t *testing.T) {
 		g := newFakeGatherer(t, n, observers(a, b), Config{})
 		wantBehaviour(t, g, stun.Behaviour{Mapping: stun.APDM}, gatherTimeout)
 	})
-	synctest.Test(t, func(t *testing.T) { // an observer is asked anew while Gather waits
+	synctest.Test(t, func(t *testing.T) { // an observer is asked again while Gather waits
 		n := new(fakeNetwork)
 		server := silent("46.0.1.1:3478")
 		g := newFakeGatherer(t, n, observers(server), Config{})
@@ -174,8 +174,8 @@ func TestTotalBound(t *testing.T) {
 	})
 }
 
-// TestMoves: a host that sends from another address asks all anew and forgets what it knows of the
-// NAT, once; so does one whose observers see it elsewhere.
+// TestMoves: a host that sends from another address asks all observers again and forgets what it
+// knows of the NAT, once. A host whose observers see it elsewhere does the same.
 func TestMoves(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

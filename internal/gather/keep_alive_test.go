@@ -107,8 +107,8 @@ func (g *Gatherer) keepAliveNow() (d time.Duration) {
 	return d
 }
 
-// TestSlept: after the machine has slept, nothing that was known before is named, and what was
-// found out of the NAT is asked for anew.
+// TestSlept: after the machine has slept, nothing that was known before is named, and the NAT's
+// behaviour is searched for again.
 func TestSlept(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -101,7 +101,7 @@ func gatherRole(c *labtest.Child) error {
 		if d == nil {
 			d, known = gather(g)
 		}
-		for cmd.Do == "gather others" && slices.Equal(known.Addrs, last.Addrs) { // nobody tells
+		for cmd.Do == "gather others" && slices.Equal(known.Addrs, last.Addrs) { // there is no event
 			d.Release()
 			time.Sleep(10 * time.Millisecond)
 			d, known = gather(g)

@@ -206,7 +206,7 @@ func TestContradiction(t *testing.T) {
 }
 
 // TestMappingIsKept: while a connection to a peer keeps the mapping of the first port, as that peer
-// sees, nobody is asked for it again.
+// sees, no observer is asked for it again.
 func TestMappingIsKept(t *testing.T) {
 	t.Parallel()
 	ports := openPorts(t)

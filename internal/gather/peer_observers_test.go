@@ -11,7 +11,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// A neighbourhood is a Gatherer without STUN servers, and who may be asked.
+// A neighbourhood is a Gatherer without STUN servers, and the observers that it may ask.
 type neighbourhood struct {
 	*Gatherer
 	mu     sync.Mutex

@@ -125,8 +125,8 @@ func TestNotPredicted(t *testing.T) {
 	})
 }
 
-// TestPredictedAddressIsOurs: a server that sees the next mapping elsewhere than the others see the
-// port does not have the peer connect to somebody else.
+// TestPredictedAddressIsOurs: a server that reports the next mapping at another address than the
+// other servers report cannot make the peer connect to another host.
 func TestPredictedAddressIsOurs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -33,7 +33,7 @@ func TestFilterEgress(t *testing.T) {
 		open := netip.AddrPortFrom(to, 443)
 		go serveRemote(listenOn(t, server, open))
 		dialAndRead(t, client, from, open)
-		// Whoever comes in is answered.
+		// Connections from outside are answered.
 		back := netip.AddrPortFrom(tt.client, 40000)
 		go serveRemote(listenOn(t, client, back))
 		dialAndRead(t, server, netip.AddrPortFrom(to, 0), back)

@@ -9,7 +9,7 @@ import (
 )
 
 // TestHairpinInsideInLab: a host that listens behind the NAT is reached at its external endpoint by
-// a neighbour, and takes that for somebody at the router's inside address.
+// a neighbour, and sees the router's inside address as the neighbour's.
 func TestHairpinInsideInLab(t *testing.T) {
 	lab := labtest.New(t, natlab.Config{})
 	server := addHost(t, lab, natlab.SiteConfig{Name: "server"})

@@ -9,8 +9,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
-// TestHairpinOpen has two hosts with one outer address open a connection at once, each towards the
-// other's outer endpoint, past a filter that lets in nobody else.
+// TestHairpinOpen: two hosts with one outer address open a connection at once, each towards the
+// other's outer endpoint, past a filter that lets in no other endpoint.
 func TestHairpinOpen(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

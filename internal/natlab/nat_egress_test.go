@@ -25,7 +25,7 @@ func TestEgress(t *testing.T) {
 		}
 		for _, port := range egressPorts {
 			external := n.open(protoTCP, inside1, netip.AddrPortFrom(remote1.Addr(), port))
-			// Whoever comes in is answered.
+			// Connections from outside are answered.
 			if to, reason := n.in(tcpPacket(remote1, external, SYN, "")); to != inside1 {
 				t.Errorf("%s: in to %v: %v %q", tt.nat, external, to, reason)
 			}

@@ -65,7 +65,8 @@ func TestPoolKeepsNothing(t *testing.T) {
 	}
 }
 
-// The filter is that of a NAT with one address: it is about who was sent to, not from where.
+// The filter is that of a NAT with one address: it depends on the destinations of packets, not on
+// their source.
 func TestPoolFilters(t *testing.T) {
 	n := newNATTest(t, "eim-apdf-pool4")
 	external := n.open(protoTCP, inside1, remote1)

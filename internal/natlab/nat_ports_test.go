@@ -147,9 +147,9 @@ func TestPortsUsedUp(t *testing.T) {
 	}
 }
 
-// TestClash: who was refused has a session with the NAT itself for 10 s, and inside hosts have
-// another port towards that endpoint. A mapping that is there keeps its port, and the endpoint is
-// let in.
+// TestClash: an endpoint that was refused has a session with the NAT itself for 10 s, and inside
+// hosts have another port towards that endpoint. A mapping that is there keeps its port, and the
+// endpoint is let in.
 func TestClash(t *testing.T) {
 	n := newNATTest(t, "apdm-apdf-rst-overload-clash")
 	external := netip.AddrPortFrom(natAddr, inside1.Port())

@@ -49,7 +49,7 @@ func (t *natTest) out(pkt []byte) (netip.AddrPort, string) {
 	return t.forwarded(t.nat.Outbound(t.now, pkt), Packet.Src)
 }
 
-// in sends a packet from outside, and returns who gets it, or the reason why nobody does.
+// in sends a packet from outside, and returns the host that gets it, or the reason why none does.
 func (t *natTest) in(pkt []byte) (netip.AddrPort, string) {
 	t.Helper()
 	return t.forwarded(t.nat.Inbound(t.now, pkt), Packet.Dst)

@@ -40,7 +40,7 @@ const (
 	crossed              copyKind = iota // both sides have connected
 	initiatorAccepts                     // the responder has connected
 	responderAccepts                     // the initiator has connected
-	strangerForInitiator                 // the initiator has connected to somebody who has no token
+	strangerForInitiator                 // the initiator has connected to a stranger without a token
 	strangerForResponder
 )
 

@@ -137,7 +137,7 @@ func punchRole(c *labtest.Child) error {
 	return nil
 }
 
-// openLiar begins an attempt that has nothing to do with who is at the candidates.
+// openLiar begins an attempt whose peer is not at the candidates.
 func openLiar(ctx context.Context, r Round) (wait func()) {
 	s := NewStream(StreamConfig{Initiator: true, Token: NewToken()})
 	s.SetPeerToken(NewToken())

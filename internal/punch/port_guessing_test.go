@@ -11,8 +11,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
-// TestGuess: one side tries ports until it hits one that the other side offers, which connects
-// only to a port where nobody is.
+// TestGuess: one side tries ports until it hits one that the other side offers, which connects only
+// to a port without a host.
 func TestGuess(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)

@@ -62,7 +62,7 @@ func TestFewFileDescriptors(t *testing.T) {
 	}
 }
 
-// TestNoFileDescriptorsToOffer: who offers ports that are guessed says why there are none.
+// TestNoFileDescriptorsToOffer: a side that offers ports to be guessed reports why there are none.
 func TestNoFileDescriptorsToOffer(t *testing.T) {
 	s, peer := newSide(t), newSide(t)
 	labtest.NoFiles(t)

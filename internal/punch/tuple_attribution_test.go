@@ -16,7 +16,7 @@ import (
 // In these tests a host makes two attempts: with a peer, and with a liar that names the peer's
 // address as its own.
 
-// liar begins an attempt with somebody who has the given candidates' address from somebody else.
+// liar begins an attempt with a peer that names another host's candidates as its own.
 func (s *side) liar(t *testing.T) *attempt {
 	a := s.attempt(t, rand.N(2) == 0)
 	a.stream.SetPeerToken(NewToken())
@@ -179,7 +179,7 @@ func TestAwaitTokenBeyondTheContext(t *testing.T) {
 	peer.Write(token.AppendPreamble(nil))
 	next(t, conns)
 
-	// Without a token it is nobody's.
+	// Without a token it belongs to no attempt.
 	c, peer = pipe(t)
 	if err := s.receiver.awaitToken(ctx, c, time.Millisecond); err != errAttributed {
 		t.Errorf("got %v, want %v", err, errAttributed)

@@ -53,7 +53,7 @@ func TestFreed(t *testing.T) {
 	t.Parallel()
 	var ts tuples
 	k := tuple{4001, netip.MustParseAddrPort("192.0.2.1:4002")}
-	ts.free(k) // that nobody wants
+	ts.free(k) // that no attempt wants
 	one, other := ts.claim(k), ts.claim(k)
 	before := one.freed()
 	ts.free(tuple{4002, k.remote})

@@ -32,8 +32,8 @@ type kind struct {
 }
 
 const (
-	// An end that was cut off without a word is found out by yamux, which asks every 30 s and waits
-	// for 10 s; and a relay that has two connections of a peer may use the dead one until then.
+	// Yamux notices an end that was cut off silently: it pings every 30 s and waits for 10 s. A
+	// relay that has two connections of a peer may use the dead one until then.
 	silentAftermath = 60 * time.Second
 
 	// A peer that notices the end comes back at once, within the checks of keep and what a lost SYN
@@ -56,7 +56,7 @@ func mortals(s *stage) (ps []*station) {
 
 // movable are the peers whose address may change. The NAT holds on to what the old address had, and
 // gives the host's ports others than theirs from then on; if it also forgets a port with every RST,
-// the host is elsewhere after each refused SYN, for good, and nobody knows where.
+// the host has other external ports after each refused SYN, for good, and no peer knows them.
 func movable(s *stage) (ps []*station) {
 	for _, p := range s.peers {
 		if !p.site.NAT().RSTKills {

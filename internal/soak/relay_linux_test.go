@@ -26,7 +26,7 @@ type relayConfig struct {
 	Addr netip.Addr
 }
 
-// relayRole is a stock go-libp2p host that relays. It is not what is tested, and bounds nobody.
+// relayRole is a stock go-libp2p host that relays. It is not what is tested, and has no limits.
 func relayRole(c *labtest.Child) error {
 	var cfg relayConfig
 	if err := c.Config(&cfg); err != nil {

@@ -59,8 +59,8 @@ func openFiles() int {
 	return len(fds) - 1
 }
 
-// sockets counts those of the network namespace, which the process has to itself: those that
-// somebody holds, and those that nobody does. TIME-WAIT is no socket any more.
+// sockets counts those of the network namespace, which only this process uses: those that a process
+// holds, and those that none does. TIME-WAIT is no socket any more.
 func sockets() (held, orphans int) {
 	for _, family := range []string{"tcp", "tcp6", "udp", "udp6"} {
 		table, _ := os.ReadFile("/proc/self/net/" + family) // one that is missing has none

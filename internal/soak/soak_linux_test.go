@@ -79,8 +79,8 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// sample has all peers rest and measures them. The STUN server is not: it lives for a minute or two, and holds
-// the connections of those who left without a word as long.
+// sample has all peers rest and measures them. The STUN server is not: it lives for a minute or
+// two, and holds the connections of peers that left silently as long.
 func (s *stage) sample(t *testing.T) {
 	t.Helper()
 	each(t, s.peers, "rest")

@@ -8,7 +8,7 @@ import (
 )
 
 func TestOpenNumber(t *testing.T) {
-	// A number that was free a moment ago, and that nobody else is likely to get.
+	// A number that was free a moment ago, and that no other program is likely to get.
 	first := newTestPort(t)
 	number := first.Number()
 	first.Close()

@@ -38,7 +38,7 @@ func openRole(c *labtest.Child) error {
 	if err := c.Config(&cfg); err != nil {
 		return err
 	}
-	var token tcpopen.Token // each side's own: nobody else is in the lab
+	var token tcpopen.Token // each side's own: there is no other host in the lab
 	receiver := tcpopen.NewReceiver()
 	defer receiver.Close()
 	port, err := tcpport.OpenNumber(peerPort, receiver.Accept, nil)

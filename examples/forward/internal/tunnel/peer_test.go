@@ -11,7 +11,7 @@ func TestClosedPeer(t *testing.T) {
 	h := newTestHost(t)
 	p := NewPeer(h, peer.AddrInfo{}, h.ID(), false, func(e Event) { t.Errorf("event %+v", e) })
 	p.Close()
-	p.host = nil // whoever uses it panics
+	p.host = nil // using it panics
 	if c, err := p.Connect(t.Context()); c != nil || err != errShutdown {
 		t.Errorf("got %v, %v", c, err)
 	}
