@@ -51,6 +51,9 @@ func newMember(t testing.TB, l Limits, open func(func(*net.TCPConn), tcpport.Con
 	}
 	a.gather = func(context.Context, gather.Options) (*gather.Description, error) { return d, nil }
 	a.release = func(*gather.Description) {}
+	// Without these a punch that is slow would start the Gatherer's goroutine.
+	a.egress = func(context.Context, []netip.AddrPort) (stun.Fact, error) { return stun.Unknown, nil }
+	a.gotOut = func(*gather.Description, netip.Addr, netip.AddrPort) {}
 	return a
 }
 
