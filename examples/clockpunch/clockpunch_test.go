@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
-func TestMain(m *testing.M) { labtest.Main(m, nil) }
+func TestMain(m *testing.M) { program.Main(m, main) }
 
 // The grid of the tests: often enough not to wait long, and with a window in which
 // a slow machine, too, has time left between clocks that are 600 ms apart.
@@ -122,8 +123,9 @@ func (d *duo) punch(t *testing.T, flags [2][]string) [2]result {
 // TestClocksDiffer: up to 300 ms on each side, with NATs that drop a SYN that they
 // did not expect, and such that refuse it.
 func TestClocksDiffer(t *testing.T) {
+	t.Parallel()
 	labtest.Require(t)
-	exe := program.Build(t, ".")
+	exe := program.Self(t)
 	for _, nats := range [][2]string{
 		{"eim-apdf", "eim-apdf"},
 		{"eim-apdf-rst", "eim-apdf-rst"},
@@ -143,9 +145,10 @@ func TestClocksDiffer(t *testing.T) {
 // TestNTP: clocks that are seconds wrong are corrected by a server whose own is an
 // hour wrong, which does not matter if both ask it.
 func TestNTP(t *testing.T) {
+	t.Parallel()
 	labtest.Require(t)
 	const ahead = time.Hour + 321*time.Millisecond
-	d := newDuo(t, program.Build(t, "."), [2]string{"eim-apdf", "eim-apdf-rst"})
+	d := newDuo(t, program.Self(t), [2]string{"eim-apdf", "eim-apdf-rst"})
 	server := addHost(t, d.lab, "time", "public")
 	serveNTP(t, server, ahead)
 	ntp := server.Addr().String()
@@ -169,14 +172,16 @@ func TestNTP(t *testing.T) {
 
 // TestImpossible: what a person reads when it does not work.
 func TestImpossible(t *testing.T) {
+	t.Parallel()
 	labtest.Require(t)
-	exe := program.Build(t, ".")
+	exe := program.Self(t)
 	flags := []string{"-every", "1s", "-n", "2"}
 	for nat, want := range map[string]string{
 		"apdm-apdf-random":     "nothing comes from ",
 		"apdm-apdf-random-rst": " refuses: ",
 	} {
 		t.Run(nat, func(t *testing.T) {
+			t.Parallel()
 			nat = strings.Replace(nat, "-random-rst", "-rst-random", 1)
 			for _, p := range newDuo(t, exe, [2]string{nat, nat}).start(t, [2][]string{flags, flags}) {
 				r := p.Wait()
@@ -197,12 +202,18 @@ func wantFailure(t *testing.T, r program.Result, want string) {
 	}
 }
 
+// givenPorts are those that freePort has returned.
+var givenPorts sync.Map
+
 // freePort returns a port that is not in use. It is below those that systems choose, from 32768 up,
-// so that no connection of another program gets it meanwhile.
+// so that no connection of another program gets it meanwhile, and no other test does.
 func freePort(t *testing.T) string {
 	t.Helper()
 	for range 100 {
 		port := strconv.Itoa(16384 + rand.N(16384))
+		if _, given := givenPorts.LoadOrStore(port, true); given {
+			continue
+		}
 		if l, err := net.Listen("tcp", ":"+port); err == nil {
 			l.Close()
 			return port
@@ -213,8 +224,10 @@ func freePort(t *testing.T) string {
 }
 
 func TestLoopback(t *testing.T) {
-	exe := program.Build(t, ".")
+	t.Parallel()
+	exe := program.Self(t)
 	t.Run("text", func(t *testing.T) {
+		t.Parallel()
 		a, b := freePort(t), freePort(t)
 		flags := []string{"-every", "1s", "-n", "60"}
 		alice := program.Start(t, exec.Command(exe, append(flags, "-hello", "evil \x1b[31m\n", "-port", a, "127.0.0.1:"+b)...))
@@ -238,16 +251,19 @@ func TestLoopback(t *testing.T) {
 		}
 	})
 	t.Run("self", func(t *testing.T) {
+		t.Parallel()
 		port := freePort(t)
 		wantFailure(t, program.Run(t, exec.Command(exe, "-every", "24h", "-port", port, "127.0.0.1:"+port)), "leads back to this program")
 	})
 	t.Run("interrupt", func(t *testing.T) {
+		t.Parallel()
 		p := program.Start(t, exec.Command(exe, "-every", "24h", "-port", freePort(t), "127.0.0.1:1"))
 		p.Line("slot ")
 		p.Interrupt()
 		wantFailure(t, p.Wait(), "interrupted")
 	})
 	t.Run("port in use", func(t *testing.T) {
+		t.Parallel()
 		l, err := net.Listen("tcp4", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -257,6 +273,7 @@ func TestLoopback(t *testing.T) {
 		wantFailure(t, program.Run(t, exec.Command(exe, "-port", port, "127.0.0.1:1")), "another program listens on port "+port)
 	})
 	t.Run("something else", func(t *testing.T) {
+		t.Parallel()
 		l, err := net.Listen("tcp4", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -283,7 +300,8 @@ func TestLoopback(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	exe := program.Build(t, ".")
+	t.Parallel()
+	exe := program.Self(t)
 	const peer = "46.0.3.1:44444"
 	program.WantUsage(t, exe,
 		[]string{},

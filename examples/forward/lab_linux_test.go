@@ -105,7 +105,7 @@ func TestLab(t *testing.T) {
 	exes := build(t)
 	t.Run("ssh", func(t *testing.T) { t.Parallel(); testSSH(t, exes) })
 	t.Run("transfer", func(t *testing.T) { t.Parallel(); testTransfer(t, exes) })
-	t.Run("faults", func(t *testing.T) { testFaults(t, exes) })
+	t.Run("faults", func(t *testing.T) { t.Parallel(); testFaults(t, exes) })
 	t.Run("no direct connection", func(t *testing.T) { t.Parallel(); testNoDirect(t, exes) })
 }
 

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -35,8 +34,11 @@ func Main(m *testing.M, main func()) {
 		main()
 		os.Exit(0)
 	}
+	if to := os.Getenv(keepEnv); to != "" {
+		keep(os.Args[1], to)
+	}
 	labtest.Parallel(8) // they wait for the programs, which wait for packets
-	labtest.Main(m, nil)
+	labtest.Main(tests{m}, nil)
 }
 
 // Self returns the path of the program whose package is tested. It is the test binary, which saves
@@ -46,25 +48,6 @@ func Self(t testing.TB) string {
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
-	}
-	return exe
-}
-
-// Build compiles the package in a directory, with the race detector if the test has it, and returns
-// the program's path.
-func Build(t testing.TB, dir string) string {
-	t.Helper()
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	exe := filepath.Join(t.TempDir(), filepath.Base(abs))
-	args := []string{"build", "-o", exe}
-	if raceEnabled {
-		args = append(args, "-race")
-	}
-	if out, err := exec.Command("go", append(args, abs)...).CombinedOutput(); err != nil {
-		t.Fatalf("go build %s: %v\n%s", dir, err, out)
 	}
 	return exe
 }

@@ -20,8 +20,8 @@ const roleEnv = "NATLAB_ROLE"
 var unavailable error
 
 // Main is the body of TestMain. It runs a role if the process was started for one, and otherwise
-// the tests, which must leave no goroutine behind. It does not return.
-func Main(m *testing.M, roles map[string]Role) {
+// the tests of m, a [testing.M], which must leave no goroutine behind. It does not return.
+func Main(m goleak.TestingM, roles map[string]Role) {
 	if name, ok := os.LookupEnv(roleEnv); ok {
 		os.Exit(runRole(name, roles[name]))
 	}
