@@ -2,6 +2,7 @@ package tcpport
 
 import (
 	"errors"
+	"net"
 	"os"
 	"testing"
 	"time"
@@ -9,15 +10,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The other end's process stands still for longer than DeadAfter, and its system says that it has
-// no room: the connection stays, and Silence does not count.
+// The other end's process stands still for twice as long as keep-alives without an answer would take to
+// end the connection, and its system says that it has no room: the connection stays, and Silence
+// does not count. After 3 s the system asks for room every 3 s and less often.
 func TestFullReceiverIsAlive(t *testing.T) {
 	t.Parallel()
 	p, q := newTestPort(t), newTestPort(t)
 	c := p.connect(t, q.addr)
 	q.next(t)
-	SetKeepAlive(c)
-	end := time.Now().Add(DeadAfter + 4*time.Second)
+	quick := net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 2}
+	deadAfter := quick.Idle + time.Duration(quick.Count)*quick.Interval
+	if err := c.SetKeepAliveConfig(quick); err != nil {
+		t.Fatal(err)
+	}
+	end := time.Now().Add(2 * deadAfter)
 	c.SetWriteDeadline(end)
 	written := make(chan error, 1)
 	go func() {
@@ -37,7 +43,7 @@ func TestFullReceiverIsAlive(t *testing.T) {
 			}
 			return
 		case <-time.After(100 * time.Millisecond):
-			if d, ok := Silence(c); !ok || d > DeadAfter/2 {
+			if d, ok := Silence(c); !ok || d > deadAfter/2 {
 				t.Fatalf("silence of %v, %v, %v before the end", d, ok, time.Until(end))
 			}
 		}
