@@ -283,8 +283,8 @@ func (m *model) end(s *state, r role, i int) {
 	k.drop(&k.copies[i].streamCopy, errLost)
 }
 
-// all returns all that may happen.
-func (m *model) all(s *state) (es []event) {
+// all appends all that may happen.
+func (m *model) all(s *state, es []event) []event {
 	for _, r := range []role{initiator, responder} {
 		for _, o := range sideOccurrences {
 			if o.may(m, s, r, -1) {

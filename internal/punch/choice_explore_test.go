@@ -2,19 +2,30 @@ package punch
 
 import (
 	"bytes"
-	"crypto/sha256"
+	"hash/maphash"
 	"slices"
 	"strings"
 )
 
 // A key is the same for states from which the same can follow: connections of the same kind have
-// no names.
-type key [16]byte
+// no names. It is a hash of 128 bits.
+type key [2]uint64
 
-func (m *model) key(s *state) key {
-	var whole [maxCopies][]byte
+// A keyMaker makes keys of the states of a model.
+type keyMaker struct {
+	kinds []copyKind
+	seeds [2]maphash.Seed
+	buf   []byte
+	conns [maxCopies][]byte
+}
+
+func (m *model) newKeyMaker() *keyMaker {
+	return &keyMaker{kinds: m.kinds, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
+}
+
+func (m *keyMaker) key(s *state) key {
 	for i := range m.kinds {
-		b := append(make([]byte, 0, 200), byte(m.kinds[i]))
+		b := append(m.conns[i][:0], byte(m.kinds[i]))
 		c := &s.conns[i]
 		for r := range s.sides {
 			k, e := &s.sides[r], &s.sides[r].copies[i]
@@ -24,21 +35,22 @@ func (m *model) key(s *state) key {
 			b = append(b, byte(len(c.sent[r])))
 			b = append(b, c.sent[r]...)
 		}
-		whole[i] = b
+		m.conns[i] = b
 	}
-	slices.SortFunc(whole[:len(m.kinds)], bytes.Compare)
-	b := append(make([]byte, 0, 700), s.faults)
+	conns := m.conns[:len(m.kinds)]
+	slices.SortFunc(conns, bytes.Compare)
+	b := append(m.buf[:0], s.faults)
 	for r := range s.sides {
 		k := &s.sides[r]
 		b = append(b, flags(k.preamble != nil, k.direct, k.failed, k.cut, k.err != nil), byte(k.wrote), byte(len(k.out)), byte(len(k.in)))
 		b = append(b, k.read...)
 		b = append(b, 0)
 	}
-	for _, w := range whole {
-		b = append(b, w...)
+	for _, c := range conns {
+		b = append(b, c...)
 	}
-	sum := sha256.Sum256(b)
-	return key(sum[:16])
+	m.buf = b
+	return key{maphash.Bytes(m.seeds[0], b), maphash.Bytes(m.seeds[1], b)}
 }
 
 func flags(bs ...bool) (v byte) {
@@ -58,8 +70,10 @@ func (m *model) explore() (states, ends int, wrong string) {
 	type step struct {
 		from int
 		event
+		key
 	}
-	way := []step{{from: -1}} // to each state, in the order of todo
+	keys, first := m.newKeyMaker(), m.begin()
+	way := []step{{from: -1, key: keys.key(first)}} // to each state, in the order of todo
 	at := -1
 	var by *event // from there
 	defer func() {
@@ -78,14 +92,15 @@ func (m *model) explore() (states, ends int, wrong string) {
 			panic(v)
 		}
 	}()
-	first := m.begin()
 	todo := []*state{first}
-	seen := map[key]bool{m.key(first): true}
-	c := new(state) // what an event leads to
+	seen := map[key]struct{}{way[0].key: {}}
+	c := new(state)    // what an event leads to
+	var spare []*state // those that were looked at, for others
+	var events, timers []event
 	for at = 0; at < len(todo); at++ {
 		s := todo[at]
 		todo[at], by = nil, nil
-		here := m.key(s)
+		here := way[at].key
 		// try reports whether an event changes anything.
 		try := func(e event, faults uint8) bool {
 			by = &e
@@ -94,17 +109,21 @@ func (m *model) explore() (states, ends int, wrong string) {
 			e.do(m, c, e.side, e.conn)
 			m.after(c, e.side)
 			m.check(c)
-			to := m.key(c)
-			if !seen[to] {
-				seen[to] = true
-				way, todo = append(way, step{at, e}), append(todo, c)
-				c = new(state)
+			to := keys.key(c)
+			if _, known := seen[to]; !known {
+				seen[to] = struct{}{}
+				way, todo = append(way, step{at, e, to}), append(todo, c)
+				if n := len(spare); n > 0 {
+					c, spare = spare[n-1], spare[:n-1]
+				} else {
+					c = new(state)
+				}
 			}
 			return to != here
 		}
 		quiet := true
-		var timers []event
-		for _, e := range m.all(s) {
+		events, timers = m.all(s, events[:0]), timers[:0]
+		for _, e := range events {
 			switch {
 			case e.urge == sure && try(e, 0):
 				quiet = false
@@ -119,19 +138,18 @@ func (m *model) explore() (states, ends int, wrong string) {
 				}
 			}
 		}
-		by = nil
-		if !quiet {
-			continue
+		if by = nil; quiet {
+			m.checkQuiet(s)
+			end := true
+			for _, e := range timers {
+				end = !try(e, 0) && end
+			}
+			if by = nil; end {
+				ends++
+				m.checkEnd(s)
+			}
 		}
-		m.checkQuiet(s)
-		end := true
-		for _, e := range timers {
-			end = !try(e, 0) && end
-		}
-		if by = nil; end {
-			ends++
-			m.checkEnd(s)
-		}
+		spare = append(spare, s)
 	}
 	return len(way), ends, ""
 }

@@ -169,8 +169,10 @@ func (m *model) after(s *state, r role) {
 		}
 	}
 	k.dropped = nil
-	buf := make([]byte, len(k.in))
-	k.read += string(buf[:k.take(buf)])
+	if n := len(k.in) - k.choice.read; n > 0 {
+		buf := make([]byte, n)
+		k.read += string(buf[:k.take(buf)])
+	}
 }
 
 // close resets a side's end of a connection.

@@ -2,6 +2,7 @@ package punch
 
 import (
 	"flag"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -29,6 +30,7 @@ const (
 // have an error, and nothing else is open. There is no error if nothing has happened to a
 // connection, and no side waits while there is one to which nothing has happened.
 func TestChoiceModel(t *testing.T) {
+	processors := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for name, tc := range map[string]struct {
 		model
 		size modelSize
@@ -54,6 +56,8 @@ func TestChoiceModel(t *testing.T) {
 				t.SkipNow()
 			}
 			t.Parallel()
+			processors <- struct{}{} // not all in memory at once
+			defer func() { <-processors }()
 			tc.rules = theRules
 			states, ends, wrong := tc.explore()
 			if wrong != "" {

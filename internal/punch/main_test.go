@@ -9,4 +9,7 @@ import (
 // roles are what child processes of the tests do; the lab's files fill it in.
 var roles = make(map[string]labtest.Role)
 
-func TestMain(m *testing.M) { labtest.Main(m, roles) }
+func TestMain(m *testing.M) {
+	labtest.Parallel(8)
+	labtest.Main(m, roles)
+}
