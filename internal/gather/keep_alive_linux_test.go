@@ -68,14 +68,14 @@ func TestKeepAlive(t *testing.T) {
 // gives it another port. The host notices, and from then on its addresses stay as they are.
 func TestForgetfulNAT(t *testing.T) {
 	t.Parallel() // it waits, for the most part
-	const forgets = 3 * time.Second
+	const forgets = 2 * time.Second
 	l := newGatherLab(t, labConfig{nat: "eim-apdf-random", forgets: forgets, quick: true})
 	before := l.awaitAsked(t, all)
 	known := l.awaitAsked(t, 2*all)
 	if slices.Equal(known.Addrs, before.Addrs) {
 		t.Fatalf("still at %v", known.Addrs)
 	}
-	l.awaitLate(t, 3*forgets)
+	l.awaitLate(t, 2*forgets+time.Second) // by then it would have forgotten again, and the host asked
 	l.wantKnown(t, known)
 	if seen := l.do(t, command{Do: "connect", To: l.servers[2]}); !slices.Contains(seen.Addrs, seen.Seen) {
 		t.Errorf("a peer sees %v, the candidates are %v", seen.Seen, seen.Addrs)

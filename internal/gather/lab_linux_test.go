@@ -64,7 +64,7 @@ type gatherConfig struct {
 }
 
 // quickTimings are for tests of what takes time. TCP counts seconds.
-var quickTimings = timings{networkCheck: time.Second, keepAlive: 4 * time.Second, minKeepAlive: 2 * time.Second}
+var quickTimings = timings{networkCheck: time.Second, keepAlive: 3 * time.Second, minKeepAlive: time.Second}
 
 // gatherRole keeps ports warm. It emits what it knows for each command.
 func gatherRole(c *labtest.Child) error {

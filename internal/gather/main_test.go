@@ -9,4 +9,7 @@ import (
 // roles are what child processes of the tests do; files of tests in the lab fill it in.
 var roles = make(map[string]labtest.Role)
 
-func TestMain(m *testing.M) { labtest.Main(m, roles) }
+func TestMain(m *testing.M) {
+	labtest.Parallel(16) // for the most part they wait
+	labtest.Main(m, roles)
+}
