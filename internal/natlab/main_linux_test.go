@@ -7,6 +7,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	labtest.Parallel(8)
+	labtest.Parallel(16)
 	labtest.Main(m, map[string]labtest.Role{"dial": dial})
 }

@@ -135,15 +135,18 @@ func TestPortBlock(t *testing.T) {
 
 func TestPortsUsedUp(t *testing.T) {
 	for _, ports := range portNames {
-		n := newNATTest(t, "apdm-apdf-"+ports)
-		for number := range 65536 {
-			m := n.nat.addMapping(flow{proto: protoTCP, internal: netip.AddrPortFrom(inside2.Addr(), uint16(number)), remote: remote1}, netip.AddrPortFrom(natAddr, uint16(number)))
-			n.nat.addSession(m, remote1).expires = epoch.Add(tcpTransitoryIdle)
-		}
-		clear(n.nat.byTuple) // there is a bound on these as well, which is not what this is about
-		if external, reason := n.out(tcpPacket(inside1, remote1, SYN, "")); reason != "no port free" {
-			t.Errorf("%s: %v %q", ports, external, reason)
-		}
+		t.Run(ports, func(t *testing.T) {
+			t.Parallel()
+			n := newNATTest(t, "apdm-apdf-"+ports)
+			for number := range 65536 {
+				m := n.nat.addMapping(flow{proto: protoTCP, internal: netip.AddrPortFrom(inside2.Addr(), uint16(number)), remote: remote1}, netip.AddrPortFrom(natAddr, uint16(number)))
+				n.nat.addSession(m, remote1).expires = epoch.Add(tcpTransitoryIdle)
+			}
+			clear(n.nat.byTuple) // there is a bound on these as well, which is not what this is about
+			if external, reason := n.out(tcpPacket(inside1, remote1, SYN, "")); reason != "no port free" {
+				t.Errorf("%v %q", external, reason)
+			}
+		})
 	}
 }
 

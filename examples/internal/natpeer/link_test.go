@@ -39,6 +39,7 @@ func newHost(t *testing.T, opts ...libp2p.Option) host.Host {
 }
 
 func TestLinkFollowsRelay(t *testing.T) {
+	t.Parallel()
 	key, _, err := crypto.GenerateEd25519Key(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -83,6 +84,7 @@ func TestLinkFollowsRelay(t *testing.T) {
 }
 
 func TestDialThroughExplains(t *testing.T) {
+	t.Parallel()
 	key, _, err := crypto.GenerateEd25519Key(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -108,35 +110,37 @@ func TestDialThroughExplains(t *testing.T) {
 // TestLinkHangUp: a relay that hangs up as soon as it is reached, as one without room does, is not
 // reached again at once.
 func TestLinkHangUp(t *testing.T) {
-	key, _, err := crypto.GenerateEd25519Key(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := newRelay(t, key, "/ip4/127.0.0.1/tcp/0")
-	came := make(chan time.Time, 1024)
-	r.Network().Notify(&network.NotifyBundle{ConnectedF: func(_ network.Network, c network.Conn) {
-		came <- time.Now()
-		go c.Close()
-	}})
-	for _, reserve := range []bool{false, true} {
-		ctx, cancel := context.WithCancel(t.Context())
-		h := newHost(t, libp2p.NoListenAddrs, libp2p.EnableRelay())
-		link := NewLink(h, peer.AddrInfo{ID: r.ID(), Addrs: r.Addrs()}, reserve)
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			link.Keep(ctx, link.Reach(ctx), func(error) {})
-		}()
-		first := <-came
-		<-came
-		if third := <-came; third.Sub(first) < firstRetry {
-			t.Errorf("with reservation %v: reached three times in %v", reserve, third.Sub(first))
-		}
-		cancel()
-		<-ended
-		h.Close()
-		for len(came) > 0 {
+	t.Parallel()
+	for name, reserve := range map[string]bool{"with a reservation": true, "without": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			key, _, err := crypto.GenerateEd25519Key(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := newRelay(t, key, "/ip4/127.0.0.1/tcp/0")
+			came := make(chan time.Time, 1024)
+			r.Network().Notify(&network.NotifyBundle{ConnectedF: func(_ network.Network, c network.Conn) {
+				came <- time.Now()
+				go c.Close()
+			}})
+			ctx, cancel := context.WithCancel(t.Context())
+			h := newHost(t, libp2p.NoListenAddrs, libp2p.EnableRelay())
+			link := NewLink(h, peer.AddrInfo{ID: r.ID(), Addrs: r.Addrs()}, reserve)
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				link.Keep(ctx, link.Reach(ctx), func(error) {})
+			}()
+			defer func() {
+				cancel()
+				<-ended
+			}()
+			first := <-came
 			<-came
-		}
+			if third := <-came; third.Sub(first) < firstRetry {
+				t.Errorf("reached three times in %v", third.Sub(first))
+			}
+		})
 	}
 }
