@@ -37,7 +37,7 @@ func Main(m *testing.M, main func()) {
 	if to := os.Getenv(keepEnv); to != "" {
 		keep(os.Args[1], to)
 	}
-	labtest.Parallel(8) // they wait for the programs, which wait for packets
+	labtest.Parallel(12) // they wait for the programs, which wait for packets
 	labtest.Main(tests{m}, nil)
 }
 
