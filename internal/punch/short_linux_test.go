@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -35,8 +36,8 @@ func TestNoFileDescriptors(t *testing.T) {
 // TestFewFileDescriptors: while one pair has a socket, the punch goes on.
 func TestFewFileDescriptors(t *testing.T) {
 	s, peer := newSide(t), newSide(t)
-	held := make(chan struct{})
-	ctx, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
+	held, failed := make(chan struct{}), make(chan struct{}, 1)
+	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
 	o := Open(ctx, Round{
 		Ports:  []*tcpport.Port{s.port},
@@ -47,18 +48,25 @@ func TestFewFileDescriptors(t *testing.T) {
 			c.Close()
 			return ErrSilent
 		},
+		Trace: func(step Step, _ uint16, _ netip.AddrPort, _ error) {
+			if step == ConnectFailed {
+				failed <- struct{}{}
+			}
+		},
 		times: quick,
 	})
 	<-held
 	labtest.NoFiles(t)
 	o.Add(reflexive(s.addr))
-	if r := o.Wait(); !errors.Is(r.Err, tcpport.ErrShort) {
-		t.Errorf("got %+v, want %v", r, tcpport.ErrShort)
-	}
+	<-failed
 	select {
 	case <-o.Short():
 		t.Error("it was given up")
-	default:
+	case <-time.After(50 * time.Millisecond):
+	}
+	cancel()
+	if r := o.Wait(); !errors.Is(r.Err, tcpport.ErrShort) {
+		t.Errorf("got %+v, want %v", r, tcpport.ErrShort)
 	}
 }
 
