@@ -98,6 +98,10 @@ func (o *Opening) recordFailure(p *pair, err error) {
 			if o.failed++; o.failed >= manyFailed {
 				o.setFail.Do(func() { close(o.failing) })
 			}
+			if o.crossing {
+				p.refused++
+				o.checkSpoiled()
+			}
 		}
 	})
 }

@@ -27,6 +27,10 @@ type timings struct {
 	// is up to 80 ms longer than the direct one, from the second if it is up to 320 ms.
 	lateFirst, lateSecond time.Duration
 
+	// spoiled is the wait after the moment of Cross until pairs that the NATs refuse count as
+	// spoiled. A pair that can come up has done so by then, even if one SYN was lost.
+	spoiled time.Duration
+
 	// passive is how long a passive side waits before it connects nevertheless, in case the
 	// knowledge of its NAT is out of date. A SYN that is lost twice has arrived by then.
 	passive time.Duration
@@ -56,6 +60,7 @@ var defaultTimings = timings{
 	launchPause:  time.Millisecond,
 	lateFirst:    40 * time.Millisecond,
 	lateSecond:   160 * time.Millisecond,
+	spoiled:      1500 * time.Millisecond,
 	passive:      4 * time.Second,
 	retry:        100 * time.Millisecond,
 	maxRetry:     2 * time.Second,

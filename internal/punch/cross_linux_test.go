@@ -81,3 +81,80 @@ func TestCross(t *testing.T) {
 		})
 	}
 }
+
+// TestSpoiled: pairs are spoiled when Cross was called a while ago and all have been refused since
+// then, also those that begin with it.
+func TestSpoiled(t *testing.T) {
+	t.Parallel()
+	silent := func(t *testing.T) netip.AddrPort { _, addr := listenSilent(t); return addr }
+	refuses := func(t *testing.T) netip.AddrPort { s := newSide(t); s.port.Close(); return s.addr }
+	for name, tc := range map[string]struct {
+		atCross bool
+		second  func(t *testing.T) netip.AddrPort // the peer's second port
+		spoiled bool
+	}{
+		"crossed pairs":            {false, refuses, true},
+		"begun with CROSS":         {true, refuses, true},
+		"one is silent":            {false, silent, false},
+		"one is silent from CROSS": {true, silent, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(testContext(t))
+			defer cancel()
+			here := []*side{newSide(t), newSide(t)}
+			there := []netip.AddrPort{refuses(t), tc.second(t)}
+			seen, times := newSteps(), *quick
+			times.spoiled = time.Millisecond
+			o := Open(ctx, Round{
+				Ports:   []*tcpport.Port{here[0].port, here[1].port},
+				Remote:  []Candidate{{Kind: Reflexive, Addr: there[0]}, {Kind: Reflexive, Addr: there[1], Port: 1}},
+				AtCross: tc.atCross,
+				Trace:   seen.trace,
+				times:   &times,
+			})
+			pairs := func(i, j int) int { return seen.connects(here[i].port, there[j]) }
+			for !tc.atCross && pairs(0, 0) <= manyRefused { // one was refused as often
+				<-seen.seen
+			}
+			o.mu.Lock()
+			o.checkSpoiled()
+			o.mu.Unlock()
+			select {
+			case <-o.Spoiled():
+				t.Error("spoiled before Cross")
+			default:
+			}
+			if tc.atCross && pairs(0, 0)+pairs(1, 1) > 0 {
+				t.Error("connects before Cross")
+			}
+			o.Cross(0)
+			if tc.spoiled {
+				<-o.Spoiled()
+			} else {
+				// Of the crossed pairs, the second port's goes to the first one there.
+				other := 0
+				if !tc.atCross {
+					other = 1
+				}
+				for pairs(other, 0) <= manyRefused {
+					<-seen.seen
+				}
+				time.Sleep(times.spoiled)
+				o.mu.Lock()
+				o.checkSpoiled()
+				o.mu.Unlock()
+				select {
+				case <-o.Spoiled():
+					t.Error("spoiled, and one is pending")
+				default:
+				}
+			}
+			if crossed := pairs(0, 1) + pairs(1, 0); (crossed > 0) == tc.atCross {
+				t.Errorf("%d connects of crossed pairs", crossed)
+			}
+			cancel()
+			o.Wait()
+		})
+	}
+}

@@ -28,6 +28,7 @@ type Round struct {
 	Initiator bool
 	Passive   bool // the peer is to connect: begin after 4 s only
 	Late      bool // the peer's NAT opens later: begin 40 ms (first port) and 160 ms (second port) late
+	AtCross   bool // pairs begin with Cross, none is crossed, and each has one burst of quick repeats
 	Guess     Guess
 
 	// Receiver gets what the ports that OfferPorts opens accept, and knows which 4-tuples more
@@ -76,6 +77,9 @@ type Opening struct {
 	unsent    int           // pairs whose SYN could not leave
 	failing   chan struct{} // closed when the former are manyFailed, or the latter are all
 	setFail   sync.Once
+	through   map[*pair]bool // pairs that are connected, or were, through NATs in IPv4
+	spoiled   chan struct{}  // closed when these will not come up
+	setSpoil  sync.Once
 	result    Result
 }
 
@@ -89,6 +93,8 @@ func Open(ctx context.Context, r Round) *Opening {
 		allShort: make(chan struct{}),
 		failing:  make(chan struct{}),
 		again:    make(chan struct{}),
+		through:  make(map[*pair]bool),
+		spoiled:  make(chan struct{}),
 	}
 	if r.times != nil {
 		o.times = *r.times
@@ -119,7 +125,7 @@ func (o *Opening) Add(cs []Candidate) {
 
 // Cross begins to connect the crossed candidate pairs, unless a connection has come up. Where a SYN
 // was refused they take the place of the others, whose connects are not repeated any more. If there
-// are none, the repeats of the others are quick again.
+// are none, the repeats of the others are quick again. With Round.AtCross it begins all pairs.
 //
 // The initiator's first port begins later than that: by half a round trip over the relay, so that
 // the two SYNs of its pair leave at the same moment, since the responder begins when it has read
@@ -144,6 +150,11 @@ func (o *Opening) Cross(later time.Duration) {
 	}
 	o.launch(o.crossed)
 	o.crossed = nil
+	o.workers.Go(func() {
+		if sleep(o.ctx, later+o.times.spoiled) {
+			o.record(func(*Result) { o.checkSpoiled() })
+		}
+	})
 }
 
 // goesOn reports whether a pair is to be connected, again.
@@ -172,6 +183,33 @@ const manyFailed = quickRepeats
 // Failing returns a channel that is closed when many connects have been refused, or none could
 // leave.
 func (o *Opening) Failing() <-chan struct{} { return o.failing }
+
+// Spoiled returns a channel that is closed when Cross was called a while ago, and each pair that is
+// connected through NATs in IPv4 has been refused several times since then. NATs that let a pair
+// in have let it in by then. Those that do not may keep a session for its 4-tuple.
+func (o *Opening) Spoiled() <-chan struct{} { return o.spoiled }
+
+// manyRefused is how often a spoiled pair has been refused since Cross. Another pair is refused once
+// as a rule: a side that repeats at once has a SYN on the way when the peer's arrives.
+const manyRefused = 3
+
+// checkSpoiled closes the channel that Spoiled returns, if it is to be closed. o.mu is held.
+func (o *Opening) checkSpoiled() {
+	if !o.crossing || o.met || time.Since(o.crossedAt) < o.times.spoiled {
+		return
+	}
+	some := false
+	for p := range o.through {
+		if p.crossed || !o.replaced {
+			if some = true; p.refused < manyRefused {
+				return
+			}
+		}
+	}
+	if some {
+		o.setSpoil.Do(func() { close(o.spoiled) })
+	}
+}
 
 // Wait waits until all connects and calls of Serve have ended, and returns their result. To end
 // them, the caller ends the context and the stream.

@@ -23,6 +23,7 @@ type pair struct {
 	unsent  backoff   // while no SYN can leave
 
 	crossed bool // begun by Cross, or later; o.mu guards it
+	refused int  // connects since Cross that failed, on their way through the NATs; o.mu guards it
 }
 
 func (p *pair) tuple() tuple { return tuple{p.port.Number(), p.to.Addr} }
@@ -30,7 +31,7 @@ func (p *pair) tuple() tuple { return tuple{p.port.Number(), p.to.Addr} }
 // addPairs pairs candidates with our ports, and begins to connect them. The pairs that are crossed
 // wait for [Opening.Cross]: while a pair may yet come up they are not connected, since of two
 // connections from one port, the end of the one can be the end of the other, where a NAT forgets a
-// port with a RST. o.mu is held.
+// port with a RST. With Round.AtCross the others wait, in their place. o.mu is held.
 func (o *Opening) addPairs(cs []Candidate) {
 	var now []*pair
 	for _, c := range cs {
@@ -45,10 +46,15 @@ func (o *Opening) addPairs(cs []Candidate) {
 				useless: backoff{o.times.retry, o.times.maxRetry},
 				unsent:  backoff{o.times.retry, o.times.maxRetry},
 			}
+			if o.round.AtCross {
+				p.failed = quickRepeats - burst // what is left is one burst
+			}
 			switch {
 			case o.pairs[p.tuple()]:
 				continue
-			case o.crossing || o.paired(i, c.Port):
+			case o.round.AtCross && !o.paired(i, c.Port):
+				continue
+			case o.crossing || o.paired(i, c.Port) && !o.round.AtCross:
 				now = append(now, p)
 			default:
 				o.crossed = append(o.crossed, p)
@@ -94,6 +100,9 @@ func (o *Opening) launch(pairs []*pair) {
 	o.launched += len(pairs)
 	for _, p := range pairs {
 		p.claim = o.tuples.claim(p.tuple())
+		if throughNAT(p.to) && p.to.Addr.Addr().Unmap().Is4() {
+			o.through[p] = true
+		}
 	}
 	o.workers.Go(func() {
 		for i, p := range pairs {
