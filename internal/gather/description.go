@@ -31,6 +31,8 @@ const (
 
 // Options are the wishes of one attempt.
 type Options struct {
+	// Fresh asks for ports that were not used before, where their external addresses are known.
+	Fresh bool
 	// Filter returns those of the addresses that may be disclosed to the peer; nil for all.
 	Filter func([]netip.AddrPort) []netip.AddrPort
 	// Listeners are public addresses at which the application accepts its ordinary connections.
@@ -46,6 +48,9 @@ type Description struct {
 	Candidates []punch.Candidate
 	Behaviour  stun.Behaviour
 	Links      []netip.Prefix // the addresses of the host's interfaces, with their prefixes
+
+	// Preserved reports that Options.Fresh has an effect: the NATs keep the numbers of ports.
+	Preserved bool
 
 	// Doubt is why the first port's reflexive candidates are not certain: no observer has reported
 	// them, and they are right if the NATs keep the port's number. Nil if they are known.
@@ -70,15 +75,23 @@ type Description struct {
 // are of no use to the peer, unless the filter lets anybody in. If the port towards the peer can be
 // predicted, the host punches from a fresh local port, which has no mapping yet: the NAT will
 // preserve its number, or give it the next port in sequence, which Predict finds out.
+//
+// With Options.Fresh the host also punches from fresh local ports where NATs map
+// endpoint-independently and preserve numbers. A NAT that keeps a session after refusing has none
+// for these.
 func (g *Gatherer) Gather(ctx context.Context, o Options) (*Description, error) {
 	until := time.Now().Add(gatherTimeout)
 	s, release, err := g.acquire(ctx, until)
 	if err != nil {
 		return nil, err
 	}
+	preserved := s.preserved()
+	if o.Fresh && preserved {
+		s, release = g.onFreshPorts(s, release)
+	}
 	first := s.ports[0]
 	d := &Description{
-		Ports: []*tcpport.Port{first.Port}, Behaviour: s.behaviour, Links: s.links, Doubt: s.doubt,
+		Ports: []*tcpport.Port{first.Port}, Behaviour: s.behaviour, Links: s.links, Doubt: s.doubt, Preserved: preserved,
 		epoch: s.epoch, filter: o.Filter, release: release,
 	}
 	fresh := PredictsPort(s.behaviour) && slices.ContainsFunc(first.reflexive, isIPv4)
@@ -118,6 +131,42 @@ func (g *Gatherer) Gather(ctx context.Context, o Options) (*Description, error) 
 		}
 	}
 	return d, nil
+}
+
+// preserved reports whether a fresh port is known to be seen by its own number: as far as one port
+// shows, the same for all destinations.
+func (s *snapshot) preserved() bool {
+	first := s.ports[0]
+	keeps := func(a netip.AddrPort) bool { return isIPv4(a) && a.Port() == first.Number() }
+	return !isDependent(s.behaviour.Mapping) && slices.ContainsFunc(first.reflexive, isIPv4) &&
+		(s.behaviour.Ports == stun.Preserved || s.behaviour.Ports == stun.PortsUnknown && slices.ContainsFunc(first.reflexive, keeps))
+}
+
+// onFreshPorts returns a snapshot with as many ports that were not used before, which release closes.
+// The snapshot stays as it is if there is no socket for them.
+func (g *Gatherer) onFreshPorts(s snapshot, release func()) (snapshot, func()) {
+	var fresh []observedPort
+	for range s.ports {
+		port, err := g.openPort()
+		if err != nil {
+			break // one will do
+		}
+		var seen []netip.AddrPort
+		for _, a := range externalAddrs(s) {
+			seen = append(seen, netip.AddrPortFrom(a, port.Number()))
+		}
+		fresh = append(fresh, observedPort{port, seen})
+	}
+	if len(fresh) == 0 {
+		return s, release
+	}
+	s.ports, s.local6 = fresh, netip.Addr{}
+	return s, sync.OnceFunc(func() {
+		for _, p := range fresh {
+			p.Close()
+		}
+		release()
+	})
 }
 
 // Release gives the ports back, after Predict has returned. It may be called more than once.

@@ -3,6 +3,7 @@ package gather
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -98,6 +99,66 @@ func TestWarm(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestFreshPorts: a further round has ports of its own, as many as the first one, where NATs keep
+// their numbers. Release closes them.
+func TestFreshPorts(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		preserving bool
+		behaviour  stun.Behaviour
+		want       bool
+	}{
+		"as the ports show":  {true, stun.Behaviour{}, true},
+		"as discovery shows": {false, stun.Behaviour{Mapping: stun.EIM, Ports: stun.Preserved}, true},
+		"other numbers":      {false, stun.Behaviour{}, false},
+		"in sequence":        {true, stun.Behaviour{Mapping: stun.EIM, Ports: stun.Sequential}, false},
+		"lets anybody in":    {true, stun.Behaviour{Mapping: stun.APDM, Filtering: stun.EIF, Ports: stun.Preserved}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			external := netip.MustParseAddr("46.0.0.1")
+			known := snapshot{behaviour: tc.behaviour}
+			for i, p := range openPorts(t) {
+				seen := uint16(4000 + i)
+				if tc.preserving {
+					seen = p.Number()
+				}
+				known.ports = append(known.ports, observedPort{p, []netip.AddrPort{netip.AddrPortFrom(external, seen)}})
+			}
+			if got := known.preserved(); got != tc.want {
+				t.Fatalf("preserved: %v", got)
+			}
+			g := New(Config{})
+			t.Cleanup(func() { g.Close() })
+			released := 0
+			fresh, release := g.onFreshPorts(known, func() { released++ })
+			if len(fresh.ports) != len(known.ports) {
+				t.Fatalf("%d ports, want %d", len(fresh.ports), len(known.ports))
+			}
+			var want []punch.Candidate
+			for i, p := range fresh.ports {
+				if p.Number() == known.ports[i].Number() {
+					t.Errorf("port %d is not fresh", p.Number())
+				}
+				want = append(want, punch.Candidate{Kind: punch.Reflexive, Addr: netip.AddrPortFrom(external, p.Number()), Port: i})
+			}
+			if got := candidates(fresh, fresh.ports[0].Number(), false, netip.Addr{}, Options{}); tc.want && !slices.Equal(got, want) {
+				t.Errorf("got %v, want %v", got, want)
+			}
+			release()
+			release()
+			if released != 1 {
+				t.Errorf("released %d times", released)
+			}
+			for _, p := range fresh.ports {
+				if err := p.Close(); !errors.Is(err, net.ErrClosed) {
+					t.Errorf("port %d was not closed: %v", p.Number(), err)
+				}
+			}
+		})
+	}
 }
 
 // TestShort: a host without sockets does not blame the observers.
