@@ -62,6 +62,7 @@ type opening interface {
 	Cross(later time.Duration)
 	Short() <-chan struct{}
 	Failing() <-chan struct{}
+	Spoiled() <-chan struct{}
 	Wait() punch.Result
 }
 
@@ -182,9 +183,12 @@ func (at *attempt) next() {
 	if at.streamEnded {
 		ended = nil
 	}
-	var short, failing <-chan struct{}
+	var short, failing, spoiled <-chan struct{}
 	if at.round != nil {
 		short = at.round.Short()
+		if !at.round.spoiled {
+			spoiled = at.round.Spoiled()
+		}
 		if !at.session.egressAsked {
 			failing = at.round.Failing()
 		}
@@ -209,6 +213,10 @@ func (at *attempt) next() {
 		at.session.onShort()
 	case <-failing:
 		at.session.suspectEgress()
+	case <-spoiled:
+		at.round.spoiled = true // once
+		at.session.now = time.Now()
+		at.session.onSpoiled()
 	}
 }
 

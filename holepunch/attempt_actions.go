@@ -16,8 +16,9 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-func (at *attempt) gather() {
+func (at *attempt) gather(fresh bool) {
 	o := gather.Options{
+		Fresh:     fresh,
 		Filter:    at.opts.FilterOwn,
 		Listeners: at.opts.Listeners,
 		Spend:     func(ctx context.Context) error { return at.budget.Spend(ctx, netip.Addr{}) },
@@ -33,7 +34,7 @@ func (at *attempt) gather() {
 				at.described = d
 			}
 			at.description, at.hostLinks, at.doubt = d, d.Links, d.Doubt
-			own := description{candidates: d.Candidates, behaviour: d.Behaviour, following: d.Following}
+			own := description{candidates: d.Candidates, behaviour: d.Behaviour, following: d.Following, preserved: d.Preserved}
 			at.session.onGathered(own, d.Ports[0].Number(), nil)
 		})
 		if !taken && err == nil {
@@ -94,6 +95,7 @@ func (at *attempt) startRound(spec roundSpec) {
 		Initiator: at.session.initiator,
 		Passive:   spec.passive,
 		Late:      spec.late,
+		AtCross:   spec.atCross,
 		Guess:     spec.guess,
 		Receiver:  at.agent.receiver,
 		Serve:     func(c *net.TCPConn) error { return at.stream.Serve(c, false) },
@@ -109,6 +111,7 @@ func (at *attempt) startRound(spec roundSpec) {
 type round struct {
 	opening
 	number      int
+	spoiled     bool // the session knows
 	cancel      context.CancelFunc
 	description *gather.Description
 }

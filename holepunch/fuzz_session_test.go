@@ -221,6 +221,13 @@ func (r *fakeRound) Cross(time.Duration)      {}
 func (r *fakeRound) Short() <-chan struct{}   { return nil }
 func (r *fakeRound) Failing() <-chan struct{} { return nil }
 
+// Spoiled has an initiator begin another round, where nothing else does.
+func (r *fakeRound) Spoiled() <-chan struct{} {
+	spoiled := make(chan struct{})
+	close(spoiled)
+	return spoiled
+}
+
 func (r *fakeRound) Wait() punch.Result {
 	<-r.ctx.Done()
 	r.host.mu.Lock()

@@ -52,6 +52,7 @@ type description struct {
 	behaviour  stun.Behaviour
 	guessing   bool // it is willing to guess ports
 	following  bool // its predicted candidates are still to come, in CANDIDATES
+	preserved  bool // a fresh port would keep its number; known of this side alone
 }
 
 // A message is a pb.Message whose fields were found to be within bounds.

@@ -11,7 +11,7 @@ import (
 
 // actions are what a session does. They return at once; their outcome is a later event.
 type actions interface {
-	gather()                                       // then onGathered
+	gather(fresh bool)                             // see [gather.Options.Fresh]; then onGathered
 	predict()                                      // then onPredicted
 	startHandshake(protocol string, flight []byte) // with the peer's flight; then onFlight and onSecured
 	restartHandshake(protocol string)              // again, over the stream alone; then onSecured
@@ -46,6 +46,7 @@ type roundSpec struct {
 	number        int
 	remote        []punch.Candidate
 	passive, late bool
+	atCross       bool
 	guess         punch.Guess
 	window        time.Duration
 }
@@ -64,7 +65,7 @@ type session struct {
 
 	state      sessionState
 	offer      *message      // of the initiator, at the responder
-	offered    time.Time     // when the OFFER left, or came
+	offered    time.Time     // when the OFFER or RETRY left, or the OFFER came
 	rtt        time.Duration // over the relay: how long the ANSWER was on the way, and the OFFER
 	signalLost bool          // no more messages come
 	sendFailed bool          // a message could not be sent
@@ -83,6 +84,8 @@ type session struct {
 	promised  bool        // the OFFER said that predicted candidates follow
 	guess     punch.Guess // in round 0, which is the only one then
 	lastRound bool        // it is too late for another
+	spoiled   bool        // the round's pairs are, and another round follows
+	until     time.Time   // when the window ends that began with the first ANSWER, at an initiator
 	elsewhere elsewhereState
 
 	egressAsked bool  // it was found out, or is being, whether connections get out
@@ -144,7 +147,7 @@ func (s *session) start() {
 // prepare gathers what the round's OFFER, ANSWER or RETRY is to say.
 func (s *session) prepare() {
 	s.state, s.ready = preparing, false
-	s.do.gather()
+	s.do.gather(s.round > 0)
 }
 
 // onGathered handles the end of gather.

@@ -25,7 +25,7 @@ func (s *session) suspectEgress() {
 // onEgress handles the end of findEgress. If no SYN of this side gets out, the peer's may yet get
 // in, in the time that a round has in which a port was predicted.
 func (s *session) onEgress(fact stun.Fact, why error) {
-	if s.state != punching || s.usable {
+	if s.state == over || s.usable {
 		return
 	}
 	s.egressWhy = why
@@ -37,10 +37,16 @@ func (s *session) onEgress(fact stun.Fact, why error) {
 	if !s.egressFiltered() {
 		return
 	}
-	s.do.stopConnects()
-	if impossible(s.own, s.theirs) != nil {
+	noWay := impossible(s.own, s.theirs) != nil
+	switch {
+	case s.state != punching && noWay: // between two rounds
+		s.fail("open", s.cause)
+	case s.state != punching:
+	case noWay:
+		s.do.stopConnects()
 		s.do.endRound()
-	} else {
+	default:
+		s.do.stopConnects()
 		s.do.setTimer(roundTimer, predictedWindow)
 	}
 }

@@ -56,6 +56,33 @@ func TestEgress(t *testing.T) {
 	}
 }
 
+// TestEgressBetweenRounds: what is found out is not lost where one round is over and the next has not
+// begun.
+func TestEgressBetweenRounds(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		fact stun.Fact
+		did  []string
+	}{
+		"out":     {stun.Yes, nil},
+		"refused": {stun.No, []string{"DONE IMPOSSIBLE", "fail"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, r := punchingSession(t, true, description{candidates: ours.candidates, behaviour: portFilter, preserved: true})
+			s.suspectEgress()
+			s.onSpoiled()
+			s.onRoundEnded(0, punch.Result{Err: errRefusedHere})
+			r.did = nil
+			s.onEgress(tc.fact, errRefusedHere)
+			r.want(t, tc.did...)
+			if tc.fact == stun.No && (r.err.Reason() != ErrEgressFiltered || !errors.Is(r.err, errRefusedHere)) {
+				t.Errorf("got %v", r.err)
+			}
+		})
+	}
+}
+
 // TestEgressIsNotToBlame: connects get out, or nothing is known, or there is another way.
 func TestEgressIsNotToBlame(t *testing.T) {
 	t.Parallel()

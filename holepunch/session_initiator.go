@@ -7,6 +7,7 @@ import (
 
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
+	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 func (s *session) sendOffer() {
@@ -22,7 +23,7 @@ func (s *session) sendOffer() {
 }
 
 func (s *session) sendRetry() {
-	s.state = waiting
+	s.state, s.offered = waiting, s.now
 	s.do.setTimer(answerTimer, answerTimeout)
 	s.sendOrFail("retry", &message{typ: pb.Message_RETRY, round: s.round, description: s.own})
 }
@@ -56,8 +57,11 @@ func (s *session) onInitiatorMessage(m *message) {
 
 func (s *session) onAnswer(m *message) {
 	s.theirs = m.description
-	if s.round == 0 {
-		s.rtt = max(s.now.Sub(s.offered)-m.delay, 0)
+	rtt := max(s.now.Sub(s.offered)-m.delay, 0)
+	if s.round > 0 {
+		s.rtt = min(s.rtt, rtt) // one of the two may have stood still
+	} else {
+		s.rtt, s.until = rtt, s.now.Add(window)
 		s.do.setTimer(retryTimer, window)
 		if err := s.agreeable(m); err != nil {
 			s.fail("offer", err)
@@ -119,9 +123,30 @@ func (s *session) sendCandidates() {
 }
 
 // mayRetry reports whether another round may help after one that failed with err: where a port has
-// to be predicted. Otherwise a round would only close what is coming up. A connection on which only
-// small packets got through does not exclude it: a NAT may have forgotten that connection.
+// to be predicted, or the pairs are spoiled. Otherwise a round would only close what is coming up.
+// A connection on which only small packets got through does not exclude it: a NAT may have
+// forgotten that connection.
 func (s *session) mayRetry(err error) bool {
 	met := errors.Is(err, ErrNoConnection) || errors.Is(err, ErrHandshake) || errors.Is(err, ErrSmallPackets)
-	return s.initiator && met && s.predicted() && !s.egressFiltered() && s.round < maxRounds && !s.lastRound && !s.signalLost
+	return met && (s.predicted() || s.spoiled) && s.roundsLeft()
+}
+
+// roundsLeft reports whether there may be another round at all.
+func (s *session) roundsLeft() bool {
+	return s.initiator && !s.egressFiltered() && s.round < maxRounds && !s.lastRound && !s.signalLost
+}
+
+// onSpoiled handles that the NATs have refused all pairs time and again, the crossed ones as well.
+// An initiator begins a round on fresh ports then, of one side at least. It takes no more SYNs than
+// the bursts of repeats in its place, and no more time.
+func (s *session) onSpoiled() {
+	if s.state != punching || s.usable || s.predicted() || s.guess != punch.NoGuess || !s.roundsLeft() {
+		return
+	}
+	theirs := s.theirs.behaviour
+	fresh := s.own.preserved || theirs.Mapping == stun.EIM && theirs.Ports == stun.Preserved
+	if signalling := 2 * s.rtt; fresh && s.until.Sub(s.now) >= signalling+minRound {
+		s.spoiled = true
+		s.do.endRound()
+	}
 }

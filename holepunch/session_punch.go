@@ -22,10 +22,13 @@ func (s *session) punch() {
 	s.do.trace(Event{Kind: Offered, Local: s.port, Own: addrsOf(s.own.candidates), Theirs: addrsOf(s.remote)})
 	s.do.startRound(spec)
 	s.do.setTimer(roundTimer, spec.window)
-	if s.initiator {
+	switch {
+	case s.initiator && spec.atCross:
+		s.cross()
+	case s.initiator:
 		s.do.setTimer(crossTimer, punch.CrossDelay(s.rtt))
 	}
-	if s.round == 0 {
+	if s.round == 0 || spec.atCross {
 		s.do.setTimer(egressTimer, egressDelay)
 	}
 	if s.elsewhere == elsewhereUnasked {
@@ -57,13 +60,18 @@ func (s *session) onTimer(t timer) {
 		}
 	case s.state != punching || s.chosen:
 	case t == crossTimer:
-		s.send(&message{typ: pb.Message_CROSS})
-		s.do.cross(s.rtt / 2)
+		s.cross()
 	case t == roundTimer:
 		s.do.endRound()
 	case t == egressTimer:
 		s.suspectEgress()
 	}
+}
+
+// cross begins the crossed pairs, or all of a round, at both sides at one moment.
+func (s *session) cross() {
+	s.send(&message{typ: pb.Message_CROSS})
+	s.do.cross(s.rtt / 2)
 }
 
 // onShort handles that there is no socket for any connect of the round.
@@ -95,7 +103,7 @@ func (s *session) nextRound(number int, err error) {
 	s.do.setTimer(roundTimer, 0)
 	s.do.setTimer(crossTimer, 0)
 	s.do.trace(Event{Kind: RoundFailed, Local: s.port, Err: err})
-	s.round, s.cause = number, err
+	s.round, s.cause, s.spoiled = number, err, false
 }
 
 // onUsable handles that the stream is usable: the peer's bytes can arrive.

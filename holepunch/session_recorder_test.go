@@ -26,7 +26,14 @@ type recorder struct {
 
 func (r *recorder) note(format string, a ...any) { r.did = append(r.did, fmt.Sprintf(format, a...)) }
 
-func (r *recorder) gather()                               { r.note("gather") }
+func (r *recorder) gather(fresh bool) {
+	if fresh {
+		r.note("gather fresh")
+	} else {
+		r.note("gather")
+	}
+}
+
 func (r *recorder) predict()                              { r.note("predict") }
 func (r *recorder) startHandshake(p string, f []byte)     { r.note("start handshake %s %q", p, f) }
 func (r *recorder) restartHandshake(p string)             { r.note("restart handshake %s", p) }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 	"github.com/simopen/go-libp2p-simopen/stun"
@@ -36,7 +37,7 @@ func TestPredictedRounds(t *testing.T) {
 		s.onTimer(roundTimer)
 		r.want(t, "end round")
 		s.onRoundEnded(round-1, results[round-1])
-		r.want(t, "end round", "trace round failed", "gather")
+		r.want(t, "end round", "trace round failed", "gather fresh")
 		s.onGathered(first, 40001, nil)
 		r.want(t, "predict")
 		s.onPredicted(predicted, nil)
@@ -74,6 +75,89 @@ func TestRoundsAreFew(t *testing.T) {
 	}
 }
 
+// TestSpoiledRound: when all pairs are spoiled another round begins at once, on fresh ports of a
+// side whose NAT keeps their numbers. All its pairs wait for CROSS, and it has the rest of the time.
+func TestSpoiledRound(t *testing.T) {
+	t.Parallel()
+	own := description{candidates: ours.candidates, behaviour: portFilter, preserved: true}
+	s, r := punchingSession(t, true, own)
+	s.rtt = 200 * time.Millisecond
+	for round := 1; round <= 2; round++ {
+		s.now = s.now.Add(2 * time.Second)
+		s.onSpoiled()
+		r.want(t, "end round")
+		s.onRoundEnded(round-1, punch.Result{Refused: 100})
+		r.want(t, "end round", "trace round failed", "gather fresh")
+		s.onGathered(own, 40001, nil)
+		r.want(t, "RETRY")
+		s.now = s.now.Add(150 * time.Millisecond)
+		s.onMessage(received("retried", inRound(round)))
+		r.want(t, "trace offered", fmt.Sprint("round ", round), "CROSS", "cross 75ms")
+		left := window - time.Duration(round)*(2*time.Second+150*time.Millisecond)
+		if got := r.rounds[round]; !got.atCross || got.late || got.window != left {
+			t.Errorf("round %+v, want one of %v at CROSS", got, left)
+		}
+	}
+	s.now = s.until.Add(-minRound)
+	s.onSpoiled() // too late
+	s.onTimer(roundTimer)
+	s.onRoundEnded(2, punch.Result{Refused: 1})
+	r.want(t, "end round", "DONE FAILED", "fail")
+}
+
+// TestSpoiledInVain: where another round would be none on fresh ports, or is not possible, the one
+// under way goes on.
+func TestSpoiledInVain(t *testing.T) {
+	t.Parallel()
+	kept := description{candidates: ours.candidates, behaviour: portFilter, preserved: true}
+	for name, tc := range map[string]struct {
+		initiator bool
+		own       description
+		theirs    stun.Behaviour
+		before    func(*session)
+		want      bool // another round
+	}{
+		"fresh here":        {true, kept, stun.Behaviour{}, nil, true},
+		"fresh there":       {true, ours, stun.Behaviour{Mapping: stun.EIM, Ports: stun.Preserved}, nil, true},
+		"nowhere":           {true, ours, stun.Behaviour{Mapping: stun.EIM, Ports: stun.Random}, nil, false},
+		"a responder":       {false, description{candidates: theirs.candidates, preserved: true}, stun.Behaviour{}, nil, false},
+		"a predicted port":  {true, kept, sequential, nil, false},
+		"nobody would hear": {true, kept, stun.Behaviour{}, func(s *session) { s.onSignalLost(nil, ErrSignalLost) }, false},
+		"usable":            {true, kept, stun.Behaviour{}, func(s *session) { s.usable = true }, false},
+		"the last one":      {true, kept, stun.Behaviour{}, func(s *session) { s.round = maxRounds }, false},
+		"no time":           {true, kept, stun.Behaviour{}, func(s *session) { s.now = s.until }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, r := punchingSession(t, tc.initiator, tc.own, behind(tc.theirs))
+			if tc.before != nil {
+				tc.before(s)
+			}
+			s.onSpoiled()
+			if got := slices.Contains(r.did, "end round"); got != tc.want {
+				t.Errorf("did %q, want another round: %v", r.did, tc.want)
+			}
+		})
+	}
+}
+
+// TestRetryOnFreshPorts: a responder waits for CROSS as well, and is not late in the second round.
+func TestRetryOnFreshPorts(t *testing.T) {
+	t.Parallel()
+	own := description{candidates: theirs.candidates, behaviour: portFilter}
+	s, r := punchingSession(t, false, own)
+	s.onSpoiled()
+	s.onMessage(received("retry", inRound(1), behind(portFilter), of(reflexive(addrs("46.0.1.1:50009")...)...)))
+	r.want(t, "end round", "trace round failed", "gather fresh")
+	s.onGathered(own, 50001, nil)
+	r.want(t, "ANSWER", "trace offered", "round 1")
+	if got := r.rounds[1]; !got.atCross || got.late || got.window != window {
+		t.Errorf("round %+v", got)
+	}
+	s.onMessage(received("cross"))
+	r.want(t, "cross 0s")
+}
+
 // TestRetry: the responder follows, ends the round before, and takes the last of several.
 func TestRetry(t *testing.T) {
 	t.Parallel()
@@ -91,7 +175,7 @@ func TestRetry(t *testing.T) {
 	s.onMessage(received("retry", inRound(0)))
 	r.want(t)
 	s.onMessage(received("retry", inRound(1)))
-	r.want(t, "end round", "trace round failed", "gather")
+	r.want(t, "end round", "trace round failed", "gather fresh")
 	s.onMessage(received("retry", inRound(3)))
 	r.want(t)
 	s.onGathered(own, 50001, nil)

@@ -42,14 +42,19 @@ func (s *session) admit() error {
 
 // roundSpec returns this side's part in the round.
 func (s *session) roundSpec() roundSpec {
+	atCross := s.atCross()
 	spec := roundSpec{
 		number:  s.round,
 		remote:  slices.DeleteFunc(slices.Clone(s.remote), isListener),
 		passive: passive(s.own.behaviour, s.theirs.behaviour, s.initiator),
 		// In every other round, in case that the initiator's NAT must see its host's SYN first.
-		late:   !s.initiator && (noInbound(s.own.behaviour) || s.round%2 == 1),
-		guess:  s.guess,
-		window: window,
+		late:    !s.initiator && (noInbound(s.own.behaviour) || s.round%2 == 1 && !atCross),
+		atCross: atCross,
+		guess:   s.guess,
+		window:  window,
+	}
+	if atCross && s.initiator {
+		spec.window = max(s.until.Sub(s.now), minRound)
 	}
 	if s.theirs.following {
 		spec.remote = slices.DeleteFunc(spec.remote, isPlaceholder)
@@ -59,6 +64,10 @@ func (s *session) roundSpec() roundSpec {
 	}
 	return spec
 }
+
+// atCross reports whether both sides begin the round at the moment of CROSS: a further one, where
+// no port has to be predicted. The pairs of the one before were spoiled.
+func (s *session) atCross() bool { return s.round > 0 && !s.predicted() }
 
 // predicted reports whether a side has named predicted ports.
 func (s *session) predicted() bool {

@@ -40,6 +40,10 @@ const (
 	// since its own do not get out.
 	predictedWindow = 1500 * time.Millisecond
 
+	// minRound is the least time for a round after spoiled pairs, which has what is left of the
+	// window. The SYNs meet at once.
+	minRound = time.Second
+
 	// egressDelay is how long an attempt may have no connection before the host finds out whether
 	// connections get out at all: longer than most punches with a lost SYN take.
 	egressDelay = 2 * time.Second

@@ -91,6 +91,23 @@ func TestPoolIsNamed(t *testing.T) {
 	})
 }
 
+// directByTurns has two peers dial each other by turns, and reports whether that was direct each
+// time.
+func directByTurns(t *testing.T, a, b *labPeer) bool {
+	t.Helper()
+	for _, pair := range [][2]*labPeer{{a, b}, {b, a}} {
+		d, r := punch(t, pair[0], pair[1])
+		t.Logf("%s, which dials, has %v; the other has %v", pair[0].host.Name(), d, r)
+		if !d.Direct || !r.Direct {
+			logSteps(t, a, b)
+			return false
+		}
+		a.leave(t)
+		b.leave(t)
+	}
+	return true
+}
+
 // newLearnedPair starts two peers behind NATs, which know these. Of the same NATs again it takes
 // another suffix, for the sites' names.
 func (l *hostLab) newLearnedPair(t *testing.T, a, b, suffix string) (_, _ *labPeer) {
