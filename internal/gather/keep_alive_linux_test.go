@@ -68,8 +68,9 @@ func TestKeepAlive(t *testing.T) {
 // TestForgetfulNAT: a NAT that forgets an idle connection sooner than keep-alives are sent, and then
 // gives it another port. The host notices, and from then on its addresses stay as they are.
 func TestForgetfulNAT(t *testing.T) {
-	t.Parallel()                            // it waits, for the most part
-	const forgets = 2500 * time.Millisecond // and then a keep-alive is sent each second
+	t.Parallel() // it waits, for the most part
+	// Keep-alives are sent after 3 s, and then after one.
+	const forgets = 2500 * time.Millisecond
 	var l *gatherLab
 	before := gathered{Asked: 2 * all}
 	for before.Asked > all { // on a slow machine the NAT may forget before the host's first answer
