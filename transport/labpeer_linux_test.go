@@ -35,6 +35,7 @@ type peerConfig struct {
 	Marked       bool          // WithSocketControl of markSocket
 	OnRequest    bool          // WithOnRequestOnly
 	Grace        time.Duration // WithRelayGrace, unless 0
+	Timeout      time.Duration // WithTimeout, unless 0
 	Limits       holepunch.Limits
 	Key          []byte   // the host's, for the same identity after a restart
 	Stock        bool     // go-libp2p as it is, without simopen
@@ -75,8 +76,7 @@ type step struct {
 }
 
 type peerStats struct {
-	Port       uint16   // the host's own punching port
-	Ports      []string // that one, and the spare one
+	Port       uint16 // the host's own punching port
 	Goroutines int
 	System     network.ScopeStat // of the resource manager
 }
@@ -107,6 +107,7 @@ var commands = map[string]func(*labHost, context.Context, command) any{
 	"leave":   (*labHost).leave,
 	"steps":   (*labHost).takeSteps,
 	"stats":   (*labHost).stats,
+	"ports":   (*labHost).punchingPorts,
 }
 
 // peerRole is a libp2p host with simopen. It emits its ID, and then an answer to each command.
@@ -207,6 +208,9 @@ func (h *labHost) simopen() []Option {
 	}
 	if h.cfg.Grace != 0 {
 		opts = append(opts, WithRelayGrace(h.cfg.Grace))
+	}
+	if h.cfg.Timeout != 0 {
+		opts = append(opts, WithTimeout(h.cfg.Timeout))
 	}
 	if h.cfg.OnRequest {
 		opts = append(opts, WithOnRequestOnly())

@@ -15,8 +15,13 @@ const aloneEnv = "SIMOPEN_TEST_ALONE"
 var roles = make(map[string]labtest.Role)
 
 func TestMain(m *testing.M) {
-	// They wait for timers and packets: all of them together use a fifth of two processors.
-	labtest.Parallel(12)
+	// They mostly wait for timers and packets: each uses a tenth of a core, and with the race detector
+	// three times as much.
+	parallel := 20
+	if raceEnabled {
+		parallel = 12
+	}
+	labtest.Parallel(parallel)
 	if os.Getenv(aloneEnv) != "" {
 		os.Exit(m.Run())
 	}

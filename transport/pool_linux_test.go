@@ -12,8 +12,7 @@ import (
 // that are repeated. A punch that depends on one of its own timers takes 4 s and more.
 const usual = 3500 * time.Millisecond
 
-// wantUsualTime wants direct connections within the usual time. Tests with it run apart from the
-// package's parallel tests, whose work would be in their times.
+// wantUsualTime wants direct connections within the usual time. Tests with it are part of TestApart.
 func wantUsualTime(t *testing.T, got ...outcome) {
 	t.Helper()
 	for _, o := range got {
@@ -23,10 +22,10 @@ func wantUsualTime(t *testing.T, got ...outcome) {
 	}
 }
 
-// TestAddressPool: the NAT of one peer has several external addresses, so that the peer's
+// testAddressPool: the NAT of one peer has several external addresses, so that the peer's
 // connections may come from an address that no observer has reported. A filter by address (ADF)
 // needs the right one beforehand: it is known if the mapping is endpoint-independent.
-func TestAddressPool(t *testing.T) {
+func testAddressPool(t *testing.T) {
 	l := newHostLab(t, relayConfig{})
 	for _, tt := range []struct{ pool, other string }{
 		{"eim-apdf-pool4", "public"},

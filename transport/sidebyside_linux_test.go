@@ -98,7 +98,7 @@ func wantOurs(t *testing.T, dialler, listener *labPeer) {
 			continue
 		}
 		c := got.Direct[0]
-		if c.Direction != side.direction || !slices.Contains(side.stats(t).Ports, c.Port) {
+		if c.Direction != side.direction || !slices.Contains(side.ports(t), c.Port) {
 			t.Errorf("%s has %+v, want ours, %s", side.host.Name(), c, side.direction)
 		}
 		if got.PingOver != c.Remote {

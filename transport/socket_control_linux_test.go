@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
@@ -35,6 +36,9 @@ func markSocket(_, _ string, c syscall.RawConn) (err error) {
 	}
 	return os.NewSyscallError("setsockopt", err)
 }
+
+// unmarkedTimeout is for attempts whose packets all end in the tunnel.
+const unmarkedTimeout = 3 * time.Second
 
 // A tunnelled is a host that runs a VPN: what sockets without the mark send ends in the tunnel.
 type tunnelled struct {
@@ -104,7 +108,9 @@ func TestSocketControl(t *testing.T) {
 			alice := newTunnelled(t, addHost(t, l.site(t, "home", tc.nats[0]), "alice"))
 			cfg := tc.cfg
 			cfg.Options = []string{"TCP alone, marked"}
-			cfg.Marked = !tc.unmarked
+			if cfg.Marked = !tc.unmarked; tc.unmarked {
+				cfg.Timeout = unmarkedTimeout
+			}
 			a := l.startPeer(t, alice.Host, cfg)
 			office := l.site(t, "office", tc.nats[1])
 			bob := addHost(t, office, "bob")

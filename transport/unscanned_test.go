@@ -18,32 +18,8 @@ import (
 // connection, in the same words as if there were no host, in either role.
 func TestNobodyIsScanned(t *testing.T) {
 	t.Parallel()
-	service, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer service.Close()
-	came := make(chan struct{}, 1)
-	go func() {
-		for {
-			c, err := service.Accept()
-			if err != nil {
-				return
-			}
-			select {
-			case came <- struct{}{}:
-			default:
-			}
-			go func() {
-				defer c.Close()
-				io.WriteString(c, "\x05hello") // which is no multistream-select
-				io.Copy(io.Discard, c)         // until the other end has had enough
-			}()
-		}
-	}()
-	named := newCandidate(pb.Candidate_REFLEXIVE, service.Addr().String())
 	// outcome reads what the victim says until it says how the attempt ended.
-	outcome := func(s network.Stream) *pb.Message {
+	outcome := func(t *testing.T, s network.Stream) *pb.Message {
 		r := pbio.NewDelimitedReader(s, 4096)
 		for {
 			var m pb.Message
@@ -56,39 +32,74 @@ func TestNobodyIsScanned(t *testing.T) {
 			}
 		}
 	}
-	told := make(map[string]*pb.Message)
-
-	relay := newRelay(t)
-	victim, attacker := newPeer(t, Enable(WithSTUNServers(stuntest.New(t)))), newPeer(t)
-	connectRelayed(t, relay, victim, attacker)
-	s, _ := sendRaw(t, attacker, victim.ID(), newOffer(named))
-	told["as responder"] = outcome(s)
-	<-came
-
-	answered := make(chan *pb.Message, 1)
-	_, dialler, _, peer := hostile(t, func(s network.Stream) {
-		defer s.Close()
-		s.SetDeadline(time.Now().Add(testTimeout / 2))
-		var m pb.Message
-		if err := pbio.NewDelimitedReader(s, 4096).ReadMsg(&m); err != nil {
-			return
-		}
-		pbio.NewDelimitedWriter(s).WriteMsg(newAnswer(&m, named))
-		end := outcome(s)
-		select {
-		case answered <- end:
-		default:
-		}
-	})
-	if _, err := DirectConnect(testContext(t), dialler, peer.ID()); err == nil {
-		t.Error("connected to nobody")
-	}
-	told["as initiator"] = <-answered
-	<-came
-
-	for name, m := range told {
+	want := func(t *testing.T, m *pb.Message) {
+		t.Helper()
 		if m.Status != pb.Status_FAILED || m.Detail != holepunch.ErrNoConnection.Error() {
-			t.Errorf("%s: it said %s, %q; want %s, %q, as where nobody is", name, m.Status, m.Detail, pb.Status_FAILED, holepunch.ErrNoConnection.Error())
+			t.Errorf("it said %s, %q; want %s, %q, as where nobody is", m.Status, m.Detail, pb.Status_FAILED, holepunch.ErrNoConnection.Error())
 		}
 	}
+	t.Run("as responder", func(t *testing.T) {
+		t.Parallel()
+		named, came := newBystander(t)
+		relay := newRelay(t)
+		victim, attacker := newPeer(t, Enable(WithSTUNServers(stuntest.New(t)))), newPeer(t)
+		connectRelayed(t, relay, victim, attacker)
+		s, _ := sendRaw(t, attacker, victim.ID(), newOffer(named))
+		want(t, outcome(t, s))
+		<-came
+	})
+	t.Run("as initiator", func(t *testing.T) {
+		t.Parallel()
+		named, came := newBystander(t)
+		answered := make(chan *pb.Message, 1)
+		_, dialler, _, peer := hostile(t, func(s network.Stream) {
+			defer s.Close()
+			s.SetDeadline(time.Now().Add(testTimeout / 2))
+			var m pb.Message
+			if err := pbio.NewDelimitedReader(s, 4096).ReadMsg(&m); err != nil {
+				return
+			}
+			pbio.NewDelimitedWriter(s).WriteMsg(newAnswer(&m, named))
+			end := outcome(t, s)
+			select {
+			case answered <- end:
+			default:
+			}
+		})
+		if _, err := DirectConnect(testContext(t), dialler, peer.ID()); err == nil {
+			t.Error("connected to nobody")
+		}
+		want(t, <-answered)
+		<-came
+	})
+}
+
+// newBystander serves something else than libp2p. It returns the address as a candidate, and a
+// channel that gets a value when somebody has come.
+func newBystander(t *testing.T) (named *pb.Candidate, came <-chan struct{}) {
+	t.Helper()
+	service, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { service.Close() })
+	visits := make(chan struct{}, 1)
+	go func() {
+		for {
+			c, err := service.Accept()
+			if err != nil {
+				return
+			}
+			select {
+			case visits <- struct{}{}:
+			default:
+			}
+			go func() {
+				defer c.Close()
+				io.WriteString(c, "\x05hello") // which is no multistream-select
+				io.Copy(io.Discard, c)         // until the other end has had enough
+			}()
+		}
+	}()
+	return newCandidate(pb.Candidate_REFLEXIVE, service.Addr().String()), visits
 }
