@@ -63,8 +63,9 @@ type gatherConfig struct {
 	Quick   bool // quickTimings
 }
 
-// quickTimings are for tests of what takes time. TCP counts seconds.
-var quickTimings = timings{networkCheck: time.Second, keepAlive: 3 * time.Second, minKeepAlive: time.Second}
+// quickTimings are for tests of what takes time. TCP counts seconds. With a longer networkCheck a
+// process that gets no processor for a while does not take itself for one that was suspended.
+var quickTimings = timings{networkCheck: 3 * time.Second, keepAlive: 3 * time.Second, minKeepAlive: time.Second}
 
 // gatherRole keeps ports warm. It emits what it knows for each command.
 func gatherRole(c *labtest.Child) error {
