@@ -56,8 +56,8 @@ func TestEgress(t *testing.T) {
 	}
 }
 
-// TestEgressBetweenRounds: what is found out is not lost where one round is over and the next has not
-// begun.
+// TestEgressBetweenRounds: what is found out is not lost where one round is over and the next has
+// not begun.
 func TestEgressBetweenRounds(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

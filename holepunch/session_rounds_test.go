@@ -76,7 +76,8 @@ func TestRoundsAreFew(t *testing.T) {
 }
 
 // TestSpoiledRound: when all pairs are spoiled another round begins at once, on fresh ports of a
-// side whose NAT keeps their numbers. All its pairs wait for CROSS, and it has the rest of the time.
+// side whose NAT keeps their numbers. All its pairs wait for CROSS, and it lasts for the rest of
+// the time.
 func TestSpoiledRound(t *testing.T) {
 	t.Parallel()
 	own := description{candidates: ours.candidates, behaviour: portFilter, preserved: true}

@@ -142,8 +142,8 @@ func (s *snapshot) preserved() bool {
 		(s.behaviour.Ports == stun.Preserved || s.behaviour.Ports == stun.PortsUnknown && slices.ContainsFunc(first.reflexive, keeps))
 }
 
-// onFreshPorts returns a snapshot with as many ports that were not used before, which release closes.
-// The snapshot stays as it is if there is no socket for them.
+// onFreshPorts returns a snapshot with as many ports that were not used before, which release
+// closes. The snapshot stays as it is if there is no socket for them.
 func (g *Gatherer) onFreshPorts(s snapshot, release func()) (snapshot, func()) {
 	var fresh []observedPort
 	for range s.ports {

@@ -28,7 +28,7 @@ type Round struct {
 	Initiator bool
 	Passive   bool // the peer is to connect: begin after 4 s only
 	Late      bool // the peer's NAT opens later: begin 40 ms (first port) and 160 ms (second port) late
-	AtCross   bool // pairs begin with Cross, none is crossed, and each has one burst of quick repeats
+	AtCross   bool // pairs begin with Cross, none is crossed, and each begins with one burst
 	Guess     Guess
 
 	// Receiver gets what the ports that OfferPorts opens accept, and knows which 4-tuples more
@@ -189,8 +189,8 @@ func (o *Opening) Failing() <-chan struct{} { return o.failing }
 // in have let it in by then. Those that do not may keep a session for its 4-tuple.
 func (o *Opening) Spoiled() <-chan struct{} { return o.spoiled }
 
-// manyRefused is how often a spoiled pair has been refused since Cross. Another pair is refused once
-// as a rule: a side that repeats at once has a SYN on the way when the peer's arrives.
+// manyRefused is how often a spoiled pair has been refused since Cross. Another pair is usually
+// refused once: a side that repeats at once has a SYN on the way when the peer's arrives.
 const manyRefused = 3
 
 // checkSpoiled closes the channel that Spoiled returns, if it is to be closed. o.mu is held.
