@@ -13,6 +13,9 @@ type observations struct {
 	// fresh are connections from a local port each to one endpoint, in the order in which the NAT
 	// made their mappings.
 	fresh []ObservedConn
+	// scattered says that connections from one port have several mapped addresses, although shared
+	// ones do not.
+	scattered bool
 
 	again     Fact // whether the same connection had the same mapping after a reset
 	hairpin   Fact // whether two ports reached each other at their mappings
@@ -38,6 +41,9 @@ func classify(o observations) Behaviour {
 		Mapping:    inferMapping(o.shared),
 		Filtering:  classifyFiltering(o.fromOther, o.fromOwn),
 		Persistent: o.again,
+	}
+	if o.scattered { // to a peer, ADM and APDM are the same
+		b.Mapping = APDM
 	}
 	b.Ports, b.Step = classifyPorts(o.fresh)
 	for _, refusal := range []outcome{o.fromOwn, o.fromOther} {

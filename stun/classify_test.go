@@ -74,6 +74,10 @@ func TestInferMappingOfOneServer(t *testing.T) {
 	if got := classify(observations{shared: pool}); got.Mapping != ADM {
 		t.Errorf("by address: %v, want %v", got.Mapping, ADM)
 	}
+	byChance := observations{shared: seen(a1p1, 7, a1p2, 7, a2p1, 7, a2p2, 7), scattered: true}
+	if got := classify(byChance); got.Mapping != APDM {
+		t.Errorf("the same address by chance: got %v, want %v", got.Mapping, APDM)
+	}
 	pool[3].Mapped = netip.MustParseAddrPort("46.0.2.3:7")
 	if got := classify(observations{shared: pool}); got.Mapping != APDM {
 		t.Errorf("by endpoint: %v, want %v", got.Mapping, APDM)

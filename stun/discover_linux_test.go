@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -223,8 +224,8 @@ func TestDiscoverPool(t *testing.T) {
 		"eim-adf-random-pool4":   {Mapping: stun.EIM, Filtering: stun.ADF, Ports: stun.Random},
 		"apdm-apdf-random-pool4": {Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Random},
 		"apdm-apdf-pool4":        {Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Preserved},
-		// One in 16 looks like ADM or EIM: ports are the same, and so are some addresses by chance.
-		"kernel-snat4": {Filtering: stun.APDF, Ports: stun.Preserved},
+		// One in 22 looks like ADM: ports are the same, and so are some addresses by chance.
+		"kernel-snat4": {Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Preserved},
 	} {
 		t.Run(nat, func(t *testing.T) {
 			t.Parallel()
@@ -232,8 +233,8 @@ func TestDiscoverPool(t *testing.T) {
 			p := labtest.Start(t, l.host, "discover", []string{l.server[0].String()})
 			var d discovered
 			p.Next(t, &d)
-			if want.Mapping == stun.MappingUnknown {
-				want.Mapping = d.Mapping
+			if nat == "kernel-snat4" && d.Mapping == stun.ADM {
+				want.Mapping = stun.ADM
 			}
 			if d.Mapping != want.Mapping || d.BareSYN == stun.No || d.Filtering != want.Filtering || d.Ports != want.Ports {
 				t.Errorf("got %s, want %v", d.Behaviour, want)
@@ -243,6 +244,41 @@ func TestDiscoverPool(t *testing.T) {
 			others := slices.DeleteFunc(slices.Clone(d.Addrs), func(a netip.Addr) bool { return slices.Contains(pool, a) })
 			if len(d.Addrs) < 2 || len(others) > 0 || d.Err != "" {
 				t.Errorf("addresses %v of %v, %q", d.Addrs, pool, d.Err)
+			}
+		})
+	}
+}
+
+// TestDiscoverPoolByChance: the connections of the first port have the same address at all servers.
+// Only those of further ports show whether a port always has the same one.
+func TestDiscoverPoolByChance(t *testing.T) {
+	t.Parallel()
+	var ports sync.Map // the numbers of their addresses
+	for name, tt := range map[string]struct {
+		number func(server, n int, port uint16) int // of the address of the n-th connection, from 0
+		want   stun.Mapping
+	}{
+		"each port": {func(_, n int, port uint16) int {
+			first, _ := ports.LoadOrStore(port, n)
+			return first.(int)
+		}, stun.EIM},
+		"each connection": {func(server, n int, _ uint16) int { return n * (1 + server) }, stun.APDM},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var servers []string
+			for i, ip := range []string{"127.0.0.1", "127.0.0.2"} {
+				servers = append(servers, servePlainOn(t, ip, func(n int, remote netip.AddrPort) netip.AddrPort {
+					number := tt.number(i, n, remote.Port()) % 4
+					return netip.AddrPortFrom(netip.AddrFrom4([4]byte{46, 0, 2, byte(1 + number)}), remote.Port())
+				}))
+			}
+			r, err := stun.Discover(t.Context(), servers)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Mapping != tt.want || r.Ports != stun.Preserved || len(r.Addrs) < 2 {
+				t.Errorf("got %v and addresses %v, want %v", r.Behaviour, r.Addrs, tt.want)
 			}
 		})
 	}

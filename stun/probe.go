@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -128,6 +129,45 @@ func (s *survey) test(ctx context.Context, server *contact, external []netip.Add
 		tests.Go(func() { o.bareSYN = probes[5].bareSYN(ctx, server) })
 	}
 	tests.Wait()
+	o.scattered = s.scatters(ctx, probes[1:], server, *o)
+}
+
+// scatters reports whether a NAT with several addresses gives those of one port several of them. The
+// shared connections may have the same address by chance: once in 64 times, with four addresses and
+// four connections. If so, and the fresh mappings have several addresses, it connects once more from
+// the port of each probe.
+func (s *survey) scatters(ctx context.Context, probes []*probe, server *contact, o observations) bool {
+	i := slices.IndexFunc(s.contacts, func(c *contact) bool {
+		return c.err == nil && c.addr.Addr() != server.addr.Addr() && c.addr.Addr().Is4() == server.addr.Addr().Is4()
+	})
+	if i < 0 || !severalAddrs(o.fresh) || severalAddrs(o.shared) {
+		return false
+	}
+	other := s.contacts[i].addr
+	var found atomic.Bool
+	var asking sync.WaitGroup
+	for _, p := range probes {
+		asking.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, probeTime)
+			defer cancel()
+			conn, err := Dial(ctx, p.port, other.String())
+			if err != nil {
+				return
+			}
+			defer func() { _ = conn.Close() }()
+			mapped, err := conn.Binding(ctx)
+			if err == nil && p.reported.IsValid() && possible(other.Addr(), conn.LocalAddr(), mapped) && mapped.Addr() != p.reported.Addr() {
+				found.Store(true)
+			}
+		})
+	}
+	asking.Wait()
+	return found.Load()
+}
+
+// severalAddrs reports whether connections have more than one mapped IP address.
+func severalAddrs(cs []ObservedConn) bool {
+	return slices.ContainsFunc(cs, func(c ObservedConn) bool { return c.Mapped.Addr() != cs[0].Mapped.Addr() })
 }
 
 // connectBack asks the server to connect back.

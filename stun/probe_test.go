@@ -17,7 +17,13 @@ import (
 // address that the server reports to its nth connection, from 0; the zero AddrPort is no answer.
 func servePlain(t *testing.T, see func(n int, remote netip.AddrPort) netip.AddrPort) (address string) {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	return servePlainOn(t, "127.0.0.1", see)
+}
+
+// servePlainOn is servePlain at a given IP address.
+func servePlainOn(t *testing.T, ip string, see func(n int, remote netip.AddrPort) netip.AddrPort) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp4", net.JoinHostPort(ip, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
