@@ -21,7 +21,7 @@ func TestFewPorts(t *testing.T) {
 	} {
 		t.Run(nats[0]+" and "+nats[1], func(t *testing.T) {
 			t.Parallel()
-			a, b := l.newLearnedPair(t, nats[0], nats[1], "")
+			a, b := l.newLearnedPair(t, nats[0], nats[1])
 			wantDirect(t, a, b)
 		})
 	}
