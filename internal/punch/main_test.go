@@ -10,6 +10,7 @@ import (
 var roles = make(map[string]labtest.Role)
 
 func TestMain(m *testing.M) {
-	labtest.Parallel(8)
+	// They mostly wait. More would take the processors from those in which SYNs have to cross.
+	labtest.Parallel(6)
 	labtest.Main(m, roles)
 }
