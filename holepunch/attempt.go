@@ -60,6 +60,7 @@ type attempt struct {
 type opening interface {
 	Add([]punch.Candidate)
 	Cross(later time.Duration)
+	UntilCross() time.Duration
 	Short() <-chan struct{}
 	Failing() <-chan struct{}
 	Spoiled() <-chan struct{}

@@ -172,6 +172,13 @@ func (at *attempt) cross(later time.Duration) {
 	}
 }
 
+func (at *attempt) untilCross() time.Duration {
+	if at.round == nil {
+		return 0
+	}
+	return at.round.UntilCross()
+}
+
 // elsewhere has the application connect by its own means, which costs SYNs as any other connect to
 // a peer's candidate does.
 func (at *attempt) elsewhere(listeners []netip.AddrPort, punchable bool) {

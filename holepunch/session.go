@@ -38,6 +38,7 @@ type actions interface {
 	lanCandidates() []punch.Candidate                          // of the round's port
 	links() []netip.Prefix                                     // of the host
 	filterRemote([]punch.Candidate) ([]punch.Candidate, error) // as Options.FilterRemote does
+	untilCross() time.Duration                                 // how long the crossed pairs have to wait
 	beginGuess() error                                         // whether ports may be guessed
 }
 

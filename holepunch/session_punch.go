@@ -60,7 +60,11 @@ func (s *session) onTimer(t timer) {
 		}
 	case s.state != punching || s.chosen:
 	case t == crossTimer:
-		s.cross()
+		if wait := s.do.untilCross(); wait > 0 {
+			s.do.setTimer(crossTimer, wait)
+		} else {
+			s.cross()
+		}
 	case t == roundTimer:
 		s.do.endRound()
 	case t == egressTimer:

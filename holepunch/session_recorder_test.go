@@ -22,6 +22,7 @@ type recorder struct {
 	sendErr, admitErr, guessErr error
 	filter                      func([]punch.Candidate) ([]punch.Candidate, error)
 	lan                         []punch.Candidate
+	crossWait                   time.Duration // returned by untilCross
 }
 
 func (r *recorder) note(format string, a ...any) { r.did = append(r.did, fmt.Sprintf(format, a...)) }
@@ -41,6 +42,7 @@ func (r *recorder) continueHandshake(f []byte)            { r.note("continue han
 func (r *recorder) expect(punch.Token)                    { r.note("expect") }
 func (r *recorder) connectWith(punch.Token)               { r.note("connect with") }
 func (r *recorder) addCandidates(cs []punch.Candidate)    { r.note("add %v", addrsOf(cs)) }
+func (r *recorder) untilCross() time.Duration             { return r.crossWait }
 func (r *recorder) cross(later time.Duration)             { r.note("cross %v", later) }
 func (r *recorder) endRound()                             { r.note("end round") }
 func (r *recorder) stopConnects()                         { r.note("stop connects") }

@@ -29,6 +29,13 @@ func TestInitiatorSession(t *testing.T) {
 	r.want(t, "connect with", fmt.Sprintf("continue handshake %q", answerFlight), "trace offered", "round 0")
 	s.onSecured(nil)
 	r.want(t)
+	r.crossWait = time.Second
+	before := r.timers[crossTimer]
+	s.onTimer(crossTimer)
+	if r.want(t); r.timers[crossTimer] != before+1 {
+		t.Error("the timer was not set for a refused SYN's repeat")
+	}
+	r.crossWait = 0
 	s.onTimer(crossTimer)
 	r.want(t, "CROSS", "cross 125ms")  // half of what the ANSWER's delay leaves
 	s.onSignalLost(nil, ErrSignalLost) // which does not end a punch

@@ -50,7 +50,7 @@ func (o *Opening) connect(p *pair) {
 				o.pause(p)
 			}
 		case errors.Is(err, tcpport.ErrShort):
-			o.recordFailure(p, err)
+			o.recordFailure(p, took, err)
 			o.giveUp()
 			return
 		case errors.Is(err, tcpport.ErrUnsent):
@@ -58,7 +58,7 @@ func (o *Opening) connect(p *pair) {
 			o.recordUnsent(p, err)
 			sleep(o.ctx, p.unsent.pause())
 		default:
-			o.recordFailure(p, err)
+			o.recordFailure(p, took, err)
 			o.tuples.free(p.tuple())
 			o.pause(p)
 		}
@@ -84,15 +84,17 @@ func (o *Opening) dial(p *pair) (*net.TCPConn, time.Duration, error) {
 	return c, took, err
 }
 
-// recordFailure records a connect that failed by itself.
-func (o *Opening) recordFailure(p *pair, err error) {
+// recordFailure records a connect that failed by itself, after the time that it took.
+func (o *Opening) recordFailure(p *pair, took time.Duration, err error) {
 	o.trace(ConnectFailed, p.port.Number(), p.to.Addr, err)
 	refused := tcpport.IsRefused(err)
 	o.record(func(r *Result) {
 		r.report(err)
 		if refused {
 			r.Refused++
-			o.refused = o.refused || throughNAT(p.to)
+			if throughNAT(p.to) && !o.refused {
+				o.refused, o.repeated = true, time.Now().Add(took+took/8)
+			}
 		}
 		if throughNAT(p.to) {
 			if o.failed++; o.failed >= manyFailed {

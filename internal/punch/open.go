@@ -69,6 +69,7 @@ type Opening struct {
 	again     chan struct{}  // closed when they are the next time
 	met       bool           // a connection has come up
 	refused   bool           // a SYN was, on its way through the NATs
+	repeated  time.Time      // when the repeat of the first that was has had its round trip
 	launched  int            // pairs that are connected, or were
 	short     int            // of these, those given up because there was no socket
 	allShort  chan struct{}  // closed when all were
@@ -155,6 +156,15 @@ func (o *Opening) Cross(later time.Duration) {
 			o.record(func(*Result) { o.checkSpoiled() })
 		}
 	})
+}
+
+// UntilCross returns how long Cross still has to wait, or 0. Where the first SYN was refused, the
+// repeat gets its round trip. A crossed connect that is refused meanwhile could end the connection
+// that the repeat brings up: some NATs forget a port with a RST.
+func (o *Opening) UntilCross() time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return max(time.Until(o.repeated), 0)
 }
 
 // goesOn reports whether a pair is to be connected, again.

@@ -1,9 +1,12 @@
 package punch
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -113,5 +116,27 @@ func TestCrossDelay(t *testing.T) {
 		if got := CrossDelay(rtt); got != want {
 			t.Errorf("with a round trip of %v over the relay: %v, want %v", rtt, got, want)
 		}
+	}
+}
+
+// TestUntilCross: the repeat of the first SYN that was refused gets its round trip before Cross.
+func TestUntilCross(t *testing.T) {
+	t.Parallel()
+	const took = time.Hour
+	refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+	o := &Opening{failing: make(chan struct{})}
+	lan, nat := &pair{port: new(tcpport.Port), to: Candidate{Kind: LAN}}, &pair{port: new(tcpport.Port), to: Candidate{Kind: Reflexive}}
+	o.recordFailure(lan, took, refused)
+	o.recordFailure(nat, took, context.DeadlineExceeded)
+	if got := o.UntilCross(); got != 0 {
+		t.Errorf("%v, and nothing was refused on the way through NATs", got)
+	}
+	o.recordFailure(nat, took, refused)
+	if got := o.UntilCross(); got < took || got > took+took/8 {
+		t.Errorf("%v after a refusal that took %v", got, took)
+	}
+	o.recordFailure(nat, 2*took, refused)
+	if got := o.UntilCross(); got > took+took/8 {
+		t.Errorf("%v after another one", got)
 	}
 }
