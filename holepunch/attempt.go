@@ -59,8 +59,8 @@ type attempt struct {
 // An opening is a [punch.Opening].
 type opening interface {
 	Add([]punch.Candidate)
-	Cross(later time.Duration)
-	UntilCross() time.Duration
+	Quiet() time.Duration
+	Cross(quiet, later time.Duration)
 	Short() <-chan struct{}
 	Failing() <-chan struct{}
 	Spoiled() <-chan struct{}

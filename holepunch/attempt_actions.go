@@ -166,17 +166,17 @@ func (at *attempt) addCandidates(cs []punch.Candidate) {
 	}
 }
 
-func (at *attempt) cross(later time.Duration) {
-	if at.round != nil {
-		at.round.Cross(later)
-	}
-}
-
-func (at *attempt) untilCross() time.Duration {
+func (at *attempt) quiet() time.Duration {
 	if at.round == nil {
 		return 0
 	}
-	return at.round.UntilCross()
+	return at.round.Quiet()
+}
+
+func (at *attempt) cross(quiet, later time.Duration) {
+	if at.round != nil {
+		at.round.Cross(quiet, later)
+	}
 }
 
 // elsewhere has the application connect by its own means, which costs SYNs as any other connect to

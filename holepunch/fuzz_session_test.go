@@ -216,11 +216,11 @@ func (h *fakeHost) checkCandidates(cs []punch.Candidate) {
 	}
 }
 
-func (r *fakeRound) Add(cs []punch.Candidate)  { r.host.checkCandidates(cs) }
-func (r *fakeRound) Cross(time.Duration)       {}
-func (r *fakeRound) UntilCross() time.Duration { return 0 }
-func (r *fakeRound) Short() <-chan struct{}    { return nil }
-func (r *fakeRound) Failing() <-chan struct{}  { return nil }
+func (r *fakeRound) Add(cs []punch.Candidate) { r.host.checkCandidates(cs) }
+func (r *fakeRound) Quiet() time.Duration     { return 0 }
+func (r *fakeRound) Cross(_, _ time.Duration) {}
+func (r *fakeRound) Short() <-chan struct{}   { return nil }
+func (r *fakeRound) Failing() <-chan struct{} { return nil }
 
 // Spoiled has an initiator begin another round, where nothing else does.
 func (r *fakeRound) Spoiled() <-chan struct{} {

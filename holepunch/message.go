@@ -69,7 +69,7 @@ type message struct {
 	protocols []string
 	flight    []byte
 
-	delay time.Duration // of such an ANSWER, since the OFFER came
+	delay time.Duration // of such an ANSWER, since the OFFER came; of CROSS, until the pairs begin
 }
 
 // begins reports whether the message is one of the two with which an attempt begins, which have a
@@ -89,6 +89,8 @@ func (m *message) marshal() *pb.Message {
 	}
 	if m.begins() {
 		p.Token, p.Protocols, p.Flight = m.token[:], m.protocols, m.flight
+	}
+	if m.begins() || m.typ == pb.Message_CROSS {
 		p.Delay = uint32(min(m.delay.Microseconds(), math.MaxUint32))
 	}
 	if m.guessing {
@@ -123,6 +125,7 @@ func unmarshal(p *pb.Message) (*message, error) {
 		return m, fmt.Errorf("%w: round %d, at most %d are allowed", ErrMalformed, p.Round, maxRounds)
 	}
 	m.round = int(p.Round)
+	m.delay = time.Duration(p.Delay) * time.Microsecond
 	m.behaviour = behaviourFromPB(p.Behaviour)
 	m.guessing = slices.Contains(p.Features, pb.Feature_GUESSING)
 	m.following = slices.Contains(p.Features, pb.Feature_FOLLOWING)
@@ -153,7 +156,6 @@ func (m *message) unmarshalBeginning(p *pb.Message) error {
 	}
 	copy(m.token[:], p.Token)
 	m.protocols, m.flight = p.Protocols, p.Flight
-	m.delay = time.Duration(p.Delay) * time.Microsecond
 	return nil
 }
 

@@ -78,7 +78,7 @@ func vectors() map[string]*message {
 		"refusal":     {typ: pb.Message_ANSWER, attempt: testID, status: StatusNoAddress, detail: "no reflexive address"},
 		"declined":    {typ: pb.Message_ANSWER, attempt: testID, status: StatusDeclined},
 		"no_protocol": {typ: pb.Message_ANSWER, attempt: testID, status: StatusNoProtocol, detail: "no handshake protocol in common"},
-		"cross":       {typ: pb.Message_CROSS, attempt: testID},
+		"cross":       {typ: pb.Message_CROSS, attempt: testID, delay: 30 * time.Millisecond},
 		"trailer":     {typ: pb.Message_TRAILER, attempt: testID},
 		"done":        {typ: pb.Message_DONE, attempt: testID},
 	}

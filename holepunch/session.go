@@ -20,7 +20,7 @@ type actions interface {
 	connectWith(peer punch.Token)                  // what the stream's connections to the peer show
 	startRound(roundSpec)
 	addCandidates([]punch.Candidate)               // to the round
-	cross(later time.Duration)                     // begins the crossed pairs, see [punch.Opening.Cross]
+	cross(quiet, later time.Duration)              // begins the crossed pairs, see [punch.Opening.Cross]
 	stopConnects()                                 // of the round, which goes on
 	endRound()                                     // if there is one; then onRoundEnded
 	findEgress(peer []netip.AddrPort)              // whether connections get out; then onEgress
@@ -38,7 +38,7 @@ type actions interface {
 	lanCandidates() []punch.Candidate                          // of the round's port
 	links() []netip.Prefix                                     // of the host
 	filterRemote([]punch.Candidate) ([]punch.Candidate, error) // as Options.FilterRemote does
-	untilCross() time.Duration                                 // how long the crossed pairs have to wait
+	quiet() time.Duration                                      // see [punch.Opening.Quiet]
 	beginGuess() error                                         // whether ports may be guessed
 }
 
@@ -85,6 +85,7 @@ type session struct {
 	promised  bool        // the OFFER said that predicted candidates follow
 	guess     punch.Guess // in round 0, which is the only one then
 	lastRound bool        // it is too late for another
+	halfway   bool        // half of the time until CROSS is over
 	spoiled   bool        // the round's pairs are, and another round follows
 	until     time.Time   // when the window ends that began with the first ANSWER, at an initiator
 	elsewhere elsewhereState

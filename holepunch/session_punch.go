@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
@@ -24,9 +25,10 @@ func (s *session) punch() {
 	s.do.setTimer(roundTimer, spec.window)
 	switch {
 	case s.initiator && spec.atCross:
-		s.cross()
+		s.cross(0)
 	case s.initiator:
-		s.do.setTimer(crossTimer, punch.CrossDelay(s.rtt))
+		s.halfway = false
+		s.do.setTimer(crossTimer, punch.CrossDelay(s.rtt)/2)
 	}
 	if s.round == 0 || spec.atCross {
 		s.do.setTimer(egressTimer, egressDelay)
@@ -60,11 +62,7 @@ func (s *session) onTimer(t timer) {
 		}
 	case s.state != punching || s.chosen:
 	case t == crossTimer:
-		if wait := s.do.untilCross(); wait > 0 {
-			s.do.setTimer(crossTimer, wait)
-		} else {
-			s.cross()
-		}
+		s.onCrossTimer()
 	case t == roundTimer:
 		s.do.endRound()
 	case t == egressTimer:
@@ -72,10 +70,26 @@ func (s *session) onTimer(t timer) {
 	}
 }
 
-// cross begins the crossed pairs, or all of a round, at both sides at one moment.
-func (s *session) cross() {
-	s.send(&message{typ: pb.Message_CROSS})
-	s.do.cross(s.rtt / 2)
+// onCrossTimer sends CROSS when it is time. Where SYNs were refused that is earlier by the quiet time
+// after it, if this is known at half of the time.
+func (s *session) onCrossTimer() {
+	half := punch.CrossDelay(s.rtt) / 2
+	quiet := s.do.quiet()
+	if s.halfway || quiet == half {
+		s.cross(quiet)
+		return
+	}
+	s.halfway = true
+	if quiet < half {
+		half -= quiet
+	}
+	s.do.setTimer(crossTimer, half)
+}
+
+// cross begins the crossed pairs, or all of a round, at both sides at one moment, after a time.
+func (s *session) cross(quiet time.Duration) {
+	s.send(&message{typ: pb.Message_CROSS, delay: quiet})
+	s.do.cross(quiet, s.rtt/2)
 }
 
 // onShort handles that there is no socket for any connect of the round.

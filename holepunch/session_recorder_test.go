@@ -22,7 +22,7 @@ type recorder struct {
 	sendErr, admitErr, guessErr error
 	filter                      func([]punch.Candidate) ([]punch.Candidate, error)
 	lan                         []punch.Candidate
-	crossWait                   time.Duration // returned by untilCross
+	quietFor                    time.Duration // returned by quiet
 }
 
 func (r *recorder) note(format string, a ...any) { r.did = append(r.did, fmt.Sprintf(format, a...)) }
@@ -42,8 +42,8 @@ func (r *recorder) continueHandshake(f []byte)            { r.note("continue han
 func (r *recorder) expect(punch.Token)                    { r.note("expect") }
 func (r *recorder) connectWith(punch.Token)               { r.note("connect with") }
 func (r *recorder) addCandidates(cs []punch.Candidate)    { r.note("add %v", addrsOf(cs)) }
-func (r *recorder) untilCross() time.Duration             { return r.crossWait }
-func (r *recorder) cross(later time.Duration)             { r.note("cross %v", later) }
+func (r *recorder) quiet() time.Duration                  { return r.quietFor }
+func (r *recorder) cross(quiet, later time.Duration)      { r.note("cross %v %v", quiet, later) }
 func (r *recorder) endRound()                             { r.note("end round") }
 func (r *recorder) stopConnects()                         { r.note("stop connects") }
 func (r *recorder) findEgress(as []netip.AddrPort)        { r.note("find egress %v", as) }

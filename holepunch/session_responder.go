@@ -78,7 +78,7 @@ func (s *session) onResponderMessage(m *message) {
 		s.onRetry(m)
 	case s.state != punching:
 	case m.typ == pb.Message_CROSS:
-		s.do.cross(0)
+		s.do.cross(m.delay, 0)
 	case m.typ == pb.Message_CANDIDATES:
 		s.onCandidates(m.candidates)
 	}

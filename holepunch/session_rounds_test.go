@@ -93,7 +93,7 @@ func TestSpoiledRound(t *testing.T) {
 		r.want(t, "RETRY")
 		s.now = s.now.Add(150 * time.Millisecond)
 		s.onMessage(received("retried", inRound(round)))
-		r.want(t, "trace offered", fmt.Sprint("round ", round), "CROSS", "cross 75ms")
+		r.want(t, "trace offered", fmt.Sprint("round ", round), "CROSS", "cross 0s 75ms")
 		left := window - time.Duration(round)*(2*time.Second+150*time.Millisecond)
 		if got := r.rounds[round]; !got.atCross || got.late || got.window != left {
 			t.Errorf("round %+v, want one of %v at CROSS", got, left)
@@ -156,7 +156,7 @@ func TestRetryOnFreshPorts(t *testing.T) {
 		t.Errorf("round %+v", got)
 	}
 	s.onMessage(received("cross"))
-	r.want(t, "cross 0s")
+	r.want(t, "cross 30ms 0s")
 }
 
 // TestRetry: the responder follows, ends the round before, and takes the last of several.

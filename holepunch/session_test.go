@@ -29,20 +29,50 @@ func TestInitiatorSession(t *testing.T) {
 	r.want(t, "connect with", fmt.Sprintf("continue handshake %q", answerFlight), "trace offered", "round 0")
 	s.onSecured(nil)
 	r.want(t)
-	r.crossWait = time.Second
-	before := r.timers[crossTimer]
 	s.onTimer(crossTimer)
-	if r.want(t); r.timers[crossTimer] != before+1 {
-		t.Error("the timer was not set for a refused SYN's repeat")
-	}
-	r.crossWait = 0
+	r.want(t) // half of the time is over
 	s.onTimer(crossTimer)
-	r.want(t, "CROSS", "cross 125ms")  // half of what the ANSWER's delay leaves
-	s.onSignalLost(nil, ErrSignalLost) // which does not end a punch
+	r.want(t, "CROSS", "cross 0s 125ms") // half of what the ANSWER's delay leaves
+	s.onSignalLost(nil, ErrSignalLost)   // which does not end a punch
 	s.onUsable()
 	r.want(t)
 	s.onChosen()
 	r.want(t, "end round", "DONE", "finish")
+}
+
+// TestQuietBeforeCross: where SYNs were refused, CROSS leaves as much earlier as all connects have to
+// be quiet after it, if that is known in time.
+func TestQuietBeforeCross(t *testing.T) {
+	t.Parallel()
+	half := punch.CrossDelay(0) / 2
+	for name, tt := range map[string]struct {
+		atHalf, atEnd time.Duration // for how long connects have to be quiet, as is known then
+		first         []string      // what is done at half of the time
+		want          time.Duration // the delay
+	}{
+		"nothing was refused":      {0, 0, nil, 0},
+		"known at half":            {half / 4, half / 4, nil, half / 4},
+		"known at half, as long":   {half, half, []string{"CROSS", fmt.Sprintf("cross %v 0s", half)}, half},
+		"known at half, is longer": {half + 1000, half + 1000, nil, half + 1000},
+		"known later":              {0, 2 * half, nil, 2 * half},
+	} {
+		s, r := punchingSession(t, true, ours, func(m *message) { m.delay = time.Hour })
+		r.quietFor = tt.atHalf
+		timers := r.timers[crossTimer]
+		s.onTimer(crossTimer)
+		r.want(t, tt.first...)
+		if tt.first == nil {
+			if r.timers[crossTimer] != timers+1 {
+				t.Errorf("%s: the timer was not set again", name)
+			}
+			r.quietFor = tt.atEnd
+			s.onTimer(crossTimer)
+			r.want(t, "CROSS", fmt.Sprintf("cross %v 0s", tt.want))
+		}
+		if m := r.sent[len(r.sent)-1]; m.delay != tt.want {
+			t.Errorf("%s: the delay is %v, want %v", name, m.delay, tt.want)
+		}
+	}
 }
 
 // TestInitiatorWaitsForHandshake: the connection is there when it is chosen and secured; the choice
@@ -80,7 +110,7 @@ func TestResponderSession(t *testing.T) {
 		t.Errorf("answered %+v", m)
 	}
 	s.onMessage(received("cross"))
-	r.want(t, "cross 0s")
+	r.want(t, "cross 30ms 0s")
 	s.onUsable()
 	r.want(t)
 	s.onSecured(nil)

@@ -93,7 +93,7 @@ func (o *Opening) recordFailure(p *pair, took time.Duration, err error) {
 		if refused {
 			r.Refused++
 			if throughNAT(p.to) && !o.refused {
-				o.refused, o.repeated = true, time.Now().Add(took+took/8)
+				o.refused, o.refusal = true, took
 			}
 		}
 		if throughNAT(p.to) {

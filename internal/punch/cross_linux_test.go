@@ -65,7 +65,7 @@ func TestCross(t *testing.T) {
 			if pairs(0, 1)+pairs(1, 0) > 0 {
 				t.Error("crossed before it is time")
 			}
-			o.Cross(0)
+			o.Cross(0, 0)
 			before := pairs(0, 0) + pairs(1, 1)
 			for tc.cross && (pairs(0, 1) == 0 || pairs(1, 0) == 0) || tc.replaces && pairs(0, 1)+pairs(1, 0) < 50 {
 				<-seen.seen
@@ -128,7 +128,7 @@ func TestSpoiled(t *testing.T) {
 			if tc.atCross && pairs(0, 0)+pairs(1, 1) > 0 {
 				t.Error("connects before Cross")
 			}
-			o.Cross(0)
+			o.Cross(0, 0)
 			if tc.spoiled {
 				<-o.Spoiled()
 			} else {

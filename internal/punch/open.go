@@ -69,7 +69,7 @@ type Opening struct {
 	again     chan struct{}  // closed when they are the next time
 	met       bool           // a connection has come up
 	refused   bool           // a SYN was, on its way through the NATs
-	repeated  time.Time      // when the repeat of the first that was has had its round trip
+	refusal   time.Duration  // how long the first of these connects took
 	launched  int            // pairs that are connected, or were
 	short     int            // of these, those given up because there was no socket
 	allShort  chan struct{}  // closed when all were
@@ -124,22 +124,51 @@ func (o *Opening) Add(cs []Candidate) {
 	o.addPairs(cs)
 }
 
-// Cross begins to connect the crossed candidate pairs, unless a connection has come up. Where a SYN
-// was refused they take the place of the others, whose connects are not repeated any more. If there
-// are none, the repeats of the others are quick again. With Round.AtCross it begins all pairs.
+// Quiet returns how long all connects have to have ended before crossed pairs begin: as long as a
+// refusal takes, and an eighth. It is 0 if none are to begin, or no SYN was refused. Some NATs forget a
+// port with a RST, so a connect that is refused can end the connection of another pair.
+func (o *Opening) Quiet() time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.met || len(o.crossed) == 0 {
+		return 0
+	}
+	return o.refusal + o.refusal/8
+}
+
+// Cross begins to connect the crossed candidate pairs after a time, the longer of both sides' Quiet,
+// unless a connection has come up by then. Where a SYN was refused they take the place of the
+// others, whose connects are not repeated from now on. If there are none, the repeats of the others
+// are quick again. With Round.AtCross it begins all pairs.
 //
 // The initiator's first port begins later than that: by half a round trip over the relay, so that
 // the two SYNs of its pair leave at the same moment, since the responder begins when it has read
 // CROSS. The initiator's second port begins at once, so that its SYN leaves first. See
 // docs/protocol.md for the NATs for which that makes a difference.
-func (o *Opening) Cross(later time.Duration) {
+func (o *Opening) Cross(quiet, later time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.ctx.Err() != nil || o.met {
 		return
 	}
-	o.crossing, o.crossedAt = true, time.Now().Add(later)
 	o.replaced = o.refused && len(o.crossed) > 0
+	if quiet == 0 {
+		o.cross(later)
+		return
+	}
+	o.workers.Go(func() {
+		if sleep(o.ctx, quiet) {
+			o.record(func(*Result) { o.cross(later) })
+		}
+	})
+}
+
+// cross is Cross after the time. o.mu is held.
+func (o *Opening) cross(later time.Duration) {
+	if o.replaced = o.refused && len(o.crossed) > 0 && !o.met; o.ctx.Err() != nil || o.met {
+		return
+	}
+	o.crossing, o.crossedAt = true, time.Now().Add(later)
 	if o.refused && !o.replaced {
 		o.restart(later)
 	}
@@ -156,15 +185,6 @@ func (o *Opening) Cross(later time.Duration) {
 			o.record(func(*Result) { o.checkSpoiled() })
 		}
 	})
-}
-
-// UntilCross returns how long Cross still has to wait, or 0. Where the first SYN was refused, the
-// repeat gets its round trip. A crossed connect that is refused meanwhile could end the connection
-// that the repeat brings up: some NATs forget a port with a RST.
-func (o *Opening) UntilCross() time.Duration {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return max(time.Until(o.repeated), 0)
 }
 
 // goesOn reports whether a pair is to be connected, again.

@@ -46,7 +46,7 @@ func TestOpenFromTwoPorts(t *testing.T) {
 	for x, peer := range map[*attempt]*attempt{a: b, b: a} {
 		x.open(ctx, peer.side.addr)
 		x.opening.Add(candidates[peer])
-		x.opening.Cross(0)
+		x.opening.Cross(0, 0)
 	}
 	wantSame(t, a, b)
 	a.close()
@@ -248,7 +248,7 @@ func TestAdd(t *testing.T) {
 	cancel()
 	o.Wait()
 	o.Add(reflexive(listener.addr))
-	o.Cross(0)
+	o.Cross(0, 0)
 	if n := seen.connects(s.port, listener.addr); n != 0 {
 		t.Errorf("%d connects to the listener", n)
 	}

@@ -119,24 +119,30 @@ func TestCrossDelay(t *testing.T) {
 	}
 }
 
-// TestUntilCross: the repeat of the first SYN that was refused gets its round trip before Cross.
-func TestUntilCross(t *testing.T) {
+// TestQuiet: pairs are quiet before they are crossed for as long as the first refusal took, and an
+// eighth.
+func TestQuiet(t *testing.T) {
 	t.Parallel()
-	const took = time.Hour
+	const took = time.Second
 	refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
-	o := &Opening{failing: make(chan struct{})}
+	o := &Opening{failing: make(chan struct{}), crossed: make([]*pair, 2)}
 	lan, nat := &pair{port: new(tcpport.Port), to: Candidate{Kind: LAN}}, &pair{port: new(tcpport.Port), to: Candidate{Kind: Reflexive}}
 	o.recordFailure(lan, took, refused)
 	o.recordFailure(nat, took, context.DeadlineExceeded)
-	if got := o.UntilCross(); got != 0 {
+	if got := o.Quiet(); got != 0 {
 		t.Errorf("%v, and nothing was refused on the way through NATs", got)
 	}
 	o.recordFailure(nat, took, refused)
-	if got := o.UntilCross(); got < took || got > took+took/8 {
-		t.Errorf("%v after a refusal that took %v", got, took)
-	}
 	o.recordFailure(nat, 2*took, refused)
-	if got := o.UntilCross(); got > took+took/8 {
-		t.Errorf("%v after another one", got)
+	if got := o.Quiet(); got != took+took/8 {
+		t.Errorf("%v after refusals that took %v and more", got, took)
+	}
+	o.met = true
+	if got := o.Quiet(); got != 0 {
+		t.Errorf("%v, and a connection has come up", got)
+	}
+	o.met, o.crossed = false, nil
+	if got := o.Quiet(); got != 0 {
+		t.Errorf("%v, and no pair is to be crossed", got)
 	}
 }
