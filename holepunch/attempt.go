@@ -59,6 +59,7 @@ type attempt struct {
 // An opening is a [punch.Opening].
 type opening interface {
 	Add([]punch.Candidate)
+	Refused() <-chan struct{}
 	Quiet() time.Duration
 	Cross(quiet, later time.Duration)
 	Short() <-chan struct{}
@@ -184,9 +185,12 @@ func (at *attempt) next() {
 	if at.streamEnded {
 		ended = nil
 	}
-	var short, failing, spoiled <-chan struct{}
+	var refused, short, failing, spoiled <-chan struct{}
 	if at.round != nil {
 		short = at.round.Short()
+		if !at.round.refused {
+			refused = at.round.Refused()
+		}
 		if !at.round.spoiled {
 			spoiled = at.round.Spoiled()
 		}
@@ -214,6 +218,10 @@ func (at *attempt) next() {
 		at.session.onShort()
 	case <-failing:
 		at.session.suspectEgress()
+	case <-refused:
+		at.round.refused = true // once
+		at.session.now = time.Now()
+		at.session.onRefused()
 	case <-spoiled:
 		at.round.spoiled = true // once
 		at.session.now = time.Now()

@@ -112,6 +112,7 @@ type round struct {
 	opening
 	number      int
 	spoiled     bool // the session knows
+	refused     bool // the session knows
 	cancel      context.CancelFunc
 	description *gather.Description
 }

@@ -217,6 +217,7 @@ func (h *fakeHost) checkCandidates(cs []punch.Candidate) {
 }
 
 func (r *fakeRound) Add(cs []punch.Candidate) { r.host.checkCandidates(cs) }
+func (r *fakeRound) Refused() <-chan struct{} { return nil }
 func (r *fakeRound) Quiet() time.Duration     { return 0 }
 func (r *fakeRound) Cross(_, _ time.Duration) {}
 func (r *fakeRound) Short() <-chan struct{}   { return nil }

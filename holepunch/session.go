@@ -85,7 +85,7 @@ type session struct {
 	promised  bool        // the OFFER said that predicted candidates follow
 	guess     punch.Guess // in round 0, which is the only one then
 	lastRound bool        // it is too late for another
-	halfway   bool        // half of the time until CROSS is over
+	crossDue  time.Time   // when CROSS is to leave at the latest; zero when it has left
 	spoiled   bool        // the round's pairs are, and another round follows
 	until     time.Time   // when the window ends that began with the first ANSWER, at an initiator
 	elsewhere elsewhereState

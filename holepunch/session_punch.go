@@ -25,10 +25,11 @@ func (s *session) punch() {
 	s.do.setTimer(roundTimer, spec.window)
 	switch {
 	case s.initiator && spec.atCross:
-		s.cross(0)
+		s.cross()
 	case s.initiator:
-		s.halfway = false
-		s.do.setTimer(crossTimer, punch.CrossDelay(s.rtt)/2)
+		delay := punch.CrossDelay(s.rtt)
+		s.crossDue = s.now.Add(delay)
+		s.do.setTimer(crossTimer, delay)
 	}
 	if s.round == 0 || spec.atCross {
 		s.do.setTimer(egressTimer, egressDelay)
@@ -62,7 +63,7 @@ func (s *session) onTimer(t timer) {
 		}
 	case s.state != punching || s.chosen:
 	case t == crossTimer:
-		s.onCrossTimer()
+		s.cross()
 	case t == roundTimer:
 		s.do.endRound()
 	case t == egressTimer:
@@ -70,24 +71,24 @@ func (s *session) onTimer(t timer) {
 	}
 }
 
-// onCrossTimer sends CROSS when it is time. Where SYNs were refused that is earlier by the quiet time
-// after it, if this is known at half of the time.
-func (s *session) onCrossTimer() {
-	half := punch.CrossDelay(s.rtt) / 2
-	quiet := s.do.quiet()
-	if s.halfway || quiet == half {
-		s.cross(quiet)
+// onRefused handles that a SYN was refused. CROSS leaves earlier then, by the quiet time after it.
+func (s *session) onRefused() {
+	if !s.initiator || s.state != punching || s.chosen || s.crossDue.IsZero() {
 		return
 	}
-	s.halfway = true
-	if quiet < half {
-		half -= quiet
+	if wait := s.crossDue.Sub(s.now) - s.do.quiet(); wait > 0 {
+		s.do.setTimer(crossTimer, wait)
+	} else {
+		s.cross()
 	}
-	s.do.setTimer(crossTimer, half)
 }
 
-// cross begins the crossed pairs, or all of a round, at both sides at one moment, after a time.
-func (s *session) cross(quiet time.Duration) {
+// cross begins the crossed pairs, or all of a round, at both sides at one moment. If SYNs were
+// refused all connects are quiet before that.
+func (s *session) cross() {
+	s.crossDue = time.Time{}
+	s.do.setTimer(crossTimer, 0)
+	quiet := s.do.quiet()
 	s.send(&message{typ: pb.Message_CROSS, delay: quiet})
 	s.do.cross(quiet, s.rtt/2)
 }

@@ -18,6 +18,7 @@ type recorder struct {
 	rounds []roundSpec
 	err    *PunchError    // of finish
 	timers [numTimers]int // how often each was set
+	armed  [numTimers]time.Duration
 
 	sendErr, admitErr, guessErr error
 	filter                      func([]punch.Candidate) ([]punch.Candidate, error)
@@ -48,7 +49,7 @@ func (r *recorder) endRound()                             { r.note("end round") 
 func (r *recorder) stopConnects()                         { r.note("stop connects") }
 func (r *recorder) findEgress(as []netip.AddrPort)        { r.note("find egress %v", as) }
 func (r *recorder) elsewhere(as []netip.AddrPort, p bool) { r.note("elsewhere %v %v", as, p) }
-func (r *recorder) setTimer(t timer, _ time.Duration)     { r.timers[t]++ }
+func (r *recorder) setTimer(t timer, d time.Duration)     { r.timers[t]++; r.armed[t] = d }
 func (r *recorder) trace(e Event)                         { r.note("trace %s", e.Kind) }
 func (r *recorder) deliver()                              { r.note("deliver") }
 func (r *recorder) admitPeer() error                      { return r.admitErr }

@@ -30,8 +30,6 @@ func TestInitiatorSession(t *testing.T) {
 	s.onSecured(nil)
 	r.want(t)
 	s.onTimer(crossTimer)
-	r.want(t) // half of the time is over
-	s.onTimer(crossTimer)
 	r.want(t, "CROSS", "cross 0s 125ms") // half of what the ANSWER's delay leaves
 	s.onSignalLost(nil, ErrSignalLost)   // which does not end a punch
 	s.onUsable()
@@ -40,37 +38,49 @@ func TestInitiatorSession(t *testing.T) {
 	r.want(t, "end round", "DONE", "finish")
 }
 
-// TestQuietBeforeCross: where SYNs were refused, CROSS leaves as much earlier as all connects have to
-// be quiet after it, if that is known in time.
+// TestQuietBeforeCross: where a SYN was refused, CROSS leaves earlier, by the time for which all
+// connects have to be quiet after it.
 func TestQuietBeforeCross(t *testing.T) {
 	t.Parallel()
-	half := punch.CrossDelay(0) / 2
+	due := punch.CrossDelay(0)
 	for name, tt := range map[string]struct {
-		atHalf, atEnd time.Duration // for how long connects have to be quiet, as is known then
-		first         []string      // what is done at half of the time
-		want          time.Duration // the delay
+		refused time.Duration // when a SYN was; 0 for never
+		quiet   time.Duration
+		at      time.Duration // when CROSS leaves
 	}{
-		"nothing was refused":      {0, 0, nil, 0},
-		"known at half":            {half / 4, half / 4, nil, half / 4},
-		"known at half, as long":   {half, half, []string{"CROSS", fmt.Sprintf("cross %v 0s", half)}, half},
-		"known at half, is longer": {half + 1000, half + 1000, nil, half + 1000},
-		"known later":              {0, 2 * half, nil, 2 * half},
+		"never":     {0, 0, due},
+		"soon":      {due / 4, due / 4, due * 3 / 4},
+		"late":      {due / 2, due, due / 2},
+		"no pair":   {due / 4, 0, due},
+		"after all": {due + 1, due, due},
 	} {
 		s, r := punchingSession(t, true, ours, func(m *message) { m.delay = time.Hour })
-		r.quietFor = tt.atHalf
-		timers := r.timers[crossTimer]
-		s.onTimer(crossTimer)
-		r.want(t, tt.first...)
-		if tt.first == nil {
-			if r.timers[crossTimer] != timers+1 {
-				t.Errorf("%s: the timer was not set again", name)
-			}
-			r.quietFor = tt.atEnd
-			s.onTimer(crossTimer)
-			r.want(t, "CROSS", fmt.Sprintf("cross %v 0s", tt.want))
+		begin, want := s.now, tt.quiet
+		refuse := func() {
+			r.quietFor = tt.quiet
+			s.now = begin.Add(tt.refused)
+			s.onRefused()
 		}
-		if m := r.sent[len(r.sent)-1]; m.delay != tt.want {
-			t.Errorf("%s: the delay is %v, want %v", name, m.delay, tt.want)
+		if tt.refused > 0 && tt.refused < due {
+			refuse()
+		}
+		if tt.at != tt.refused {
+			r.want(t) // not yet
+			if got := r.armed[crossTimer]; got != tt.at-s.now.Sub(begin) {
+				t.Errorf("%s: the timer is set to %v, want %v", name, got, tt.at-s.now.Sub(begin))
+			}
+			s.onTimer(crossTimer)
+		}
+		if tt.refused > due {
+			refuse()
+			want = 0
+		}
+		r.want(t, "CROSS", fmt.Sprintf("cross %v 0s", want))
+		if m := r.sent[len(r.sent)-1]; m.delay != want {
+			t.Errorf("%s: the delay is %v, want %v", name, m.delay, want)
+		}
+		if r.armed[crossTimer] != 0 {
+			t.Errorf("%s: the timer is still set", name)
 		}
 	}
 }

@@ -94,6 +94,7 @@ func (o *Opening) recordFailure(p *pair, took time.Duration, err error) {
 			r.Refused++
 			if throughNAT(p.to) && !o.refused {
 				o.refused, o.refusal = true, took
+				close(o.refusing)
 			}
 		}
 		if throughNAT(p.to) {

@@ -70,6 +70,7 @@ type Opening struct {
 	met       bool           // a connection has come up
 	refused   bool           // a SYN was, on its way through the NATs
 	refusal   time.Duration  // how long the first of these connects took
+	refusing  chan struct{}  // closed when that has ended
 	launched  int            // pairs that are connected, or were
 	short     int            // of these, those given up because there was no socket
 	allShort  chan struct{}  // closed when all were
@@ -96,6 +97,7 @@ func Open(ctx context.Context, r Round) *Opening {
 		again:    make(chan struct{}),
 		through:  make(map[*pair]bool),
 		spoiled:  make(chan struct{}),
+		refusing: make(chan struct{}),
 	}
 	if r.times != nil {
 		o.times = *r.times
@@ -123,6 +125,9 @@ func (o *Opening) Add(cs []Candidate) {
 	}
 	o.addPairs(cs)
 }
+
+// Refused returns a channel that is closed when a SYN has been refused on its way through the NATs.
+func (o *Opening) Refused() <-chan struct{} { return o.refusing }
 
 // Quiet returns how long all connects have to have ended before crossed pairs begin: as long as a
 // refusal takes, and an eighth. It is 0 if none are to begin, or no SYN was refused. Some NATs forget a

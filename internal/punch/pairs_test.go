@@ -125,7 +125,7 @@ func TestQuiet(t *testing.T) {
 	t.Parallel()
 	const took = time.Second
 	refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
-	o := &Opening{failing: make(chan struct{}), crossed: make([]*pair, 2)}
+	o := &Opening{failing: make(chan struct{}), refusing: make(chan struct{}), crossed: make([]*pair, 2)}
 	lan, nat := &pair{port: new(tcpport.Port), to: Candidate{Kind: LAN}}, &pair{port: new(tcpport.Port), to: Candidate{Kind: Reflexive}}
 	o.recordFailure(lan, took, refused)
 	o.recordFailure(nat, took, context.DeadlineExceeded)
