@@ -10,8 +10,10 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/program"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
@@ -25,7 +27,8 @@ func testSSH(t *testing.T, exes exes) {
 	s.startRelay(t)
 	dir := t.TempDir()
 	startSSHD(t, s, sshd, dir)
-	server, id := s.startServe(t, "-to", "127.0.0.1:22")
+	const metrics = "127.0.0.1:9100"
+	server, id := s.startServe(t, "-to", "127.0.0.1:22", "-metrics", metrics)
 	_, local := s.startDial(t, id)
 	_, port, _ := net.SplitHostPort(local)
 
@@ -50,6 +53,13 @@ func testSSH(t *testing.T, exes exes) {
 				t.Errorf("status %d, stdout %q, stderr %q; want 7 and %s", r.Status, r.Stdout, r.Stderr, want)
 			}
 		})
+	}
+	// A client that has its answer ends before sshd does.
+	isOpen := regexp.MustCompile(`(?m)^forward_connections\{.*\} [1-9]`)
+	for until := time.Now().Add(time.Minute); isOpen.MatchString(get(t, s.client(atHome), metrics+"/metrics")); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatal("a session does not end at the service")
+		}
 	}
 	server.Interrupt()
 	if r := server.Wait(); strings.Contains(r.Stdout, "was cut") {
