@@ -61,8 +61,8 @@ type stage struct {
 	peers [2]host.Host
 }
 
-// newStage returns a stage whose relay has limits of time and data as the option says. The first peer
-// has the further options.
+// newStage returns a stage whose relay has limits of time and data as the option says. The first
+// peer has the further options.
 func newStage(t testing.TB, limits relay.Option, further ...transport.Option) *stage {
 	t.Helper()
 	s := &stage{relay: newHost(t, libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"))}

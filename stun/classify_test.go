@@ -84,7 +84,8 @@ func TestInferMappingOfOneServer(t *testing.T) {
 	}
 }
 
-// freshly returns connections from local ports 5000, 5002 and so on, at the ports that the server sees.
+// freshly returns connections from local ports 5000, 5002 and so on, at the ports that the server
+// sees.
 func freshly(ports ...int) []ObservedConn {
 	var all []ObservedConn
 	for i, p := range ports {

@@ -81,7 +81,8 @@ func TestJSRelay(t *testing.T) {
 	relay := addHost(t, l.site(t, "relay", "public"), "relay")
 	startJS(t, relay, "relay", listenAt(relay)).Next(t, &l.relay)
 	home, office := l.site(t, "home", "eim-apdf"), l.site(t, "office", "eim-apdf-rst")
-	// The hosts are new each time: those that have left a relay do not ask it at once when they are back.
+	// The hosts are new each time: those that have left a relay do not ask it at once when they are
+	// back.
 	for _, sites := range [][2]*natlab.Site{{home, office}, {office, home}} {
 		a, b := l.newPair(t, addHost(t, sites[0], "alice"), addHost(t, sites[1], "bob"), peerConfig{})
 		d, r := punch(t, a, b)

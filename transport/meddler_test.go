@@ -19,8 +19,8 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// A meddler is a relay that does what it likes with what it carries. It is go-libp2p's own relay, on a host whose streams are
-// not what they seem.
+// A meddler is a relay that does what it likes with what it carries. It is go-libp2p's own relay,
+// on a host whose streams are not what they seem.
 type meddler struct {
 	host.Host
 	mu      sync.Mutex

@@ -28,8 +28,8 @@ type comeback struct {
 	Clean  time.Duration // until no other direct connection was left
 }
 
-// back waits for another relayed connection to a peer, asks for the direct one, and waits for the end of
-// those from before.
+// back waits for another relayed connection to a peer, asks for the direct one, and waits for the
+// end of those from before.
 func (h *labHost) back(ctx context.Context, cmd command) any {
 	changed := make(chan struct{}, 1)
 	note := func(network.Network, network.Conn) {

@@ -75,9 +75,10 @@ func (h *labHost) carried(ctx context.Context, cmd command) any {
 	return moment{Err: ctx.Err().Error()}
 }
 
-// TestNotEvenAHandshake: on a path that loses what is not small no handshake gets through. Both sides
-// have the reason, and the next connection has segments that do. If the token, on a busy machine, is
-// alone in its packet, the initiator has a connection at first, as in TestSmallPacketsOnly.
+// TestNotEvenAHandshake: on a path that loses what is not small no handshake gets through. Both
+// sides have the reason, and the next connection has segments that do. If the token, on a busy
+// machine, is alone in its packet, the initiator has a connection at first, as in
+// TestSmallPacketsOnly.
 func TestNotEvenAHandshake(t *testing.T) {
 	t.Parallel()
 	for _, back := range []int{1500, 576} {

@@ -9,8 +9,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
-// BenchmarkUnderSiege compares the time to a direct connection while a stranger at the peer's address attacks
-// with the time without, in turn. Docs have its table:
+// BenchmarkUnderSiege compares the time to a direct connection while a stranger at the peer's
+// address attacks with the time without, in turn. Docs have its table:
 //
 //	go test ./transport -run '^$' -bench UnderSiege -benchtime 20x
 func BenchmarkUnderSiege(b *testing.B) {

@@ -31,8 +31,8 @@ type command struct {
 }
 
 // hostsRole is a process of some hosts. Its answer to "join" are their IDs, when all are connected
-// to the relay; that to "meet" are the meetings; that to "failed" are the reasons of all punches that
-// failed; that to "watch" is how long the slowest echo took since the last such command.
+// to the relay; that to "meet" are the meetings; that to "failed" are the reasons of all punches
+// that failed; that to "watch" is how long the slowest echo took since the last such command.
 func hostsRole(c *labtest.Child) error {
 	var cfg hostsConfig
 	if err := c.Config(&cfg); err != nil {

@@ -61,10 +61,10 @@
 // Addresses are assigned in the order of creation: the n-th site is 46.0.n.1 outside (or 100.64.n.1
 // behind another site), or 46.0.n.1 to 46.0.n.4 with a pool of addresses, and 10.n.0.0/24 inside,
 // where 10.n.0.254 is the router; hosts at a public site are 46.0.n.1, 46.0.n.2 and so on. A host
-// with [Host.AddAddr] has more than one of them. A kernel's router always has four outside. With [SiteConfig].IPv6 the k-th address has
-// 2a00:46:0:n::k at its side, which is not translated but filtered where there is a NAT. The
-// documentation ranges cannot be used, as go-libp2p does not take them for public. Nothing of it
-// leaves the namespaces.
+// with [Host.AddAddr] has more than one of them. A kernel's router always has four outside. With
+// [SiteConfig].IPv6 the k-th address has 2a00:46:0:n::k at its side, which is not translated but
+// filtered where there is a NAT. The documentation ranges cannot be used, as go-libp2p does not
+// take them for public. Nothing of it leaves the namespaces.
 //
 // # Privileges
 //

@@ -185,8 +185,8 @@ func (h *Host) Start(cmd *exec.Cmd) error {
 	return h.ns.start(cmd)
 }
 
-// gateway returns the router by which the host reaches others. It is not valid if the host has a link
-// of its own to them.
+// gateway returns the router by which the host reaches others. It is not valid if the host has a
+// link of its own to them.
 func (h *Host) gateway() netip.Addr {
 	if h.tun != nil || h.site.public() {
 		return netip.Addr{}

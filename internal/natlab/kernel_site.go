@@ -16,8 +16,8 @@ func (b Behaviour) routed() bool { return b.Kernel.On && b.Mapping != Public }
 // firewall reports whether the kernels of the site's hosts filter.
 func (b Behaviour) firewall() bool { return b.Kernel.On && b.Mapping == Public }
 
-// routerAddrs returns the external addresses of the site's router. It has all four, whether its rules
-// use them or not, so that SetNAT need not change them.
+// routerAddrs returns the external addresses of the site's router. It has all four, whether its
+// rules use them or not, so that SetNAT need not change them.
 func (s *Site) routerAddrs() []netip.Addr { return poolFrom(s.external, Behaviour{Pool4: true}) }
 
 // startRouter makes the site's router.

@@ -87,7 +87,8 @@ func addRoutes(name string, router netip.Addr, addrs []netip.Prefix) error {
 	return nil
 }
 
-// replaceAddr replaces an IPv4 address of the uplink. The kernel removes the routes with the old address.
+// replaceAddr replaces an IPv4 address of the uplink. The kernel removes the routes with the old
+// address.
 func replaceAddr(router netip.Addr, old, addr netip.Prefix) error {
 	link, err := netlink.LinkByName(uplink)
 	if err != nil {

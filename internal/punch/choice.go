@@ -137,8 +137,8 @@ func (k *choice) drop(c *streamCopy, err error) {
 }
 
 // timeout drops a copy whose peer has not said what it had to: an initiator's peer the token and
-// the marker, a responder's the token. If the token came, and of what was sent too many bytes are not
-// acknowledged for a small packet, the path may lose larger ones, or a NAT has forgotten the
+// the marker, a responder's the token. If the token came, and of what was sent too many bytes are
+// not acknowledged for a small packet, the path may lose larger ones, or a NAT has forgotten the
 // connection just now. After two of these the stream ends: a third would not do better.
 func (k *choice) timeout(c *streamCopy, unacknowledged int) {
 	switch {

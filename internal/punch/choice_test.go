@@ -181,8 +181,8 @@ func TestChoiceModelBroken(t *testing.T) {
 	}
 }
 
-// TestTimeout: what a copy is dropped for when its time is over depends on what came, and on what was
-// acknowledged.
+// TestTimeout: what a copy is dropped for when its time is over depends on what came, and on what
+// was acknowledged.
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

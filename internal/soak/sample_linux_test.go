@@ -85,8 +85,8 @@ func stacks() string {
 	return b.String()
 }
 
-// accounted is what the host's resource manager has on its books, one line for each scope that is not
-// empty.
+// accounted is what the host's resource manager has on its books, one line for each scope that is
+// not empty.
 func accounted(m network.ResourceManager) (scopes []string) {
 	book := func(scope string, s network.ScopeStat) {
 		if s != (network.ScopeStat{}) {

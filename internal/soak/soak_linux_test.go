@@ -41,7 +41,8 @@ const (
 	moreGoroutines = 3
 	moreFiles      = 2
 
-	// moreHeap: what caches hold (peerstore, dials that failed, yamux's buffers in pools) until they are full.
+	// moreHeap: what caches hold (peerstore, dials that failed, yamux's buffers in pools) until they
+	// are full.
 	moreHeap = 1 << 20
 )
 

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The other end's process stands still for twice as long as keep-alives without an answer would take to
-// end the connection, and its system says that it has no room: the connection stays, and Silence
-// does not count. After 3 s the system asks for room every 3 s and less often.
+// The other end's process stands still for twice as long as keep-alives without an answer would
+// take to end the connection, and its system says that it has no room: the connection stays, and
+// Silence does not count. After 3 s the system asks for room every 3 s and less often.
 func TestFullReceiverIsAlive(t *testing.T) {
 	t.Parallel()
 	p, q := newTestPort(t), newTestPort(t)
