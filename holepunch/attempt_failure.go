@@ -14,11 +14,15 @@ func (at *attempt) failure() *PunchError {
 	if r == nil {
 		return &e
 	}
-	interrupted := errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, context.DeadlineExceeded)
 	var remote *RemoteError
 	switch {
-	case interrupted && ReasonOf(e.Err) == "":
+	case ReasonOf(e.Err) != "":
+	case errors.Is(e.Err, context.Canceled):
 		e.Err = fmt.Errorf("%w (until then: %v)", e.Err, roundError(*r))
+	case errors.Is(e.Err, context.DeadlineExceeded): // nobody gave up: the punch had all of its time
+		e.Err = fmt.Errorf("%w (until then: %w)", e.Err, roundError(*r))
+	}
+	switch {
 	case r.Up > 0 && errors.As(e.Err, &remote) && ReasonOf(e.Err) == ErrNoConnection:
 		// The peer's window is over first, and no connection came up there. Those that came up here
 		// were with somebody else, such as a transparent proxy.

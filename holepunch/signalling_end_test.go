@@ -117,7 +117,8 @@ func TestContext(t *testing.T) {
 	}
 }
 
-// TestTimeout: an attempt ends in its own time, however long the caller waits.
+// TestTimeout: an attempt ends in its own time, however long the caller waits, and with the reason
+// that the punch had until then.
 func TestTimeout(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, a *Agent) {
 		a.timeout = 2 * time.Second
@@ -127,8 +128,8 @@ func TestTimeout(t *testing.T) {
 		_, err := a.Accept(t.Context(), y, nil)
 		y.Close()
 		heard()
-		if took := time.Since(begin); took != a.timeout+choiceDelay || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("after %v: %v", took, err)
+		if took := time.Since(begin); took != a.timeout+choiceDelay || !errors.Is(err, context.DeadlineExceeded) || ReasonOf(err) != ErrNoConnection {
+			t.Errorf("after %v: %v, which is %q", took, err, ReasonOf(err))
 		}
 		if !strings.Contains(err.Error(), "until then: no connection came up") {
 			t.Errorf("%v: want what came of the punch until then", err)

@@ -72,13 +72,15 @@ func (h *labHost) dialRelayed(ctx context.Context, cmd command) error {
 	return h.Connect(ctx, ai)
 }
 
-// look reports how an attempt of another peer ended here. With Direct it waits for the connection,
-// without it for the end of an attempt that is under way.
+// look reports how an attempt of another peer ended here. With Direct it waits for the connection.
+// It also waits for the end of an attempt that is under way: before the initiator's choice a
+// connection has the addresses of the TCP connection that came up first.
 func (h *labHost) look(ctx context.Context, cmd command) any {
 	var err error
 	if cmd.Direct {
 		_, err = h.awaitDirect(ctx, cmd.Peer)
-	} else {
+	}
+	if err == nil {
 		err = h.awaitFinished(ctx, cmd.Peer)
 	}
 	o := h.outcome(cmd.Peer, err)
