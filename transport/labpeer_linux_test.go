@@ -34,6 +34,7 @@ type peerConfig struct {
 	NoNetlink    bool          // the kernel refuses netlink sockets to the process
 	Marked       bool          // WithSocketControl of markSocket
 	OnRequest    bool          // WithOnRequestOnly
+	Ports        int           // WithWarmPorts, unless 0
 	Grace        time.Duration // WithRelayGrace, unless 0
 	Timeout      time.Duration // WithTimeout, unless 0
 	Limits       holepunch.Limits
@@ -205,6 +206,9 @@ func (h *labHost) simopen() []Option {
 	}
 	if h.cfg.Marked {
 		opts = append(opts, WithSocketControl(markSocket))
+	}
+	if h.cfg.Ports != 0 {
+		opts = append(opts, WithWarmPorts(h.cfg.Ports))
 	}
 	if h.cfg.Grace != 0 {
 		opts = append(opts, WithRelayGrace(h.cfg.Grace))

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 func testRoundTrips(t *testing.T) {
 	t.Run("to a connection", func(t *testing.T) {
 		t.Parallel()
-		initiator, responder := farApartPunch(t, "eim-apdf", "eim-apdf")
+		initiator, responder := farApartPunch(t, "eim-apdf", "eim-apdf", 2)
 		for _, side := range []struct {
 			name string
 			got  outcome
@@ -39,7 +40,7 @@ func testRoundTrips(t *testing.T) {
 	} {
 		t.Run("to a reason/"+nats[0]+" "+nats[1], func(t *testing.T) {
 			t.Parallel()
-			if got, _ := farApartPunch(t, nats[0], nats[1]); got.Direct || got.Reason != holepunch.ErrPortFiltered || got.Took >= 2*relayedRTT {
+			if got, _ := farApartPunch(t, nats[0], nats[1], 2); got.Direct || got.Reason != holepunch.ErrPortFiltered || got.Took >= 2*relayedRTT {
 				t.Errorf("got %v, want %q after %v", got, holepunch.ErrPortFiltered, relayedRTT)
 			}
 		})
@@ -55,12 +56,14 @@ func TestLosersAreNoHarm(t *testing.T) {
 		{"eim-apdf-rst-rstkills", "eim-apdf-rst-rstkills"},
 		{"eim-apdf-rstkills", "eim-apdf-rstkills"},
 	} {
-		t.Run(nats[0]+" "+nats[1], func(t *testing.T) {
-			t.Parallel()
-			if got, _ := farApartPunch(t, nats[0], nats[1]); !got.Direct {
-				t.Error(got)
-			}
-		})
+		for _, ports := range []int{1, 2} { // with one, both pairs are from that port
+			t.Run(fmt.Sprintf("%s %s, %d ports", nats[0], nats[1], ports), func(t *testing.T) {
+				t.Parallel()
+				if got, _ := farApartPunch(t, nats[0], nats[1], ports); !got.Direct {
+					t.Error(got)
+				}
+			})
+		}
 	}
 }
 
@@ -71,9 +74,9 @@ const (
 	relayedRTT = 600 * time.Millisecond
 )
 
-// farApartPunch makes two peers that know their NATs punch, with those round trips. A direct
-// connection has to be usable.
-func farApartPunch(t *testing.T, diallers, listeners string) (initiator, responder outcome) {
+// farApartPunch makes two peers that know their NATs punch, with those round trips, the dialler
+// from so many ports. A direct connection has to be usable.
+func farApartPunch(t *testing.T, diallers, listeners string, ports int) (initiator, responder outcome) {
 	t.Helper()
 	const ( // those of the lab's sites as they are
 		direct  = 4 * siteDelay
@@ -81,7 +84,9 @@ func farApartPunch(t *testing.T, diallers, listeners string) (initiator, respond
 	)
 	l := newHostLab(t, relayConfig{})
 	home, office := l.site(t, "home", diallers), l.site(t, "office", listeners)
-	a, b := l.newPair(t, addHost(t, home, "alice"), addHost(t, office, "bob"), peerConfig{})
+	a := l.startPeer(t, addHost(t, home, "alice"), peerConfig{Ports: ports})
+	b := l.startPeer(t, addHost(t, office, "bob"), peerConfig{})
+	ready(t, a, b)
 	b.reserve(t)
 	a.join(t)
 	a.learn(t)

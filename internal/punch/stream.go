@@ -73,11 +73,12 @@ type Stream struct {
 
 	mu            sync.Mutex
 	choice        choice
-	conn          *copyConn     // the chosen one
-	first         *net.TCPConn  // the first that was admitted
-	choiceTimer   *time.Timer   // of a responder that has confirmed a connection
-	choiceLimit   time.Time     // the latest that choiceTimer is set to
-	changed       chan struct{} // closed and replaced by each change
+	conn          *copyConn      // the chosen one
+	first         *net.TCPConn   // the first that was admitted
+	kept          []*net.TCPConn // not chosen, and reset by Close; see keepsOpen
+	choiceTimer   *time.Timer    // of a responder that has confirmed a connection
+	choiceLimit   time.Time      // the latest that choiceTimer is set to
+	changed       chan struct{}  // closed and replaced by each change
 	readDeadline  time.Time
 	writeDeadline time.Time
 }
@@ -205,14 +206,40 @@ func (s *Stream) update(change func(*choice)) {
 	if s.choiceTimer != nil && (k.chosen != nil || k.err != nil) {
 		s.choiceTimer.Stop()
 	}
-	dropped := k.dropped
+	var reset, keep []*net.TCPConn
+	for _, c := range k.dropped {
+		if c := c.conn.TCPConn; s.keepsOpen(c) {
+			keep = append(keep, c)
+			s.kept = append(s.kept, c)
+		} else {
+			reset = append(reset, c)
+		}
+	}
 	k.dropped = nil
 	s.startWriters()
 	s.broadcast()
 	s.mu.Unlock()
-	for _, c := range dropped {
-		tcpport.Reset(c.conn.TCPConn)
+	for _, c := range reset {
+		tcpport.Reset(c)
 	}
+	for _, c := range keep {
+		c.SetKeepAlive(false)
+		c.SetDeadline(past) // for who reads or writes it
+	}
+}
+
+// past is a deadline that has passed.
+var past = time.Unix(1, 0)
+
+// keepsOpen reports whether a dropped connection is reset by Close only: if it shares a port with
+// the chosen one, of this host or of the peer. Where a NAT forgets a port with a RST, the end of
+// the one would be the end of the other. The caller holds s.mu.
+func (s *Stream) keepsOpen(c *net.TCPConn) bool {
+	if s.conn == nil || s.choice.err != nil || len(s.kept) == maxLiveCopies {
+		return false
+	}
+	chosen, other := tupleOf(s.conn.TCPConn), tupleOf(c)
+	return other.port == chosen.port || other.remote == chosen.remote
 }
 
 // broadcast wakes all that wait for a change. The caller holds s.mu.

@@ -220,3 +220,53 @@ func (s *Stream) sendError() error {
 	}
 	return nil
 }
+
+// TestKeptUntilClose: a connection that was not chosen and shares a port with the chosen one is not
+// reset before Close, for its RST could end the chosen one in a NAT. There is a bound.
+func TestKeptUntilClose(t *testing.T) {
+	t.Parallel()
+	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s := newStream(t, StreamConfig{Initiator: true})
+	connect := func() (peer *net.TCPConn, served <-chan error) {
+		t.Helper()
+		c, err := net.DialTCP("tcp4", nil, l.Addr().(*net.TCPAddr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if peer, err = l.AcceptTCP(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { peer.Close() })
+		return peer, serve(t, s, c, false)
+	}
+	chosen, served := connect()
+	kept, keptServed := connect()
+	c, other := connPair(t)
+	otherServed := serve(t, s, c, false)
+	for _, peer := range []net.Conn{chosen, kept, other} {
+		wantRead(t, peer, preamble(peerToken))
+	}
+	write(t, chosen, preamble(ownToken), theMarker)
+	wantServed(t, served, nil)
+	wantServed(t, keptServed, ErrNotChosen)
+	wantServed(t, otherServed, ErrNotChosen)
+	wantDropped(t, other)
+	wantNoMore(t, kept)
+	late := []*net.TCPConn{kept}
+	for range maxLiveCopies {
+		peer, served := connect()
+		wantServed(t, served, ErrNotChosen)
+		late = append(late, peer)
+	}
+	wantDropped(t, late[maxLiveCopies])
+	wantNoMore(t, late[maxLiveCopies-1])
+	s.Close()
+	for _, peer := range late[:maxLiveCopies] {
+		wantDropped(t, peer)
+	}
+	wantEnd(t, chosen, theMarker)
+}

@@ -24,8 +24,8 @@ type copyConn struct {
 }
 
 // Serve makes a TCP connection a copy of the stream. It owns conn and returns when conn was chosen,
-// with nil, or is of no use, with the reason why: conn is reset then. The [Receiver] has read the
-// preamble of an accepted connection.
+// with nil, or is of no use, with the reason why: conn is reset then, or by Close if it shares a
+// port with the chosen one. The [Receiver] has read the preamble of an accepted connection.
 //
 // A host with many punches has many goroutines that wait in here, so the frames are kept small.
 func (s *Stream) Serve(conn *net.TCPConn, accepted bool) error {

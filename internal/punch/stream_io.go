@@ -4,6 +4,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
 // Read reads what the peer has written. Before the choice only a responder's Read returns any.
@@ -77,16 +79,21 @@ func (s *Stream) keep(p []byte) (int, *net.TCPConn, error) {
 // closed as any TCP connection, and what was written arrives.
 func (s *Stream) Close() error {
 	var c *copyConn
+	var kept []*net.TCPConn
 	s.update(func(k *choice) {
 		k.close(net.ErrClosed)
-		c = s.conn
+		c, kept, s.kept = s.conn, s.kept, nil
 	})
 	if c == nil {
 		return nil
 	}
 	s.flush(c)
 	defer c.writers.Wait()
-	return c.Close()
+	err := c.Close()
+	for _, other := range kept {
+		tcpport.Reset(other)
+	}
+	return err
 }
 
 // flush waits until what was kept is sent on the chosen connection, or cannot be.
