@@ -78,6 +78,11 @@ func (m *message) begins() bool {
 	return m.typ == pb.Message_OFFER || m.typ == pb.Message_ANSWER && m.status == StatusOK && m.round == 0
 }
 
+// hasDelay reports whether the message is one of those in which a delay has a meaning.
+func (m *message) hasDelay() bool {
+	return m.typ == pb.Message_CROSS || m.typ == pb.Message_ANSWER && m.begins()
+}
+
 func (m *message) marshal() *pb.Message {
 	p := &pb.Message{
 		Type:      m.typ,
@@ -90,7 +95,7 @@ func (m *message) marshal() *pb.Message {
 	if m.begins() {
 		p.Token, p.Protocols, p.Flight = m.token[:], m.protocols, m.flight
 	}
-	if m.begins() || m.typ == pb.Message_CROSS {
+	if m.hasDelay() {
 		p.Delay = uint32(min(m.delay.Microseconds(), math.MaxUint32))
 	}
 	if m.guessing {
@@ -125,7 +130,9 @@ func unmarshal(p *pb.Message) (*message, error) {
 		return m, fmt.Errorf("%w: round %d, at most %d are allowed", ErrMalformed, p.Round, maxRounds)
 	}
 	m.round = int(p.Round)
-	m.delay = time.Duration(p.Delay) * time.Microsecond
+	if m.hasDelay() {
+		m.delay = time.Duration(p.Delay) * time.Microsecond
+	}
 	m.behaviour = behaviourFromPB(p.Behaviour)
 	m.guessing = slices.Contains(p.Features, pb.Feature_GUESSING)
 	m.following = slices.Contains(p.Features, pb.Feature_FOLLOWING)
