@@ -123,12 +123,27 @@ func TestRelayedStreamIsReset(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if _, err := s.Write([]byte{1}); err != nil { // go-libp2p says which protocol it is with the first byte
+			t.Fatal(err)
+		}
 		return s
+	}
+	wantSeen := func(want string) {
+		t.Helper()
+		select {
+		case got := <-seen:
+			if got != want {
+				t.Errorf("the peer has seen the %s of a stream, want the %s", got, want)
+			}
+		case <-ctx.Done():
+			t.Fatalf("the peer has not seen the %s of a stream", want)
+		}
 	}
 	s := open()
 	if !isRelayed(s.Conn()) {
 		t.Fatal("the stream is not over the relay")
 	}
+	wantSeen("begin")
 	direct, err := DirectConnect(ctx, b, a.ID())
 	if err != nil {
 		t.Fatal(err)
@@ -142,17 +157,6 @@ func TestRelayedStreamIsReset(t *testing.T) {
 	if s.Conn() != direct {
 		t.Errorf("the next stream is over %v, want %v", s.Conn(), direct)
 	}
-	if _, err := s.Write([]byte{1}); err != nil { // go-libp2p says which protocol it is with the first byte
-		t.Fatal(err)
-	}
-	for _, want := range []string{"begin", "end", "begin"} {
-		select {
-		case got := <-seen:
-			if got != want {
-				t.Errorf("the peer has seen the %s of a stream, want the %s", got, want)
-			}
-		case <-ctx.Done():
-			t.Fatalf("the peer has not seen the %s of a stream", want)
-		}
-	}
+	wantSeen("end")
+	wantSeen("begin")
 }
