@@ -322,7 +322,6 @@ func TestStreamNoChoice(t *testing.T) {
 	if _, err := s.Write([]byte("late")); err != ErrNoChoice {
 		t.Errorf("write: %v", err)
 	}
-	wantRead(t, peer, theMarker)
 	wantDropped(t, peer)
 	nothingLeft(t, s)
 }
