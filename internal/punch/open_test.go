@@ -177,8 +177,9 @@ func TestTaken(t *testing.T) {
 	t.Parallel()
 	s, peer := newSide(t), newSide(t)
 	token := NewToken()
-	useless := make(chan struct{})
+	accepted, useless := make(chan struct{}), make(chan struct{})
 	defer s.receiver.Expect(token, func(c *net.TCPConn) {
+		close(accepted)
 		<-useless
 		tcpport.Reset(c)
 	})()
@@ -188,6 +189,7 @@ func TestTaken(t *testing.T) {
 	}
 	defer c.Close()
 	c.Write(token.AppendPreamble(nil))
+	<-accepted
 
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
