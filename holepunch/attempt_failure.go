@@ -19,7 +19,9 @@ func (at *attempt) failure() *PunchError {
 	case ReasonOf(e.Err) != "":
 	case errors.Is(e.Err, context.Canceled):
 		e.Err = fmt.Errorf("%w (until then: %v)", e.Err, roundError(*r))
-	case errors.Is(e.Err, context.DeadlineExceeded): // nobody gave up: the punch had all of its time
+	case errors.Is(e.Err, context.DeadlineExceeded) && at.session.usable:
+		e.Err = fmt.Errorf("%w: %w", ErrHandshake, e.Err)
+	case errors.Is(e.Err, context.DeadlineExceeded): // nobody gave up
 		e.Err = fmt.Errorf("%w (until then: %w)", e.Err, roundError(*r))
 	}
 	switch {

@@ -52,6 +52,17 @@ func TestFailureReason(t *testing.T) {
 	}
 }
 
+// TestHandshakeTakesTooLong: a connection came up, and is not what is missing.
+func TestHandshakeTakesTooLong(t *testing.T) {
+	t.Parallel()
+	at := &attempt{budget: &budget{}, doubt: gather.ErrNoAddress, err: &PunchError{Op: "handshake", Err: context.DeadlineExceeded}}
+	at.session.usable = true
+	at.result.Store(&punch.Result{Connects: 1, Up: 1})
+	if err := at.failure(); ReasonOf(err) != ErrHandshake || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, which is %q; want %q", err, ReasonOf(err), ErrHandshake)
+	}
+}
+
 // TestLateReason: a NAT whose behaviour was found while the attempt was under way is the reason.
 func TestLateReason(t *testing.T) {
 	t.Parallel()

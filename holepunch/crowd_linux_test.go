@@ -76,6 +76,7 @@ func (c *crowd) punch(ctx context.Context, gate func(ctx context.Context, peer i
 			var conn *Conn
 			if conn, errs[2*i+1] = responder.Accept(ctx, b, &Options{Peer: name}); conn != nil {
 				tcpport.Reset(conn.TCPConn())
+				conn.Close()
 			}
 		})
 		all.Go(func() {
@@ -88,6 +89,7 @@ func (c *crowd) punch(ctx context.Context, gate func(ctx context.Context, peer i
 			accepted.Wait() // or the choice is lost with the connection
 			if conn != nil {
 				tcpport.Reset(conn.TCPConn())
+				conn.Close()
 			}
 		})
 	}

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"net"
 	"slices"
+
+	"github.com/simopen/go-libp2p-simopen/internal/punch"
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
 // A Reason says why there is no direct connection. Its value is a stable code, such as
@@ -181,6 +184,50 @@ func ReasonOf(err error) Reason {
 	var r Reason
 	errors.As(err, &r)
 	return r
+}
+
+// roundError returns why a round has brought no connection.
+func roundError(r punch.Result) error {
+	told := r.Err
+	if op := (*net.OpError)(nil); errors.As(told, &op) {
+		told = op.Err // the addresses are in the PunchError
+	}
+	switch {
+	case r.Dropped != nil:
+		return uselessError(r.Dropped)
+	case errors.Is(r.Err, ErrBusy) && r.Connects == 0: // a window may end with no SYN left, too
+		return r.Err
+	case errors.Is(r.Err, tcpport.ErrShort):
+		return fmt.Errorf("%w: %w", ErrNoSocket, told)
+	case r.Err != nil:
+		return fmt.Errorf("%w: %w", ErrNoConnection, told)
+	default:
+		return fmt.Errorf("%w: no answer to our SYNs", ErrNoConnection)
+	}
+}
+
+// useless has the likely causes of a connection that came up and was of no use, and what to do.
+var useless = []struct {
+	err    error
+	advice string
+}{
+	{punch.ErrHungUp, "a proxy or a firewall accepts connections in the peer's place and closes them: take another network, or have it leave ports from 1024 up alone"},
+	{punch.ErrPreamble, "something else answers in the peer's place, such as a captive portal or a proxy: log in to the network, or take another one"},
+	{punch.ErrSilent, "a proxy or a firewall accepts connections in the peer's place and says nothing, or a NAT has forgotten them: try again, or take another network"},
+}
+
+// uselessError returns the error of a round whose connections were of no use, by why one of them
+// was dropped.
+func uselessError(dropped error) error {
+	if errors.Is(dropped, punch.ErrSmallPackets) {
+		return ErrSmallPackets
+	}
+	for _, u := range useless {
+		if errors.Is(dropped, u.err) {
+			return fmt.Errorf("%w: %w: %s", ErrHandshake, dropped, u.advice)
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrHandshake, dropped)
 }
 
 // A Status says in the signalling how an attempt ended, or why it will not begin. The values are

@@ -28,22 +28,6 @@ const (
 	// not by its timer, after 200 ms and more. go-yamux writes together what comes within 0.1 ms.
 	trailerPause = time.Millisecond
 
-	// window is how long a round goes on, and how long after the ANSWER another may begin. A SYN lost
-	// twice is back after 3 s (older kernels retransmit at 1, 3 and 7 s), NATs hold an unsolicited SYN
-	// for 6 s (RFC 5382, REQ-4), and libp2p gives a dial 15 s in all, of which signalling and
-	// handshake need a part.
-	window = 10 * time.Second
-
-	// predictedWindow is how long a round with a predicted port goes on. A right prediction
-	// succeeds within a round trip or two, or after one lost SYN (1 s); a wrong one never does. A
-	// further round predicts the port again. The same holds for a side that has to let SYNs in,
-	// since its own do not get out.
-	predictedWindow = 1500 * time.Millisecond
-
-	// minRound is the least time for a round after spoiled pairs, which has what is left of the
-	// window. The SYNs meet at once.
-	minRound = time.Second
-
 	// egressDelay is how long an attempt may have no connection before the host finds out whether
 	// connections get out at all: longer than most punches with a lost SYN take.
 	egressDelay = 2 * time.Second

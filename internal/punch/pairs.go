@@ -52,9 +52,9 @@ func (o *Opening) addPairs(cs []Candidate) {
 			switch {
 			case o.pairs[p.tuple()]:
 				continue
-			case o.round.AtCross && !o.paired(i, c.Port):
+			case o.round.AtCross && !paired(i, c.Port):
 				continue
-			case o.crossing || o.paired(i, c.Port) && !o.round.AtCross:
+			case o.crossing || paired(i, c.Port) && !o.round.AtCross:
 				now = append(now, p)
 			default:
 				o.crossed = append(o.crossed, p)
@@ -65,15 +65,9 @@ func (o *Opening) addPairs(cs []Candidate) {
 	o.launch(now)
 }
 
-// paired reports whether our i-th port and the peer's j-th are a pair: in their order, and the last
-// of the side that has fewer with all that are left. Both sides have the same pairs.
-func (o *Opening) paired(i, j int) bool {
-	last := 0 // of theirs
-	for _, c := range o.remote {
-		last = max(last, c.Port)
-	}
-	return min(i, last) == min(j, len(o.round.Ports)-1)
-}
+// paired reports whether our i-th port and the peer's j-th are a pair: in their order, so that no
+// two pairs share a port, and both sides have the same ones.
+func paired(i, j int) bool { return i == j }
 
 // wait returns how long our i-th port does not connect to a candidate yet. What is known of our NAT
 // is about IPv4; a firewall in IPv6 lets in what was sent to.

@@ -231,15 +231,19 @@ func (s *Stream) update(change func(*choice)) {
 // past is a deadline that has passed.
 var past = time.Unix(1, 0)
 
+// maxSpares bounds the connections that Close resets: with two ports at each side, two of four
+// pairs share one with the chosen pair.
+const maxSpares = 2
+
 // keepsOpen reports whether a dropped connection is reset by Close only: if it shares a port with
-// the chosen one, of this host or of the peer. Where a NAT forgets a port with a RST, the end of
-// the one would be the end of the other. The caller holds s.mu.
+// the chosen one, of this host or of the peer's address. Where a NAT forgets a port with a RST, the
+// end of the one would be the end of the other. The caller holds s.mu.
 func (s *Stream) keepsOpen(c *net.TCPConn) bool {
-	if s.conn == nil || s.choice.err != nil || len(s.kept) == maxLiveCopies {
+	if s.conn == nil || s.choice.err != nil || len(s.kept) == maxSpares {
 		return false
 	}
 	chosen, other := tupleOf(s.conn.TCPConn), tupleOf(c)
-	return other.port == chosen.port || other.remote == chosen.remote
+	return other.remote == chosen.remote || other.port == chosen.port && other.remote.Addr() == chosen.remote.Addr()
 }
 
 // broadcast wakes all that wait for a change. The caller holds s.mu.

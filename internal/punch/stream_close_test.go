@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
 // TestStreamFail: an error ends what waits, and resets what is up.
@@ -221,52 +223,57 @@ func (s *Stream) sendError() error {
 	return nil
 }
 
-// TestKeptUntilClose: a connection that was not chosen and shares a port with the chosen one is not
-// reset before Close, for its RST could end the chosen one in a NAT. There is a bound.
+// TestKeptUntilClose: a connection that was not chosen and shares a port with the chosen one, of
+// either side, is not reset before Close, for its RST could end the chosen one in a NAT. There is a
+// bound.
 func TestKeptUntilClose(t *testing.T) {
 	t.Parallel()
-	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	ours, theirs, others := newSide(t).port, listen(t), listen(t)
 	s := newStream(t, StreamConfig{Initiator: true})
-	connect := func() (peer *net.TCPConn, served <-chan error) {
+	connect := func(from *tcpport.Port, to *net.TCPListener) (peer *net.TCPConn, served <-chan error) {
 		t.Helper()
-		c, err := net.DialTCP("tcp4", nil, l.Addr().(*net.TCPAddr))
+		c, err := from.Connect(testContext(t), to.Addr().(*net.TCPAddr).AddrPort())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if peer, err = l.AcceptTCP(); err != nil {
+		if peer, err = to.AcceptTCP(); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { peer.Close() })
 		return peer, serve(t, s, c, false)
 	}
-	chosen, served := connect()
-	kept, keptServed := connect()
-	c, other := connPair(t)
-	otherServed := serve(t, s, c, false)
-	for _, peer := range []net.Conn{chosen, kept, other} {
+	chosen, served := connect(ours, theirs)
+	fromOurs, fromOursServed := connect(ours, others)
+	fromAnother, fromAnotherServed := connect(newSide(t).port, others)
+	toTheirs, toTheirsServed := connect(newSide(t).port, theirs)
+	for _, peer := range []net.Conn{chosen, fromOurs, fromAnother, toTheirs} {
 		wantRead(t, peer, preamble(peerToken))
 	}
 	write(t, chosen, preamble(ownToken), theMarker)
 	wantServed(t, served, nil)
-	wantServed(t, keptServed, ErrNotChosen)
-	wantServed(t, otherServed, ErrNotChosen)
-	wantDropped(t, other)
-	wantNoMore(t, kept)
-	late := []*net.TCPConn{kept}
-	for range maxLiveCopies {
-		peer, served := connect()
+	for _, served := range []<-chan error{fromOursServed, fromAnotherServed, toTheirsServed} {
 		wantServed(t, served, ErrNotChosen)
-		late = append(late, peer)
 	}
-	wantDropped(t, late[maxLiveCopies])
-	wantNoMore(t, late[maxLiveCopies-1])
+	wantDropped(t, fromAnother)
+	wantNoMore(t, fromOurs)
+	wantNoMore(t, toTheirs)
+	late, lateServed := connect(newSide(t).port, theirs)
+	wantServed(t, lateServed, ErrNotChosen)
+	wantDropped(t, late)
 	s.Close()
-	for _, peer := range late[:maxLiveCopies] {
-		wantDropped(t, peer)
-	}
+	wantDropped(t, fromOurs)
+	wantDropped(t, toTheirs)
 	wantEnd(t, chosen, theMarker)
+	nothingLeft(t, s)
+}
+
+// listen returns a listener on loopback.
+func listen(t *testing.T) *net.TCPListener {
+	t.Helper()
+	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
 }

@@ -76,7 +76,8 @@ func (s *Stream) keep(p []byte) (int, *net.TCPConn, error) {
 }
 
 // Close closes the stream. Before the choice it resets all connections; after it the chosen one is
-// closed as any TCP connection, and what was written arrives.
+// closed as any TCP connection, and what was written arrives. Where a connection that shares its
+// port was kept, and a NAT forgets a port with a RST, only what is on its way by then does so.
 func (s *Stream) Close() error {
 	var c *copyConn
 	var kept []*net.TCPConn

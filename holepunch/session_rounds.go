@@ -12,6 +12,24 @@ import (
 
 // From the ANSWER on: rounds, and the stream that they are for.
 
+const (
+	// window is how long a round goes on, and how long after the ANSWER another may begin. A SYN lost
+	// twice is back after 3 s (older kernels retransmit at 1, 3 and 7 s), NATs hold an unsolicited SYN
+	// for 6 s (RFC 5382, REQ-4), and libp2p gives a dial 15 s in all, of which signalling and
+	// handshake need a part.
+	window = 10 * time.Second
+
+	// predictedWindow is how long a round with a predicted port goes on. A right prediction
+	// succeeds within a round trip or two, or after one lost SYN (1 s); a wrong one never does. A
+	// further round predicts the port again. The same holds for a side that has to let SYNs in,
+	// since its own do not get out.
+	predictedWindow = 1500 * time.Millisecond
+
+	// minRound is the least time for a round after spoiled pairs, which has what is left of the
+	// window. The SYNs meet at once.
+	minRound = time.Second
+)
+
 // punch begins the round.
 func (s *session) punch() {
 	if s.initiator {
