@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 )
@@ -16,6 +17,11 @@ const (
 	maxWaiting     = 64
 	waitingAttempt = 4
 )
+
+// tokenTimeout is how long an accepted connection may take to show its token. A peer writes it as
+// soon as its connect has succeeded, or half a second later where another attempt of its wants the
+// same 4-tuple: 5 s is time for TCP to repeat it four times.
+const tokenTimeout = 5 * time.Second
 
 // waiting holds the connections that have not shown a token yet, in the order of their coming. The
 // zero value holds none.

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
-	"time"
 )
 
 // A Token identifies the attempt that a TCP connection belongs to. Each side gives the other one
@@ -25,11 +24,6 @@ const preambleLabel = "simopen "
 
 // PreambleLen is the length of a preamble in bytes: "simopen ", 22 characters and a newline.
 const PreambleLen = 8 + 22 + 1
-
-// tokenTimeout is how long an accepted connection may take to show its token. A peer writes it as
-// soon as its connect has succeeded, or half a second later where another attempt of its wants the
-// same 4-tuple: 5 s is time for TCP to repeat it four times.
-const tokenTimeout = 5 * time.Second
 
 // AppendPreamble appends the line with which a connection to the owner of the token opens.
 func (t Token) AppendPreamble(b []byte) []byte {
