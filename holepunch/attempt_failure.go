@@ -21,7 +21,7 @@ func (at *attempt) failure() *PunchError {
 		e.Err = fmt.Errorf("%w (until then: %v)", e.Err, roundError(*r))
 	case errors.Is(e.Err, context.DeadlineExceeded) && at.session.usable:
 		e.Err = fmt.Errorf("%w: %w", ErrHandshake, e.Err)
-	case errors.Is(e.Err, context.DeadlineExceeded): // nobody gave up
+	case errors.Is(e.Err, context.DeadlineExceeded): // nobody gave up, so there is a reason
 		e.Err = fmt.Errorf("%w (until then: %w)", e.Err, roundError(*r))
 	}
 	switch {
@@ -42,9 +42,9 @@ func (at *attempt) failure() *PunchError {
 	return &e
 }
 
-// explainLate returns the reason of a failure that this host's NAT gives, if its behaviour was found
-// only while the attempt was under way, or else err. A host that has just started makes its first
-// attempt without waiting for that.
+// explainLate returns the reason of a failure that this host's NAT gives, if its behaviour was
+// found only while the attempt was under way, or else err. A host that has just started makes its
+// first attempt without waiting for that.
 func (at *attempt) explainLate(err error) error {
 	if at.described == nil {
 		return err

@@ -37,8 +37,8 @@ func sameSite(own, peer []punch.Candidate) bool {
 	})
 }
 
-// wholeBlock returns the candidates of a peer's description. If its NAT has a block of ports, all of
-// that are in the place of the first predicted candidate: the peer's port is any of them.
+// wholeBlock returns the candidates of a peer's description. If its NAT has a block of ports, all
+// of that are in the place of the first predicted candidate: the peer's port is any of them.
 func wholeBlock(d description) []punch.Candidate {
 	is4 := func(c punch.Candidate) bool { return isPredicted(c) && !isIPv6(c) }
 	i := slices.IndexFunc(d.candidates, is4)

@@ -40,9 +40,9 @@
 // # Failures
 //
 // Every error of an attempt is a [*PunchError], and [ReasonOf] returns why, as a code that programs
-// can rely on. ReasonOf returns "" where a caller has canceled its context, here or at the peer, and
-// where the time was over before any SYN was sent. It also does for errors of the caller's own: a
-// Handshake that is not valid, or an error of Options.Refuse that is no [Reason]. Where
+// can rely on. ReasonOf returns "" where a caller has canceled its context, here or at the peer,
+// and where the time was over before any SYN was sent. It also does for errors of the caller's own:
+// a Handshake that is not valid, or an error of Options.Refuse that is no [Reason]. Where
 // [Reason.Final] reports false, trying again may help. [Compatibility] returns beforehand what two
 // NATs allow.
 //

@@ -17,8 +17,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 )
 
-// A hostilePeer does what a program says. The first byte is about us; see runProgram. Each step is a
-// byte, with as many after it as it wants.
+// A hostilePeer does what a program says. The first byte is about us; see runProgram. Each step is
+// a byte, with as many after it as it wants.
 type hostilePeer struct {
 	*testing.T
 	out, in net.Conn

@@ -137,6 +137,6 @@ func (c *Conn) AwaitChoice(ctx context.Context) error {
 	return err
 }
 
-// TCPConn returns the TCP connection, or nil before it was chosen. It is closed by closing the Conn,
-// which may hold other connections to the peer as well.
+// TCPConn returns the TCP connection, or nil before it was chosen. It is closed by closing the
+// Conn, which may hold other connections to the peer as well.
 func (c *Conn) TCPConn() *net.TCPConn { return c.stream.TCPConn() }

@@ -9,9 +9,9 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// Networks that let connections out to some ports only refuse or drop the SYNs of a punch. A refusal
-// may as well be the peer's NAT's, and so may silence. So it is found out with an observer what
-// becomes of a SYN, when a round has no connection after a while.
+// Networks that let connections out to some ports only refuse or drop the SYNs of a punch. A
+// refusal may as well be the peer's NAT's, and so may silence. So it is found out with an observer
+// what becomes of a SYN, when a round has no connection after a while.
 
 // suspectEgress has it found out whether connections get out, once.
 func (s *session) suspectEgress() {
@@ -51,8 +51,8 @@ func (s *session) onEgress(fact stun.Fact, why error) {
 	}
 }
 
-// egressFiltered reports whether no SYN of one side gets out, and there is no way that does not take
-// one.
+// egressFiltered reports whether no SYN of one side gets out, and there is no way that does not
+// take one.
 func (s *session) egressFiltered() bool {
 	return (s.own.behaviour.Egress == stun.No || s.theirs.behaviour.Egress == stun.No) && !otherWay(s.own, s.theirs)
 }

@@ -22,8 +22,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/transport"
 )
 
-// testTimeout ends a test that waits for what does not come. It is far more than any test needs on a
-// slow machine.
+// testTimeout ends a test that waits for what does not come. It is far more than any test needs on
+// a slow machine.
 const testTimeout = time.Minute
 
 // grace is how long a relayed connection stays beside the direct one.

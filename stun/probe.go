@@ -132,10 +132,10 @@ func (s *survey) test(ctx context.Context, server *contact, external []netip.Add
 	o.scattered = s.scatters(ctx, probes[1:], server, *o)
 }
 
-// scatters reports whether a NAT with several addresses gives those of one port several of them. The
-// shared connections may have the same address by chance: once in 64 times, with four addresses and
-// four connections. If so, and the fresh mappings have several addresses, it connects once more from
-// the port of each probe.
+// scatters reports whether a NAT with several addresses gives those of one port several of them.
+// The shared connections may have the same address by chance: once in 64 times, with four addresses
+// and four connections. If so, and the fresh mappings have several addresses, it connects once more
+// from the port of each probe.
 func (s *survey) scatters(ctx context.Context, probes []*probe, server *contact, o observations) bool {
 	i := slices.IndexFunc(s.contacts, func(c *contact) bool {
 		return c.err == nil && c.addr.Addr() != server.addr.Addr() && c.addr.Addr().Is4() == server.addr.Addr().Is4()

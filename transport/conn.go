@@ -55,10 +55,10 @@ func (c *conn) resetOnClose() {
 // noticeTime is more than the end of a relayed connection takes to the peer, on nearly any path.
 const noticeTime = 500 * time.Millisecond
 
-// holdStreams has this host open no stream for noticeTime. It is called when a relayed connection is
-// closed that has streams. Its end and the streams that take the place of these go different ways,
-// and the direct one is shorter. A peer that sees a new stream before the old one's end may take the
-// end for the new one's: GossipSub forgets then what this host has subscribed to.
+// holdStreams has this host open no stream for noticeTime. It is called when a relayed connection
+// is closed that has streams. Its end and the streams that take the place of these go different
+// ways, and the direct one is shorter. A peer that sees a new stream before the old one's end may
+// take the end for the new one's: GossipSub forgets then what this host has subscribed to.
 func (c *conn) holdStreams() {
 	until := time.Now().Add(noticeTime)
 	c.held.Store(&until)

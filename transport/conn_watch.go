@@ -27,9 +27,9 @@ var givenUp = map[upgradeEventKind]string{
 // ends, which takes one to two seconds (RFC 4862, section 5.4).
 const goneIPv6 = 3
 
-// ownAddrs are the addresses that the direct connections are bound to, each with the number of looks
-// since the host had it, or -1 if it had not: behind a transparent proxy, connections have addresses
-// of others.
+// ownAddrs are the addresses that the direct connections are bound to, each with the number of
+// looks since the host had it, or -1 if it had not: behind a transparent proxy, connections have
+// addresses of others.
 type ownAddrs map[netip.Addr]int
 
 // look records whether the host has an address, by what was recorded before.

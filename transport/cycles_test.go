@@ -17,8 +17,8 @@ import (
 // meetings is how often two peers meet in a row: more than any burst of the limits allows.
 const meetings = 200
 
-// rememberRelayed keeps the address of h at the relay for good. Identify takes away the addresses of
-// a dial whenever it ends, on a connection before as well.
+// rememberRelayed keeps the address of h at the relay for good. Identify takes away the addresses
+// of a dial whenever it ends, on a connection before as well.
 func rememberRelayed(dialler, relay, h host.Host) {
 	dialler.Peerstore().AddAddrs(h.ID(), circuitInfo(relay, h).Addrs, peerstore.PermanentAddrTTL)
 }

@@ -22,8 +22,8 @@ func (h *labHost) starve(context.Context, command) any {
 	return failed(err)
 }
 
-// TestNoFilesInLab: a host without file descriptors ends the punch at once, and both sides know why,
-// whichever it is.
+// TestNoFilesInLab: a host without file descriptors ends the punch at once, and both sides know
+// why, whichever it is.
 func TestNoFilesInLab(t *testing.T) {
 	t.Parallel()
 	l := newHostLab(t, relayConfig{})

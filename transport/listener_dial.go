@@ -82,8 +82,8 @@ func (a *attempt) untilFull(ctx context.Context) (context.Context, context.Cance
 	return ctx, func() { stop(); cancel() }
 }
 
-// dialListeners connects to the peer's listeners. An initiator waits as well for the peer to connect
-// to this host's.
+// dialListeners connects to the peer's listeners. An initiator waits as well for the peer to
+// connect to this host's.
 func (a *attempt) dialListeners(ctx context.Context, theirs []netip.AddrPort) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -27,9 +27,9 @@ import (
 //
 // The port asks over a connection with a throw-away identity: with the host's own, the peer would
 // take it for a connection to the host, and open streams there of which the host knows nothing. The
-// peer counts it among those of the host's IP address, and stock go-libp2p lets in 8, from all hosts
-// behind that address. So it is there for as long as an attempt needs it, and a peer that refuses
-// one is left alone for a while.
+// peer counts it among those of the host's IP address, and stock go-libp2p lets in 8, from all
+// hosts behind that address. So it is there for as long as an attempt needs it, and a peer that
+// refuses one is left alone for a while.
 type observer struct {
 	t    *Transport
 	id   peer.ID

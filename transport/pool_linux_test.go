@@ -12,7 +12,8 @@ import (
 // that are repeated. A punch that depends on one of its own timers takes 4 s and more.
 const usual = 3500 * time.Millisecond
 
-// wantUsualTime wants direct connections within the usual time. Tests with it are part of TestApart.
+// wantUsualTime wants direct connections within the usual time. Tests with it are part of
+// TestApart.
 func wantUsualTime(t *testing.T, got ...outcome) {
 	t.Helper()
 	for _, o := range got {

@@ -46,8 +46,8 @@ var proxyAdvice = map[string]string{
 
 // TestProxy: a transparent proxy answers the connects of one peer in place of the other peer. The
 // attempt fails with a reason and after few SYNs, and says what kind of proxy it is. The relayed
-// connection remains usable, and nothing of what the host may have is used up: without the proxy the
-// peers connect at once.
+// connection remains usable, and nothing of what the host may have is used up: without the proxy
+// the peers connect at once.
 func TestProxy(t *testing.T) {
 	t.Parallel()
 	l := newHostLab(t, relayConfig{})

@@ -9,8 +9,8 @@ import (
 )
 
 // TestTransportSuite is go-libp2p's own suite for transports, whole: every connection of it is
-// signalled over a relayed connection. It runs apart from the package's parallel tests, for it wants
-// some things within 50 ms.
+// signalled over a relayed connection. It runs apart from the package's parallel tests, for it
+// wants some things within 50 ms.
 func TestTransportSuite(t *testing.T) {
 	servers := WithSTUNServers(stuntest.New(t))
 	relay := newRelay(t)

@@ -64,8 +64,8 @@ func (t *Transport) offered(p peer.ID) {
 // ended.
 const defaultMaxVerdict = 2 * maxProbe
 
-// awaitVerdict waits until there is a direct connection to p that is not suspect, and returns it, or
-// until none is left, and returns nil. It fails if ctx ends, or after maxVerdict of the config.
+// awaitVerdict waits until there is a direct connection to p that is not suspect, and returns it,
+// or until none is left, and returns nil. It fails if ctx ends, or after maxVerdict of the config.
 func (t *Transport) awaitVerdict(ctx context.Context, h host.Host, p peer.ID) (network.Conn, error) {
 	defer t.peers.wait(p)()
 	late := time.NewTimer(t.cfg.maxVerdict)

@@ -63,7 +63,8 @@ func TestLiveConnectionStays(t *testing.T) {
 }
 
 // A peer whose system acknowledges what it gets, and whose process answers after more than
-// probeTimeout, keeps its direct connection. Where the system does not tell, blindTimeout is longer.
+// probeTimeout, keeps its direct connection. Where the system does not tell, blindTimeout is
+// longer.
 func TestSuspectAnswersLate(t *testing.T) {
 	t.Parallel()
 	servers := WithSTUNServers(stuntest.New(t))

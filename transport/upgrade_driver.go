@@ -259,8 +259,8 @@ func (d *upgradeDriver) close(c network.Conn) {
 	}()
 }
 
-// retire closes the relayed connections that a direct one has taken the place of, but for those with
-// streams if these are not to be reset.
+// retire closes the relayed connections that a direct one has taken the place of, but for those
+// with streams if these are not to be reset.
 func (d *upgradeDriver) retire(p peer.ID, relayed []network.Conn) {
 	for _, c := range relayed {
 		switch n := len(c.GetStreams()); {

@@ -34,8 +34,8 @@ func (c relayConfig) stun() (a [2]netip.AddrPort) {
 	return a
 }
 
-// relayRole is a relay with our STUN server beside it, as docs/operations.md has one for many peers:
-// it limits connections in time and data, and not in number.
+// relayRole is a relay with our STUN server beside it, as docs/operations.md has one for many
+// peers: it limits connections in time and data, and not in number.
 func relayRole(c *labtest.Child) error {
 	var cfg relayConfig
 	if err := c.Config(&cfg); err != nil {

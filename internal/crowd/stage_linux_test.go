@@ -81,8 +81,8 @@ func (s *stage) startRelay(t *testing.T) {
 	s.relay.next(t, nil)
 }
 
-// add starts a process of hosts at a site of its own, behind the next kind of NAT or the one that is
-// named.
+// add starts a process of hosts at a site of its own, behind the next kind of NAT or the one that
+// is named.
 func (s *stage) add(t *testing.T, name string, hosts int, reserve bool, nat string) *station {
 	t.Helper()
 	if nat == "" {

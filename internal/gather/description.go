@@ -299,8 +299,8 @@ func (g *Gatherer) behaviour(first view) stun.Behaviour {
 	return b
 }
 
-// BehaviourSince returns what is known by now of the NATs that d describes. It is d.Behaviour if the
-// host has moved, or the Gatherer is closed.
+// BehaviourSince returns what is known by now of the NATs that d describes. It is d.Behaviour if
+// the host has moved, or the Gatherer is closed.
 func (g *Gatherer) BehaviourSince(d *Description) stun.Behaviour {
 	var now stun.Behaviour
 	var same bool

@@ -141,8 +141,8 @@ func (e *egress) end(fact stun.Fact, err error) {
 	close(e.done)
 }
 
-// GotOut says that a connection of an attempt with description d has got out to a peer in IPv4, from
-// one address to another: others do as well, unless the host has moved since.
+// GotOut says that a connection of an attempt with description d has got out to a peer in IPv4,
+// from one address to another: others do as well, unless the host has moved since.
 func (g *Gatherer) GotOut(d *Description, local netip.Addr, remote netip.AddrPort) {
 	g.enqueue(func() {
 		found := &egress{remote: remote, source: local, done: make(chan struct{})}

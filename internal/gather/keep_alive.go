@@ -68,7 +68,8 @@ func (p *warmPort) keepAliveFor(o Observer) time.Duration {
 }
 
 // broke takes the end of a connection that was held. It reports whether it is worth while to make
-// another one at once. It is not if the NAT forgets a connection whatever is done: then Gather asks.
+// another one at once. It is not if the NAT forgets a connection whatever is done: then Gather
+// asks.
 func (p *warmPort) broke(q *query) bool {
 	lived := time.Since(q.since)
 	atKeepAlive := lived >= q.keepAlive && lived < fewKeepAlives*q.keepAlive

@@ -65,8 +65,8 @@ func TestKeepAlive(t *testing.T) {
 	l.wantKnown(t, known)
 }
 
-// TestForgetfulNAT: a NAT that forgets an idle connection sooner than keep-alives are sent, and then
-// gives it another port. The host notices, and from then on its addresses stay as they are.
+// TestForgetfulNAT: a NAT that forgets an idle connection sooner than keep-alives are sent, and
+// then gives it another port. The host notices, and from then on its addresses stay as they are.
 func TestForgetfulNAT(t *testing.T) {
 	t.Parallel() // it waits, for the most part
 	// Keep-alives are sent after 3 s, and then after one.

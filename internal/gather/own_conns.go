@@ -148,8 +148,8 @@ func (g *Gatherer) numbered(port uint16, conns []stun.ObservedConn) view {
 	return v
 }
 
-// learnSeen records where an observer sees the first port, for which it is asked, and whether it was
-// expected there.
+// learnSeen records where an observer sees the first port, for which it is asked, and whether it
+// was expected there.
 func (g *Gatherer) learnSeen(a answer) {
 	if !isIPv4(a.reflexive) {
 		return

@@ -78,8 +78,8 @@ func (b *bridge) addPort(name string, ns int) error {
 	return linkUp(name)
 }
 
-// setPort cuts or restores the link of a namespace that is plugged in. The namespace's end keeps its
-// addresses and routes.
+// setPort cuts or restores the link of a namespace that is plugged in. The namespace's end keeps
+// its addresses and routes.
 func (b *bridge) setPort(ns *namespace, down bool) error {
 	return b.ns.do(func() error {
 		if !down {

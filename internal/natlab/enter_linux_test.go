@@ -24,8 +24,8 @@ import (
 // helperEnv makes TestEnterHelper do something.
 const helperEnv = "NATLAB_ENTER_HELPER"
 
-// TestEnterHelper is what an ordinary user runs in the tests below: it uses a lab of each kind, says
-// "ready", waits for a signal and exits with status 7.
+// TestEnterHelper is what an ordinary user runs in the tests below: it uses a lab of each kind,
+// says "ready", waits for a signal and exits with status 7.
 func TestEnterHelper(t *testing.T) {
 	if os.Getenv(helperEnv) == "" {
 		t.SkipNow()

@@ -152,8 +152,8 @@ func (h *Host) Move() error {
 
 // RotateAddr6 gives the host another IPv6 address, the next of its site, from which sockets send
 // from now on if they are not bound. The address before is deprecated, and still valid (RFC 4862,
-// section 5.5.4), as happens to temporary addresses every day (RFC 8981). It is for sites with IPv6.
-// RotateAddr6 must not be called concurrently with Addr6.
+// section 5.5.4), as happens to temporary addresses every day (RFC 8981). It is for sites with
+// IPv6. RotateAddr6 must not be called concurrently with Addr6.
 func (h *Host) RotateAddr6() error {
 	addr, err := h.site.nextAddr()
 	if err == nil {

@@ -46,7 +46,8 @@ func (p Packet) pseudoHeader() uint32 {
 	return acc + uint32(p.proto) + n>>16 + n&0xffff
 }
 
-// Codes of the ICMP error "destination unreachable" in IPv4 (RFC 792, RFC 1812) and IPv6 (RFC 4443).
+// Codes of the ICMP error "destination unreachable" in IPv4 (RFC 792, RFC 1812) and IPv6 (RFC
+// 4443).
 var (
 	portUnreachable = icmpCode{3, 4}
 	prohibited      = icmpCode{13, 1}

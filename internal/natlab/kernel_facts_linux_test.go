@@ -12,9 +12,9 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
 )
 
-// TestKernelAfterReset: what Linux remembers of a connection that was reset, for 10 s. A host behind
-// it has ended that by its own RST: the next SYN begins anew. The other end has: SYNs still go out,
-// but its SYN is invalid on this 4-tuple, and is refused as a stranger's.
+// TestKernelAfterReset: what Linux remembers of a connection that was reset, for 10 s. A host
+// behind it has ended that by its own RST: the next SYN begins anew. The other end has: SYNs still
+// go out, but its SYN is invalid on this 4-tuple, and is refused as a stranger's.
 //
 // (nf_conntrack_tcp_packet reopens an entry in the state CLOSE for a SYN only if the last RST went
 // the same way. An entry that has seen no reply is removed by a RST at once.)

@@ -137,8 +137,8 @@ func (l *Lab) SetMTU(from, to *Site, n int) {
 }
 
 // Tap calls f for each packet at each site's NAT, in order, one at a time. The network waits
-// meanwhile: f must not block, and must not call the lab's methods. On a bridge the network does not
-// wait, and the events of different links may be out of order; their times are the kernel's.
+// meanwhile: f must not block, and must not call the lab's methods. On a bridge the network does
+// not wait, and the events of different links may be out of order; their times are the kernel's.
 func (l *Lab) Tap(f func(Event)) {
 	l.mu.Lock()
 	l.taps = append(l.taps, f)

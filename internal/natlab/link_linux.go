@@ -144,8 +144,8 @@ func rotateAddr(old, addr netip.Prefix) error {
 	return netlink.AddrReplace(link, deprecated)
 }
 
-// forwardBetween has the kernel forward the IPv4 packets that come in by these links. The sysctl does
-// the same, but a container may not be allowed to write it.
+// forwardBetween has the kernel forward the IPv4 packets that come in by these links. The sysctl
+// does the same, but a container may not be allowed to write it.
 func forwardBetween(names ...string) error {
 	for _, name := range names {
 		if err := forwardFrom(name); err != nil {

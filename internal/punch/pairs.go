@@ -28,10 +28,11 @@ type pair struct {
 
 func (p *pair) tuple() tuple { return tuple{p.port.Number(), p.to.Addr} }
 
-// addPairs pairs candidates with our ports, and begins to connect them. The pairs that are crossed
-// wait for [Opening.Cross]: while a pair may yet come up they are not connected, since of two
-// connections from one port, the end of the one can be the end of the other, where a NAT forgets a
-// port with a RST. With Round.AtCross the others wait, in their place. o.mu is held.
+// addPairs pairs candidates with our ports, and begins to connect them: our first port with the
+// peer's first one, and the second with the second. The pairs that are crossed wait for
+// [Opening.Cross]: while a pair may yet come up they are not connected, since of two connections
+// from one port, the end of the one can be the end of the other, where a NAT forgets a port with a
+// RST. With Round.AtCross the others wait, in their place. o.mu is held.
 func (o *Opening) addPairs(cs []Candidate) {
 	var now []*pair
 	for _, c := range cs {
@@ -52,9 +53,9 @@ func (o *Opening) addPairs(cs []Candidate) {
 			switch {
 			case o.pairs[p.tuple()]:
 				continue
-			case o.round.AtCross && !paired(i, c.Port):
+			case o.round.AtCross && i != c.Port:
 				continue
-			case o.crossing || paired(i, c.Port) && !o.round.AtCross:
+			case o.crossing || i == c.Port && !o.round.AtCross:
 				now = append(now, p)
 			default:
 				o.crossed = append(o.crossed, p)
@@ -64,10 +65,6 @@ func (o *Opening) addPairs(cs []Candidate) {
 	}
 	o.launch(now)
 }
-
-// paired reports whether our i-th port and the peer's j-th are a pair: in their order, so that no
-// two pairs share a port, and both sides have the same ones.
-func paired(i, j int) bool { return i == j }
 
 // wait returns how long our i-th port does not connect to a candidate yet. What is known of our NAT
 // is about IPv4; a firewall in IPv6 lets in what was sent to.

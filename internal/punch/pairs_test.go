@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -13,44 +13,57 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
-// TestPairs: both sides have the same pairs of ports, and no port has two.
+// TestPairs: before they are crossed no two pairs share a port, at either side.
 func TestPairs(t *testing.T) {
 	t.Parallel()
-	for ours := 1; ours <= 3; ours++ {
-		for theirs := 1; theirs <= 3; theirs++ {
+	for ours := 1; ours <= MaxPorts; ours++ {
+		for theirs := 1; theirs <= MaxPorts; theirs++ {
 			t.Run(fmt.Sprint(ours, " and ", theirs), func(t *testing.T) {
 				t.Parallel()
-				here, there := pairsOf(ours, theirs), pairsOf(theirs, ours)
-				ports := make(map[int]bool)
-				for _, p := range here {
-					if ports[p[0]] {
-						t.Errorf("port %d has two pairs: %v", p[0], here)
-					}
-					ports[p[0]] = true
+				ctx, cancel := context.WithCancel(testContext(t))
+				defer cancel()
+				var ports []*tcpport.Port
+				for range ours {
+					ports = append(ports, newSide(t).port)
 				}
-				for _, p := range here {
-					if !slices.Contains(there, [2]int{p[1], p[0]}) {
-						t.Errorf("%v is not among the other side's %v", p, there)
-					}
+				var remote []Candidate
+				for i := range theirs {
+					l := listen(t)
+					l.Close() // connects are refused
+					remote = append(remote, Candidate{Kind: Reflexive, Addr: l.Addr().(*net.TCPAddr).AddrPort(), Port: i})
 				}
-				if len(here) != len(there) || len(here) != min(ours, theirs) {
-					t.Errorf("%v here, %v there; want %d pairs", here, there, min(ours, theirs))
+				var mu sync.Mutex
+				pairs, connects := make(map[tuple]bool), 0
+				o := Open(ctx, Round{
+					Ports:  ports,
+					Remote: remote,
+					Budget: newBudget(1 << 20),
+					Trace: func(step Step, port uint16, to netip.AddrPort, _ error) {
+						mu.Lock()
+						defer mu.Unlock()
+						if step == Connecting {
+							pairs[tuple{port, to}] = true
+							if connects++; connects == 40 {
+								cancel()
+							}
+						}
+					},
+					times: quick,
+				})
+				o.Wait()
+				if len(pairs) != min(ours, theirs) {
+					t.Errorf("connected %v, want %d pairs", pairs, min(ours, theirs))
+				}
+				for p := range pairs {
+					for q := range pairs {
+						if p != q && (p.port == q.port || p.remote == q.remote) {
+							t.Errorf("%v and %v share a port", p, q)
+						}
+					}
 				}
 			})
 		}
 	}
-}
-
-// pairsOf returns the pairs of a side's ports with the other's.
-func pairsOf(ours, theirs int) (pairs [][2]int) {
-	for i := range ours {
-		for j := range theirs {
-			if paired(i, j) {
-				pairs = append(pairs, [2]int{i, j})
-			}
-		}
-	}
-	return pairs
 }
 
 // TestWait: what is known of a NAT holds for the addresses that it translates.

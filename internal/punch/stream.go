@@ -75,7 +75,7 @@ type Stream struct {
 	choice        choice
 	conn          *copyConn      // the chosen one
 	first         *net.TCPConn   // the first that was admitted
-	kept          []*net.TCPConn // not chosen, and reset by Close; see keepsOpen
+	spares        []*net.TCPConn // that were not chosen and are reset by Close; see isSpare
 	choiceTimer   *time.Timer    // of a responder that has confirmed a connection
 	choiceLimit   time.Time      // the latest that choiceTimer is set to
 	changed       chan struct{}  // closed and replaced by each change
@@ -206,11 +206,11 @@ func (s *Stream) update(change func(*choice)) {
 	if s.choiceTimer != nil && (k.chosen != nil || k.err != nil) {
 		s.choiceTimer.Stop()
 	}
-	var reset, keep []*net.TCPConn
+	var reset, spares []*net.TCPConn
 	for _, c := range k.dropped {
-		if c := c.conn.TCPConn; s.keepsOpen(c) {
-			keep = append(keep, c)
-			s.kept = append(s.kept, c)
+		if c := c.conn.TCPConn; s.isSpare(c) {
+			spares = append(spares, c)
+			s.spares = append(s.spares, c)
 		} else {
 			reset = append(reset, c)
 		}
@@ -222,24 +222,24 @@ func (s *Stream) update(change func(*choice)) {
 	for _, c := range reset {
 		tcpport.Reset(c)
 	}
-	for _, c := range keep {
+	for _, c := range spares {
 		c.SetKeepAlive(false)
-		c.SetDeadline(past) // for who reads or writes it
+		c.SetDeadline(past) // ends readCopy and writeCopy
 	}
 }
 
 // past is a deadline that has passed.
 var past = time.Unix(1, 0)
 
-// maxSpares bounds the connections that Close resets: with two ports at each side, two of four
-// pairs share one with the chosen pair.
+// maxSpares bounds the connections that stay open beside the chosen one: with two ports at each
+// side, two of four pairs share one with the chosen pair.
 const maxSpares = 2
 
-// keepsOpen reports whether a dropped connection is reset by Close only: if it shares a port with
-// the chosen one, of this host or of the peer's address. Where a NAT forgets a port with a RST, the
-// end of the one would be the end of the other. The caller holds s.mu.
-func (s *Stream) keepsOpen(c *net.TCPConn) bool {
-	if s.conn == nil || s.choice.err != nil || len(s.kept) == maxSpares {
+// isSpare reports whether a dropped connection stays open until Close: if it shares a port with the
+// chosen one, at either side, and leads to the same IP address. Where a NAT forgets a port with a
+// RST, the end of the one would be the end of the other. The caller holds s.mu.
+func (s *Stream) isSpare(c *net.TCPConn) bool {
+	if s.conn == nil || s.choice.err != nil || len(s.spares) == maxSpares {
 		return false
 	}
 	chosen, other := tupleOf(s.conn.TCPConn), tupleOf(c)

@@ -223,10 +223,10 @@ func (s *Stream) sendError() error {
 	return nil
 }
 
-// TestKeptUntilClose: a connection that was not chosen and shares a port with the chosen one, of
+// TestSpares: a connection that was not chosen and shares a port with the chosen one, of
 // either side, is not reset before Close, for its RST could end the chosen one in a NAT. There is a
 // bound.
-func TestKeptUntilClose(t *testing.T) {
+func TestSpares(t *testing.T) {
 	t.Parallel()
 	ours, theirs, others := newSide(t).port, listen(t), listen(t)
 	s := newStream(t, StreamConfig{Initiator: true})

@@ -182,7 +182,7 @@ func nothingLeft(t *testing.T, s *Stream) {
 			t.Error("a connection is left")
 		}
 	}
-	if s.choice.err != nil && len(s.kept) > 0 {
-		t.Error("a connection that was kept is left")
+	if s.choice.err != nil && len(s.spares) > 0 {
+		t.Error("a spare connection is left")
 	}
 }

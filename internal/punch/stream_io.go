@@ -76,14 +76,14 @@ func (s *Stream) keep(p []byte) (int, *net.TCPConn, error) {
 }
 
 // Close closes the stream. Before the choice it resets all connections; after it the chosen one is
-// closed as any TCP connection, and what was written arrives. Where a connection that shares its
-// port was kept, and a NAT forgets a port with a RST, only what is on its way by then does so.
+// closed as any TCP connection, and what was written arrives. Spares are reset then: where a NAT
+// forgets a port with a RST, what has not passed it yet is lost.
 func (s *Stream) Close() error {
 	var c *copyConn
-	var kept []*net.TCPConn
+	var spares []*net.TCPConn
 	s.update(func(k *choice) {
 		k.close(net.ErrClosed)
-		c, kept, s.kept = s.conn, s.kept, nil
+		c, spares, s.spares = s.conn, s.spares, nil
 	})
 	if c == nil {
 		return nil
@@ -91,7 +91,7 @@ func (s *Stream) Close() error {
 	s.flush(c)
 	defer c.writers.Wait()
 	err := c.Close()
-	for _, other := range kept {
+	for _, other := range spares {
 		tcpport.Reset(other)
 	}
 	return err

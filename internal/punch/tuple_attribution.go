@@ -26,9 +26,9 @@ func (o *Opening) attribute(c *net.TCPConn, k *claim, took time.Duration) error 
 // awaitToken finds out which attempt a connection belongs to, after a connect of one attempt has
 // brought it up. It returns nil if the other end sends nothing within wait: that end has accepted
 // the connection, and waits for a token as well. The connection then belongs to the caller again.
-// After errAttributed the Receiver has given the connection to the attempt with its token, which may
-// be the caller's, as if it had been accepted. After other errors the connection is of no use and
-// was reset.
+// After errAttributed the Receiver has given the connection to the attempt with its token, which
+// may be the caller's, as if it had been accepted. After other errors the connection is of no use
+// and was reset.
 //
 // If ctx ends first, it returns errAttributed, and does not reset the connection. Otherwise a peer
 // could end the connection of another peer by ending its own attempt.

@@ -26,11 +26,12 @@ const (
 	quietEvery = time.Minute
 
 	// recovery is how long all pairs may take to be connected again once the faults are over: a pair
-	// has its turn every few seconds, and a dead end is found out within a minute (see silentAftermath).
+	// has its turn every few seconds, and a dead end is found out within a minute (see
+	// silentAftermath).
 	recovery = 4 * time.Minute
 
-	// overhead is what comes beside the soak itself: the beginning, the last faults' end, the recovery,
-	// the samples.
+	// overhead is what comes beside the soak itself: the beginning, the last faults' end, the
+	// recovery, the samples.
 	overhead = recovery + 3*time.Minute
 )
 

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxSegment bounds the size of segments. It is set before the connect, so that the SYN names it and
-// the other end keeps to it as well. An error is of no consequence: the segments are larger.
+// maxSegment bounds the size of segments. It is set before the connect, so that the SYN names it
+// and the other end keeps to it as well. An error is of no consequence: the segments are larger.
 func maxSegment(n int) Control {
 	return func(_, _ string, c syscall.RawConn) error {
 		return c.Control(func(fd uintptr) {

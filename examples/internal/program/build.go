@@ -41,9 +41,9 @@ func Build(t testing.TB, dir string) string {
 	return exe
 }
 
-// build compiles by "go run", which finds linked programs in the build cache, unlike "go build": the
-// tests of several packages need the same ones. In place of the program it runs this test binary,
-// which keeps a copy.
+// build compiles by "go run", which finds linked programs in the build cache, unlike "go build":
+// the tests of several packages need the same ones. In place of the program it runs this test
+// binary, which keeps a copy.
 func build(dir string) (exe string, err error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
