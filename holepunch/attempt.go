@@ -97,6 +97,7 @@ func newAttempt(ctx context.Context, a *Agent, s Stream, o *Options, initiator b
 	if at.opts.Handshake != nil {
 		at.session.protocols = at.opts.Handshake.Protocols
 	}
+	at.session.toRelay = at.opts.RelayRTT / 2
 	if at.opts.Elsewhere != nil {
 		at.session.elsewhere = elsewhereUnasked
 	}

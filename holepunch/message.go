@@ -69,7 +69,9 @@ type message struct {
 	protocols []string
 	flight    []byte
 
-	delay time.Duration // of such an ANSWER, since the OFFER came; of CROSS, until the pairs begin
+	// Of OFFER, from the sender to the relay; of such an ANSWER, since the OFFER came; of CROSS,
+	// until the pairs begin.
+	delay time.Duration
 }
 
 // begins reports whether the message is one of the two with which an attempt begins, which have a
@@ -80,7 +82,7 @@ func (m *message) begins() bool {
 
 // hasDelay reports whether the message is one of those in which a delay has a meaning.
 func (m *message) hasDelay() bool {
-	return m.typ == pb.Message_CROSS || m.typ == pb.Message_ANSWER && m.begins()
+	return m.typ == pb.Message_CROSS || m.begins()
 }
 
 func (m *message) marshal() *pb.Message {

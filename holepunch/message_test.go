@@ -42,7 +42,7 @@ func vectors() map[string]*message {
 	return map[string]*message{
 		"offer": {
 			typ: pb.Message_OFFER, attempt: testID, description: ours, token: offerToken,
-			protocols: []string{"/noise", "/tls/1.0.0"}, flight: testFlight,
+			protocols: []string{"/noise", "/tls/1.0.0"}, flight: testFlight, delay: 30 * time.Millisecond,
 		},
 		"answer": {
 			typ: pb.Message_ANSWER, attempt: testID, description: theirs, token: answerToken,

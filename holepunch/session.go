@@ -47,6 +47,7 @@ type roundSpec struct {
 	number        int
 	remote        []punch.Candidate
 	passive, late bool
+	secondDelay   time.Duration
 	atCross       bool
 	guess         punch.Guess
 	window        time.Duration
@@ -68,6 +69,8 @@ type session struct {
 	offer      *message      // of the initiator, at the responder
 	offered    time.Time     // when the OFFER or RETRY left, or the OFFER came
 	rtt        time.Duration // over the relay: how long the ANSWER was on the way, and the OFFER
+	toRelay    time.Duration // one way; 0 if unknown
+	answerWay  time.Duration // at a responder: how long the ANSWER is on the way, as far as is known
 	signalLost bool          // no more messages come
 	sendFailed bool          // a message could not be sent
 	doneSent   bool          // how the attempt ended was sent to the peer

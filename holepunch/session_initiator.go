@@ -18,7 +18,7 @@ func (s *session) sendOffer() {
 	s.do.setTimer(trailerTimer, trailerPause)
 	s.sendOrFail("offer", &message{
 		typ: pb.Message_OFFER, description: s.own,
-		token: s.token, protocols: s.protocols, flight: s.flight,
+		token: s.token, protocols: s.protocols, flight: s.flight, delay: s.toRelay,
 	})
 }
 

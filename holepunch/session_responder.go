@@ -18,6 +18,7 @@ func (s *session) onFirst(m *message) {
 	s.do.setTimer(answerTimer, 0)
 	s.do.setTimer(attemptTimer, s.timeout)
 	s.state, s.offer, s.theirs, s.offered = preparing, m, m.description, s.now
+	s.answerWay = min(m.delay+s.toRelay, maxAnswerWay)
 	err := s.do.admitPeer()
 	if err == nil {
 		err = s.chooseProtocol()

@@ -214,6 +214,38 @@ func TestGuessing(t *testing.T) {
 	}
 }
 
+// TestSecondDelay: a responder's second port waits until the initiator has the ANSWER.
+func TestSecondDelay(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		initiator    bool
+		own, offered time.Duration // from this side to the relay, and from the peer
+		want         time.Duration
+	}{
+		"both ways are known":      {false, 20 * time.Millisecond, 30 * time.Millisecond, 50 * time.Millisecond},
+		"the initiator's is known": {false, 0, 30 * time.Millisecond, 30 * time.Millisecond},
+		"unknown":                  {false, 0, 0, 0},
+		"the initiator lies":       {false, 20 * time.Millisecond, time.Hour, maxAnswerWay},
+		"initiator":                {true, 20 * time.Millisecond, 30 * time.Millisecond, 0},
+	} {
+		s, r := newSession(tc.initiator)
+		s.toRelay = tc.own
+		if tc.initiator {
+			s.onGathered(ours, 40000, nil)
+			s.onMessage(received("answer", plain))
+			if got := r.sent[0].delay; got != tc.own {
+				t.Errorf("%s: the OFFER's delay is %v, want %v", name, got, tc.own)
+			}
+		} else {
+			s.onMessage(received("offer", plain, func(m *message) { m.delay = tc.offered }))
+			s.onGathered(theirs, 50000, nil)
+		}
+		if got := r.rounds[0].secondDelay; got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
 // TestLateAndPassive: which side waits for the other.
 func TestLateAndPassive(t *testing.T) {
 	t.Parallel()

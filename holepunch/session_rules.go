@@ -48,8 +48,10 @@ func (s *session) roundSpec() roundSpec {
 		// In every other round, in case that the initiator's NAT must see its host's SYN first.
 		late:    !s.initiator && (noInbound(s.own.behaviour) || s.round%2 == 1 && !atCross),
 		atCross: atCross,
-		guess:   s.guess,
-		window:  window,
+		// The initiator begins when it has read the ANSWER.
+		secondDelay: s.answerWay,
+		guess:       s.guess,
+		window:      window,
 	}
 	if atCross && s.initiator {
 		spec.window = max(s.until.Sub(s.now), minRound)

@@ -90,8 +90,9 @@ func (h *handover[T]) take() (v T, ok bool) {
 	return v, ok
 }
 
-// options returns the attempt as the agent wants it, without what is one role's.
-func (a *attempt) options() (*holepunch.Options, error) {
+// options returns the attempt as the agent wants it, without what is one role's. relayed is the
+// connection that carries the signalling.
+func (a *attempt) options(relayed network.Conn) (*holepunch.Options, error) {
 	hs, err := a.handshake()
 	if err != nil {
 		return nil, err
@@ -103,8 +104,8 @@ func (a *attempt) options() (*holepunch.Options, error) {
 		Admit:        a.admit,
 		Listeners:    a.listeners,
 		Elsewhere:    a.connectElsewhere,
-
-		MaxSegment: a.t.peers.maxSegment(a.peer),
+		RelayRTT:     relayRTT(a.h, relayed),
+		MaxSegment:   a.t.peers.maxSegment(a.peer),
 	}
 	if f := a.t.cfg.addrFilter; f != nil {
 		o.FilterOwn = func(addrs []netip.AddrPort) []netip.AddrPort {

@@ -13,9 +13,10 @@ import (
 const clash = "apdm-apdf-rst-overload-clash"
 
 // TestClash: a NAT keeps a session with an endpoint that it has refused, and its own host's SYN to
-// that endpoint then leaves by another port. The responder's first SYNs come before the initiator's
-// have left, and spoil both pairs of ports. Both sides connect the crossed pairs at the same
-// moment. A process that stands still may miss it; then there is another moment on fresh ports.
+// that endpoint then leaves by another port. The responder's first SYN comes before the initiator's
+// has left, and spoils the first pair of ports. The second pair begins at the same moment at both
+// sides, and so do the crossed pairs. A process that stands still may miss either; then there is
+// another moment on fresh ports.
 func TestClash(t *testing.T) {
 	t.Parallel()
 	for _, other := range []string{"eim-apdf", "eim-apdf-rst", "kernel-accept", clash} {

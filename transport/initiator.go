@@ -98,7 +98,7 @@ func (t *Transport) offer(ctx context.Context, h host.Host, relayed network.Conn
 	p := relayed.RemotePeer()
 	a := t.newAttempt(ctx, h, p, network.DirOutbound)
 	defer a.release()
-	o, err := a.options()
+	o, err := a.options(relayed)
 	if err != nil {
 		return nil, err
 	}

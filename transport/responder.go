@@ -67,7 +67,7 @@ func (t *Transport) serve(s network.Stream, p peer.ID) error {
 func (t *Transport) respond(ctx context.Context, h host.Host, s network.Stream, p peer.ID) (err error) {
 	a := t.newAttempt(ctx, h, p, network.DirInbound)
 	defer a.release()
-	o, err := a.options()
+	o, err := a.options(s.Conn())
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUnserved, err)
 	}

@@ -573,8 +573,9 @@ type Message struct {
 	// In OFFER: the initiator's first flight in the first of the protocols. In ANSWER: the
 	// responder's reply to it, absent if it chose another protocol.
 	Flight []byte `protobuf:"bytes,11,opt,name=flight,proto3" json:"flight,omitempty"`
-	// In ANSWER to OFFER: how long after the OFFER it left, in microseconds. The rest of the time that
-	// the initiator waits is the relayed round trip. In CROSS: how long after it the pairs begin.
+	// Microseconds. In OFFER: how long a message takes from the sender to the relay. In ANSWER to
+	// OFFER: how long after the OFFER it left; the rest of the time that the initiator waits is the
+	// relayed round trip. In CROSS: how long after it the pairs begin.
 	Delay         uint32 `protobuf:"varint,12,opt,name=delay,proto3" json:"delay,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

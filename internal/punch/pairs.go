@@ -69,17 +69,23 @@ func (o *Opening) addPairs(cs []Candidate) {
 // wait returns how long our i-th port does not connect to a candidate yet. What is known of our NAT
 // is about IPv4; a firewall in IPv6 lets in what was sent to.
 func (o *Opening) wait(i int, to Candidate) time.Duration {
+	var d time.Duration
+	if i > 0 {
+		d = o.round.SecondDelay
+	}
 	switch {
-	case !throughNAT(to), to.Addr.Addr().Unmap().Is6():
+	case !throughNAT(to):
 		return 0
+	case to.Addr.Addr().Unmap().Is6():
+		return d
 	case o.round.Passive:
-		return o.times.passive
+		return max(d, o.times.passive)
 	case o.round.Late && i == 0:
 		return o.times.lateFirst
 	case o.round.Late:
-		return o.times.lateSecond
+		return max(d, o.times.lateSecond)
 	default:
-		return 0
+		return d
 	}
 }
 

@@ -74,6 +74,7 @@ func TestWait(t *testing.T) {
 	}
 	v4, v6 := at(Reflexive, "46.0.0.1:4000"), at(Reflexive, "[2a00::1]:4000")
 	passive, late := Round{Passive: true}, Round{Late: true}
+	const second = 70 * time.Millisecond
 	times := defaultTimings
 	for name, tc := range map[string]struct {
 		round Round
@@ -92,6 +93,12 @@ func TestWait(t *testing.T) {
 		"late, in IPv6":                 {late, 0, v6, 0},
 		"late, from the second in IPv6": {late, 1, v6, 0},
 		"late and passive":              {Round{Late: true, Passive: true}, 1, v4, times.passive},
+		"first port":                    {Round{SecondDelay: second}, 0, v4, 0},
+		"second port":                   {Round{SecondDelay: second}, 1, v4, second},
+		"second port, in IPv6":          {Round{SecondDelay: second}, 1, v6, second},
+		"second port, late":             {Round{SecondDelay: second, Late: true}, 1, v4, times.lateSecond},
+		"second port, later":            {Round{SecondDelay: time.Second, Late: true}, 1, v4, time.Second},
+		"second port, passive":          {Round{SecondDelay: second, Passive: true}, 1, v4, times.passive},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
