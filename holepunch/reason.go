@@ -53,8 +53,9 @@ const (
 	// token.
 	ErrHandshake Reason = "handshake"
 
-	// ErrSmallPackets: connections to the peer came up, and only small packets got through. An
-	// attempt with Options.MaxSegment may succeed. It is noticed on Linux.
+	// ErrSmallPackets: the initiator has a connection, and its choice of that has not arrived here:
+	// only small packets may get through. An attempt in which both sides set Options.MaxSegment may
+	// succeed.
 	ErrSmallPackets Reason = "small_packets"
 
 	// ErrNoProtocol: the two sides have no handshake protocol in common.
@@ -132,7 +133,7 @@ var reasons = []reasonRow{
 	{ErrNoSocket, "this host is short of file descriptors, local ports or memory", StatusBusy, false, true},
 	{ErrNoConnection, "no connection came up", StatusFailed, false, true},
 	{ErrHandshake, "no connection that came up was secured as the peer's", StatusFailed, false, false},
-	{ErrSmallPackets, "only small packets get through to the other side", StatusSmallPackets, false, true},
+	{ErrSmallPackets, "the initiator has a connection, and its choice does not arrive here: only small packets may get through", StatusFailed, false, false},
 	{ErrNoProtocol, "no handshake protocol in common", StatusNoProtocol, true, true},
 	{ErrUnpredictable, "both NATs give every destination another port, at random", StatusImpossible, true, true},
 	{ErrPortFiltered, "one NAT gives every destination another port, at random, and the other lets in only ports that were sent to", StatusImpossible, true, true},
@@ -219,9 +220,6 @@ var useless = []struct {
 // uselessError returns the error of a round whose connections were of no use, by why one of them
 // was dropped.
 func uselessError(dropped error) error {
-	if errors.Is(dropped, punch.ErrSmallPackets) {
-		return ErrSmallPackets
-	}
 	for _, u := range useless {
 		if errors.Is(dropped, u.err) {
 			return fmt.Errorf("%w: %w: %s", ErrHandshake, dropped, u.advice)
@@ -236,18 +234,17 @@ type Status int32
 
 // The statuses of [Protocol].
 const (
-	StatusOK           Status = iota
-	StatusMalformed           // the message was not understood
-	StatusNoAddress           // the sender has no address at which it could be reached
-	StatusNoCandidate         // none of the candidates may be dialled
-	StatusBusy                // too many attempts are under way, or were made in a short time
-	StatusGlare               // the sender is the initiator, and its own OFFER is on the way
-	StatusFailed              // no connection came up in time, or none became usable
-	StatusCancelled           // the sender's caller gave up
-	StatusImpossible          // the two NATs allow no connection
-	StatusDeclined            // the sender wants no direct connection with this peer
-	StatusNoProtocol          // the two sides have no handshake protocol in common
-	StatusSmallPackets        // connections came up, and lose what is sent on them but for small packets
+	StatusOK          Status = iota
+	StatusMalformed          // the message was not understood
+	StatusNoAddress          // the sender has no address at which it could be reached
+	StatusNoCandidate        // none of the candidates may be dialled
+	StatusBusy               // too many attempts are under way, or were made in a short time
+	StatusGlare              // the sender is the initiator, and its own OFFER is on the way
+	StatusFailed             // no connection came up in time, or none became usable
+	StatusCancelled          // the sender's caller gave up
+	StatusImpossible         // the two NATs allow no connection
+	StatusDeclined           // the sender wants no direct connection with this peer
+	StatusNoProtocol         // the two sides have no handshake protocol in common
 )
 
 // statuses has the name of each status on the wire, and the reason that it means to the peer that
@@ -267,8 +264,6 @@ var statuses = []struct {
 	StatusImpossible:  {"IMPOSSIBLE", ErrNoConnection}, // unless the behaviours show the reason
 	StatusDeclined:    {"DECLINED", ErrDeclined},
 	StatusNoProtocol:  {"NO_PROTOCOL", ErrNoProtocol},
-
-	StatusSmallPackets: {"SMALL_PACKETS", ErrSmallPackets},
 }
 
 // String returns the name on the wire, such as "BUSY".

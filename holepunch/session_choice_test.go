@@ -62,17 +62,12 @@ func TestChosenBetweenRounds(t *testing.T) {
 }
 
 // TestChosenAfterRound: a connection that is up when the last round's time is over, and on which
-// the peer has yet to say that it agrees, is given the time for that.
+// the peer has yet to show its token, is given the time for that.
 func TestChosenAfterRound(t *testing.T) {
 	t.Parallel()
 	h := &fakeHost{T: t}
 	a := h.agent()
 	defer func() { h.check(a) }()
-	expected := make(chan func(*net.TCPConn), 1)
-	a.expect = func(_ punch.Token, serve func(*net.TCPConn)) func() {
-		expected <- serve
-		return func() {}
-	}
 	rounds := make(chan *watchedRound, 1)
 	a.open = func(ctx context.Context, r punch.Round) opening {
 		w := &watchedRound{h.openRound(ctx, r), make(chan struct{})}
@@ -96,7 +91,7 @@ func TestChosenAfterRound(t *testing.T) {
 	(&handmadeInitiator{signal: x}).say(t, answer)
 	round := <-rounds
 	here, there := loopbackPair(t)
-	go (<-expected)(here)
+	at.helpers.Go(func() { at.stream.Serve(here, false) })
 	// It is up when our token is there.
 	if _, err := there.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
@@ -108,7 +103,7 @@ func TestChosenAfterRound(t *testing.T) {
 		t.Fatalf("got %v, %v, before the peer has spoken", s.conn, s.err)
 	case <-time.After(50 * time.Millisecond): // in which it would have failed
 	}
-	if _, err := there.Write([]byte{1}); err != nil {
+	if _, err := there.Write(offer.token.AppendPreamble(nil)); err != nil {
 		t.Fatal(err)
 	}
 	s := <-dialled

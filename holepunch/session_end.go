@@ -62,7 +62,6 @@ func (s *session) tellFailure(err error) {
 		row.status = StatusCancelled
 	case row.Reason == ErrNoConnection && s.own.behaviour.Egress == stun.No && s.egressFiltered():
 		row = ErrEgressFiltered.row() // as an observer has shown, and nothing at the peer's candidates
-	case row.Reason == ErrSmallPackets: // of connections that have shown the peer's token
 	case row.Reason == ErrGated || row.Reason == ErrResourceLimit: // of a connection with the right token
 	case row.Reason == ErrNoSocket: // of this host alone
 	case s.state == punching && row.status != StatusOK && row.status != StatusCancelled:

@@ -124,10 +124,8 @@ func (s *session) sendCandidates() {
 
 // mayRetry reports whether another round may help after one that failed with err: where a port has
 // to be predicted, or the pairs are spoiled. Otherwise a round would only close what is coming up.
-// A connection on which only small packets got through does not exclude it: a NAT may have
-// forgotten that connection.
 func (s *session) mayRetry(err error) bool {
-	met := errors.Is(err, ErrNoConnection) || errors.Is(err, ErrHandshake) || errors.Is(err, ErrSmallPackets)
+	met := errors.Is(err, ErrNoConnection) || errors.Is(err, ErrHandshake)
 	return met && (s.predicted() || s.spoiled) && s.roundsLeft()
 }
 

@@ -2,7 +2,6 @@ package holepunch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -81,7 +80,7 @@ func (s *session) onTimer(t timer) {
 		s.lastRound = true
 	case t == choiceTimer:
 		if !s.chosen {
-			s.fail("open", fmt.Errorf("%w here, and the initiator has one", ErrNoConnection))
+			s.fail("open", ErrSmallPackets)
 		}
 	case s.state != punching || s.chosen:
 	case t == crossTimer:
@@ -200,10 +199,7 @@ func (s *session) succeed() {
 // onStreamEnded handles the end of the stream: a connection was not admitted, or not chosen in
 // time.
 func (s *session) onStreamEnded(err error) {
-	switch {
-	case errors.Is(err, punch.ErrSmallPackets):
-		err = ErrSmallPackets
-	case ReasonOf(err) == "":
+	if ReasonOf(err) == "" {
 		err = fmt.Errorf("%w: %w", ErrHandshake, err)
 	}
 	s.fail("open", err)

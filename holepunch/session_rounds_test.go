@@ -28,7 +28,7 @@ func TestPredictedRounds(t *testing.T) {
 	if got := r.sent[1].candidates; !slices.Equal(got, predicted) {
 		t.Errorf("CANDIDATES with %v, want %v", got, predicted)
 	}
-	results := []punch.Result{{Err: errors.New("timeout")}, {Up: 1, Dropped: punch.ErrSmallPackets}}
+	results := []punch.Result{{Err: errors.New("timeout")}, {Up: 1, Dropped: punch.ErrSilent}}
 	for round := 1; round <= len(results); round++ {
 		if got := r.rounds[round-1].window; got != predictedWindow {
 			t.Errorf("a round of %v, want %v", got, predictedWindow)

@@ -144,7 +144,7 @@ func TestDeliveredButNotChosen(t *testing.T) {
 		"the initiator goes on":    {func(s *session) { s.onMessage(received("retry")) }, ErrNoConnection, []string{"DONE FAILED", "fail"}},
 		"the stream ends":          {func(s *session) { s.onStreamEnded(punch.ErrNoChoice) }, ErrHandshake, []string{"DONE FAILED", "fail"}},
 		"the agent is closed":      {(*session).onClosed, ErrClosed, []string{"DONE CANCELLED", "fail"}},
-		"chosen, and not heard of": {func(s *session) { s.onMessage(received("done")); s.onTimer(choiceTimer) }, ErrNoConnection, []string{"DONE FAILED", "fail"}},
+		"chosen, and not heard of": {func(s *session) { s.onMessage(received("done")); s.onTimer(choiceTimer) }, ErrSmallPackets, []string{"DONE FAILED", "fail"}},
 	} {
 		s, r := newSession(false, "/noise")
 		s.onMessage(received("offer"))

@@ -142,15 +142,14 @@ func (pt *peerTable) maxSegment(p peer.ID) int {
 	return maxSegments[min(n, len(maxSegments))-1]
 }
 
-// noteFailure records why an attempt has failed. If not even a handshake got through, the next one
-// has the smallest segments.
+// noteFailure records why an attempt as responder has failed. What the initiator has is stuck then.
 func (pt *peerTable) noteFailure(p peer.ID, err error) {
 	if !errors.Is(err, holepunch.ErrSmallPackets) {
 		return
 	}
 	pt.with(p, func(s *peerState) {
 		if len(s.relayed) > 0 { // else nothing is going to end, and to have it forgotten
-			s.upgrade.stuck = max(s.upgrade.stuck+1, len(maxSegments))
+			s.upgrade.stuck++
 		}
 	})
 }

@@ -24,10 +24,11 @@ const (
 
 // The attempt asks the host's connection gater and resource manager for its connection, in the
 // order in which libp2p's TCP transport asks them. Several TCP connections of an attempt have one
-// scope: by their token they are the peer's, and one of them will be used.
+// scope, since one of them will be used.
 
-// admit asks for a TCP connection that has shown the attempt's token. Calls come from several
-// goroutines.
+// admit asks for a TCP connection: an initiator for one that has shown the attempt's token, a
+// responder also for one that it has connected, before it shows the peer's token there. So an
+// initiator does not choose what the responder refuses. Calls come from several goroutines.
 func (a *attempt) admit(c *net.TCPConn, accepted bool) error {
 	addrs := connAddrs{c}
 	gater := a.t.gater

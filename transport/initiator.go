@@ -60,7 +60,6 @@ func (t *Transport) attempt(ctx context.Context, h host.Host, p peer.ID, give fu
 	// The peer has connected to this host's listener, for one.
 	if err != nil && !(isElsewhere(err) && t.directConn(h, p) != nil) {
 		err = t.blame(h, err)
-		t.peers.noteFailure(p, err)
 		r.finished(r.took(), nil, err)
 		return err
 	}

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
-
-	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
 func init() {
@@ -75,44 +73,9 @@ func (h *labHost) carried(ctx context.Context, cmd command) any {
 	return moment{Err: ctx.Err().Error()}
 }
 
-// TestNotEvenAHandshake: on a path that loses what is not small no handshake gets through. Both
-// sides have the reason, and the next connection has segments that do. If the token, on a busy
-// machine, is alone in its packet, the initiator has a connection at first, as in
-// TestSmallPacketsOnly.
-func TestNotEvenAHandshake(t *testing.T) {
-	t.Parallel()
-	for _, back := range []int{1500, 576} {
-		t.Run(fmt.Sprintf("576 there, %d back", back), func(t *testing.T) {
-			t.Parallel()
-			l := newHostLab(t, relayConfig{})
-			home, office := l.site(t, "home", "eim-apdf"), l.site(t, "office", "eim-apdf-rst")
-			l.SetMTU(home, office, 576)
-			l.SetMTU(office, home, back)
-			a, b := l.newPair(t, addHost(t, home, "alice"), addHost(t, office, "bob"), peerConfig{Options: []string{"TLS alone"}})
-			b.reserve(t)
-			a.join(t)
-			if d := a.dial(t, b); d.Direct {
-				t.Logf("%v", d)
-			} else if r := b.look(t, a, false); d.Reason != holepunch.ErrSmallPackets || r.Reason != holepunch.ErrSmallPackets {
-				t.Errorf("%v\n%v", d, r)
-			}
-			for range 3 { // it waits for half a minute
-				var m moment
-				if a.do(t, &m, command{Do: "carried", Peer: b.id}); m.Err == "" {
-					break
-				}
-			}
-			var o outcome
-			a.do(t, &o, command{Do: "transfer", Peer: b.id})
-			if o.Err != "" || !o.Direct {
-				t.Errorf("2 MiB: %+v", o)
-			}
-		})
-	}
-}
-
-// A path that loses full-size packets, in one direction or in both, gets a connection with small
-// segments. The relayed one stays until that has proved itself, and carries what it cannot.
+// TestSmallPacketsOnly: a path that loses full-size packets, in one direction or in both, gets a
+// connection with small segments. The relayed one stays until that has proved itself, and carries
+// what it cannot.
 func TestSmallPacketsOnly(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -124,6 +87,8 @@ func TestSmallPacketsOnly(t *testing.T) {
 		{1499, 1499, "Noise alone", true},
 		{576, 1500, "Noise alone", true},
 		{1500, 576, "Noise alone", true},
+		{576, 1500, "TLS alone", true}, // not even the handshake's last flight gets through at first
+		{576, 576, "TLS alone", true},
 		{500, 1500, "Noise alone", false},
 	} {
 		t.Run(fmt.Sprintf("%d there, %d back, %s", tc.there, tc.back, tc.security), func(t *testing.T) {

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -249,8 +248,6 @@ func (u *upgrade) ended(p *upgradePolicy, err error, v peerView) []upgradeAction
 		return nil
 	case u.again: // also where a connection was made: it may have died since
 		return u.attempt(p, v)
-	case errors.Is(err, holepunch.ErrSmallPackets): // which noteFailure has counted
-		return u.repeat(u.redial())
 	case err != nil && !holepunch.ReasonOf(err).Final():
 		return u.repeat(retryWait)
 	}

@@ -270,10 +270,6 @@ func TestUpgrade(t *testing.T) {
 			{event: just(directStuck), view: unprovenOut, want: "give up"},
 			{event: just(directDown), view: relayedOut, want: "timer 1m0s"},
 		}},
-		"connections come up in vain": {steps: []upgradeStep{
-			{event: outUp, view: relayedOut, want: "stop, attempt"},
-			{event: ended(holepunch.ErrSmallPackets), view: relayedOut, want: "timer 1s"},
-		}},
 		"connections that got stuck are remembered for a while": {steps: []upgradeStep{
 			{event: just(directUp), view: unprovenOut, want: "timer 1m0s, check"},
 			{event: just(directStuck), view: unprovenOut, want: "give up"},

@@ -99,8 +99,6 @@ const (
 	Status_DECLINED Status = 9
 	// The two sides have no handshake protocol in common.
 	Status_NO_PROTOCOL Status = 10
-	// Connections came up, and lose what is sent on them but for small packets.
-	Status_SMALL_PACKETS Status = 11
 )
 
 // Enum value maps for Status.
@@ -117,21 +115,19 @@ var (
 		8:  "IMPOSSIBLE",
 		9:  "DECLINED",
 		10: "NO_PROTOCOL",
-		11: "SMALL_PACKETS",
 	}
 	Status_value = map[string]int32{
-		"OK":            0,
-		"MALFORMED":     1,
-		"NO_ADDRESS":    2,
-		"NO_CANDIDATE":  3,
-		"BUSY":          4,
-		"GLARE":         5,
-		"FAILED":        6,
-		"CANCELLED":     7,
-		"IMPOSSIBLE":    8,
-		"DECLINED":      9,
-		"NO_PROTOCOL":   10,
-		"SMALL_PACKETS": 11,
+		"OK":           0,
+		"MALFORMED":    1,
+		"NO_ADDRESS":   2,
+		"NO_CANDIDATE": 3,
+		"BUSY":         4,
+		"GLARE":        5,
+		"FAILED":       6,
+		"CANCELLED":    7,
+		"IMPOSSIBLE":   8,
+		"DECLINED":     9,
+		"NO_PROTOCOL":  10,
 	}
 )
 
@@ -956,7 +952,7 @@ const file_holepunch_proto_rawDesc = "" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bGUESSING\x10\x01\x12\r\n" +
-	"\tFOLLOWING\x10\x02*\xb3\x01\n" +
+	"\tFOLLOWING\x10\x02*\xa0\x01\n" +
 	"\x06Status\x12\x06\n" +
 	"\x02OK\x10\x00\x12\r\n" +
 	"\tMALFORMED\x10\x01\x12\x0e\n" +
@@ -972,8 +968,7 @@ const file_holepunch_proto_rawDesc = "" +
 	"IMPOSSIBLE\x10\b\x12\f\n" +
 	"\bDECLINED\x10\t\x12\x0f\n" +
 	"\vNO_PROTOCOL\x10\n" +
-	"\x12\x11\n" +
-	"\rSMALL_PACKETS\x10\vB2Z0github.com/simopen/go-libp2p-simopen/internal/pbb\x06proto3"
+	"B2Z0github.com/simopen/go-libp2p-simopen/internal/pbb\x06proto3"
 
 var (
 	file_holepunch_proto_rawDescOnce sync.Once

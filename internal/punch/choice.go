@@ -10,10 +10,12 @@ import (
 // that was kept for it is sent. Its methods take events and return what is to be sent; it has
 // neither sockets nor a clock. TestChoiceModel drives two of them through every order of events.
 //
-// The initiator chooses the first copy on which it has read its token and the marker, for good.
-// It completes the frames of that copy, which then have all that it has framed anywhere, and sends
-// the marker after them. By the marker the responder learns of the choice: it lacks nothing then,
-// and nothing comes twice.
+// A responder sends its token on a copy that its application agrees to, at once if it has
+// connected, and its stream once the copy has shown the right token: that confirms the copy. The
+// initiator chooses the first copy that shows the right token and that its application agrees to,
+// for good, as soon as it knows the peer's token. It completes the frames of that copy, which then have all that it has framed anywhere,
+// and sends the marker after them. By the marker the responder learns of the choice: it lacks
+// nothing then, and nothing comes twice.
 type choice struct {
 	initiator bool
 	token     Token  // that copies have to show
@@ -22,7 +24,6 @@ type choice struct {
 	copies  []*streamCopy // that are up
 	dropped []*streamCopy // that are to be reset
 	chosen  *streamCopy
-	lossy   int   // copies that were dropped for ErrSmallPackets
 	err     error // why the stream has ended; after the choice only by close
 
 	out  []byte // what the application has written, until all of it was sent on the chosen copy
@@ -33,9 +34,9 @@ type choice struct {
 // A streamCopy is one side's end of one connection.
 type streamCopy struct {
 	decoder
-	admitted bool  // it has shown the right token, and the application agrees
+	admitted bool  // the application agrees
 	opened   bool  // the preamble was sent
-	marked   bool  // the marker was sent
+	marked   bool  // the marker was sent, by the initiator
 	sent     int   // of choice.out
 	dropped  error // why it is of no use; nil while it is
 	writeErr error // why nothing more can be sent on it; nil while it can
@@ -54,7 +55,7 @@ const maxLiveCopies = 16
 func (k *choice) add(c *streamCopy, accepted bool) {
 	c.fromInitiator = !k.initiator
 	if accepted {
-		c.token, c.state = k.token, atKind
+		c.showed(k.token)
 	}
 	k.copies = append(k.copies, c)
 	switch {
@@ -68,12 +69,34 @@ func (k *choice) add(c *streamCopy, accepted bool) {
 	}
 }
 
-// admit reports that a copy that has shown the right token may be used.
-func (k *choice) admit(c *streamCopy) { c.admitted = true }
+// admit reports that the application agrees to a copy. It is asked when a copy of an initiator has
+// shown the right token, and when one of a responder has come up.
+func (k *choice) admit(c *streamCopy) {
+	c.admitted = true
+	switch {
+	case !k.initiator, k.preamble == nil, c.dropped != nil, k.chosen != nil:
+	case c.writeErr != nil:
+		k.drop(c, c.writeErr) // the responder would not learn of the choice
+	default:
+		k.choose(c)
+	}
+}
+
+// open sets what copies open with, by the peer's token.
+func (k *choice) open(peer Token) {
+	k.preamble = peer.AppendPreamble(nil)
+	for _, c := range slices.Clone(k.copies) {
+		if c.admitted {
+			k.admit(c)
+		}
+	}
+}
+
+// confirmed reports whether a copy has shown the right token and the application agrees to it.
+func (c *streamCopy) confirmed() bool { return c.admitted && c.state != atPreamble }
 
 // receive takes what was read on a copy, c.want() bytes at most. It reports whether the copy has
-// shown the right token by that: the caller then asks the application, and calls admit or fail
-// before it reads on.
+// shown the right token by that: an initiator then asks the application, and calls admit or fail.
 func (k *choice) receive(c *streamCopy, b []byte) (shown bool) {
 	if c.dropped != nil {
 		return false
@@ -87,10 +110,6 @@ func (k *choice) receive(c *streamCopy, b []byte) (shown bool) {
 		return true
 	case it == itemData:
 		k.deliver(c, b)
-	case it == itemMarker && k.initiator && !c.opened:
-		err = fmt.Errorf("%w: marker before the token can have been read", ErrFrame)
-	case it == itemMarker && k.initiator && c.writeErr != nil:
-		err = c.writeErr // the responder would not learn of the choice
 	case it == itemMarker && c.delivered() < len(k.in):
 		err = fmt.Errorf("%w: marker before all that other copies delivered", ErrFrame)
 	case it == itemMarker:
@@ -136,27 +155,12 @@ func (k *choice) drop(c *streamCopy, err error) {
 	k.dropped = append(k.dropped, c)
 }
 
-// timeout drops a copy whose peer has not said what it had to: an initiator's peer the token and
-// the marker, a responder's the token. If the token came, and of what was sent too many bytes are
-// not acknowledged for a small packet, the path may lose larger ones, or a NAT has forgotten the
-// connection just now. After two of these the stream ends: a third would not do better.
-func (k *choice) timeout(c *streamCopy, unacknowledged int) {
-	switch {
-	case c.state == atPreamble:
+// timeout drops a copy that has not shown a token in time.
+func (k *choice) timeout(c *streamCopy) {
+	if c.state == atPreamble {
 		k.drop(c, ErrSilent)
-	case !k.initiator, c.dropped != nil:
-	case unacknowledged <= minSegment:
-		k.drop(c, ErrSilent)
-	default:
-		k.drop(c, ErrSmallPackets)
-		if k.lossy++; k.lossy > 1 {
-			k.fail(ErrSmallPackets)
-		}
 	}
 }
-
-// minSegment is the length of the segments that every path carries (RFC 9293, section 3.7.1).
-const minSegment = 536
 
 // fail ends the stream, unless a copy was chosen.
 func (k *choice) fail(err error) {
@@ -198,22 +202,26 @@ func (k *choice) next(c *streamCopy, b []byte) []byte {
 	if k.preamble == nil || c.dropped != nil {
 		return b
 	}
+	// What an initiator sends when the token was shown goes with the marker, in one packet.
+	if asks := !k.initiator || c.state != atPreamble; asks && !c.admitted {
+		return b
+	}
 	if !c.opened {
 		c.opened = true
 		b = append(b, k.preamble...)
 	}
-	// The stream in frames and then the marker, or the marker and then the stream.
-	if k.initiator {
+	switch {
+	case k.initiator:
 		b = appendFrames(b, k.out[c.sent:])
-		c.sent = len(k.out)
+	case c.confirmed():
+		b = append(b, k.out[c.sent:]...)
+	default:
+		return b
 	}
-	if !c.marked && (c == k.chosen || !k.initiator && c.admitted) {
+	c.sent = len(k.out)
+	if k.initiator && c == k.chosen && !c.marked {
 		c.marked = true
 		b = append(b, kindMarker)
-	}
-	if !k.initiator && c.marked {
-		b = append(b, k.out[c.sent:]...)
-		c.sent = len(k.out)
 	}
 	return b
 }
@@ -221,5 +229,5 @@ func (k *choice) next(c *streamCopy, b []byte) []byte {
 // flushed reports whether the copy was chosen and all that was kept is sent on it. What the
 // application writes then may go to the connection.
 func (k *choice) flushed(c *streamCopy) bool {
-	return c == k.chosen && c.marked && c.sent == len(k.out)
+	return c == k.chosen && (c.marked || !k.initiator) && c.sent == len(k.out)
 }

@@ -50,7 +50,7 @@ var sideOccurrences = []*occurrence{
 		func(m *model, s *state, r role, _ int) bool {
 			return s.sides[r].preamble == nil && s.sides[r].err == nil
 		},
-		func(m *model, s *state, r role, _ int) { s.sides[r].preamble = tokens[r.other()].AppendPreamble(nil) },
+		func(m *model, s *state, r role, _ int) { s.sides[r].open(tokens[r.other()]) },
 	},
 	{
 		"writes", sure,
@@ -82,7 +82,7 @@ var sideOccurrences = []*occurrence{
 		"waits no longer for the choice", timer,
 		func(m *model, s *state, r role, _ int) bool {
 			k := &s.sides[r]
-			return r == responder && k.err == nil && k.chosen == nil && k.confirmed()
+			return r == responder && k.err == nil && k.chosen == nil && k.usable()
 		},
 		func(m *model, s *state, r role, _ int) { m.rules.timeout(&s.sides[r].choice); s.sides[r].cut = true },
 	},
@@ -90,16 +90,16 @@ var sideOccurrences = []*occurrence{
 		"waits no longer for connections", timer,
 		func(m *model, s *state, r role, _ int) bool {
 			k := &s.sides[r]
-			return k.err == nil && k.chosen == nil && !k.confirmed() && len(k.choice.copies) == 0
+			return k.err == nil && k.chosen == nil && !k.usable() && len(k.choice.copies) == 0
 		},
 		func(m *model, s *state, r role, _ int) { s.sides[r].fail(errStopped); s.sides[r].cut = true },
 	},
 }
 
-// confirmed reports whether the responder's peer may have its marker.
-func (k *sideState) confirmed() bool {
+// usable reports whether the responder has confirmed a copy.
+func (k *sideState) usable() bool {
 	for i := range k.copies {
-		if k.copies[i].admitted {
+		if k.copies[i].confirmed() {
 			return !k.initiator
 		}
 	}
@@ -127,8 +127,8 @@ var connOccurrences = []*occurrence{
 					broken("connection %d opens with %q", i, *sent)
 				}
 				*sent = (*sent)[PreambleLen:]
-				e.asking = true
 			}
+			e.asking = r == responder || m.kinds[i].accepts(r)
 			m.rules.add(&s.sides[r].choice, &e.streamCopy, m.kinds[i].accepts(r))
 		},
 	},
@@ -167,7 +167,7 @@ var connOccurrences = []*occurrence{
 				n := min(e.want(), len(*sent))
 				b := []byte((*sent)[:n])
 				*sent = (*sent)[n:]
-				e.asking = m.rules.receive(&k.choice, &e.streamCopy, b)
+				e.asking = m.rules.receive(&k.choice, &e.streamCopy, b) && r == initiator
 			}
 		},
 	},
@@ -216,10 +216,10 @@ var connOccurrences = []*occurrence{
 		"takes too long", timer,
 		func(m *model, s *state, r role, i int) bool {
 			k, e := &s.sides[r], &s.sides[r].copies[i]
-			return e.up && !e.closed && e.opened && !k.isChosen(i) && (r == initiator || e.state == atPreamble)
+			return e.up && !e.closed && e.opened && !k.isChosen(i) && e.state == atPreamble
 		},
 		func(m *model, s *state, r role, i int) {
-			s.sides[r].timeout(&s.sides[r].copies[i].streamCopy, 0)
+			s.sides[r].timeout(&s.sides[r].copies[i].streamCopy)
 			s.sides[r].cut = true
 		},
 	},
@@ -252,9 +252,9 @@ var connOccurrences = []*occurrence{
 	strangerSays("little", func(r role) string { return "simopen" }),
 }
 
-// strangersStream is what a side would take for its peer's marker and stream, after the token.
+// strangersStream is what a side would take for its peer's stream, after the token.
 var strangersStream = [2]string{
-	initiator: string(kindMarker) + "z",
+	initiator: "z",
 	responder: string(appendFrames(nil, []byte("z"))) + string(kindMarker) + "z",
 }
 

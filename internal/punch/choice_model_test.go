@@ -187,7 +187,7 @@ func (m *model) send(s *state, r role, i int, b []byte) {
 	c, end, other := &s.conns[i], &s.sides[r].copies[i], &s.sides[r.other()].copies[i]
 	switch {
 	case m.kinds[i].stranger(r):
-		if r == responder && (end.marked || len(b) > PreambleLen) {
+		if r == responder && (end.sent > 0 || len(b) > PreambleLen) {
 			broken("the responder's stream goes to a stranger")
 		}
 	case !c.lost[r] && !other.closed && !other.never:
@@ -213,6 +213,9 @@ func (m *model) check(s *state) {
 	for i, kind := range m.kinds {
 		if (a.isChosen(i) || b.isChosen(i)) && kind >= strangerForInitiator {
 			broken("connection %d is chosen, which is a stranger's", i)
+		}
+		if a.isChosen(i) && !b.copies[i].admitted && !b.copies[i].closed {
+			broken("connection %d is chosen, and the responder's application was not asked", i)
 		}
 		if a.isChosen(i) != b.isChosen(i) && a.chosen != nil && b.chosen != nil {
 			broken("the sides choose different connections")

@@ -21,7 +21,7 @@ const (
 
 // TestChoiceModel tries every order in which things can happen to the connections of a stream, at
 // both sides, with the choices that streams have: connections come up, at both sides or one; the
-// applications write; tokens, frames and markers are sent and arrive; a side admits, refuses, runs
+// applications write; tokens, frames and the marker are sent and arrive; a side admits, refuses, runs
 // out of time or is stopped; connections are reset, and lose all that one side or both send from
 // some moment on; strangers say what could be taken for the peer's. In every state the sides have
 // chosen the same connection, if both have chosen, and the peer's; and what each application has
@@ -84,11 +84,15 @@ func TestChoiceModelBroken(t *testing.T) {
 				}
 				return k.receive(c, b)
 			}
-		}, 0, "a stranger"},
+		}, 0, `the stranger says another token`},
 		"the responder confirms whoever comes": {func(r *rules) {
-			r.add = func(k *choice, c *streamCopy, accepted bool) {
-				k.add(c, accepted)
-				k.admit(c)
+			r.next = func(k *choice, c *streamCopy, b []byte) []byte {
+				if k.initiator || c.state != atPreamble {
+					return k.next(c, b)
+				}
+				c.state = atKind
+				defer func() { c.state = atPreamble }()
+				return k.next(c, b)
 			}
 		}, 0, "goes to a stranger"},
 		"the responder chooses what it has confirmed": {func(r *rules) {
@@ -108,29 +112,39 @@ func TestChoiceModelBroken(t *testing.T) {
 				}
 			}
 		}, 0, "which is the peer's"},
-		"the initiator chooses by the token alone": {func(r *rules) {
-			r.admit = func(k *choice, c *streamCopy) {
-				if k.admit(c); k.initiator && k.chosen == nil {
+		"the responder sends its token before the application agrees": {func(r *rules) {
+			r.next = func(k *choice, c *streamCopy, b []byte) []byte {
+				if admitted := c.admitted; !k.initiator {
+					c.admitted = true
+					defer func() { c.admitted = admitted }()
+				}
+				return k.next(c, b)
+			}
+		}, 0, "is chosen, and the responder's application was not asked"},
+		"the initiator chooses before the token": {func(r *rules) {
+			r.add = func(k *choice, c *streamCopy, accepted bool) {
+				if k.add(c, accepted); k.initiator && k.chosen == nil {
 					k.choose(c)
 				}
 			}
-		}, 0, `reads "\x01`},
-		"every copy that shows the marker is chosen": {func(r *rules) {
-			r.receive = func(k *choice, c *streamCopy, b []byte) bool {
-				shown := k.receive(c, b)
-				if k.initiator && c == k.chosen {
+		}, 0, "was not asked"},
+		"every copy that shows the token is chosen": {func(r *rules) {
+			r.admit = func(k *choice, c *streamCopy) {
+				if k.initiator {
+					k.chosen = nil
+				}
+				if k.admit(c); k.initiator {
 					for _, d := range k.dropped {
 						d.dropped = nil
 						k.copies = append(k.copies, d)
 					}
 					k.dropped = nil
 				}
-				return shown
 			}
 		}, 0, "choose different connections"},
 		"the marker goes before what the chosen copy lacks": {func(r *rules) {
 			r.next = func(k *choice, c *streamCopy, b []byte) []byte {
-				if c != k.chosen || !k.initiator || c.marked {
+				if c != k.chosen || !k.initiator || c.marked || !c.opened {
 					return k.next(c, b)
 				}
 				c.marked = true
@@ -150,7 +164,7 @@ func TestChoiceModelBroken(t *testing.T) {
 			}
 		}, 0, `reads "aa"`},
 		"what is written after the choice overtakes what was kept": {func(r *rules) {
-			r.flushed = func(k *choice, c *streamCopy) bool { return c == k.chosen && c.marked }
+			r.flushed = func(k *choice, c *streamCopy) bool { return c == k.chosen && (c.marked || !k.initiator) }
 		}, 0, "the applications have read"},
 		"a late copy lacks what was written before": {func(r *rules) {
 			r.add = func(k *choice, c *streamCopy, accepted bool) {
@@ -181,43 +195,26 @@ func TestChoiceModelBroken(t *testing.T) {
 	}
 }
 
-// TestTimeout: what a copy is dropped for when its time is over depends on what came, and on what
-// was acknowledged.
+// TestTimeout: a copy that has not shown a token in time is dropped.
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		initiator      bool
-		state          decoderState
-		unacknowledged int
-		want           error
+		initiator bool
+		state     decoderState
+		want      error
 	}{
-		"nothing came":                      {true, atPreamble, 0, ErrSilent},
-		"nothing came or was acknowledged":  {true, atPreamble, 2000, ErrSilent},
-		"the token came":                    {true, atKind, 0, ErrSilent},
-		"the token came, little is missing": {true, atKind, minSegment, ErrSilent},
-		"the token came, much is missing":   {true, atKind, minSegment + 1, ErrSmallPackets},
-		"responder, nothing came":           {false, atPreamble, 2000, ErrSilent},
-		"responder, the token came":         {false, atKind, 2000, nil},
+		"initiator, nothing came":   {true, atPreamble, ErrSilent},
+		"initiator, the token came": {true, atStream, nil},
+		"responder, nothing came":   {false, atPreamble, ErrSilent},
+		"responder, the token came": {false, atKind, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := choice{initiator: tc.initiator}
 			c := new(streamCopy)
 			k.add(c, false)
 			c.state = tc.state
-			if k.timeout(c, tc.unacknowledged); c.dropped != tc.want || k.err != nil {
+			if k.timeout(c); c.dropped != tc.want || k.err != nil {
 				t.Errorf("dropped for %v, want %v; the stream ends with %v", c.dropped, tc.want, k.err)
-			}
-			if tc.want != ErrSmallPackets {
-				return
-			}
-			k.timeout(c, tc.unacknowledged) // again
-			other := new(streamCopy)
-			k.add(other, false)
-			if other.state = tc.state; k.err != nil {
-				t.Errorf("the stream ends with %v after one", k.err)
-			}
-			if k.timeout(other, tc.unacknowledged); k.err != ErrSmallPackets {
-				t.Errorf("the stream ends with %v after two", k.err)
 			}
 		})
 	}

@@ -5,13 +5,13 @@
 //
 //	initiator -> responder:  token of the responder | (0x00, length uint16, bytes)* | 0x01 |
 //	                         stream, unframed
-//	responder -> initiator:  token of the initiator | 0x01 once the right token was read |
-//	                         stream, unframed
+//	responder -> initiator:  token of the initiator | stream, unframed, once the right token was
+//	                         read
 //
 // A token is sent as a line, "simopen " and 22 characters of base64url and a newline. A length is
-// big-endian and not 0. What is in frames on one connection has 64 KiB at most. Before its 0x01 the
-// initiator frames all that it has written, so that the connection it chooses lacks nothing that
-// another one has delivered.
+// big-endian and not 0. What is in frames on one connection has 64 KiB at most. The initiator
+// chooses the first connection that shows its token. Before its 0x01 it frames all that it has
+// written, so that the connection it chooses lacks nothing that another one has delivered.
 //
 // An [Opening] connects, a [Receiver] accepts, and a [Stream] is the result. Nothing in this
 // package knows of signalling, of NAT behaviour or of reasons.

@@ -16,10 +16,6 @@ var (
 	// ErrSilent is a connection whose other end did not say in time what it had to.
 	ErrSilent = errors.New("other end is silent")
 
-	// ErrSmallPackets is a connection on which the peer's token came, and more than the smallest of
-	// packets (RFC 791: 576 bytes) did not get through to the peer.
-	ErrSmallPackets = errors.New("only small packets get through")
-
 	// ErrHungUp is a connection that the other end closed, or reset, before it sent anything.
 	ErrHungUp = errors.New("closed without a word")
 

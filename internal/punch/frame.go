@@ -5,9 +5,8 @@ import (
 	"fmt"
 )
 
-// The bytes that say what follows on a copy. An initiator sends its stream in frames and then, on
-// one copy, the marker, after which the stream continues unframed. A responder sends the marker
-// when it has read the right token; its stream follows.
+// The bytes that say what follows on a copy of the initiator's stream: a frame, or, on one copy,
+// the marker, after which the stream continues unframed.
 const (
 	kindFrame  byte = 0
 	kindMarker byte = 1
@@ -33,9 +32,10 @@ func appendFrames(b, data []byte) []byte {
 	return b
 }
 
-// A decoder reads what comes in on a copy, up to the peer's marker.
+// A decoder reads what comes in on a copy, up to the stream: that of a responder follows its token,
+// and that of an initiator its marker.
 type decoder struct {
-	fromInitiator bool // frames may come
+	fromInitiator bool
 	state         decoderState
 	buf           [PreambleLen]byte // what was read of a preamble or a length
 	n             int               // how much that is
@@ -52,7 +52,7 @@ const (
 	atKind
 	atLength
 	atData
-	afterMarker
+	atStream
 )
 
 // An item is what a decoder has found.
@@ -66,7 +66,7 @@ const (
 )
 
 // want returns how many bytes may be read and passed to decode: no more than what comes next is
-// known to have, so that nothing that follows the marker is read. After the marker it is 0.
+// known to have, so that nothing of the unframed stream is read. There it is 0.
 func (d *decoder) want() int {
 	switch d.state {
 	case atPreamble:
@@ -93,14 +93,14 @@ func (d *decoder) decode(b []byte) (item, error) {
 		if err != nil {
 			return itemNone, err
 		}
-		d.token, d.state = t, atKind
+		d.showed(t)
 		return itemToken, nil
 	case atKind:
 		switch {
 		case b[0] == kindMarker:
-			d.state = afterMarker
+			d.state = atStream
 			return itemMarker, nil
-		case b[0] == kindFrame && d.fromInitiator:
+		case b[0] == kindFrame:
 			d.state = atLength
 			return itemNone, nil
 		}
@@ -121,6 +121,14 @@ func (d *decoder) decode(b []byte) (item, error) {
 			d.state = atKind
 		}
 		return itemData, nil
+	}
+}
+
+// showed records that the peer has shown a token.
+func (d *decoder) showed(t Token) {
+	d.token, d.state = t, atStream
+	if d.fromInitiator {
+		d.state = atKind
 	}
 }
 

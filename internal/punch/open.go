@@ -298,7 +298,7 @@ func (r *Result) report(err error) {
 // drop records why a connection was of no use.
 func (r *Result) drop(err error) {
 	telling := func(e error) bool { return errors.Is(err, e) }
-	if r.Dropped == nil || slices.ContainsFunc([]error{ErrPreamble, ErrToken, ErrFrame, ErrSilent, ErrSmallPackets, ErrHungUp}, telling) {
+	if r.Dropped == nil || slices.ContainsFunc([]error{ErrPreamble, ErrToken, ErrFrame, ErrSilent, ErrHungUp}, telling) {
 		r.Dropped = err
 	}
 }

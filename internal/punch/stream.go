@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// defaultCopyTimeout bounds the time to the peer's token and marker, which come within a round
-	// trip, or a second more for each packet that is lost. It is there because a NAT may drop the
-	// mapping of a connection that is just up, when a late RST passes it: both ends have the
-	// connection then, and neither hears of the other. Another one is made in the attempt's time.
+	// defaultCopyTimeout bounds the time to the peer's token, which comes within a round trip, or a
+	// second more for each packet that is lost. It is there because a NAT may drop the mapping of a
+	// connection that is just up, when a late RST passes it: both ends have the connection then, and
+	// neither hears of the other. Another one is made in the attempt's time.
 	defaultCopyTimeout = 5 * time.Second
 
 	// defaultChoiceTimeout bounds the time in which a responder's application may already use a
@@ -37,10 +37,11 @@ type StreamConfig struct {
 	Initiator bool
 	Token     Token // that the peer's connections have to show
 
-	// Admit is asked for each connection that has shown the right token, before the stream uses
-	// it: before an initiator chooses it, and before a responder confirms it. Accepted reports
-	// whether the connection was accepted and not connected. An error ends the stream. Calls come
-	// from several goroutines, one for each connection. Nil admits all.
+	// Admit is asked for each connection before this side shows that it may be used: before an
+	// initiator chooses one that has shown the right token, and before a responder sends its token
+	// on one that has come up. Accepted reports whether the connection was accepted and not
+	// connected. An error ends the stream. Calls come from several goroutines, one for each
+	// connection. Nil admits all.
 	Admit func(c *net.TCPConn, accepted bool) error
 
 	// Trace is called with what becomes of a connection; nil for none.
@@ -48,8 +49,8 @@ type StreamConfig struct {
 
 	// ChoiceTimeout is how long a responder waits for the choice after it has confirmed a connection,
 	// the last one if there are more, and twice that in all at most; 0 means the default, 8 s.
-	// CopyTimeout bounds the time from this side's token on a connection to the peer's, and at the
-	// initiator to its 0x01; 0 means the default, 5 s.
+	// CopyTimeout bounds the time from this side's token on a connection to the peer's; 0 means the
+	// default, 5 s.
 	ChoiceTimeout, CopyTimeout time.Duration
 
 	flushTimeout time.Duration // shortened by tests
@@ -74,7 +75,7 @@ type Stream struct {
 	mu            sync.Mutex
 	choice        choice
 	conn          *copyConn      // the chosen one
-	first         *net.TCPConn   // the first that was admitted
+	first         *net.TCPConn   // the first that a responder has confirmed
 	spares        []*net.TCPConn // that were not chosen and are reset by Close; see isSpare
 	choiceTimer   *time.Timer    // of a responder that has confirmed a connection
 	choiceLimit   time.Time      // the latest that choiceTimer is set to
@@ -109,7 +110,7 @@ func NewStream(cfg StreamConfig) *Stream {
 // SetPeerToken sets the token with which connections to the peer open. Connections that come up
 // before, which an initiator's may before it has read the ANSWER, wait for it.
 func (s *Stream) SetPeerToken(t Token) {
-	s.update(func(k *choice) { k.preamble = t.AppendPreamble(nil) })
+	s.update(func(k *choice) { k.open(t) })
 }
 
 // Usable is closed when the peer's bytes can arrive: at the initiator with the choice, at the
@@ -141,7 +142,7 @@ func (s *Stream) Err() error {
 func (s *Stream) Fail(err error) { s.update(func(k *choice) { k.fail(err) }) }
 
 // Settle waits until no connection is up that may still be chosen, or one was chosen, or ctx ends.
-// At an initiator that takes the time to the peer's token and marker at most; see StreamConfig.
+// At an initiator that takes the time to the peer's token at most; see StreamConfig.
 func (s *Stream) Settle(ctx context.Context) {
 	defer context.AfterFunc(ctx, func() { s.update(func(*choice) {}) })()
 	s.mu.Lock()

@@ -29,7 +29,7 @@ func TestStreamFail(t *testing.T) {
 			c1, peer1 := connPair(t)
 			c2, peer2 := connPair(t)
 			served1, served2 := serve(t, s, c1, true), serve(t, s, c2, false)
-			wantRead(t, peer1, preamble(peerToken)+theMarker)
+			wantRead(t, peer1, preamble(peerToken))
 			results := make(chan error)
 			go func() {
 				_, err := s.Read(make([]byte, 1))
@@ -120,7 +120,6 @@ func chosenAndStuck(t *testing.T, kept []byte, flush time.Duration) (s *Stream, 
 	write(t, s, string(kept))
 	served = serve(t, s, c, true)
 	wantRead(t, peer, preamble(peerToken))
-	write(t, peer, theMarker)
 	wantClosed(t, "Chosen", s.Chosen())
 	return s, served, peer
 }
@@ -184,25 +183,20 @@ func TestStreamDeadCopy(t *testing.T) {
 	t.Parallel()
 	s := newStream(t, StreamConfig{Initiator: true})
 	peer, served := writeFails(t, s)
-	write(t, peer, theMarker)
+	write(t, peer, preamble(ownToken))
 	wantServed(t, served, syscall.EPIPE)
 	x, y := connPair(t)
 	served = serve(t, s, y, true)
-	wantRead(t, x, preamble(peerToken)+framed("lost"))
-	write(t, x, theMarker)
+	wantRead(t, x, preamble(peerToken)+framed("lost")+theMarker)
 	wantServed(t, served, nil)
-	wantRead(t, x, theMarker)
 }
 
 // writeFails makes a connection a copy on which nothing can be sent any more.
 func writeFails(t *testing.T, s *Stream) (peer *net.TCPConn, served <-chan error) {
 	t.Helper()
 	c, peer := connPair(t)
-	served = serve(t, s, c, true)
+	served = serve(t, s, c, !s.cfg.Initiator)
 	wantRead(t, peer, preamble(peerToken))
-	if !s.cfg.Initiator {
-		wantRead(t, peer, theMarker)
-	}
 	c.CloseWrite()
 	write(t, s, "lost")
 	for s.sendError() == nil {
@@ -249,7 +243,7 @@ func TestSpares(t *testing.T) {
 	for _, peer := range []net.Conn{chosen, fromOurs, fromAnother, toTheirs} {
 		wantRead(t, peer, preamble(peerToken))
 	}
-	write(t, chosen, preamble(ownToken), theMarker)
+	write(t, chosen, preamble(ownToken))
 	wantServed(t, served, nil)
 	for _, served := range []<-chan error{fromOursServed, fromAnotherServed, toTheirsServed} {
 		wantServed(t, served, ErrNotChosen)

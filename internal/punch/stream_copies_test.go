@@ -24,7 +24,7 @@ func TestManyCopies(t *testing.T) {
 // TestManySilentCopies: connections with strangers that say nothing do not keep out the peer's.
 func TestManySilentCopies(t *testing.T) {
 	t.Parallel()
-	s := newStream(t, StreamConfig{Initiator: true, CopyTimeout: time.Hour})
+	s := newStream(t, StreamConfig{CopyTimeout: time.Hour})
 	shown := serveUp(t, s, true)
 	var silent []<-chan error
 	for range maxLiveCopies - 1 {
@@ -95,7 +95,7 @@ func TestSettle(t *testing.T) {
 		s := newStream(t, StreamConfig{Initiator: true, CopyTimeout: time.Hour})
 		wantClosed(t, "Settle without connections", settle(t.Context(), s))
 		x, y := connPair(t)
-		serve(t, s, y, true)
+		serve(t, s, y, false)
 		wantRead(t, x, string(peerToken.AppendPreamble(nil))) // it is up
 		settled := settle(t.Context(), s)
 		wantOpen(t, "Settle with a connection", settled)

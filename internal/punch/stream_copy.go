@@ -6,8 +6,6 @@ import (
 	"net"
 	"sync"
 	"time"
-
-	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
 // readBuffer is how much is read from a copy at a time when a frame has begun: more than the
@@ -20,7 +18,7 @@ type copyConn struct {
 	*net.TCPConn
 	writing bool           // no other goroutine may begin to write
 	writers sync.WaitGroup // one at a time, while there is something to send
-	timer   *time.Timer    // from the moment where the peer's turn has come
+	timer   *time.Timer    // until the peer's token is overdue, from this side's on
 }
 
 // Serve makes a TCP connection a copy of the stream. It owns conn and returns when conn was chosen,
@@ -29,28 +27,29 @@ type copyConn struct {
 //
 // A host with many punches has many goroutines that wait in here, so the frames are kept small.
 func (s *Stream) Serve(conn *net.TCPConn, accepted bool) error {
-	// What an accepted connection opens with and what follows when it is admitted go in one packet.
-	sc := &streamCopy{conn: &copyConn{TCPConn: conn, writing: accepted}}
-	s.addCopy(sc, accepted)
-	s.readCopy(sc, accepted)
+	sc := &streamCopy{conn: &copyConn{TCPConn: conn}}
+	if s.addCopy(sc, accepted) {
+		s.readCopy(sc, accepted)
+	}
 	return s.endCopy(sc)
 }
 
-func (s *Stream) addCopy(sc *streamCopy, accepted bool) {
+// addCopy adds a copy, and reports whether it is to be read.
+func (s *Stream) addCopy(sc *streamCopy, accepted bool) bool {
 	step := Connected
 	if accepted {
 		step = Accepted
 	}
 	s.trace(step, sc, nil)
-	var late bool
+	var over bool
 	s.update(func(k *choice) {
 		k.add(sc, accepted)
-		late = sc.dropped != nil
+		over = sc.dropped != nil
 	})
-	if accepted && !late {
-		s.admit(sc, accepted)
-		s.update(func(*choice) { sc.conn.writing = false })
+	if over || s.cfg.Initiator && !accepted {
+		return !over
 	}
+	return s.admit(sc, accepted)
 }
 
 // endCopy takes leave of a copy that was chosen or dropped, and returns why it was dropped. A
@@ -77,31 +76,35 @@ func (s *Stream) trace(step Step, sc *streamCopy, err error) {
 	s.cfg.Trace(step, t.port, t.remote, err)
 }
 
-// admit asks the application whether a connection that has shown the right token may be used.
-func (s *Stream) admit(sc *streamCopy, accepted bool) {
-	c := sc.conn.TCPConn
-	err := s.cfg.Admit(c, accepted)
+// admit asks the application whether a copy may be used, and reports whether it is to be read: it
+// was neither chosen nor dropped.
+func (s *Stream) admit(sc *streamCopy, accepted bool) (read bool) {
+	err := s.cfg.Admit(sc.conn.TCPConn, accepted)
 	s.update(func(k *choice) {
 		if err != nil {
 			k.fail(err)
+		} else {
+			k.admit(sc)
 		}
-		if sc.dropped != nil {
-			return
-		}
-		k.admit(sc)
-		if s.first == nil {
-			s.first = c
-			close(s.usable)
-		}
-		switch {
-		case s.cfg.Initiator:
-		case s.choiceTimer == nil:
-			s.choiceTimer = time.AfterFunc(s.cfg.ChoiceTimeout, func() { s.Fail(ErrNoChoice) })
-			s.choiceLimit = time.Now().Add(2 * s.cfg.ChoiceTimeout)
-		default:
-			s.choiceTimer.Reset(min(s.cfg.ChoiceTimeout, time.Until(s.choiceLimit)))
-		}
+		s.noteConfirmed(sc)
+		read = sc.dropped == nil && sc != k.chosen
 	})
+	return read
+}
+
+// noteConfirmed makes a responder's stream usable if the copy was confirmed just now. The caller
+// holds s.mu.
+func (s *Stream) noteConfirmed(sc *streamCopy) {
+	switch {
+	case s.cfg.Initiator, sc.dropped != nil, !sc.confirmed():
+	case s.first == nil:
+		s.first = sc.conn.TCPConn
+		close(s.usable)
+		s.choiceTimer = time.AfterFunc(s.cfg.ChoiceTimeout, func() { s.Fail(ErrNoChoice) })
+		s.choiceLimit = time.Now().Add(2 * s.cfg.ChoiceTimeout)
+	default:
+		s.choiceTimer.Reset(min(s.cfg.ChoiceTimeout, time.Until(s.choiceLimit)))
+	}
 }
 
 // readCopy reads what comes in on a copy until it was chosen or dropped.
@@ -109,6 +112,14 @@ func (s *Stream) readCopy(sc *streamCopy, accepted bool) {
 	buf := make([]byte, PreambleLen)
 	silent := !accepted
 	for over := false; !over; {
+		if sc.want() == 0 { // an initiator's, which does not know the peer's token yet
+			s.mu.Lock()
+			for sc.dropped == nil && sc != s.choice.chosen {
+				s.wait(time.Time{})
+			}
+			s.mu.Unlock()
+			return
+		}
 		if want := min(sc.want(), readBuffer); want > len(buf) {
 			buf = make([]byte, want)
 		}
@@ -129,10 +140,13 @@ func (s *Stream) readCopy(sc *streamCopy, accepted bool) {
 			case err != nil:
 				k.drop(sc, err)
 			}
+			if shown {
+				s.noteConfirmed(sc)
+			}
 			over = sc.dropped != nil || sc == k.chosen
 		})
-		if shown && !over {
-			s.admit(sc, accepted)
+		if shown && !over && s.cfg.Initiator {
+			over = !s.admit(sc, accepted)
 		}
 	}
 }
@@ -154,7 +168,7 @@ func (s *Stream) startWriters() {
 func (s *Stream) writeCopy(sc *streamCopy, b []byte) {
 	for len(b) > 0 {
 		if _, err := sc.conn.Write(b); err != nil {
-			// Reading fails as well, when all that came before is read. That may be the marker.
+			// Reading fails as well, when all that came before is read. That may be the token.
 			s.update(func(*choice) { sc.writeErr = err }) // and conn.writing stays: nothing more can be sent
 			return
 		}
@@ -173,8 +187,7 @@ func (s *Stream) unsent(sc *streamCopy, b []byte) []byte {
 	switch {
 	case c.writing && c.timer == nil:
 		c.timer = time.AfterFunc(s.cfg.CopyTimeout, func() {
-			unacknowledged := tcpport.Unacknowledged(c.TCPConn)
-			s.update(func(k *choice) { k.timeout(sc, unacknowledged) })
+			s.update(func(k *choice) { k.timeout(sc) })
 		})
 	case !c.writing && s.choice.flushed(sc):
 		s.choice.out, c.writing = nil, true // by the application

@@ -83,18 +83,18 @@ func TestStreamInitiatorWire(t *testing.T) {
 			served := serve(t, s, c, accepted)
 			write(t, s, "hello")
 			wantNoMore(t, peer)
+			wantOpen(t, "Chosen", s.Chosen())
 			s.SetPeerToken(peerToken)
 			wantRead(t, peer, preamble(peerToken)+framed("hello"))
-			write(t, s, "again")
-			wantRead(t, peer, framed("again"))
-			if !accepted { // or else the Receiver reads it
+			if !accepted { // or else the Receiver has read the token
+				write(t, s, "again")
+				wantRead(t, peer, framed("again"))
+				wantNoMore(t, peer)
 				write(t, peer, preamble(ownToken))
 			}
-			wantNoMore(t, peer)
-			// The second marker is the application's.
-			write(t, peer, theMarker+theMarker+"stream")
 			wantRead(t, peer, theMarker)
 			wantServed(t, served, nil)
+			write(t, peer, theMarker+"stream") // the marker is the application's
 			wantRead(t, s, theMarker+"stream")
 			write(t, s, "unframed")
 			s.Close()
@@ -119,7 +119,7 @@ func TestStreamResponderWire(t *testing.T) {
 				wantOpen(t, "Usable", s.Usable())
 				write(t, peer, preamble(ownToken))
 			}
-			wantRead(t, peer, theMarker+"hello")
+			wantRead(t, peer, "hello")
 			wantClosed(t, "Usable", s.Usable())
 			write(t, peer, framed("ab"), framed("c"))
 			wantRead(t, s, "abc")
@@ -138,15 +138,43 @@ func TestStreamResponderWire(t *testing.T) {
 // TestStreamFirstPacket: what is first written to an accepted connection goes in one packet.
 func TestStreamFirstPacket(t *testing.T) {
 	t.Parallel()
-	s := newStream(t, StreamConfig{})
-	write(t, s, "hello")
-	c, peer := connPair(t)
-	serve(t, s, c, true)
-	want := preamble(peerToken) + theMarker + "hello"
-	got := make([]byte, 100)
-	if n, err := peer.Read(got); string(got[:n]) != want {
-		t.Errorf("read %q, %v; want %q", got[:n], err, want)
+	for initiator, want := range map[bool]string{
+		true:  preamble(peerToken) + framed("hello") + theMarker,
+		false: preamble(peerToken) + "hello",
+	} {
+		s := newStream(t, StreamConfig{Initiator: initiator})
+		write(t, s, "hello")
+		c, peer := connPair(t)
+		serve(t, s, c, true)
+		got := make([]byte, 100)
+		if n, err := peer.Read(got); string(got[:n]) != want {
+			t.Errorf("read %q, %v; want %q", got[:n], err, want)
+		}
 	}
+}
+
+// TestStreamTokenTooEarly: an initiator may accept a connection before it has read the ANSWER. It
+// is chosen after that.
+func TestStreamTokenTooEarly(t *testing.T) {
+	t.Parallel()
+	s := NewStream(StreamConfig{Initiator: true, Token: ownToken})
+	c, peer := connPair(t)
+	write(t, peer, preamble(ownToken))
+	served := serve(t, s, c, false)
+	other, _ := connPair(t)
+	dropped := serve(t, s, other, false)
+	wantNoMore(t, peer)
+	wantOpen(t, "Chosen", s.Chosen())
+	s.SetPeerToken(peerToken)
+	wantServed(t, served, nil)
+	wantServed(t, dropped, ErrNotChosen)
+	wantRead(t, peer, preamble(peerToken)+theMarker)
+
+	s = NewStream(StreamConfig{Initiator: true, Token: ownToken})
+	c, _ = connPair(t)
+	served = serve(t, s, c, true)
+	s.Fail(ErrNoChoice)
+	wantServed(t, served, ErrNoChoice)
 }
 
 // TestStreamLateCopy: a connection on which the peer hears nothing does not matter, as all that was
@@ -222,12 +250,18 @@ func TestStreamAdmit(t *testing.T) {
 					}
 					return refused
 				}})
-				dropped := serve(t, s, other, false)
+				var dropped <-chan error
+				if initiator { // a responder's application is asked before the token was shown
+					dropped = serve(t, s, other, false)
+				}
 				served := serve(t, s, c, accepted)
-				if !accepted {
+				if !accepted && initiator {
 					write(t, peer, preamble(ownToken))
 				}
 				wantServed(t, served, refused)
+				if !initiator {
+					dropped = serve(t, s, other, false)
+				}
 				wantServed(t, dropped, refused)
 				wantClosed(t, "Done", s.Done())
 				if _, err := s.Read(make([]byte, 1)); err != refused || s.Err() != refused {
@@ -273,7 +307,6 @@ func TestStreamTrace(t *testing.T) {
 	c, peer = connPair(t)
 	served := serve(t, s, c, true)
 	wantRead(t, peer, preamble(peerToken))
-	write(t, peer, theMarker)
 	wantServed(t, served, nil)
 	expect(c, Accepted, Chosen)
 	mu.Lock()
@@ -296,11 +329,11 @@ func TestStreamAddresses(t *testing.T) {
 	want("0.0.0.0:0", "0.0.0.0:0")
 	first, peer := connPair(t)
 	serve(t, s, first, true)
-	wantRead(t, peer, preamble(peerToken)+theMarker)
+	wantRead(t, peer, preamble(peerToken))
 	want(first.LocalAddr().String(), first.RemoteAddr().String())
 	second, peer := connPair(t)
 	served := serve(t, s, second, true)
-	wantRead(t, peer, preamble(peerToken)+theMarker)
+	wantRead(t, peer, preamble(peerToken))
 	want(first.LocalAddr().String(), first.RemoteAddr().String())
 	write(t, peer, theMarker)
 	wantServed(t, served, nil)
