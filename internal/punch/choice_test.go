@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var largeModels = flag.Bool("models", false, "explore the large models of a choice, too, of some millions of states")
+var largeModels = flag.Bool("models", false, "explore the large models of a choice, too, of two million states")
 
 // A modelSize says when a model is explored.
 type modelSize int
@@ -47,9 +47,9 @@ func TestChoiceModel(t *testing.T) {
 		"two, a stranger":                        {model{kinds: []copyKind{crossed, crossed, strangerForInitiator}, writes: [2]int{1, 0}}, medium},
 		"two, a responder's stranger":            {model{kinds: []copyKind{crossed, crossed, strangerForResponder}, writes: [2]int{1, 0}}, medium},
 		"three":                                  {model{kinds: []copyKind{crossed, crossed, crossed}, writes: [2]int{1, 0}}, small},
-		"three, both write":                      {model{kinds: []copyKind{crossed, crossed, crossed}, writes: [2]int{1, 1}}, large},
+		"three, both write":                      {model{kinds: []copyKind{crossed, crossed, crossed}, writes: [2]int{1, 1}}, medium},
 		"three, one fault":                       {model{kinds: []copyKind{crossed, crossed, crossed}, writes: [2]int{1, 0}, faults: 1}, large},
-		"three, accepted, one fault":             {model{kinds: []copyKind{initiatorAccepts, initiatorAccepts, responderAccepts}, writes: [2]int{1, 0}, faults: 1}, large},
+		"three, accepted, one fault":             {model{kinds: []copyKind{initiatorAccepts, initiatorAccepts, responderAccepts}, writes: [2]int{1, 0}, faults: 1}, medium},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tc.size == large && !*largeModels || tc.size == medium && (raceEnabled || testing.Short()) {
