@@ -97,7 +97,7 @@ func newAttempt(ctx context.Context, a *Agent, s Stream, o *Options, initiator b
 	if at.opts.Handshake != nil {
 		at.session.protocols = at.opts.Handshake.Protocols
 	}
-	at.session.toRelay = at.opts.RelayRTT / 2
+	at.session.toRelay = max(at.opts.RelayRTT, 0) / 2
 	if at.opts.Elsewhere != nil {
 		at.session.elsewhere = elsewhereUnasked
 	}

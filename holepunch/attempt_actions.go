@@ -79,6 +79,8 @@ func (at *attempt) expect(own punch.Token) {
 
 func (at *attempt) connectWith(peer punch.Token) { at.stream.SetPeerToken(peer) }
 
+func (at *attempt) connected() (up, chosen bool) { return at.stream.Connected() }
+
 func (at *attempt) startRound(spec roundSpec) {
 	ctx, cancel := context.WithTimeout(at.ctx, spec.window)
 	d := at.description

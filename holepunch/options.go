@@ -56,10 +56,11 @@ type Options struct {
 	FilterOwn    func([]netip.AddrPort) []netip.AddrPort
 	FilterRemote func([]netip.AddrPort) ([]netip.AddrPort, error)
 
-	// Admit is asked for each TCP connection before it is used: by Dial for one that has shown the
-	// attempt's token, and by Accept for one that it has connected, or that has shown the token. An
-	// error ends the attempt, and the peer learns the reason. Calls come from several goroutines.
-	// Nil admits all.
+	// Admit is asked for each TCP connection that has shown the attempt's token, before it is used.
+	// An error ends the attempt. At Accept that may be after the choice: the initiator's connection
+	// is reset then. So what is known before, such as an address that is not wanted, belongs into
+	// FilterRemote, from which the peer learns the reason. Calls come from several goroutines. Nil
+	// admits all.
 	Admit func(c *net.TCPConn, accepted bool) error
 
 	// RelayRTT is the round trip time between this host and the relay, or the server, that carries

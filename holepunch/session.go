@@ -39,6 +39,7 @@ type actions interface {
 	links() []netip.Prefix                                     // of the host
 	filterRemote([]punch.Candidate) ([]punch.Candidate, error) // as Options.FilterRemote does
 	quiet() time.Duration                                      // see [punch.Opening.Quiet]
+	connected() (up, chosen bool)                              // whether a connection is
 	beginGuess() error                                         // whether ports may be guessed
 }
 

@@ -24,6 +24,7 @@ type recorder struct {
 	filter                      func([]punch.Candidate) ([]punch.Candidate, error)
 	lan                         []punch.Candidate
 	quietFor                    time.Duration // returned by quiet
+	up, chosen                  bool          // returned by connected
 }
 
 func (r *recorder) note(format string, a ...any) { r.did = append(r.did, fmt.Sprintf(format, a...)) }
@@ -44,6 +45,7 @@ func (r *recorder) expect(punch.Token)                    { r.note("expect") }
 func (r *recorder) connectWith(punch.Token)               { r.note("connect with") }
 func (r *recorder) addCandidates(cs []punch.Candidate)    { r.note("add %v", addrsOf(cs)) }
 func (r *recorder) quiet() time.Duration                  { return r.quietFor }
+func (r *recorder) connected() (up, chosen bool)          { return r.up, r.chosen }
 func (r *recorder) cross(quiet, later time.Duration)      { r.note("cross %v %v", quiet, later) }
 func (r *recorder) endRound()                             { r.note("end round") }
 func (r *recorder) stopConnects()                         { r.note("stop connects") }

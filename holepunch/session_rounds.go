@@ -40,8 +40,12 @@ func (s *session) punch() {
 	}
 	s.state = punching
 	s.offer, s.flight = nil, nil // of no more use
-	spec := s.roundSpec()
 	s.do.trace(Event{Kind: Offered, Local: s.port, Own: addrsOf(s.own.candidates), Theirs: addrsOf(s.remote)})
+	if _, chosen := s.do.connected(); chosen {
+		s.onChosen() // an initiator has accepted it before it had the ANSWER
+		return
+	}
+	spec := s.roundSpec()
 	s.do.startRound(spec)
 	s.do.setTimer(roundTimer, spec.window)
 	switch {
@@ -80,7 +84,11 @@ func (s *session) onTimer(t timer) {
 		s.lastRound = true
 	case t == choiceTimer:
 		if !s.chosen {
-			s.fail("open", ErrSmallPackets)
+			err := fmt.Errorf("%w here, and the initiator has one", ErrNoConnection)
+			if up, _ := s.do.connected(); up {
+				err = ErrSmallPackets
+			}
+			s.fail("open", err)
 		}
 	case s.state != punching || s.chosen:
 	case t == crossTimer:

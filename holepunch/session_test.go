@@ -38,6 +38,17 @@ func TestInitiatorSession(t *testing.T) {
 	r.want(t, "end round", "DONE", "finish")
 }
 
+// TestChosenBeforeAnswer: where an initiator has accepted a connection before it had the ANSWER,
+// nothing is connected.
+func TestChosenBeforeAnswer(t *testing.T) {
+	t.Parallel()
+	s, r := newSession(true)
+	s.onGathered(ours, 40000, nil)
+	r.chosen, r.did = true, nil
+	s.onMessage(received("answer", plain))
+	r.want(t, "connect with", "trace offered", "end round", "DONE", "finish")
+}
+
 // TestQuietBeforeCross: where a SYN was refused, CROSS leaves earlier, by the time for which all
 // connects have to be quiet after it.
 func TestQuietBeforeCross(t *testing.T) {
@@ -144,7 +155,12 @@ func TestDeliveredButNotChosen(t *testing.T) {
 		"the initiator goes on":    {func(s *session) { s.onMessage(received("retry")) }, ErrNoConnection, []string{"DONE FAILED", "fail"}},
 		"the stream ends":          {func(s *session) { s.onStreamEnded(punch.ErrNoChoice) }, ErrHandshake, []string{"DONE FAILED", "fail"}},
 		"the agent is closed":      {(*session).onClosed, ErrClosed, []string{"DONE CANCELLED", "fail"}},
-		"chosen, and not heard of": {func(s *session) { s.onMessage(received("done")); s.onTimer(choiceTimer) }, ErrSmallPackets, []string{"DONE FAILED", "fail"}},
+		"chosen, and not heard of": {func(s *session) { s.onMessage(received("done")); s.onTimer(choiceTimer) }, ErrNoConnection, []string{"DONE FAILED", "fail"}},
+		"the same, and a connection is up": {func(s *session) {
+			s.do.(*recorder).up = true
+			s.onMessage(received("done"))
+			s.onTimer(choiceTimer)
+		}, ErrSmallPackets, []string{"DONE FAILED", "fail"}},
 	} {
 		s, r := newSession(false, "/noise")
 		s.onMessage(received("offer"))

@@ -32,9 +32,11 @@ type attempt struct {
 	secured  sec.SecureConn
 	protocol protocol.ID
 
-	opening sync.Once
-	openErr error
-	scope   handover[network.ConnManagementScope]
+	checking sync.Once
+	checkErr error
+	opening  sync.Once
+	openErr  error
+	scope    handover[network.ConnManagementScope]
 
 	listeners []netip.AddrPort          // of this host, disclosed to the peer
 	elsewhere handover[tpt.CapableConn] // to a listener of the peer, for Dial
@@ -139,6 +141,9 @@ func (a *attempt) filterRemote(addrs []netip.AddrPort) ([]netip.AddrPort, error)
 		}
 	}
 	ms, err := a.ungated(ms)
+	if err == nil {
+		err = a.checkRoom(ms[0])
+	}
 	return fromMultiaddrs(ms), err
 }
 

@@ -24,11 +24,10 @@ const (
 
 // The attempt asks the host's connection gater and resource manager for its connection, in the
 // order in which libp2p's TCP transport asks them. Several TCP connections of an attempt have one
-// scope, since one of them will be used.
+// scope: by their token they are the peer's, and one of them will be used.
 
-// admit asks for a TCP connection: an initiator for one that has shown the attempt's token, a
-// responder also for one that it has connected, before it shows the peer's token there. So an
-// initiator does not choose what the responder refuses. Calls come from several goroutines.
+// admit asks for a TCP connection that has shown the attempt's token. Calls come from several
+// goroutines.
 func (a *attempt) admit(c *net.TCPConn, accepted bool) error {
 	addrs := connAddrs{c}
 	gater := a.t.gater
@@ -48,7 +47,7 @@ func (a *attempt) admit(c *net.TCPConn, accepted bool) error {
 func (a *attempt) openScope(remote ma.Multiaddr) error {
 	a.opening.Do(func() {
 		var scope network.ConnManagementScope
-		if scope, a.openErr = a.askForScope(remote); a.openErr == nil && !a.scope.put(scope) {
+		if scope, a.openErr = a.askForScope(remote, a.noRoom); a.openErr == nil && !a.scope.put(scope) {
 			scope.Done()
 			a.openErr = context.Canceled // the attempt has ended meanwhile
 		}
@@ -56,8 +55,9 @@ func (a *attempt) openScope(remote ma.Multiaddr) error {
 	return a.openErr
 }
 
-// askForScope asks the resource manager for a connection, and again for a while if it has no room.
-func (a *attempt) askForScope(remote ma.Multiaddr) (network.ConnManagementScope, error) {
+// askForScope asks the resource manager for a connection, and again for a while if it has no room;
+// it calls full then.
+func (a *attempt) askForScope(remote ma.Multiaddr, full func()) (network.ConnManagementScope, error) {
 	deadline := time.Now().Add(scopePatience)
 	for {
 		scope, err := a.t.rcmgr.OpenConnection(a.dir, true, remote)
@@ -67,7 +67,7 @@ func (a *attempt) askForScope(remote ma.Multiaddr) (network.ConnManagementScope,
 			}
 			scope.Done()
 		}
-		a.noRoom()
+		full()
 		err = fmt.Errorf("%w: %w", holepunch.ErrResourceLimit, err)
 		if time.Now().After(deadline) {
 			return nil, err
@@ -89,18 +89,21 @@ func (a connAddrs) LocalMultiaddr() ma.Multiaddr  { return netMultiaddr(a.c.Loca
 func (a connAddrs) RemoteMultiaddr() ma.Multiaddr { return netMultiaddr(a.c.RemoteAddr()) }
 
 // ungated returns the addresses of the peer at which the gater lets this host dial it. An initiator
-// has asked whether the peer may be dialled; but the responder sends SYNs as well.
+// has asked whether the peer may be dialled; but the responder sends SYNs as well. The responder
+// also asks here whether it may have a connection with each address: when it can ask about the
+// connection itself, the initiator may have chosen that, and learns no reason any more.
 func (a *attempt) ungated(addrs []ma.Multiaddr) ([]ma.Multiaddr, error) {
-	gater := a.t.gater
+	gater, inbound := a.t.gater, a.dir == network.DirInbound
 	if gater == nil {
 		return addrs, nil
 	}
-	if a.dir == network.DirInbound && !gater.InterceptPeerDial(a.peer) {
+	if inbound && !gater.InterceptPeerDial(a.peer) {
 		return nil, fmt.Errorf("%w: dial of the peer", ErrGated)
 	}
 	var left []ma.Multiaddr
 	for _, m := range addrs {
-		if gater.InterceptAddrDial(a.peer, m) {
+		c := candidateAddrs{m}
+		if gater.InterceptAddrDial(a.peer, m) && !(inbound && !(gater.InterceptAccept(c) && gater.InterceptSecured(a.dir, a.peer, c))) {
 			left = append(left, m)
 		}
 	}
@@ -108,4 +111,29 @@ func (a *attempt) ungated(addrs []ma.Multiaddr) ([]ma.Multiaddr, error) {
 		return nil, fmt.Errorf("%w: each of the peer's addresses %v", ErrGated, addrs)
 	}
 	return left, nil
+}
+
+// candidateAddrs are the addresses of a connection that a responder may get, for a gater.
+type candidateAddrs struct{ remote ma.Multiaddr }
+
+var _ network.ConnMultiaddrs = candidateAddrs{}
+
+func (a candidateAddrs) LocalMultiaddr() ma.Multiaddr {
+	return netMultiaddr(&net.TCPAddr{IP: net.IPv4zero})
+}
+func (a candidateAddrs) RemoteMultiaddr() ma.Multiaddr { return a.remote }
+
+// checkRoom returns, at a responder, an error if the resource manager has no room for a connection
+// with the peer, for the same reason. Nothing is counted before there is a connection.
+func (a *attempt) checkRoom(remote ma.Multiaddr) error {
+	if a.dir != network.DirInbound {
+		return nil
+	}
+	a.checking.Do(func() {
+		var scope network.ConnManagementScope
+		if scope, a.checkErr = a.askForScope(remote, func() {}); a.checkErr == nil {
+			scope.Done()
+		}
+	})
+	return a.checkErr
 }

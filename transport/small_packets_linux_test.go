@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/simopen/go-libp2p-simopen/holepunch"
 )
 
 func init() {
@@ -107,6 +109,11 @@ func TestSmallPacketsOnly(t *testing.T) {
 				b.proc.Send(t, command{Do: what, Peer: a.id})
 				answer(a)
 				answer(b)
+			}
+			if tc.security == "TLS alone" && tc.there == 576 {
+				if !slices.ContainsFunc(b.steps(t), func(s step) bool { return s.Reason == holepunch.ErrSmallPackets }) {
+					t.Error("bob had no attempt that ended for small packets")
+				}
 			}
 			until := map[bool]string{true: "carried", false: "lost"}[tc.direct]
 			up := time.Now()

@@ -10,12 +10,11 @@ import (
 // that was kept for it is sent. Its methods take events and return what is to be sent; it has
 // neither sockets nor a clock. TestChoiceModel drives two of them through every order of events.
 //
-// A responder sends its token on a copy that its application agrees to, at once if it has
-// connected, and its stream once the copy has shown the right token: that confirms the copy. The
-// initiator chooses the first copy that shows the right token and that its application agrees to,
-// for good, as soon as it knows the peer's token. It completes the frames of that copy, which then have all that it has framed anywhere,
-// and sends the marker after them. By the marker the responder learns of the choice: it lacks
-// nothing then, and nothing comes twice.
+// A responder sends its stream on each copy that it has confirmed: that has shown the right token,
+// and that its application agrees to. An initiator chooses the first such copy, for good, as soon
+// as it knows the peer's token. It completes the frames of that copy, which then have all that it
+// has framed anywhere, and sends the marker after them. By the marker the responder learns of the
+// choice: it lacks nothing then, and nothing comes twice.
 type choice struct {
 	initiator bool
 	token     Token  // that copies have to show
@@ -34,7 +33,7 @@ type choice struct {
 // A streamCopy is one side's end of one connection.
 type streamCopy struct {
 	decoder
-	admitted bool  // the application agrees
+	admitted bool  // it has shown the right token, and the application agrees
 	opened   bool  // the preamble was sent
 	marked   bool  // the marker was sent, by the initiator
 	sent     int   // of choice.out
@@ -48,7 +47,8 @@ type streamCopy struct {
 // pairs, and a peer has more than one or two external addresses only behind a carrier's NAT. Beyond
 // the bound the oldest copy that has not shown the token gives way: a peer's shows it within a
 // round trip, and guessing ports may connect to many strangers that say nothing. If all have shown
-// it, the oldest gives way: it is likeliest to be up on this side only.
+// it, the oldest gives way: it is likeliest to be up on this side only. If so many come up within
+// that round trip, a copy may give way that the initiator has chosen already. The stream then ends.
 const maxLiveCopies = 16
 
 // add adds a copy that has come up. The token of an accepted one was read by the [Receiver].
@@ -69,8 +69,7 @@ func (k *choice) add(c *streamCopy, accepted bool) {
 	}
 }
 
-// admit reports that the application agrees to a copy. It is asked when a copy of an initiator has
-// shown the right token, and when one of a responder has come up.
+// admit reports that the application agrees to a copy that has shown the right token.
 func (k *choice) admit(c *streamCopy) {
 	c.admitted = true
 	switch {
@@ -92,11 +91,9 @@ func (k *choice) open(peer Token) {
 	}
 }
 
-// confirmed reports whether a copy has shown the right token and the application agrees to it.
-func (c *streamCopy) confirmed() bool { return c.admitted && c.state != atPreamble }
-
 // receive takes what was read on a copy, c.want() bytes at most. It reports whether the copy has
-// shown the right token by that: an initiator then asks the application, and calls admit or fail.
+// shown the right token by that: the caller then asks the application, and calls admit or fail
+// before it reads on.
 func (k *choice) receive(c *streamCopy, b []byte) (shown bool) {
 	if c.dropped != nil {
 		return false
@@ -202,9 +199,8 @@ func (k *choice) next(c *streamCopy, b []byte) []byte {
 	if k.preamble == nil || c.dropped != nil {
 		return b
 	}
-	// What an initiator sends when the token was shown goes with the marker, in one packet.
-	if asks := !k.initiator || c.state != atPreamble; asks && !c.admitted {
-		return b
+	if c.state != atPreamble && !c.admitted {
+		return b // what is sent after that goes in one packet
 	}
 	if !c.opened {
 		c.opened = true
@@ -213,7 +209,7 @@ func (k *choice) next(c *streamCopy, b []byte) []byte {
 	switch {
 	case k.initiator:
 		b = appendFrames(b, k.out[c.sent:])
-	case c.confirmed():
+	case c.admitted:
 		b = append(b, k.out[c.sent:]...)
 	default:
 		return b

@@ -99,7 +99,7 @@ var sideOccurrences = []*occurrence{
 // usable reports whether the responder has confirmed a copy.
 func (k *sideState) usable() bool {
 	for i := range k.copies {
-		if k.copies[i].confirmed() {
+		if k.copies[i].admitted {
 			return !k.initiator
 		}
 	}
@@ -127,8 +127,8 @@ var connOccurrences = []*occurrence{
 					broken("connection %d opens with %q", i, *sent)
 				}
 				*sent = (*sent)[PreambleLen:]
+				e.asking = true
 			}
-			e.asking = r == responder || m.kinds[i].accepts(r)
 			m.rules.add(&s.sides[r].choice, &e.streamCopy, m.kinds[i].accepts(r))
 		},
 	},
@@ -167,7 +167,7 @@ var connOccurrences = []*occurrence{
 				n := min(e.want(), len(*sent))
 				b := []byte((*sent)[:n])
 				*sent = (*sent)[n:]
-				e.asking = m.rules.receive(&k.choice, &e.streamCopy, b) && r == initiator
+				e.asking = m.rules.receive(&k.choice, &e.streamCopy, b)
 			}
 		},
 	},

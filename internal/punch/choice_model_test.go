@@ -214,9 +214,6 @@ func (m *model) check(s *state) {
 		if (a.isChosen(i) || b.isChosen(i)) && kind >= strangerForInitiator {
 			broken("connection %d is chosen, which is a stranger's", i)
 		}
-		if a.isChosen(i) && !b.copies[i].admitted && !b.copies[i].closed {
-			broken("connection %d is chosen, and the responder's application was not asked", i)
-		}
 		if a.isChosen(i) != b.isChosen(i) && a.chosen != nil && b.chosen != nil {
 			broken("the sides choose different connections")
 		}

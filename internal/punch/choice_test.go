@@ -21,13 +21,13 @@ const (
 
 // TestChoiceModel tries every order in which things can happen to the connections of a stream, at
 // both sides, with the choices that streams have: connections come up, at both sides or one; the
-// applications write; tokens, frames and the marker are sent and arrive; a side admits, refuses, runs
-// out of time or is stopped; connections are reset, and lose all that one side or both send from
-// some moment on; strangers say what could be taken for the peer's. In every state the sides have
-// chosen the same connection, if both have chosen, and the peer's; and what each application has
-// read is what the other has written, from the beginning. No side drops a connection of the peer's
-// before the choice. In the end, both have the same connection and have read everything, or both
-// have an error, and nothing else is open. There is no error if nothing has happened to a
+// applications write; tokens, frames and the marker are sent and arrive; a side admits, refuses,
+// runs out of time or is stopped; connections are reset, and lose all that one side or both send
+// from some moment on; strangers say what could be taken for the peer's. In every state the sides
+// have chosen the same connection, if both have chosen, and the peer's; and what each application
+// has read is what the other has written, from the beginning. No side drops a connection of the
+// peer's before the choice. In the end, both have the same connection and have read everything, or
+// both have an error, and nothing else is open. There is no error if nothing has happened to a
 // connection, and no side waits while there is one to which nothing has happened.
 func TestChoiceModel(t *testing.T) {
 	processors := make(chan struct{}, runtime.GOMAXPROCS(0))
@@ -73,6 +73,7 @@ func TestChoiceModelBroken(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change func(*rules)
 		faults uint8
+		second copyKind // of the connections
 		want   string
 	}{
 		"any token will do": {func(r *rules) {
@@ -84,24 +85,23 @@ func TestChoiceModelBroken(t *testing.T) {
 				}
 				return k.receive(c, b)
 			}
-		}, 0, `the stranger says another token`},
+		}, 0, strangerForResponder, `reads "z"`},
 		"the responder confirms whoever comes": {func(r *rules) {
 			r.next = func(k *choice, c *streamCopy, b []byte) []byte {
-				if k.initiator || c.state != atPreamble {
-					return k.next(c, b)
+				if admitted := c.admitted; !k.initiator {
+					c.admitted = true
+					defer func() { c.admitted = admitted }()
 				}
-				c.state = atKind
-				defer func() { c.state = atPreamble }()
 				return k.next(c, b)
 			}
-		}, 0, "goes to a stranger"},
+		}, 0, strangerForResponder, "goes to a stranger"},
 		"the responder chooses what it has confirmed": {func(r *rules) {
 			r.admit = func(k *choice, c *streamCopy) {
 				if k.admit(c); !k.initiator {
 					k.choose(c)
 				}
 			}
-		}, 0, "believes that a connection was chosen"},
+		}, 0, crossed, "believes that a connection was chosen"},
 		"the responder drops the others when it has confirmed a copy": {func(r *rules) {
 			r.admit = func(k *choice, c *streamCopy) {
 				k.admit(c)
@@ -111,23 +111,14 @@ func TestChoiceModelBroken(t *testing.T) {
 					}
 				}
 			}
-		}, 0, "which is the peer's"},
-		"the responder sends its token before the application agrees": {func(r *rules) {
-			r.next = func(k *choice, c *streamCopy, b []byte) []byte {
-				if admitted := c.admitted; !k.initiator {
-					c.admitted = true
-					defer func() { c.admitted = admitted }()
-				}
-				return k.next(c, b)
-			}
-		}, 0, "is chosen, and the responder's application was not asked"},
+		}, 0, crossed, "which is the peer's"},
 		"the initiator chooses before the token": {func(r *rules) {
 			r.add = func(k *choice, c *streamCopy, accepted bool) {
 				if k.add(c, accepted); k.initiator && k.chosen == nil {
 					k.choose(c)
 				}
 			}
-		}, 0, "was not asked"},
+		}, 0, strangerForInitiator, "is chosen, which is a stranger's"},
 		"every copy that shows the token is chosen": {func(r *rules) {
 			r.admit = func(k *choice, c *streamCopy) {
 				if k.initiator {
@@ -141,7 +132,7 @@ func TestChoiceModelBroken(t *testing.T) {
 					k.dropped = nil
 				}
 			}
-		}, 0, "choose different connections"},
+		}, 0, crossed, "choose different connections"},
 		"the marker goes before what the chosen copy lacks": {func(r *rules) {
 			r.next = func(k *choice, c *streamCopy, b []byte) []byte {
 				if c != k.chosen || !k.initiator || c.marked || !c.opened {
@@ -152,7 +143,7 @@ func TestChoiceModelBroken(t *testing.T) {
 				c.sent = len(k.out)
 				return b
 			}
-		}, 0, "which is the peer's"},
+		}, 0, crossed, "which is the peer's"},
 		"what two copies deliver is delivered twice": {func(r *rules) {
 			r.receive = func(k *choice, c *streamCopy, b []byte) bool {
 				known, data := len(k.in), c.state == atData
@@ -162,26 +153,23 @@ func TestChoiceModelBroken(t *testing.T) {
 				}
 				return shown
 			}
-		}, 0, `reads "aa"`},
+		}, 0, crossed, `reads "aa"`},
 		"what is written after the choice overtakes what was kept": {func(r *rules) {
 			r.flushed = func(k *choice, c *streamCopy) bool { return c == k.chosen && (c.marked || !k.initiator) }
-		}, 0, "the applications have read"},
+		}, 0, crossed, "the applications have read"},
 		"a late copy lacks what was written before": {func(r *rules) {
 			r.add = func(k *choice, c *streamCopy, accepted bool) {
 				k.add(c, accepted)
 				c.sent = len(k.out)
 			}
-		}, 0, "reads"},
+		}, 0, crossed, "reads"},
 		"the responder waits for the choice forever": {func(r *rules) {
 			r.timeout = func(*choice) {}
-		}, 1, "waits for what does not come"},
+		}, 1, crossed, "waits for what does not come"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := model{kinds: []copyKind{crossed, crossed}, writes: [2]int{2, 1}, faults: tc.faults, rules: theRules}
-			if strings.Contains(tc.want, "stranger") {
-				m.kinds[1] = strangerForResponder
-			}
+			m := model{kinds: []copyKind{crossed, tc.second}, writes: [2]int{2, 1}, faults: tc.faults, rules: theRules}
 			if tc.faults > 0 {
 				m.kinds = m.kinds[:1]
 			}

@@ -29,9 +29,9 @@ type Round struct {
 	Passive   bool // the peer is to connect: begin after 4 s only
 	Late      bool // the peer's NAT opens later: begin 40 ms (first port) and 160 ms (second port) late
 
-	// SecondDelay is how much later than the first port the second one begins, unless it is to begin
-	// later anyway. A responder's is the time until the peer begins as well, so that the SYNs of one
-	// pair leave at the same moment.
+	// SecondDelay is how much later than the first port the second one begins to connect to the
+	// peer's second port, unless it is to begin later anyway. A responder's is the time until the
+	// peer begins as well, so that the SYNs of this pair leave at the same moment.
 	SecondDelay time.Duration
 
 	AtCross bool // pairs begin with Cross, none is crossed, and each begins with one burst

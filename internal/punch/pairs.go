@@ -67,10 +67,11 @@ func (o *Opening) addPairs(cs []Candidate) {
 }
 
 // wait returns how long our i-th port does not connect to a candidate yet. What is known of our NAT
-// is about IPv4; a firewall in IPv6 lets in what was sent to.
+// is about IPv4; a firewall in IPv6 lets in what was sent to. Pairs that begin with Cross have
+// their moment from that. o.mu is held.
 func (o *Opening) wait(i int, to Candidate) time.Duration {
 	var d time.Duration
-	if i > 0 {
+	if i > 0 && i == to.Port && !o.round.AtCross && !o.crossing {
 		d = o.round.SecondDelay
 	}
 	switch {

@@ -73,8 +73,9 @@ func TestWait(t *testing.T) {
 		return Candidate{Kind: kind, Addr: netip.MustParseAddrPort(addr)}
 	}
 	v4, v6 := at(Reflexive, "46.0.0.1:4000"), at(Reflexive, "[2a00::1]:4000")
+	second := func(c Candidate) Candidate { c.Port = 1; return c }
 	passive, late := Round{Passive: true}, Round{Late: true}
-	const second = 70 * time.Millisecond
+	const delay = 70 * time.Millisecond
 	times := defaultTimings
 	for name, tc := range map[string]struct {
 		round Round
@@ -93,12 +94,14 @@ func TestWait(t *testing.T) {
 		"late, in IPv6":                 {late, 0, v6, 0},
 		"late, from the second in IPv6": {late, 1, v6, 0},
 		"late and passive":              {Round{Late: true, Passive: true}, 1, v4, times.passive},
-		"first port":                    {Round{SecondDelay: second}, 0, v4, 0},
-		"second port":                   {Round{SecondDelay: second}, 1, v4, second},
-		"second port, in IPv6":          {Round{SecondDelay: second}, 1, v6, second},
-		"second port, late":             {Round{SecondDelay: second, Late: true}, 1, v4, times.lateSecond},
-		"second port, later":            {Round{SecondDelay: time.Second, Late: true}, 1, v4, time.Second},
-		"second port, passive":          {Round{SecondDelay: second, Passive: true}, 1, v4, times.passive},
+		"first port":                    {Round{SecondDelay: delay}, 0, v4, 0},
+		"second port":                   {Round{SecondDelay: delay}, 1, second(v4), delay},
+		"second port, in IPv6":          {Round{SecondDelay: delay}, 1, second(v6), delay},
+		"second port, crossed":          {Round{SecondDelay: delay}, 1, v4, 0},
+		"second port, with CROSS":       {Round{SecondDelay: delay, AtCross: true}, 1, second(v4), 0},
+		"second port, late":             {Round{SecondDelay: delay, Late: true}, 1, second(v4), times.lateSecond},
+		"second port, later":            {Round{SecondDelay: time.Second, Late: true}, 1, second(v4), time.Second},
+		"second port, passive":          {Round{SecondDelay: delay, Passive: true}, 1, second(v4), times.passive},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,11 +38,11 @@ type StreamConfig struct {
 	Initiator bool
 	Token     Token // that the peer's connections have to show
 
-	// Admit is asked for each connection before this side shows that it may be used: before an
-	// initiator chooses one that has shown the right token, and before a responder sends its token
-	// on one that has come up. Accepted reports whether the connection was accepted and not
-	// connected. An error ends the stream. Calls come from several goroutines, one for each
-	// connection. Nil admits all.
+	// Admit is asked for each connection that has shown the right token, before the stream uses
+	// it: before an initiator chooses it, and before a responder confirms it. An initiator may have
+	// chosen by then what the responder's Admit refuses. Accepted reports whether the connection
+	// was accepted and not connected. An error ends the stream. Calls come from several goroutines,
+	// one for each connection. Nil admits all.
 	Admit func(c *net.TCPConn, accepted bool) error
 
 	// Trace is called with what becomes of a connection; nil for none.
@@ -61,9 +62,9 @@ type StreamConfig struct {
 // After the choice Read and Write go straight to the chosen [net.TCPConn].
 //
 // Before the choice Write keeps up to 64 KiB; a Write that does not fit waits for the choice as a
-// whole. Read blocks until a connection delivers something. Before the first confirmed connection
-// LocalAddr and RemoteAddr are unspecified TCP addresses; before the choice they are those of the
-// first connection that showed the right token.
+// whole. Read blocks until a connection delivers something. LocalAddr and RemoteAddr are those of
+// the chosen connection. Before the choice they are those of the first connection that a responder
+// has confirmed, or unspecified TCP addresses.
 type Stream struct {
 	cfg StreamConfig
 
@@ -110,7 +111,16 @@ func NewStream(cfg StreamConfig) *Stream {
 // SetPeerToken sets the token with which connections to the peer open. Connections that come up
 // before, which an initiator's may before it has read the ANSWER, wait for it.
 func (s *Stream) SetPeerToken(t Token) {
-	s.update(func(k *choice) { k.open(t) })
+	s.update(func(k *choice) {
+		for _, c := range slices.Clone(k.copies) {
+			if c.admitted { // and not read, so that its end was not noticed
+				if err := tcpport.Ended(c.conn.TCPConn); err != nil {
+					k.drop(c, err)
+				}
+			}
+		}
+		k.open(t)
+	})
 }
 
 // Usable is closed when the peer's bytes can arrive: at the initiator with the choice, at the
@@ -150,6 +160,13 @@ func (s *Stream) Settle(ctx context.Context) {
 	for k := &s.choice; k.chosen == nil && len(k.copies) > 0 && ctx.Err() == nil; {
 		s.wait(time.Time{})
 	}
+}
+
+// Connected reports whether a connection is up that was not dropped, and whether it was chosen.
+func (s *Stream) Connected() (up, chosen bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.choice.copies) > 0, s.choice.chosen != nil
 }
 
 // TCPConn returns the chosen connection, or nil before the choice.

@@ -24,6 +24,13 @@ func TestManyCopies(t *testing.T) {
 // TestManySilentCopies: connections with strangers that say nothing do not keep out the peer's.
 func TestManySilentCopies(t *testing.T) {
 	t.Parallel()
+	initiators := newStream(t, StreamConfig{Initiator: true, CopyTimeout: time.Hour})
+	oldest := serveUp(t, initiators, false)
+	for range maxLiveCopies {
+		serveUp(t, initiators, false)
+	}
+	wantServed(t, oldest, errTooManyCopies)
+
 	s := newStream(t, StreamConfig{CopyTimeout: time.Hour})
 	shown := serveUp(t, s, true)
 	var silent []<-chan error

@@ -35,21 +35,20 @@ func (s *Stream) Serve(conn *net.TCPConn, accepted bool) error {
 }
 
 // addCopy adds a copy, and reports whether it is to be read.
-func (s *Stream) addCopy(sc *streamCopy, accepted bool) bool {
+func (s *Stream) addCopy(sc *streamCopy, accepted bool) (read bool) {
 	step := Connected
 	if accepted {
 		step = Accepted
 	}
 	s.trace(step, sc, nil)
-	var over bool
 	s.update(func(k *choice) {
 		k.add(sc, accepted)
-		over = sc.dropped != nil
+		read = sc.dropped == nil
 	})
-	if over || s.cfg.Initiator && !accepted {
-		return !over
+	if read && accepted {
+		read = s.admit(sc, accepted)
 	}
-	return s.admit(sc, accepted)
+	return read
 }
 
 // endCopy takes leave of a copy that was chosen or dropped, and returns why it was dropped. A
@@ -76,35 +75,30 @@ func (s *Stream) trace(step Step, sc *streamCopy, err error) {
 	s.cfg.Trace(step, t.port, t.remote, err)
 }
 
-// admit asks the application whether a copy may be used, and reports whether it is to be read: it
-// was neither chosen nor dropped.
+// admit asks the application whether a copy that has shown the right token may be used. It reports
+// whether the copy is to be read: it was neither chosen nor dropped.
 func (s *Stream) admit(sc *streamCopy, accepted bool) (read bool) {
 	err := s.cfg.Admit(sc.conn.TCPConn, accepted)
 	s.update(func(k *choice) {
 		if err != nil {
 			k.fail(err)
-		} else {
-			k.admit(sc)
 		}
-		s.noteConfirmed(sc)
-		read = sc.dropped == nil && sc != k.chosen
+		if sc.dropped != nil {
+			return
+		}
+		k.admit(sc)
+		switch read = sc.dropped == nil && sc != k.chosen; {
+		case s.cfg.Initiator:
+		case s.first == nil:
+			s.first = sc.conn.TCPConn
+			close(s.usable)
+			s.choiceTimer = time.AfterFunc(s.cfg.ChoiceTimeout, func() { s.Fail(ErrNoChoice) })
+			s.choiceLimit = time.Now().Add(2 * s.cfg.ChoiceTimeout)
+		default:
+			s.choiceTimer.Reset(min(s.cfg.ChoiceTimeout, time.Until(s.choiceLimit)))
+		}
 	})
 	return read
-}
-
-// noteConfirmed makes a responder's stream usable if the copy was confirmed just now. The caller
-// holds s.mu.
-func (s *Stream) noteConfirmed(sc *streamCopy) {
-	switch {
-	case s.cfg.Initiator, sc.dropped != nil, !sc.confirmed():
-	case s.first == nil:
-		s.first = sc.conn.TCPConn
-		close(s.usable)
-		s.choiceTimer = time.AfterFunc(s.cfg.ChoiceTimeout, func() { s.Fail(ErrNoChoice) })
-		s.choiceLimit = time.Now().Add(2 * s.cfg.ChoiceTimeout)
-	default:
-		s.choiceTimer.Reset(min(s.cfg.ChoiceTimeout, time.Until(s.choiceLimit)))
-	}
 }
 
 // readCopy reads what comes in on a copy until it was chosen or dropped.
@@ -140,12 +134,9 @@ func (s *Stream) readCopy(sc *streamCopy, accepted bool) {
 			case err != nil:
 				k.drop(sc, err)
 			}
-			if shown {
-				s.noteConfirmed(sc)
-			}
 			over = sc.dropped != nil || sc == k.chosen
 		})
-		if shown && !over && s.cfg.Initiator {
+		if shown && !over {
 			over = !s.admit(sc, accepted)
 		}
 	}

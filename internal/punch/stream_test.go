@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
 // TestStream: of two connections one is chosen, by both sides the same, and the other is reset.
@@ -170,11 +172,51 @@ func TestStreamTokenTooEarly(t *testing.T) {
 	wantServed(t, dropped, ErrNotChosen)
 	wantRead(t, peer, preamble(peerToken)+theMarker)
 
+	// One that has ended meanwhile is not chosen.
+	for name, end := range map[string]func(*net.TCPConn){
+		"reset":  tcpport.Reset,
+		"closed": func(c *net.TCPConn) { c.Close() },
+	} {
+		s = NewStream(StreamConfig{Initiator: true, Token: ownToken})
+		dead, deadPeer := connPair(t)
+		fromDead := serve(t, s, dead, true)
+		for !s.hasAdmitted(1) {
+			time.Sleep(time.Millisecond)
+		}
+		c, peer = connPair(t)
+		served = serve(t, s, c, true)
+		for !s.hasAdmitted(2) {
+			time.Sleep(time.Millisecond)
+		}
+		end(deadPeer)
+		for tcpport.Ended(dead) == nil {
+			time.Sleep(time.Millisecond)
+		}
+		s.SetPeerToken(peerToken)
+		if err := <-fromDead; err == nil || errors.Is(err, ErrNotChosen) {
+			t.Errorf("%s: served: %v, want its end", name, err)
+		}
+		wantServed(t, served, nil)
+		wantRead(t, peer, preamble(peerToken)+theMarker)
+	}
+
 	s = NewStream(StreamConfig{Initiator: true, Token: ownToken})
 	c, _ = connPair(t)
 	served = serve(t, s, c, true)
 	s.Fail(ErrNoChoice)
 	wantServed(t, served, ErrNoChoice)
+}
+
+// hasAdmitted reports whether the application has agreed to n connections.
+func (s *Stream) hasAdmitted(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.choice.copies {
+		if c.admitted {
+			n--
+		}
+	}
+	return n == 0
 }
 
 // TestStreamLateCopy: a connection on which the peer hears nothing does not matter, as all that was
@@ -250,18 +292,12 @@ func TestStreamAdmit(t *testing.T) {
 					}
 					return refused
 				}})
-				var dropped <-chan error
-				if initiator { // a responder's application is asked before the token was shown
-					dropped = serve(t, s, other, false)
-				}
+				dropped := serve(t, s, other, false)
 				served := serve(t, s, c, accepted)
-				if !accepted && initiator {
+				if !accepted {
 					write(t, peer, preamble(ownToken))
 				}
 				wantServed(t, served, refused)
-				if !initiator {
-					dropped = serve(t, s, other, false)
-				}
 				wantServed(t, dropped, refused)
 				wantClosed(t, "Done", s.Done())
 				if _, err := s.Read(make([]byte, 1)); err != refused || s.Err() != refused {
