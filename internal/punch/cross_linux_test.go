@@ -26,7 +26,7 @@ func TestCross(t *testing.T) {
 			true, false,
 		},
 		"refused": {
-			func(t *testing.T) netip.AddrPort { s := newSide(t); s.port.Close(); return s.addr },
+			refusing,
 			func(o *Opening) bool { return o.result.Refused > 0 },
 			true, true,
 		},
@@ -87,14 +87,13 @@ func TestCross(t *testing.T) {
 func TestSpoiled(t *testing.T) {
 	t.Parallel()
 	silent := func(t *testing.T) netip.AddrPort { _, addr := listenSilent(t); return addr }
-	refuses := func(t *testing.T) netip.AddrPort { s := newSide(t); s.port.Close(); return s.addr }
 	for name, tc := range map[string]struct {
 		atCross bool
 		second  func(t *testing.T) netip.AddrPort // the peer's second port
 		spoiled bool
 	}{
-		"crossed pairs":            {false, refuses, true},
-		"begun with CROSS":         {true, refuses, true},
+		"crossed pairs":            {false, refusing, true},
+		"begun with CROSS":         {true, refusing, true},
 		"one is silent":            {false, silent, false},
 		"one is silent from CROSS": {true, silent, false},
 	} {
@@ -103,7 +102,7 @@ func TestSpoiled(t *testing.T) {
 			ctx, cancel := context.WithCancel(testContext(t))
 			defer cancel()
 			here := []*side{newSide(t), newSide(t)}
-			there := []netip.AddrPort{refuses(t), tc.second(t)}
+			there := []netip.AddrPort{refusing(t), tc.second(t)}
 			seen, times := newSteps(), *quick
 			times.spoiled = time.Millisecond
 			o := Open(ctx, Round{

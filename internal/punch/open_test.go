@@ -78,12 +78,11 @@ func TestChosenStopsConnects(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	t.Parallel()
-	s, peer := newSide(t), newSide(t)
-	peer.port.Close()
+	s, peer := newSide(t), refusing(t)
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
 	seen, budget := newSteps(), newBudget(1<<20)
-	o := Open(ctx, Round{Ports: []*tcpport.Port{s.port}, Remote: reflexive(peer.addr), Budget: budget, Trace: seen.trace, times: quick})
+	o := Open(ctx, Round{Ports: []*tcpport.Port{s.port}, Remote: reflexive(peer), Budget: budget, Trace: seen.trace, times: quick})
 	<-o.Failing()
 	cancel()
 	r := o.Wait()
@@ -91,7 +90,7 @@ func TestRefused(t *testing.T) {
 	if r.Refused < manyFailed || r.Connects < manyFailed || r.Up != 0 || r.Dropped != nil || !errors.Is(r.Err, syscall.ECONNREFUSED) {
 		t.Errorf("got %+v, want refusals", r)
 	}
-	if n := seen.connects(s.port, peer.addr); n != r.Connects || pended != n || spent < n || spent > n+1 {
+	if n := seen.connects(s.port, peer); n != r.Connects || pended != n || spent < n || spent > n+1 {
 		t.Errorf("%d connects were traced, %d counted, %d pended and %d paid for", n, r.Connects, pended, spent)
 	}
 }
@@ -99,12 +98,11 @@ func TestRefused(t *testing.T) {
 func TestBudgetIsSpent(t *testing.T) {
 	t.Parallel()
 	for most, want := range map[int]error{0: errSpent, 2: syscall.ECONNREFUSED} {
-		s, peer := newSide(t), newSide(t)
-		peer.port.Close()
+		s, peer := newSide(t), refusing(t)
 		ctx, cancel := context.WithCancel(testContext(t))
 		defer cancel()
 		budget := newBudget(most)
-		o := Open(ctx, Round{Ports: []*tcpport.Port{s.port}, Remote: reflexive(peer.addr), Budget: budget, times: quick})
+		o := Open(ctx, Round{Ports: []*tcpport.Port{s.port}, Remote: reflexive(peer), Budget: budget, times: quick})
 		<-budget.over
 		cancel()
 		if r := o.Wait(); r.Connects != most || !errors.Is(r.Err, want) {
@@ -231,27 +229,24 @@ func TestTaken(t *testing.T) {
 // TestAdd: candidates that are known, and listeners, are not connected to.
 func TestAdd(t *testing.T) {
 	t.Parallel()
-	s, peer, other, listener := newSide(t), newSide(t), newSide(t), newSide(t)
-	for _, closed := range []*side{peer, other, listener} {
-		closed.port.Close()
-	}
+	s, peer, other, listener := newSide(t), refusing(t), refusing(t), refusing(t)
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
 	seen := newSteps()
 	o := Open(ctx, Round{Ports: []*tcpport.Port{s.port}, Trace: seen.trace, times: quick})
-	o.Add(append(reflexive(peer.addr, peer.addr), Candidate{Kind: Listener, Addr: listener.addr}))
-	o.Add([]Candidate{{Kind: Predicted, Addr: peer.addr}, {Kind: Predicted, Addr: other.addr}, {Kind: LAN, Addr: other.addr}})
+	o.Add(append(reflexive(peer, peer), Candidate{Kind: Listener, Addr: listener}))
+	o.Add([]Candidate{{Kind: Predicted, Addr: peer}, {Kind: Predicted, Addr: other}, {Kind: LAN, Addr: other}})
 	if len(o.pairs) != 2 { // nothing changes them any more
 		t.Errorf("%d pairs, want 2: %v", len(o.pairs), o.pairs)
 	}
-	for seen.connects(s.port, peer.addr) == 0 || seen.connects(s.port, other.addr) == 0 {
+	for seen.connects(s.port, peer) == 0 || seen.connects(s.port, other) == 0 {
 		<-seen.seen
 	}
 	cancel()
 	o.Wait()
-	o.Add(reflexive(listener.addr))
+	o.Add(reflexive(listener))
 	o.Cross(0, 0)
-	if n := seen.connects(s.port, listener.addr); n != 0 {
+	if n := seen.connects(s.port, listener); n != 0 {
 		t.Errorf("%d connects to the listener", n)
 	}
 }
@@ -259,12 +254,11 @@ func TestAdd(t *testing.T) {
 // TestPortClosed: a port that was closed can still connect; nothing is accepted.
 func TestPortClosed(t *testing.T) {
 	t.Parallel()
-	a, b := newSide(t), newSide(t)
+	a := newSide(t)
 	a.port.Close()
-	b.port.Close()
 	ctx, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
 	defer cancel()
-	r := Open(ctx, Round{Ports: []*tcpport.Port{a.port}, Remote: reflexive(b.addr), times: quick}).Wait()
+	r := Open(ctx, Round{Ports: []*tcpport.Port{a.port}, Remote: reflexive(refusing(t)), times: quick}).Wait()
 	if r.Up != 0 || r.Connects == 0 {
 		t.Errorf("got %+v, want connects in vain", r)
 	}

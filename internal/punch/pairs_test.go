@@ -28,9 +28,7 @@ func TestPairs(t *testing.T) {
 				}
 				var remote []Candidate
 				for i := range theirs {
-					l := listen(t)
-					l.Close() // connects are refused
-					remote = append(remote, Candidate{Kind: Reflexive, Addr: l.Addr().(*net.TCPAddr).AddrPort(), Port: i})
+					remote = append(remote, Candidate{Kind: Reflexive, Addr: refusing(t), Port: i})
 				}
 				var mu sync.Mutex
 				pairs, connects := make(map[tuple]bool), 0

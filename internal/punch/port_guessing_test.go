@@ -20,13 +20,12 @@ func TestGuess(t *testing.T) {
 	times.guessRate = 5000
 	guesses, offers := newSide(t).attempt(t, true), newSide(t).attempt(t, false)
 	introduce(guesses, offers)
-	closed := newSide(t)
-	closed.port.Close()
+	closed := refusing(t)
 	offers.round.Guess, offers.round.times = OfferPorts, &times
 	guesses.round.Guess, guesses.round.times = GuessPorts, &times
 	// On loopback strangers' ports are tried as well, which accept and say nothing.
-	offers.open(ctx, closed.addr)
-	guesses.open(ctx, closed.addr)
+	offers.open(ctx, closed)
+	guesses.open(ctx, closed)
 	wantSame(t, guesses, offers)
 	if r := guesses.close(); r.Connects < 2 || r.Up == 0 {
 		t.Errorf("the side that guesses has %+v", r)

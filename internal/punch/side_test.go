@@ -34,6 +34,14 @@ func testContext(t *testing.T) context.Context {
 	return ctx
 }
 
+// refusing returns an address that refuses connects. It is the end of a connection, so that no
+// other test listens there meanwhile.
+func refusing(t *testing.T) netip.AddrPort {
+	t.Helper()
+	c, _ := connPair(t)
+	return c.LocalAddr().(*net.TCPAddr).AddrPort()
+}
+
 // A side is one peer's host on loopback.
 type side struct {
 	port     *tcpport.Port
