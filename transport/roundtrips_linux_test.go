@@ -29,9 +29,13 @@ func testRoundTrips(t *testing.T) {
 				{"initiator", initiator, relayedRTT + 3*directRTT/2},
 				{"responder", responder, relayedRTT/2 + 3*directRTT/2},
 			} {
-				if !side.got.Direct || side.got.Took < side.want || side.got.Took >= side.want+directRTT/2 { // half of one more
+				if !side.got.Direct || side.got.Took < side.want || side.got.Took >= side.want+directRTT { // one more
 					t.Errorf("the %s has %v, want a connection after %v", side.name, side.got, side.want)
 				}
+			}
+			// It has it half a round trip later if the responder sends its token when it has this side's.
+			if later := initiator.Took - relayedRTT/2 - responder.Took; later > directRTT*2/5 {
+				t.Errorf("the initiator has its connection %v after the responder", later)
 			}
 		})
 	}

@@ -104,3 +104,15 @@ func (l *candidateList) add(kind punch.Kind, port int, addrs ...netip.AddrPort) 
 		}
 	}
 }
+
+// LANCandidates returns where the port can be reached within the host's own network: at the private
+// address from which the host sends to others. A host may have more addresses, of virtual networks
+// and the like; they are not named. The one address is disclosed to any peer that claims the same
+// public address.
+func (g *Gatherer) LANCandidates(port uint16) []punch.Candidate {
+	a := g.sourceAddr(anyIPv4)
+	if !a.IsPrivate() {
+		return nil
+	}
+	return []punch.Candidate{{Kind: punch.LAN, Addr: netip.AddrPortFrom(a, port)}}
+}

@@ -1,28 +1,12 @@
 package gather
 
-import (
-	"net/netip"
-
-	"github.com/simopen/go-libp2p-simopen/internal/punch"
-)
+import "net/netip"
 
 // Addresses for documentation (RFC 5737, RFC 3849), which the default routes lead to.
 var (
 	anyIPv4 = netip.MustParseAddrPort("192.0.2.1:9")
 	anyIPv6 = netip.MustParseAddrPort("[2001:db8::1]:9")
 )
-
-// LANCandidates returns where the port can be reached within the host's own network: at the private
-// address from which the host sends to others. A host may have more addresses, of virtual networks
-// and the like; they are not named. The one address is disclosed to any peer that claims the same
-// public address.
-func (g *Gatherer) LANCandidates(port uint16) []punch.Candidate {
-	a := g.sourceAddr(anyIPv4)
-	if !a.IsPrivate() {
-		return nil
-	}
-	return []punch.Candidate{{Kind: punch.LAN, Addr: netip.AddrPortFrom(a, port)}}
-}
 
 // listLinks returns the addresses of the host's interfaces with their prefixes. A system may refuse
 // to list them: a service under systemd's RestrictAddressFamilies, for one, has no netlink. Then
