@@ -2,6 +2,7 @@ package gather
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"time"
@@ -31,6 +32,10 @@ const (
 	fewKeepAlives = 3
 )
 
+// tupleWait is how long the connection before may still have the 4-tuple. It is closed with a RST,
+// but a process that the program starts at that moment has a copy of its socket, until it executes.
+const tupleWait = 200 * time.Millisecond
+
 // An observerDialer dials from a port. Its connections are kept alive, and close with a RST, for a
 // 4-tuple in TIME-WAIT would keep the port from asking the same observer again.
 type observerDialer struct {
@@ -41,6 +46,10 @@ type observerDialer struct {
 
 func (d observerDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	nc, err := d.port.DialContext(ctx, network, address)
+	for end := time.Now().Add(tupleWait); errors.Is(err, tcpport.ErrTupleTaken) && ctx.Err() == nil && time.Now().Before(end); {
+		time.Sleep(tupleWait / 20)
+		nc, err = d.port.DialContext(ctx, network, address)
+	}
 	if err != nil {
 		return nil, err
 	}

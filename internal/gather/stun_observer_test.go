@@ -231,6 +231,31 @@ func TestServerIsHeld(t *testing.T) {
 	}
 }
 
+// TestTupleIsFreedLate: a port asks an observer again although something still has a copy of the
+// socket that was closed.
+func TestTupleIsFreedLate(t *testing.T) {
+	t.Parallel()
+	ctx, server, d := testContext(t), newSTUNServer(t), observerDialer{port: newPort(t)}
+	first, err := d.DialContext(ctx, "tcp", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied, err := first.(*net.TCPConn).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	freed := time.AfterFunc(tupleWait/10, func() { copied.Close() })
+	second, err := d.DialContext(ctx, "tcp", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if freed.Stop() {
+		t.Error("the copy did not hold the 4-tuple")
+	}
+	second.Close()
+}
+
 // TestServerIsLate: the error says what has not come.
 func TestServerIsLate(t *testing.T) {
 	t.Parallel()
