@@ -42,9 +42,9 @@ func (o *Opening) connect(p *pair) {
 		case up:
 			// The peer may not need it, or a RST crossed the SYN and it was up on this side only.
 			// That is common, so the first repeat is quick, unless another attempt is to get the
-			// 4-tuple.
+			// 4-tuple, or another connection is up, which the peer may have chosen.
 			o.tuples.free(p.tuple())
-			if p.dropped++; p.dropped > 1 || p.claim.shared() {
+			if p.dropped++; p.dropped > 1 || p.claim.shared() || o.serves() {
 				sleep(o.ctx, p.useless.pause())
 			} else {
 				o.pause(p)
@@ -144,8 +144,9 @@ func (o *Opening) serve(c *net.TCPConn, k *claim, took time.Duration) error {
 	o.record(func(r *Result) { r.Up++ })
 	err := o.attribute(c, k, took)
 	if err == nil {
-		o.record(func(*Result) { o.met = true })
+		o.record(func(*Result) { o.met = true; o.served++ })
 		err = o.round.Serve(c)
+		o.record(func(*Result) { o.served-- })
 	}
 	if err == nil || errors.Is(err, ErrNotChosen) {
 		o.stop()
@@ -155,6 +156,13 @@ func (o *Opening) serve(c *net.TCPConn, k *claim, took time.Duration) error {
 		o.record(func(r *Result) { r.drop(err) })
 	}
 	return err
+}
+
+// serves reports whether a connection is up that may be chosen.
+func (o *Opening) serves() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.served > 0
 }
 
 // roundTrip returns a connection's round trip, as far as the time that its connect took reveals

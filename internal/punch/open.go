@@ -74,6 +74,7 @@ type Opening struct {
 	restarted time.Time      // when repeats were last quick again
 	again     chan struct{}  // closed when they are the next time
 	met       bool           // a connection has come up
+	served    int            // connections that connects brought up, and that may be chosen
 	refused   bool           // a SYN was, on its way through the NATs
 	refusal   time.Duration  // how long the first of these connects took
 	refusing  chan struct{}  // closed when that has ended
