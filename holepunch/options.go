@@ -58,7 +58,7 @@ type Options struct {
 
 	// Admit is asked for each TCP connection that has shown the attempt's token, before it is used.
 	// An error ends the attempt. At Accept that may be after the choice: the initiator's connection
-	// is reset then. So what is known before, such as an address that is not wanted, belongs into
+	// is reset then. So what is known before, such as an address that is not wanted, belongs in
 	// FilterRemote, from which the peer learns the reason. Calls come from several goroutines. Nil
 	// admits all.
 	Admit func(c *net.TCPConn, accepted bool) error

@@ -90,8 +90,8 @@ func (a connAddrs) RemoteMultiaddr() ma.Multiaddr { return netMultiaddr(a.c.Remo
 
 // ungated returns the addresses of the peer at which the gater lets this host dial it. An initiator
 // has asked whether the peer may be dialled; but the responder sends SYNs as well. The responder
-// also asks here whether it may have a connection with each address: when it can ask about the
-// connection itself, the initiator may have chosen that, and learns no reason any more.
+// also asks here whether it may have a connection with each address: by the time that there is one,
+// the initiator may have chosen it, and it is too late to send a reason.
 func (a *attempt) ungated(addrs []ma.Multiaddr) ([]ma.Multiaddr, error) {
 	gater, inbound := a.t.gater, a.dir == network.DirInbound
 	if gater == nil {
@@ -102,8 +102,11 @@ func (a *attempt) ungated(addrs []ma.Multiaddr) ([]ma.Multiaddr, error) {
 	}
 	var left []ma.Multiaddr
 	for _, m := range addrs {
-		c := candidateAddrs{m}
-		if gater.InterceptAddrDial(a.peer, m) && !(inbound && !(gater.InterceptAccept(c) && gater.InterceptSecured(a.dir, a.peer, c))) {
+		allowed := gater.InterceptAddrDial(a.peer, m)
+		if c := (candidateAddrs{m}); allowed && inbound {
+			allowed = gater.InterceptAccept(c) && gater.InterceptSecured(a.dir, a.peer, c)
+		}
+		if allowed {
 			left = append(left, m)
 		}
 	}
@@ -123,8 +126,9 @@ func (a candidateAddrs) LocalMultiaddr() ma.Multiaddr {
 }
 func (a candidateAddrs) RemoteMultiaddr() ma.Multiaddr { return a.remote }
 
-// checkRoom returns, at a responder, an error if the resource manager has no room for a connection
-// with the peer, for the same reason. Nothing is counted before there is a connection.
+// checkRoom returns an error if the resource manager has no room for a connection with the peer. A
+// responder asks before it answers, as [attempt.ungated] does. What it gets it gives back at once:
+// nothing is counted before there is a connection.
 func (a *attempt) checkRoom(remote ma.Multiaddr) error {
 	if a.dir != network.DirInbound {
 		return nil

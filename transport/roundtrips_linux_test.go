@@ -33,7 +33,7 @@ func testRoundTrips(t *testing.T) {
 					t.Errorf("the %s has %v, want a connection after %v", side.name, side.got, side.want)
 				}
 			}
-			// It has it half a round trip later if the responder sends its token when it has this side's.
+			// It would have it half a round trip later if the SYNs had not crossed.
 			if later := initiator.Took - relayedRTT/2 - responder.Took; later > directRTT*2/5 {
 				t.Errorf("the initiator has its connection %v after the responder", later)
 			}

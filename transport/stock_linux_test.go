@@ -33,7 +33,8 @@ func TestStockPeer(t *testing.T) {
 			if !cfgs[0].Stock && d.Reason != ErrPeerUnsupported {
 				t.Errorf("the dialler has %v, want %q", d, ErrPeerUnsupported)
 			}
-			// DCUtR makes the listener the dialler. It may need several attempts, and fail on a busy machine.
+			// DCUtR makes the listener the dialler. It may need several attempts, and all may fail on
+			// a busy machine.
 			for range 2 {
 				if a.look(t, b, true).Direct {
 					break
