@@ -20,23 +20,29 @@ func testRoundTrips(t *testing.T) {
 	} {
 		t.Run("to a connection/"+nats[0]+" "+nats[1], func(t *testing.T) {
 			t.Parallel()
-			initiator, responder := farApartPunch(t, nats[0], nats[1], 2)
-			for _, side := range []struct {
-				name string
-				got  outcome
-				want time.Duration
-			}{
-				{"initiator", initiator, relayedRTT + 3*directRTT/2},
-				{"responder", responder, relayedRTT/2 + 3*directRTT/2},
-			} {
-				if !side.got.Direct || side.got.Took < side.want || side.got.Took >= side.want+directRTT { // one more
-					t.Errorf("the %s has %v, want a connection after %v", side.name, side.got, side.want)
+			inTime(t, func() (wrong string) {
+				initiator, responder := farApartPunch(t, nats[0], nats[1], 2)
+				for _, side := range []struct {
+					name string
+					got  outcome
+					want time.Duration
+				}{
+					{"initiator", initiator, relayedRTT + 3*directRTT/2},
+					{"responder", responder, relayedRTT/2 + 3*directRTT/2},
+				} {
+					if !side.got.Direct || side.got.Took < side.want {
+						t.Errorf("the %s has %v, want a connection after %v", side.name, side.got, side.want)
+					}
+					if side.got.Took >= side.want+directRTT { // one more
+						wrong += fmt.Sprintf("the %s has %v, want it after %v\n", side.name, side.got, side.want)
+					}
 				}
-			}
-			// It would have it half a round trip later if the SYNs had not crossed.
-			if later := initiator.Took - relayedRTT/2 - responder.Took; later > directRTT*2/5 {
-				t.Errorf("the initiator has its connection %v after the responder", later)
-			}
+				// It would have it half a round trip later if the SYNs had not crossed.
+				if later := initiator.Took - relayedRTT/2 - responder.Took; later > directRTT*2/5 {
+					wrong += fmt.Sprintf("the initiator has its connection %v after the responder", later)
+				}
+				return wrong
+			})
 		})
 	}
 	for _, nats := range [][2]string{
@@ -46,10 +52,34 @@ func testRoundTrips(t *testing.T) {
 	} {
 		t.Run("to a reason/"+nats[0]+" "+nats[1], func(t *testing.T) {
 			t.Parallel()
-			if got, _ := farApartPunch(t, nats[0], nats[1], 2); got.Direct || got.Reason != holepunch.ErrPortFiltered || got.Took >= 2*relayedRTT {
-				t.Errorf("got %v, want %q after %v", got, holepunch.ErrPortFiltered, relayedRTT)
-			}
+			inTime(t, func() string {
+				got, _ := farApartPunch(t, nats[0], nats[1], 2)
+				if got.Direct || got.Reason != holepunch.ErrPortFiltered {
+					t.Errorf("got %v, want %q", got, holepunch.ErrPortFiltered)
+				}
+				if got.Took < 2*relayedRTT {
+					return ""
+				}
+				return fmt.Sprintf("got %v, want it after %v", got, relayedRTT)
+			})
 		})
+	}
+}
+
+// inTime wants one of five attempts to be in time, which returns "" then. A machine that has much
+// else to do only adds to the time of an attempt; a round trip too many is in each of them.
+func inTime(t *testing.T, attempt func() (wrong string)) {
+	t.Helper()
+	for n := 1; ; n++ {
+		wrong := attempt()
+		if wrong == "" || t.Failed() {
+			return
+		}
+		if n == 5 {
+			t.Error(wrong)
+			return
+		}
+		t.Logf("attempt %d: %s", n, wrong)
 	}
 }
 
