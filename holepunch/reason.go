@@ -53,9 +53,9 @@ const (
 	// token.
 	ErrHandshake Reason = "handshake"
 
-	// ErrSmallPackets: the initiator has a connection, and its choice of that has not arrived here:
-	// only small packets may get through. An attempt in which both sides set Options.MaxSegment may
-	// succeed.
+	// ErrSmallPackets: the initiator has a connection, and its choice of that, or the end of the
+	// handshake, has not arrived here: only small packets may get through. An attempt in which both
+	// sides set Options.MaxSegment may succeed.
 	ErrSmallPackets Reason = "small_packets"
 
 	// ErrNoProtocol: the two sides have no handshake protocol in common.
@@ -133,7 +133,7 @@ var reasons = []reasonRow{
 	{ErrNoSocket, "this host is short of file descriptors, local ports or memory", StatusBusy, false, true},
 	{ErrNoConnection, "no connection came up", StatusFailed, false, true},
 	{ErrHandshake, "no connection that came up was secured as the peer's", StatusFailed, false, false},
-	{ErrSmallPackets, "the initiator has a connection, and its choice does not arrive here: only small packets may get through", StatusFailed, false, false},
+	{ErrSmallPackets, "the initiator has a connection, and what it sends does not arrive here: only small packets may get through", StatusFailed, false, false},
 	{ErrNoProtocol, "no handshake protocol in common", StatusNoProtocol, true, true},
 	{ErrUnpredictable, "both NATs give every destination another port, at random", StatusImpossible, true, true},
 	{ErrPortFiltered, "one NAT gives every destination another port, at random, and the other lets in only ports that were sent to", StatusImpossible, true, true},

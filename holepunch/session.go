@@ -241,7 +241,7 @@ func (s *session) onMessage(m *message) {
 // onDone handles the peer's last message.
 func (s *session) onDone(m *message) {
 	switch {
-	case s.chosen:
+	case s.chosen && m.status != StatusOK:
 		// The connection and the handshake on it decide.
 	case m.status != StatusOK:
 		s.fail(s.op(), m.refusal())
@@ -249,7 +249,7 @@ func (s *session) onDone(m *message) {
 		s.doneHeard = true
 		s.do.setTimer(choiceTimer, choiceDelay)
 	case !s.initiator: // once is enough
-	case s.state == punching && s.elsewhere != elsewhereAsked:
+	case s.state == punching && !s.chosen && s.elsewhere != elsewhereAsked:
 		s.fail("open", ErrElsewhere) // as the peer says
 	}
 }

@@ -83,13 +83,11 @@ func (s *session) onTimer(t timer) {
 	case t == retryTimer:
 		s.lastRound = true
 	case t == choiceTimer:
-		if !s.chosen {
-			err := fmt.Errorf("%w here, and the initiator has one", ErrNoConnection)
-			if up, _ := s.do.connected(); up {
-				err = ErrSmallPackets
-			}
-			s.fail("open", err)
+		err := fmt.Errorf("%w here, and the initiator has one", ErrNoConnection)
+		if up, _ := s.do.connected(); up {
+			err = ErrSmallPackets
 		}
+		s.fail("open", err)
 	case s.state != punching || s.chosen:
 	case t == crossTimer:
 		s.cross()

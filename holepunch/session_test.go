@@ -177,6 +177,32 @@ func TestDeliveredButNotChosen(t *testing.T) {
 	}
 }
 
+// TestChosenButNotSecured: what the initiator sends after its choice does not arrive.
+func TestChosenButNotSecured(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{"DONE", "the choice"} {
+		s, r := newSession(false, "/noise")
+		s.onMessage(received("offer"))
+		s.onFlight(answerFlight)
+		s.onGathered(theirs, 50000, nil)
+		s.onUsable()
+		r.did, r.up = nil, true
+		if first == "DONE" {
+			s.onMessage(received("done"))
+		}
+		s.onChosen()
+		s.onMessage(received("done"))
+		if got := r.timers[choiceTimer]; got != 1 {
+			t.Errorf("%s first: the time for the handshake was set %d times", first, got)
+		}
+		s.onTimer(choiceTimer)
+		r.want(t, "end round", "DONE FAILED", "fail")
+		if r.err == nil || r.err.Reason() != ErrSmallPackets {
+			t.Errorf("%s first: got %v, want %q", first, r.err, ErrSmallPackets)
+		}
+	}
+}
+
 // TestDoneTwice: an initiator cannot put off the end by saying again that it has chosen.
 func TestDoneTwice(t *testing.T) {
 	t.Parallel()

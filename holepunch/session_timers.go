@@ -13,7 +13,7 @@ const (
 	roundTimer                // until the round's connects end
 	egressTimer               // until it is found out whether they get out
 	retryTimer                // until it is too late for another round
-	choiceTimer               // until a choice that the peer has reported is overdue
+	choiceTimer               // until a choice that the peer has reported, or its handshake, is overdue
 	numTimers
 )
 
@@ -33,8 +33,8 @@ const (
 	egressDelay = 2 * time.Second
 
 	// choiceDelay is how long a responder goes on after DONE with OK until it has read the choice
-	// itself: the packet with the choice may be lost twice. A responder has as much more time than
-	// an initiator for the whole attempt.
+	// itself, and the end of the handshake: a packet of these may be lost twice. A responder has as
+	// much more time than an initiator for the whole attempt.
 	choiceDelay = 3 * time.Second
 
 	// doneTimeout bounds the writing of a message whose result nothing waits for.

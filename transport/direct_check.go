@@ -35,7 +35,8 @@ const (
 
 	// stuckTime is how long an echo, which takes a round trip, is under way until the connection is
 	// stuck: on a path that loses full-size segments, or all. The system takes DeadAfter to end it.
-	stuckTime = 3 * time.Second
+	// A responder that the choice or the handshake does not reach ends it 3 s after that.
+	stuckTime = 1500 * time.Millisecond
 )
 
 // check begins the checks that the direct connections to p need: whether a suspect one answers, and
