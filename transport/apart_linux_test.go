@@ -11,6 +11,7 @@ func TestApart(t *testing.T) {
 		"AddressPool":         testAddressPool,
 		"CarrierAddressClaim": testCarrierAddressClaim,
 		"HairpinInside":       testHairpinInside,
+		"OneIsAsked":          testOneIsAsked,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -115,6 +115,7 @@ func TestFullRelay(t *testing.T) {
 func TestObserverGivesWay(t *testing.T) {
 	t.Parallel()
 	relay, a, b := newRelay(t), newPeer(t, Enable()), newPeer(t, Enable(WithObservers(), WithOnRequestOnly()))
+	find(a).waits.back = testTimeout // a reservation may take long
 	tellStrangers(t, relay, nil, a, b)
 	connectRelayed(t, relay, a, b)
 	asking := make(chan network.Conn, 100)
