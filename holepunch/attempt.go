@@ -203,6 +203,11 @@ func (at *attempt) next() {
 		at.session.now = time.Now()
 		event()
 	case <-at.timer.C:
+		select {
+		case <-chosen: // before a time that is over as well: a busy process may be late with both
+			at.session.onChosen()
+		default:
+		}
 		at.fireTimers()
 	case <-caller:
 		at.session.onContextEnded(at.caller.Err())

@@ -20,7 +20,7 @@ import (
 const (
 	// maxMemory is of live heap and stacks, in bytes. It is 45 KiB, or 65 where the machine is
 	// slow and the crossed pairs are connected as well; 100 KiB is what a host can spare.
-	maxMemory = 80 << 10
+	maxMemory = 72 << 10
 
 	// maxDescriptors: the two pairs of ports have a connection each, and so have the two
 	// crossed pairs where the machine is slow. And each may be in the middle of a
@@ -28,18 +28,39 @@ const (
 	maxDescriptors = 4 + 4
 )
 
-// TestManyPunches makes a thousand punches at once. None fails, or takes more than its
-// share, and all is given back. The race detector makes everything several times slower
-// and some of it larger, so with it they are fewer.
+// TestManyPunches makes a thousand punches at once. None fails, or takes more than its share, and
+// all is given back. The race detector makes everything several times slower and some of it larger,
+// so with it they are fewer. They are fewer as well where other processes leave little time to this
+// one: so many that all messages are read within the times of an attempt.
 func TestManyPunches(t *testing.T) {
 	n, memory := 1000, maxMemory
 	if raceEnabled {
 		n, memory = 100, 2*maxMemory
 	}
 	wantDescriptors(t, n)
+	for {
+		begin, cpu := time.Now(), cpuTime(t)
+		err := wantPunches(t, n, memory)
+		share := (cpuTime(t) - cpu).Seconds() / time.Since(begin).Seconds() / float64(runtime.GOMAXPROCS(0))
+		switch {
+		case err == nil:
+			return
+		case share > 0.5 || n < 100:
+			t.Fatal(err)
+		}
+		t.Logf("%d punches, with %.0f %% of the processors: %v", n, 100*share, err)
+		n /= 2
+	}
+}
+
+// wantPunches makes n punches at once, each of which may take so much memory at its peak.
+func wantPunches(t *testing.T, n, memory int) error {
 	c := newCrowd(t, n)
 	before := usage()
-	p := peakOf(t, c)
+	p, err := peakOf(t, c)
+	if err != nil {
+		return err
+	}
 	t.Logf("%d punches, both ends: %+v", n, p)
 	if got := p.memory / (2 * n); got > memory {
 		t.Errorf("%d bytes a punch, want %d at most", got, memory)
@@ -51,7 +72,7 @@ func TestManyPunches(t *testing.T) {
 	for end := time.Now().Add(testTimeout); ; time.Sleep(100 * time.Millisecond) {
 		after := usage()
 		if after.descriptors <= before.descriptors && after.goroutines <= before.goroutines {
-			return
+			return nil
 		}
 		if time.Now().After(end) {
 			t.Fatalf("%+v, want no more descriptors and goroutines than before: %+v", after, before)
@@ -116,7 +137,10 @@ func benchmarkPunches(b *testing.B, n int) {
 	var at peak
 	peaks := max(1, 100/n)
 	for range peaks {
-		p := peakOf(b, c)
+		p, err := peakOf(b, c)
+		if err != nil {
+			b.Fatal(err)
+		}
 		at.memory += p.memory
 		at.descriptors += p.descriptors
 		at.goroutines += p.goroutines
@@ -166,7 +190,7 @@ type peak struct {
 
 // peakOf has a crowd punch, and measures when each has come to its choice. Until then
 // they wait, but not for long.
-func peakOf(t testing.TB, c *crowd) peak {
+func peakOf(t testing.TB, c *crowd) (peak, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
@@ -189,11 +213,14 @@ func peakOf(t testing.TB, c *crowd) peak {
 		case <-ctx.Done():
 		}
 	})
-	if err != nil {
-		t.Fatal(err)
+	for i := range arrive {
+		arrive[i].Do(all.Done) // a punch that failed may not have come so far
 	}
 	measured.Wait()
-	return peak{at.memory - before.memory, at.descriptors - before.descriptors, at.goroutines - before.goroutines}
+	if err != nil {
+		return peak{}, err
+	}
+	return peak{at.memory - before.memory, at.descriptors - before.descriptors, at.goroutines - before.goroutines}, nil
 }
 
 // usage is what the process holds.

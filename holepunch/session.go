@@ -86,13 +86,14 @@ type session struct {
 	remote []punch.Candidate // of theirs, those that may be dialled
 	cause  error             // why the round before failed
 
-	promised  bool        // the OFFER said that predicted candidates follow
-	guess     punch.Guess // in round 0, which is the only one then
-	lastRound bool        // it is too late for another
-	crossDue  time.Time   // when CROSS is to leave at the latest; zero when it has left
-	spoiled   bool        // the round's pairs are, and another round follows
-	until     time.Time   // when the window ends that began with the first ANSWER, at an initiator
-	elsewhere elsewhereState
+	promised   bool        // the OFFER said that predicted candidates follow
+	guess      punch.Guess // in round 0, which is the only one then
+	lastRound  bool        // it is too late for another
+	crossDue   time.Time   // when CROSS is to leave at the latest; zero when it has left
+	crossHeard bool        // in this round, by a responder
+	spoiled    bool        // the round's pairs are, and another round follows
+	until      time.Time   // when the window ends that began with the first ANSWER, at an initiator
+	elsewhere  elsewhereState
 
 	egressAsked bool  // it was found out, or is being, whether connections get out
 	egressWhy   error // the outcome, unless it is Yes

@@ -78,7 +78,8 @@ func (s *session) onResponderMessage(m *message) {
 	case m.typ == pb.Message_RETRY && m.round > s.round:
 		s.onRetry(m)
 	case s.state != punching:
-	case m.typ == pb.Message_CROSS:
+	case m.typ == pb.Message_CROSS && !s.crossHeard: // each costs, so a peer gets one
+		s.crossHeard = true
 		s.do.cross(m.delay, 0)
 	case m.typ == pb.Message_CANDIDATES:
 		s.onCandidates(m.candidates)

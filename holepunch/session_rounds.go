@@ -149,7 +149,7 @@ func (s *session) nextRound(number int, err error) {
 	s.do.setTimer(roundTimer, 0)
 	s.do.setTimer(crossTimer, 0)
 	s.do.trace(Event{Kind: RoundFailed, Local: s.port, Err: err})
-	s.round, s.cause, s.spoiled = number, err, false
+	s.round, s.cause, s.spoiled, s.crossHeard = number, err, false, false
 }
 
 // onUsable handles that the stream is usable: the peer's bytes can arrive.

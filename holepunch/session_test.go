@@ -203,6 +203,22 @@ func TestChosenButNotSecured(t *testing.T) {
 	}
 }
 
+// TestCrossTwice: an initiator begins the crossed pairs once a round, however often it says so.
+func TestCrossTwice(t *testing.T) {
+	t.Parallel()
+	s, r := punchingSession(t, false, theirs)
+	r.did = nil
+	s.onMessage(received("cross"))
+	s.onMessage(received("cross"))
+	r.want(t, "cross 30ms 0s")
+	s.onMessage(received("retry"))
+	s.onGathered(theirs, 50000, nil)
+	r.did = nil
+	s.onMessage(received("cross"))
+	s.onMessage(received("cross"))
+	r.want(t, "cross 30ms 0s")
+}
+
 // TestDoneTwice: an initiator cannot put off the end by saying again that it has chosen.
 func TestDoneTwice(t *testing.T) {
 	t.Parallel()

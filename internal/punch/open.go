@@ -64,32 +64,33 @@ type Opening struct {
 	stop    context.CancelFunc
 	workers sync.WaitGroup
 
-	mu        sync.Mutex
-	remote    []Candidate    // of the peer, without listeners
-	pairs     map[tuple]bool // all that there are
-	crossed   []*pair        // not begun yet
-	crossing  bool           // crossed pairs are begun
-	crossedAt time.Time      // the moment of that which both sides have agreed on
-	replaced  bool           // they take the place of the others
-	restarted time.Time      // when repeats were last quick again
-	again     chan struct{}  // closed when they are the next time
-	met       bool           // a connection has come up
-	served    int            // connections that connects brought up, and that may be chosen
-	refused   bool           // a SYN was, on its way through the NATs
-	refusal   time.Duration  // how long the first of these connects took
-	refusing  chan struct{}  // closed when that has ended
-	launched  int            // pairs that are connected, or were
-	short     int            // of these, those given up because there was no socket
-	allShort  chan struct{}  // closed when all were
-	setShort  sync.Once
-	failed    int           // connects that ended by themselves, on their way through the NATs
-	unsent    int           // pairs whose SYN could not leave
-	failing   chan struct{} // closed when the former are manyFailed, or the latter are all
-	setFail   sync.Once
-	through   map[*pair]bool // pairs that are connected, or were, through NATs in IPv4
-	spoiled   chan struct{}  // closed when these will not come up
-	setSpoil  sync.Once
-	result    Result
+	mu         sync.Mutex
+	remote     []Candidate    // of the peer, without listeners
+	pairs      map[tuple]bool // all that there are
+	crossed    []*pair        // not begun yet
+	crossing   bool           // crossed pairs are begun
+	crossedAt  time.Time      // the moment of that which both sides have agreed on
+	replaced   bool           // they take the place of the others
+	restarted  time.Time      // when repeats were last quick again
+	again      chan struct{}  // closed when they are the next time
+	met        bool           // a connection has come up
+	served     int            // connections that connects brought up, and that may be chosen
+	refused    bool           // a SYN was, on its way through the NATs
+	refusal    time.Duration  // how long the first of these connects took
+	refusing   chan struct{}  // closed when that has ended
+	launched   int            // pairs that are connected, or were
+	short      int            // of these, those given up because there was no socket
+	allShort   chan struct{}  // closed when all were
+	setShort   sync.Once
+	failed     int           // connects that ended by themselves, on their way through the NATs
+	unsent     int           // pairs whose SYN could not leave
+	failing    chan struct{} // closed when the former are manyFailed, or the latter are all
+	setFail    sync.Once
+	through    map[*pair]bool // pairs that are connected, or were, through NATs in IPv4
+	spoiled    chan struct{}  // closed when these will not come up
+	setSpoil   sync.Once
+	spoilTimer *time.Timer // after Cross, until that is checked
+	result     Result
 }
 
 // Open begins to connect. Connects end with ctx; Wait must be called.
@@ -192,10 +193,8 @@ func (o *Opening) cross(later time.Duration) {
 	}
 	o.launch(o.crossed)
 	o.crossed = nil
-	o.workers.Go(func() {
-		if sleep(o.ctx, later+o.times.spoiled) {
-			o.record(func(*Result) { o.checkSpoiled() })
-		}
+	o.spoilTimer = time.AfterFunc(later+o.times.spoiled, func() {
+		o.record(func(*Result) { o.checkSpoiled() })
 	})
 }
 
@@ -237,7 +236,7 @@ const manyRefused = 3
 
 // checkSpoiled closes the channel that Spoiled returns, if it is to be closed. o.mu is held.
 func (o *Opening) checkSpoiled() {
-	if !o.crossing || o.met || time.Since(o.crossedAt) < o.times.spoiled {
+	if !o.crossing || o.met || o.ctx.Err() != nil || time.Since(o.crossedAt) < o.times.spoiled {
 		return
 	}
 	some := false
@@ -262,6 +261,9 @@ func (o *Opening) Wait() Result {
 	o.stop()
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.spoilTimer != nil {
+		o.spoilTimer.Stop()
+	}
 	return o.result
 }
 

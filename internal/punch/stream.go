@@ -114,9 +114,7 @@ func (s *Stream) SetPeerToken(t Token) {
 	s.update(func(k *choice) {
 		for _, c := range slices.Clone(k.copies) {
 			if c.admitted { // and not read, so that its end was not noticed
-				if err := tcpport.Ended(c.conn.TCPConn); err != nil {
-					k.drop(c, err)
-				}
+				k.dropEnded(c)
 			}
 		}
 		k.open(t)

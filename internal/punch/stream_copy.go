@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
 // readBuffer is how much is read from a copy at a time when a frame has begun: more than the
@@ -83,6 +85,7 @@ func (s *Stream) admit(sc *streamCopy, accepted bool) (read bool) {
 		if err != nil {
 			k.fail(err)
 		}
+		k.dropEnded(sc) // which is noticed by nobody while Admit takes its time
 		if sc.dropped != nil {
 			return
 		}
@@ -99,6 +102,16 @@ func (s *Stream) admit(sc *streamCopy, accepted bool) (read bool) {
 		}
 	})
 	return read
+}
+
+// dropEnded drops an initiator's copy that the other end has ended. The choice would be lost with it.
+func (k *choice) dropEnded(sc *streamCopy) {
+	if !k.initiator {
+		return
+	}
+	if err := tcpport.Ended(sc.conn.TCPConn); err != nil {
+		k.drop(sc, err)
+	}
 }
 
 // readCopy reads what comes in on a copy until it was chosen or dropped.

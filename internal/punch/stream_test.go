@@ -207,6 +207,37 @@ func TestStreamTokenTooEarly(t *testing.T) {
 	wantServed(t, served, ErrNoChoice)
 }
 
+// TestStreamSlowAdmit: a connection that ends while the application thinks about it is not chosen.
+func TestStreamSlowAdmit(t *testing.T) {
+	t.Parallel()
+	var slow *net.TCPConn
+	thinks, agrees := make(chan struct{}), make(chan struct{})
+	s := newStream(t, StreamConfig{Initiator: true, Admit: func(c *net.TCPConn, _ bool) error {
+		if c == slow {
+			close(thinks)
+			<-agrees
+		}
+		return nil
+	}})
+	var slowPeer *net.TCPConn
+	slow, slowPeer = connPair(t)
+	fromSlow := serve(t, s, slow, true)
+	<-thinks
+	tcpport.Reset(slowPeer)
+	for tcpport.Ended(slow) == nil {
+		time.Sleep(time.Millisecond)
+	}
+	close(agrees)
+	if err := <-fromSlow; err == nil || errors.Is(err, ErrNotChosen) {
+		t.Errorf("served: %v, want its end", err)
+	}
+	wantOpen(t, "Chosen", s.Chosen())
+	c, peer := connPair(t)
+	served := serve(t, s, c, true)
+	wantServed(t, served, nil)
+	wantRead(t, peer, preamble(peerToken)+theMarker)
+}
+
 // hasAdmitted reports whether the application has agreed to n connections.
 func (s *Stream) hasAdmitted(n int) bool {
 	s.mu.Lock()
