@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
@@ -91,7 +93,8 @@ func (a connAddrs) RemoteMultiaddr() ma.Multiaddr { return netMultiaddr(a.c.Remo
 // ungated returns the addresses of the peer at which the gater lets this host dial it. An initiator
 // has asked whether the peer may be dialled; but the responder sends SYNs as well. The responder
 // also asks here whether it may have a connection with each address: by the time that there is one,
-// the initiator may have chosen it, and it is too late to send a reason.
+// the initiator may have chosen it, and it is too late to send a reason. An address is asked about
+// once in an attempt.
 func (a *attempt) ungated(addrs []ma.Multiaddr) ([]ma.Multiaddr, error) {
 	gater, inbound := a.t.gater, a.dir == network.DirInbound
 	if gater == nil {
@@ -102,9 +105,14 @@ func (a *attempt) ungated(addrs []ma.Multiaddr) ([]ma.Multiaddr, error) {
 	}
 	var left []ma.Multiaddr
 	for _, m := range addrs {
-		allowed := gater.InterceptAddrDial(a.peer, m)
-		if c := (candidateAddrs{m}); allowed && inbound {
-			allowed = gater.InterceptAccept(c) && gater.InterceptSecured(a.dir, a.peer, c)
+		key := string(m.Bytes())
+		allowed, known := a.gated[key]
+		if !known {
+			allowed = gater.InterceptAddrDial(a.peer, m)
+			if c := (candidateAddrs{m}); allowed && inbound {
+				allowed = gater.InterceptAccept(c) && gater.InterceptSecured(a.dir, a.peer, c)
+			}
+			a.gated[key] = allowed
 		}
 		if allowed {
 			left = append(left, m)
@@ -127,17 +135,25 @@ func (a candidateAddrs) LocalMultiaddr() ma.Multiaddr {
 func (a candidateAddrs) RemoteMultiaddr() ma.Multiaddr { return a.remote }
 
 // checkRoom returns an error if the resource manager has no room for a connection with the peer. A
-// responder asks before it answers, as [attempt.ungated] does. What it gets it gives back at once:
-// nothing is counted before there is a connection.
-func (a *attempt) checkRoom(remote ma.Multiaddr) error {
+// responder asks before it answers, as [attempt.ungated] does, and gives back at once what it gets.
+// It asks as for a connection from loopback: the resource manager bounds also how many connections
+// come from an IP address within a time, and the peer may have named anybody's. An address that the
+// application has on its allowlist needs no room.
+func (a *attempt) checkRoom(addrs []ma.Multiaddr) error {
 	if a.dir != network.DirInbound {
 		return nil
 	}
 	a.checking.Do(func() {
+		allowlist := rcmgr.GetAllowlist(a.t.rcmgr)
+		if allowlist != nil && slices.ContainsFunc(addrs, func(m ma.Multiaddr) bool { return allowlist.AllowedPeerAndMultiaddr(a.peer, m) }) {
+			return
+		}
 		var scope network.ConnManagementScope
-		if scope, a.checkErr = a.askForScope(remote, func() {}); a.checkErr == nil {
+		if scope, a.checkErr = a.askForScope(loopback, func() {}); a.checkErr == nil {
 			scope.Done()
 		}
 	})
 	return a.checkErr
 }
+
+var loopback = ma.StringCast("/ip4/127.0.0.1/tcp/0")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
@@ -120,4 +121,47 @@ func TestScopePatience(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// TestCheckRoom: whether there is room is asked without a trace. The peer may have named addresses
+// of others, of which the resource manager lets only so many come within a time.
+func TestCheckRoom(t *testing.T) {
+	t.Parallel()
+	named := []ma.Multiaddr{ma.StringCast("/ip4/46.0.2.1/tcp/4001")}
+	check := func(m network.ResourceManager) error {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // it is asked once
+		a := &attempt{t: &Transport{rcmgr: m}, ctx: ctx, peer: "peer", dir: network.DirInbound}
+		return a.checkRoom(named)
+	}
+	defaults := rcmgr.DefaultLimits.AutoScale()
+	m := newResourceManager(t, defaults)
+	for range 100 {
+		if err := check(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	scope, err := m.OpenConnection(network.DirInbound, true, named[0])
+	if err != nil {
+		t.Fatalf("a connection after a hundred OFFERs: %v", err)
+	}
+	scope.Done()
+
+	none := rcmgr.PartialLimitConfig{System: rcmgr.ResourceLimits{Conns: rcmgr.BlockAllLimit, ConnsInbound: rcmgr.BlockAllLimit, FD: rcmgr.BlockAllLimit}}.Build(defaults)
+	if err := check(newResourceManager(t, none)); !errors.Is(err, holepunch.ErrResourceLimit) {
+		t.Errorf("a full one: got %v, want ErrResourceLimit", err)
+	}
+	if err := check(newResourceManager(t, none, rcmgr.WithAllowlistedMultiaddrs(named))); err != nil {
+		t.Errorf("a full one that has the address on its allowlist: %v", err)
+	}
+}
+
+func newResourceManager(t *testing.T, l rcmgr.ConcreteLimitConfig, opts ...rcmgr.Option) network.ResourceManager {
+	t.Helper()
+	m, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(l), opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
 }
