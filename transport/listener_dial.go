@@ -31,7 +31,8 @@ var errNotElsewhere = errors.New("no connection by other means")
 // waiting.
 func isElsewhere(err error) bool {
 	var remote *holepunch.RemoteError
-	return errors.Is(err, holepunch.ErrElsewhere) || errors.Is(err, holepunch.ErrNoConnection) || errors.Is(err, context.Canceled) ||
+	return errors.Is(err, holepunch.ErrElsewhere) || errors.Is(err, holepunch.ErrNoConnection) ||
+		errors.Is(err, holepunch.ErrSmallPackets) || errors.Is(err, context.Canceled) ||
 		errors.As(err, &remote) && remote.Status == holepunch.StatusCancelled
 }
 

@@ -106,12 +106,12 @@ func (t *Transport) respond(ctx context.Context, h host.Host, s network.Stream, 
 		remote, err = a.deliver(ctx, l, c)
 	} else {
 		err = t.explain(err)
+		defer func() { t.peers.noteFailure(p, err) }() // unless it is none
 	}
 	if isElsewhere(err) && t.directConn(h, p) != nil {
 		err = nil // from one side to a listener of the other's, for one
 	}
 	err = t.blame(h, err)
-	t.peers.noteFailure(p, err)
 	r.finished(took, remote, err)
 	return err
 }
