@@ -30,7 +30,11 @@ type hostilePeer struct {
 	heard   []*pb.Message
 	first   *pb.Message // what we began with, or something of the peer's own
 	last    []byte      // what was said last
+	again   int         // how often that was said once more
 }
+
+// maxAgain bounds what a program takes: the fuzzer's own bound is 10 s.
+const maxAgain = 1000
 
 func (p *hostilePeer) byte() (b byte) {
 	if len(p.program) > 0 {
@@ -65,7 +69,9 @@ func (p *hostilePeer) speak() {
 		case stepEndless:
 			b = append(varint.ToUvarint(1<<40), make([]byte, p.byte())...)
 		case stepAgain:
-			for range p.byte() {
+			n := min(int(p.byte()), maxAgain-p.again)
+			p.again += n
+			for range n {
 				if _, err := p.out.Write(p.last); err != nil {
 					return
 				}
