@@ -182,6 +182,12 @@ func (at *attempt) next() {
 	if at.session.chosen {
 		chosen = nil
 	}
+	select {
+	case <-chosen: // before what happened meanwhile, such as the end of a time: a busy process may be late
+		at.session.onChosen()
+		return
+	default:
+	}
 	if at.streamEnded {
 		ended = nil
 	}
@@ -203,11 +209,6 @@ func (at *attempt) next() {
 		at.session.now = time.Now()
 		event()
 	case <-at.timer.C:
-		select {
-		case <-chosen: // before a time that is over as well: a busy process may be late with both
-			at.session.onChosen()
-		default:
-		}
 		at.fireTimers()
 	case <-caller:
 		at.session.onContextEnded(at.caller.Err())

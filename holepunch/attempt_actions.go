@@ -240,6 +240,7 @@ func (at *attempt) filterRemote(cs []punch.Candidate) ([]punch.Candidate, error)
 		return cs, nil
 	}
 	left, err := at.opts.FilterRemote(addrsOf(cs))
+	at.session.now = time.Now() // it may have taken a while
 	if err == nil {
 		cs = only(cs, left)
 	}

@@ -10,6 +10,9 @@ import (
 func (at *attempt) failure() *PunchError {
 	e := *at.err
 	e.Attempts = int(at.connects.Load())
+	if at.session.usable && ReasonOf(e.Err) == "" && errors.Is(e.Err, context.DeadlineExceeded) {
+		e.Err = fmt.Errorf("%w: %w", ErrHandshake, e.Err)
+	}
 	r := at.result.Load()
 	if r == nil {
 		return &e
@@ -19,8 +22,6 @@ func (at *attempt) failure() *PunchError {
 	case ReasonOf(e.Err) != "":
 	case errors.Is(e.Err, context.Canceled):
 		e.Err = fmt.Errorf("%w (until then: %v)", e.Err, roundError(*r))
-	case errors.Is(e.Err, context.DeadlineExceeded) && at.session.usable:
-		e.Err = fmt.Errorf("%w: %w", ErrHandshake, e.Err)
 	case errors.Is(e.Err, context.DeadlineExceeded): // nobody gave up, so there is a reason
 		e.Err = fmt.Errorf("%w (until then: %w)", e.Err, roundError(*r))
 	}

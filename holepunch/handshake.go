@@ -29,7 +29,7 @@ type handshake struct {
 }
 
 func (at *attempt) startHandshake(protocol string, flight []byte) {
-	at.runHandshake(protocol, flight, nil)
+	at.runHandshake(protocol, flight, false)
 }
 
 func (at *attempt) continueHandshake(flight []byte) { at.handshake.conn.open(flight) }
@@ -37,17 +37,15 @@ func (at *attempt) continueHandshake(flight []byte) { at.handshake.conn.open(fli
 // errOtherProtocol ends a handshake that the responder does not do.
 var errOtherProtocol = errors.New("the responder has chosen another handshake")
 
-func (at *attempt) restartHandshake(protocol string) {
+func (at *attempt) restartHandshake(protocol string) { at.runHandshake(protocol, nil, true) }
+
+// runHandshake calls Run, when that of another protocol has returned, if there is one. No flight of
+// a handshake over the stream alone travels in the signalling.
+func (at *attempt) runHandshake(protocol string, flight []byte, streamAlone bool) {
 	before := at.handshake
 	if before != nil {
 		before.conn.fail(errOtherProtocol)
 	}
-	at.runHandshake(protocol, nil, before)
-	at.handshake.conn.open(nil)
-}
-
-// runHandshake calls Run when the one before has returned, which may be nil.
-func (at *attempt) runHandshake(protocol string, flight []byte, before *handshake) {
 	var conn net.Conn = at.stream
 	var err error
 	if wrap := at.opts.Handshake.Wrap; wrap != nil {
@@ -63,6 +61,9 @@ func (at *attempt) runHandshake(protocol string, flight []byte, before *handshak
 	}
 	h.conn = newFlightConn(conn, flight, func(own []byte) { event(func() { at.session.onFlight(own) }) })
 	at.handshake = h
+	if streamAlone {
+		h.conn.open(nil) // before Run writes
+	}
 	at.helpers.Go(func() {
 		if before != nil {
 			<-before.over

@@ -246,8 +246,13 @@ func (s *session) onDone(m *message) {
 		// The connection and the handshake on it decide.
 	case m.status != StatusOK:
 		s.fail(s.op(), m.refusal())
+	case !s.initiator && s.state == preparing && s.round == 0:
+		s.fail("offer", ErrElsewhere) // as the peer says: it cannot have chosen a connection yet
 	case !s.initiator && !s.doneHeard:
 		s.doneHeard = true
+		if s.state == preparing {
+			s.state = punching // the round before is not over: it has the connection
+		}
 		s.do.setTimer(choiceTimer, choiceDelay)
 	case !s.initiator: // once is enough
 	case s.state == punching && !s.chosen && s.elsewhere != elsewhereAsked:

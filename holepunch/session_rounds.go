@@ -169,7 +169,9 @@ func (s *session) onChosen() {
 	if s.initiator {
 		s.tellSuccess()
 	}
-	s.succeed()
+	if s.succeed(); s.doneHeard && s.state != over {
+		s.do.setTimer(choiceTimer, choiceDelay) // for the handshake
+	}
 }
 
 // onSecured handles the end of the handshake.

@@ -192,8 +192,8 @@ func TestChosenButNotSecured(t *testing.T) {
 		}
 		s.onChosen()
 		s.onMessage(received("done"))
-		if got := r.timers[choiceTimer]; got != 1 {
-			t.Errorf("%s first: the time for the handshake was set %d times", first, got)
+		if got, want := r.timers[choiceTimer], map[string]int{"DONE": 2, "the choice": 1}[first]; got != want {
+			t.Errorf("%s first: the time was set %d times, want %d", first, got, want)
 		}
 		s.onTimer(choiceTimer)
 		r.want(t, "end round", "DONE FAILED", "fail")
@@ -217,6 +217,24 @@ func TestCrossTwice(t *testing.T) {
 	s.onMessage(received("cross"))
 	s.onMessage(received("cross"))
 	r.want(t, "cross 30ms 0s")
+}
+
+// TestDoneBetweenRounds: an initiator may choose a connection of the round before while the
+// responder gathers for the next. The end of the signalling that follows is no harm then.
+func TestDoneBetweenRounds(t *testing.T) {
+	t.Parallel()
+	s, r := punchingSession(t, false, theirs)
+	s.onMessage(received("retry"))
+	s.onMessage(received("done"))
+	s.onSignalLost(nil, ErrSignalLost)
+	s.onGathered(theirs, 50000, nil)
+	if s.state == over || len(r.sent) > 1 {
+		t.Errorf("the session is over, or has answered: %v, sent %+v", r.err, r.sent)
+	}
+	s.onChosen()
+	if s.state != over || r.err != nil {
+		t.Errorf("got %v, want the connection", r.err)
+	}
 }
 
 // TestDoneTwice: an initiator cannot put off the end by saying again that it has chosen.

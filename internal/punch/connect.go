@@ -42,7 +42,7 @@ func (o *Opening) connect(p *pair) {
 		case up:
 			// The peer may not need it, or a RST crossed the SYN and it was up on this side only.
 			// That is common, so the first repeat is quick, unless another attempt is to get the
-			// 4-tuple, or another connection is up, which the peer may have chosen.
+			// 4-tuple, or another connect's connection is up, which the peer may have chosen.
 			o.tuples.free(p.tuple())
 			if p.dropped++; p.dropped > 1 || p.claim.shared() || o.serves() {
 				sleep(o.ctx, p.useless.pause())
@@ -158,7 +158,7 @@ func (o *Opening) serve(c *net.TCPConn, k *claim, took time.Duration) error {
 	return err
 }
 
-// serves reports whether a connection is up that may be chosen.
+// serves reports whether a connection that a connect brought up may be chosen.
 func (o *Opening) serves() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -166,9 +166,10 @@ func (o *Opening) serves() bool {
 }
 
 // roundTrip returns a connection's round trip, as far as the time that its connect took reveals
-// it. An initiator's SYN is answered after one. A responder's leaves earlier, by half a relayed
-// round trip, and if the NAT drops it for that, the initiator's comes in half of that and half a
-// round trip later, and the acknowledgement after another: that is two or more.
+// it. An initiator's SYN is answered after one. That of a responder's first port leaves earlier, by
+// half a relayed round trip. If the NAT drops it for that, the initiator's comes in half of that
+// and half a round trip later, and the acknowledgement after another: that is two or more. Its
+// second port's may cross the initiator's, which takes one.
 func (o *Opening) roundTrip(took time.Duration) time.Duration {
 	if o.round.Initiator {
 		return took

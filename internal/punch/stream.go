@@ -114,7 +114,7 @@ func (s *Stream) SetPeerToken(t Token) {
 	s.update(func(k *choice) {
 		for _, c := range slices.Clone(k.copies) {
 			if c.admitted { // and not read, so that its end was not noticed
-				k.dropEnded(c)
+				s.dropEnded(c)
 			}
 		}
 		k.open(t)

@@ -85,7 +85,7 @@ func (s *Stream) admit(sc *streamCopy, accepted bool) (read bool) {
 		if err != nil {
 			k.fail(err)
 		}
-		k.dropEnded(sc) // which is noticed by nobody while Admit takes its time
+		s.dropEnded(sc) // which is noticed by nobody while Admit takes its time
 		if sc.dropped != nil {
 			return
 		}
@@ -104,13 +104,14 @@ func (s *Stream) admit(sc *streamCopy, accepted bool) (read bool) {
 	return read
 }
 
-// dropEnded drops an initiator's copy that the other end has ended. The choice would be lost with it.
-func (k *choice) dropEnded(sc *streamCopy) {
-	if !k.initiator {
+// dropEnded drops an initiator's copy that the other end has ended: the choice would be lost with
+// it. The caller holds s.mu.
+func (s *Stream) dropEnded(sc *streamCopy) {
+	if !s.cfg.Initiator {
 		return
 	}
 	if err := tcpport.Ended(sc.conn.TCPConn); err != nil {
-		k.drop(sc, err)
+		s.choice.drop(sc, err)
 	}
 }
 
