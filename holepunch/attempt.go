@@ -183,7 +183,7 @@ func (at *attempt) next() {
 		chosen = nil
 	}
 	select {
-	case <-chosen: // before what happened meanwhile, such as the end of a time: a busy process may be late
+	case <-chosen: // before what else happened meanwhile: a busy process may be late
 		at.session.onChosen()
 		return
 	default:

@@ -52,8 +52,8 @@ func TestFailureReason(t *testing.T) {
 	}
 }
 
-// TestHandshakeTakesTooLong: a connection came up, and is not what is missing. An initiator may have
-// accepted it before it could begin a round.
+// TestHandshakeTakesTooLong: a connection came up, and is not what is missing. An initiator may
+// have accepted it before it could begin a round.
 func TestHandshakeTakesTooLong(t *testing.T) {
 	t.Parallel()
 	for _, r := range []*punch.Result{nil, {Connects: 1, Up: 1}} {

@@ -61,7 +61,7 @@ func TestAdmissible(t *testing.T) {
 }
 
 // A peer with predicted ports names no other address of its own.
-func TestAdmissibleToWhoForetells(t *testing.T) {
+func TestAdmissibleBesidePredictedPorts(t *testing.T) {
 	own := []punch.Candidate{{Kind: punch.Predicted, Addr: addrs("100.64.0.2:40000")[0]}}
 	if _, err := admissible(own, reflexive(addrs("100.64.0.3:40001")...), nil); err != nil {
 		t.Error(err)

@@ -20,7 +20,8 @@
 //	    |<-------------------<-------------------|
 //	    |  begins to connect                     |
 //	    | SYN ---------> NAT       NAT <---- SYN |
-//	    | ... RETRY and ANSWER, with fresh candidates, where ports have to be predicted
+//	    | ... RETRY and ANSWER, with fresh candidates, where ports have to be predicted,
+//	    |     or all pairs were refused
 //	    |<===== token, and the bytes after ======>|
 //	    | DONE                                   |
 //	    |------------------->------------------->|

@@ -39,8 +39,8 @@ var errOtherProtocol = errors.New("the responder has chosen another handshake")
 
 func (at *attempt) restartHandshake(protocol string) { at.runHandshake(protocol, nil, true) }
 
-// runHandshake calls Run, when that of another protocol has returned, if there is one. No flight of
-// a handshake over the stream alone travels in the signalling.
+// runHandshake calls Run, when that of another protocol has returned, if there is one. With
+// streamAlone, no flight travels in the signalling.
 func (at *attempt) runHandshake(protocol string, flight []byte, streamAlone bool) {
 	before := at.handshake
 	if before != nil {

@@ -98,9 +98,9 @@ type Handshake struct {
 	Protocols []string
 
 	// Run does the handshake as client (initiator) or server on c, which is the beginning of the
-	// connection that Dial or Accept returns. It must return when c fails, and a responder's within
-	// 3 s of the initiator's choice, or the attempt ends. The application goes on with what Run
-	// makes from c, such as a *tls.Conn; Run keeps that in a variable.
+	// connection that Dial or Accept returns. It must return when c fails. At a responder it must
+	// also return within 3 s of the choice, or the attempt ends. The application goes on with what
+	// Run makes from c, such as a *tls.Conn; Run keeps that in a variable.
 	//
 	// Run is called again, with another protocol and a connection that starts from the beginning,
 	// if the responder has chosen another protocol than the initiator's first. That call begins

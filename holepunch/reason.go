@@ -53,9 +53,9 @@ const (
 	// token.
 	ErrHandshake Reason = "handshake"
 
-	// ErrSmallPackets: the initiator has a connection, and its choice of that, or the end of the
-	// handshake, has not arrived here: only small packets may get through. An attempt in which both
-	// sides set Options.MaxSegment may succeed.
+	// ErrSmallPackets: the initiator has a connection, and its choice, or the end of the handshake,
+	// has not arrived here: only small packets may get through. An attempt in which both sides set
+	// Options.MaxSegment may succeed.
 	ErrSmallPackets Reason = "small_packets"
 
 	// ErrNoProtocol: the two sides have no handshake protocol in common.

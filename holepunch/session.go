@@ -55,7 +55,8 @@ type roundSpec struct {
 }
 
 // A session is the state machine of one attempt, of either role. Its events are its methods that
-// begin with "on". It has no clock: now is set before events that the peer or a helper has caused.
+// begin with "on". It has no clock: now is set before events that the peer or a helper has caused, and
+// after calls that take time.
 type session struct {
 	do        actions
 	initiator bool
@@ -251,7 +252,7 @@ func (s *session) onDone(m *message) {
 	case !s.initiator && !s.doneHeard:
 		s.doneHeard = true
 		if s.state == preparing {
-			s.state = punching // the round before is not over: it has the connection
+			s.state = punching // the choice is of an earlier round, so that this one is not needed
 		}
 		s.do.setTimer(choiceTimer, choiceDelay)
 	case !s.initiator: // once is enough

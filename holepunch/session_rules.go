@@ -45,7 +45,7 @@ func (s *session) roundSpec() roundSpec {
 		number:  s.round,
 		remote:  slices.DeleteFunc(slices.Clone(s.remote), isListener),
 		passive: passive(s.own.behaviour, s.theirs.behaviour, s.initiator),
-		// In every other round, in case that the initiator's NAT must see its host's SYN first.
+		// In every other round, in case the initiator's NAT must see its host's SYN first.
 		late:    !s.initiator && (noInbound(s.own.behaviour) || s.round%2 == 1 && !atCross),
 		atCross: atCross,
 		// The initiator begins when it has read the ANSWER.

@@ -13,7 +13,7 @@ const (
 	roundTimer                // until the round's connects end
 	egressTimer               // until it is found out whether they get out
 	retryTimer                // until it is too late for another round
-	choiceTimer               // until a choice that the peer has reported, or its handshake, is overdue
+	choiceTimer               // until the choice that the peer has reported, or the end of the handshake after it, is overdue
 	numTimers
 )
 
@@ -32,9 +32,9 @@ const (
 	// connections get out at all: longer than most punches with a lost SYN take.
 	egressDelay = 2 * time.Second
 
-	// choiceDelay is how long a responder goes on after DONE with OK until it has read the choice
-	// itself, and the end of the handshake: a packet of these may be lost twice. A responder has as
-	// much more time than an initiator for the whole attempt.
+	// choiceDelay is how long a responder waits after DONE with OK for the choice, and after the
+	// choice for the end of the handshake: either packet may be lost twice. A responder's whole
+	// attempt may take as much longer than an initiator's.
 	choiceDelay = 3 * time.Second
 
 	// doneTimeout bounds the writing of a message whose result nothing waits for.

@@ -32,7 +32,7 @@ type attempt struct {
 	secured  sec.SecureConn
 	protocol protocol.ID
 
-	gated    map[string]bool // whether the gater lets the host have to do with an address, see ungated
+	allowed  map[string]bool // by address: whether the gater allows it, see ungated
 	checking sync.Once
 	checkErr error
 	opening  sync.Once
@@ -49,7 +49,7 @@ type attempt struct {
 
 // newAttempt returns an attempt. release must be called.
 func (t *Transport) newAttempt(ctx context.Context, h host.Host, p peer.ID, dir network.Direction) *attempt {
-	a := &attempt{t: t, ctx: ctx, h: h, peer: p, dir: dir, gated: make(map[string]bool), listeners: listeners(h)}
+	a := &attempt{t: t, ctx: ctx, h: h, peer: p, dir: dir, allowed: make(map[string]bool), listeners: listeners(h)}
 	a.full, a.noRoom = context.WithCancel(context.Background())
 	return a
 }

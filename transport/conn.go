@@ -25,7 +25,8 @@ type conn struct {
 	scopeDone sync.Once
 	state     network.ConnectionState
 
-	// decided ends when the swarm uses the connection or closes it; gated is why it did the latter.
+	// decided ends when the swarm uses the connection or closes it; gated: it has closed it because
+	// the gater refused it.
 	decided context.Context
 	decide  context.CancelFunc
 	gated   atomic.Bool

@@ -33,9 +33,10 @@ const (
 	// of them in a second.
 	silenceGrain = 10 * time.Millisecond
 
-	// stuckTime is how long an echo, which takes a round trip, is under way until the connection is
-	// stuck: on a path that loses full-size segments, or all. The system takes DeadAfter to end it.
-	// A responder that the choice or the handshake does not reach ends it 3 s after that.
+	// A connection that ends while an echo has been under way for longer than stuckTime counts as
+	// stuck: the path loses full-size segments, or all. An echo takes a round trip. The system ends
+	// such a connection after DeadAfter, and a responder that lacks the choice or the handshake 3 s
+	// after DONE.
 	stuckTime = 1500 * time.Millisecond
 )
 
@@ -149,7 +150,7 @@ func (pt *peerTable) noteFailure(p peer.ID, err error) {
 		return
 	}
 	pt.with(p, func(s *peerState) {
-		if len(s.relayed) > 0 { // else nothing is going to end, and to have it forgotten
+		if len(s.relayed) > 0 { // without one, no later event would have it forgotten
 			s.upgrade.stuck++
 		}
 	})

@@ -19,8 +19,8 @@
 // accounts for it and the connection gater is asked, as for any TCP connection. The swarm has it as
 // outbound at the initiator and as inbound at the responder.
 //
-//	relayed connection -> upgrade policy -> swarm -> Transport.Dial -> Agent.Dial ->
-//	                      security, muxer -> swarm
+//	relayed connection -> upgrade policy -> Agent.Dial -> security, muxer ->
+//	                      swarm's dial of /simopen -> Transport.Dial -> swarm
 //	signalling stream  -> Agent.Accept -> security, muxer -> Listener.Accept -> swarm
 //
 // # Addresses

@@ -106,13 +106,13 @@ func (a *attempt) ungated(addrs []ma.Multiaddr) ([]ma.Multiaddr, error) {
 	var left []ma.Multiaddr
 	for _, m := range addrs {
 		key := string(m.Bytes())
-		allowed, known := a.gated[key]
+		allowed, known := a.allowed[key]
 		if !known {
 			allowed = gater.InterceptAddrDial(a.peer, m)
 			if c := (candidateAddrs{m}); allowed && inbound {
 				allowed = gater.InterceptAccept(c) && gater.InterceptSecured(a.dir, a.peer, c)
 			}
-			a.gated[key] = allowed
+			a.allowed[key] = allowed
 		}
 		if allowed {
 			left = append(left, m)
@@ -136,9 +136,10 @@ func (a candidateAddrs) RemoteMultiaddr() ma.Multiaddr { return a.remote }
 
 // checkRoom returns an error if the resource manager has no room for a connection with the peer. A
 // responder asks before it answers, as [attempt.ungated] does, and gives back at once what it gets.
-// It asks as for a connection from loopback: the resource manager bounds also how many connections
-// come from an IP address within a time, and the peer may have named anybody's. An address that the
-// application has on its allowlist needs no room.
+// It asks as for a connection from loopback: the resource manager also bounds how many connections
+// come from an IP address within a time, and the peer may have named anybody's. If one of the
+// addresses is on the application's allowlist, nothing is asked: a connection from there needs no
+// room.
 func (a *attempt) checkRoom(addrs []ma.Multiaddr) error {
 	if a.dir != network.DirInbound {
 		return nil

@@ -183,7 +183,7 @@ func (u *upgrade) step(p *upgradePolicy, now time.Time, e upgradeEvent, v peerVi
 		switch {
 		case !v.relayed:
 			return append(actions, u.forget(v)...)
-		case u.stuck > len(maxSegments) && u.directSince.IsZero(): // what followed its end was too soon
+		case u.stuck > len(maxSegments) && u.directSince.IsZero(): // directDown, which came first, has set the timer too early
 			return append(actions, u.repeat(u.redial())...)
 		}
 		return actions

@@ -200,7 +200,7 @@ func (k *choice) next(c *streamCopy, b []byte) []byte {
 		return b
 	}
 	if c.state != atPreamble && !c.admitted {
-		return b // what is sent after that goes in one packet
+		return b // until Admit has agreed: then preamble, frames and marker go in one packet
 	}
 	if !c.opened {
 		c.opened = true

@@ -165,11 +165,12 @@ func (o *Opening) serves() bool {
 	return o.served > 0
 }
 
-// roundTrip returns a connection's round trip, as far as the time that its connect took reveals
-// it. An initiator's SYN is answered after one. That of a responder's first port leaves earlier, by
-// half a relayed round trip. If the NAT drops it for that, the initiator's comes in half of that
-// and half a round trip later, and the acknowledgement after another: that is two or more. Its
-// second port's may cross the initiator's, which takes one.
+// roundTrip returns a connection's round trip D, as far as the time that its connect took reveals
+// it. An initiator's takes D. The SYN of a responder's first port leaves R/2 too early, where R is
+// the round trip over the relay. If the NAT drops it for that, the initiator's comes in R/2 + D/2
+// later, and the acknowledgement D after that. That is 2 D or more, since R is hardly ever less
+// than D. The SYN of its second port may cross, which takes D. Three quarters are not far from
+// either.
 func (o *Opening) roundTrip(took time.Duration) time.Duration {
 	if o.round.Initiator {
 		return took

@@ -69,15 +69,15 @@ type Opening struct {
 	pairs      map[tuple]bool // all that there are
 	crossed    []*pair        // not begun yet
 	crossing   bool           // crossed pairs are begun
-	crossedAt  time.Time      // the moment of that which both sides have agreed on
-	replaced   bool           // they take the place of the others
+	crossedAt  time.Time      // the meeting moment
+	replaced   bool           // they take the place of the first pairs
 	restarted  time.Time      // when repeats were last quick again
-	again      chan struct{}  // closed when they are the next time
+	again      chan struct{}  // closed when repeats are made quick again
 	met        bool           // a connection has come up
 	served     int            // connections that connects brought up, and that may be chosen
-	refused    bool           // a SYN was, on its way through the NATs
-	refusal    time.Duration  // how long the first of these connects took
-	refusing   chan struct{}  // closed when that has ended
+	refused    bool           // a SYN was refused, on its way through the NATs
+	refusal    time.Duration  // how long the first refused connect took
+	refusing   chan struct{}  // closed at the first refusal
 	launched   int            // pairs that are connected, or were
 	short      int            // of these, those given up because there was no socket
 	allShort   chan struct{}  // closed when all were
@@ -149,8 +149,8 @@ func (o *Opening) Quiet() time.Duration {
 	return o.refusal + o.refusal/8
 }
 
-// Cross begins to connect the crossed candidate pairs after a time, the longer of both sides'
-// Quiet, unless a connection has come up by then. Where a SYN was refused they take the place of
+// Cross begins to connect the crossed candidate pairs after a time, the initiator's Quiet, which
+// CROSS tells the responder, unless a connection has come up by then. Where a SYN was refused they take the place of
 // the others, whose connects are not repeated from now on. If there are none, the repeats of the
 // others are quick again. With Round.AtCross it begins all pairs.
 //

@@ -32,7 +32,7 @@ func (p *pair) tuple() tuple { return tuple{p.port.Number(), p.to.Addr} }
 // peer's first one, and the second with the second. The pairs that are crossed wait for
 // [Opening.Cross]: while a pair may yet come up they are not connected, since of two connections
 // from one port, the end of the one can be the end of the other, where a NAT forgets a port with a
-// RST. With Round.AtCross the others wait, in their place. o.mu is held.
+// RST. With Round.AtCross no pair is crossed, and all wait for Cross. o.mu is held.
 func (o *Opening) addPairs(cs []Candidate) {
 	var now []*pair
 	for _, c := range cs {

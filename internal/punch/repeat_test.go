@@ -51,13 +51,13 @@ func TestPause(t *testing.T) {
 // whatever the round trip, and however much later one of them begins.
 func TestRepeatsMeet(t *testing.T) {
 	t.Parallel()
-	const trials = 500
+	const attempts = 500
 	for rtt := 100 * time.Microsecond; rtt < 400*time.Millisecond; rtt *= 5 {
 		for _, skew := range []float64{0, 0.5, 1, 7, 40} { // round trips
 			t.Run(fmt.Sprint(rtt, "/", skew), func(t *testing.T) {
 				t.Parallel()
 				most := 0
-				for range trials {
+				for range attempts {
 					late := time.Duration(skew * (0.5 + rand.Float64()) * float64(rtt))
 					most = max(most, simulateRepeats(rtt, late))
 				}

@@ -85,7 +85,7 @@ func (s *Stream) admit(sc *streamCopy, accepted bool) (read bool) {
 		if err != nil {
 			k.fail(err)
 		}
-		s.dropEnded(sc) // which is noticed by nobody while Admit takes its time
+		s.dropEnded(sc) // nobody notices its end while Admit runs
 		if sc.dropped != nil {
 			return
 		}

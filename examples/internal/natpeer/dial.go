@@ -35,8 +35,8 @@ func DialThrough(ctx context.Context, h host.Host, relay peer.AddrInfo, target p
 	}
 	ctx, cancel := context.WithTimeout(ctx, throughTimeout)
 	defer cancel()
-	forgive(h, relay.ID)
-	forgive(h, target)
+	clearBackoff(h, relay.ID)
+	clearBackoff(h, target)
 	if _, err := h.Network().DialPeer(ctx, target); err != nil {
 		return refused(target, Cause(err))
 	}
@@ -51,9 +51,9 @@ func refused(target peer.ID, err error) error {
 	return fmt.Errorf("cannot reach %s through the relay: %w", target, err)
 }
 
-// forgive lets the host dial p at once, whatever failed before: the swarm leaves it alone for ever
+// clearBackoff lets the host dial p at once, whatever failed before: the swarm leaves it alone for ever
 // longer after failures.
-func forgive(h host.Host, p peer.ID) {
+func clearBackoff(h host.Host, p peer.ID) {
 	if s, ok := h.Network().(*swarm.Swarm); ok {
 		s.Backoff().Clear(p)
 	}

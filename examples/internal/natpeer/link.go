@@ -40,7 +40,7 @@ type Link struct {
 	host    host.Host
 	relay   peer.AddrInfo
 	reserve bool
-	lost    chan struct{} // has a value if a connection to the relay has ended
+	ended   chan struct{} // has a value if a connection to the relay has ended
 
 	reached time.Time // when Reach last succeeded
 	renewAt time.Time // of the reservation
@@ -52,12 +52,12 @@ var errHungUp = errors.New("the relay has hung up at once")
 // NewLink makes a Link. With reserve, the host has a reservation at the relay, by which others
 // reach it.
 func NewLink(h host.Host, relay peer.AddrInfo, reserve bool) *Link {
-	l := &Link{host: h, relay: relay, reserve: reserve, lost: make(chan struct{}, 1)}
+	l := &Link{host: h, relay: relay, reserve: reserve, ended: make(chan struct{}, 1)}
 	h.ConnManager().Protect(relay.ID, "relay")
 	h.Network().Notify(&network.NotifyBundle{DisconnectedF: func(_ network.Network, c network.Conn) {
 		if c.RemotePeer() == relay.ID {
 			select {
-			case l.lost <- struct{}{}:
+			case l.ended <- struct{}{}:
 			default:
 			}
 		}
@@ -70,7 +70,7 @@ func NewLink(h host.Host, relay peer.AddrInfo, reserve bool) *Link {
 func (l *Link) Reach(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
-	forgive(l.host, l.relay.ID)
+	clearBackoff(l.host, l.relay.ID)
 	if err := l.host.Connect(ctx, l.relay); err != nil {
 		return fmt.Errorf("cannot reach the relay at %s: %w", l.relay.Addrs[0], Cause(err))
 	}
@@ -90,15 +90,15 @@ func (l *Link) Reach(ctx context.Context) error {
 func (l *Link) Keep(ctx context.Context, err error, report func(error)) {
 	up, retry := err == nil, firstRetry
 	for {
-		wait, lost := pingEvery, l.lost
+		wait, ended := pingEvery, l.ended
 		if !up {
 			wait = retry + rand.N(retry/4) // a relay's peers lose it at one time
-			lost = nil                     // a connection that the relay ended does not shorten the wait
+			ended = nil                    // a connection that the relay ended does not shorten the wait
 			retry = min(2*retry, maxRetry)
 		}
 		select {
 		case <-time.After(wait):
-		case <-lost:
+		case <-ended:
 			l.renewAt = time.Time{} // even if somebody has connected since
 			if time.Since(l.reached) < firstRetry && !l.connected() {
 				up = false
@@ -124,7 +124,7 @@ func (l *Link) Keep(ctx context.Context, err error, report func(error)) {
 // hold makes sure that the relay is there.
 func (l *Link) hold(ctx context.Context) error {
 	select {
-	case <-l.lost: // during the wait
+	case <-l.ended: // during the wait
 		l.renewAt = time.Time{}
 	default:
 	}

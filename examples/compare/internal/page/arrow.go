@@ -25,8 +25,8 @@ type arrow struct {
 }
 
 // drawArrow draws a journey. A journey of a connection that did not come up is drawn faintly.
-func drawArrow(j *journey, y heights, zero time.Time, aside bool) arrow {
-	a := arrow{Class: arrowClass(j.kind, aside), Title: describe(j, zero)}
+func drawArrow(j *journey, y heights, zero time.Time, faded bool) arrow {
+	a := arrow{Class: arrowClass(j.kind, faded), Title: describe(j, zero)}
 	points := route(j, y)
 	a.Line = line(points)
 	if j.came() {
@@ -69,8 +69,8 @@ func rightward(from side) float64 {
 
 // labelsOf returns the labels of a journey, each as candidates of which the first that has room is
 // taken.
-func labelsOf(j *journey, y heights, aside bool) [][]label {
-	all := [][]label{kindLabels(j, y, aside)}
+func labelsOf(j *journey, y heights, faded bool) [][]label {
+	all := [][]label{kindLabels(j, y, faded)}
 	from := j.sender()
 	note := func(s side, text string, y float64) { all = append(all, []label{besideNAT(s, text, y)}) }
 	if j.from == from.peer() && j.kind.opens() && j.innerSrc.Port() != j.src.Port() {
@@ -90,10 +90,10 @@ func labelsOf(j *journey, y heights, aside bool) [][]label {
 
 // kindLabels returns where a journey's name may stand: along its line, from where it leaves the
 // NAT; if need be without the ports.
-func kindLabels(j *journey, y heights, aside bool) (all []label) {
+func kindLabels(j *journey, y heights, faded bool) (all []label) {
 	nat := point{stationX[j.sender().nat()], y.departure(j)}
 	right := rightward(j.sender())
-	l := label{Class: "kind " + arrowClass(j.kind, aside), Text: j.String(), End: right < 0}
+	l := label{Class: "kind " + arrowClass(j.kind, faded), Text: j.String(), End: right < 0}
 	if !j.crossed() {
 		l.Text += " " + fateWord(j)
 	}
@@ -169,7 +169,7 @@ func describe(j *journey, zero time.Time) string {
 }
 
 // arrowClass returns the classes of a kind in the style sheet.
-func arrowClass(k kind, aside bool) string {
+func arrowClass(k kind, faded bool) string {
 	class := "use"
 	switch k {
 	case kindSYN:
@@ -179,8 +179,8 @@ func arrowClass(k kind, aside bool) string {
 	case kindRST, kindICMP:
 		class = "refusal"
 	}
-	if aside {
-		class += " aside"
+	if faded {
+		class += " faded"
 	}
 	return class
 }

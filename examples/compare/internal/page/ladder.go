@@ -108,18 +108,18 @@ func addresses(a, b *natlab.Host) [4]string {
 // draw draws the arrows, and then their labels: those of the resulting connection first.
 func (l *ladder) draw(s story, y heights, bottom float64) {
 	for _, j := range s.shown {
-		l.Arrows = append(l.Arrows, drawArrow(j, y, s.zero, s.aside(j)))
+		l.Arrows = append(l.Arrows, drawArrow(j, y, s.zero, s.faded(j)))
 		points := route(j, y)
 		for i := range points[1:] {
 			l.lines = append(l.lines, segment(points[i], points[i+1]))
 		}
 	}
-	for _, aside := range []bool{false, true} {
+	for _, faded := range []bool{false, true} {
 		for _, j := range s.shown {
-			if s.aside(j) != aside {
+			if s.faded(j) != faded {
 				continue
 			}
-			for _, candidates := range labelsOf(j, y, aside) {
+			for _, candidates := range labelsOf(j, y, faded) {
 				l.place(candidates, bottom)
 			}
 		}

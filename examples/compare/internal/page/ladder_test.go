@@ -55,27 +55,27 @@ func raced() (journeys []*journey) {
 }
 
 // Of two connections the one that the punch made is drawn in full, and the other faintly.
-func TestAside(t *testing.T) {
+func TestFaded(t *testing.T) {
 	s := tell(raced())
 	l := drawLadder(s, behindNATs)
-	full, aside := 0, 0
+	full, faded := 0, 0
 	for i, a := range l.Arrows {
-		is := strings.Contains(a.Class, " aside")
+		is := strings.Contains(a.Class, " faded")
 		if is != (s.shown[i].flow() != s.winner) {
-			t.Errorf("set aside %v: %s", is, a.Title)
+			t.Errorf("faded %v: %s", is, a.Title)
 		}
 		if is {
-			aside++
+			faded++
 		} else {
 			full++
 		}
 	}
-	if full == 0 || aside == 0 {
-		t.Errorf("%d arrows in full, and %d aside", full, aside)
+	if full == 0 || faded == 0 {
+		t.Errorf("%d arrows in full, and %d faded", full, faded)
 	}
 	for _, j := range tell(refused(3)).shown {
-		if tell(refused(3)).aside(j) {
-			t.Error("a connection is set aside where none is open")
+		if tell(refused(3)).faded(j) {
+			t.Error("a connection is faded where none is open")
 		}
 	}
 	checkLabels(t, l)

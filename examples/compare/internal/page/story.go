@@ -31,8 +31,8 @@ type story struct {
 	marks        []mark
 }
 
-// aside reports whether a journey is of a connection that did not come up, where another is open.
-func (s story) aside(j *journey) bool { return s.open && j.flow() != s.winner }
+// faded reports whether a journey is of a connection that did not come up, where another is open.
+func (s story) faded(j *journey) bool { return s.open && j.flow() != s.winner }
 
 // A flow is a connection, seen from between the NATs.
 type flow struct {
