@@ -107,7 +107,7 @@ func (a *attempt) options(relayed network.Conn) (*holepunch.Options, error) {
 		Admit:        a.admit,
 		Listeners:    a.listeners,
 		Elsewhere:    a.connectElsewhere,
-		RelayRTT:     relayRTT(a.h, relayed),
+		RelayRTT:     a.t.relayRTT(a.h, relayed),
 		MaxSegment:   a.t.peers.maxSegment(a.peer),
 	}
 	if f := a.t.cfg.addrFilter; f != nil {

@@ -44,6 +44,7 @@ type peerState struct {
 	protections int // from the connection manager
 
 	observer observerBackoff
+	relayRTT time.Duration // the shortest that was measured; 0 for none, and if the peer is no relay
 }
 
 // A directState is what is known of a direct connection.
@@ -65,7 +66,7 @@ func newPeerTable() *peerTable { return &peerTable{states: make(map[peer.ID]*pee
 // idle reports whether there is nothing to remember.
 func (s *peerState) idle() bool {
 	return len(s.relayed) == 0 && s.upgrade == upgrade{} && s.dial == nil && s.offers == 0 && s.answers.underWay == 0 &&
-		s.checks == 0 && s.waiters == 0 && s.protections == 0 && s.observer.isZero()
+		s.checks == 0 && s.waiters == 0 && s.protections == 0 && s.observer.isZero() && s.relayRTT == 0
 }
 
 // wake wakes the waiters.

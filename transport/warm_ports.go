@@ -42,12 +42,16 @@ func (w *portWarmer) take(t *Transport, h host.Host, e any) {
 		if changed = w.identified(e); changed {
 			t.peers.observerBack(e.Peer, t.waits)
 		}
+		if _, relay := w.relays[e.Peer]; relay && !isRelayed(e.Conn) {
+			t.measureRelay(e.Conn)
+		}
 		if isRelayed(e.Conn) && slices.Contains(e.Protocols, holepunch.Protocol) {
 			t.agent.Prepare()
 		}
 	case event.EvtPeerConnectednessChanged:
 		if changed = w.changed(e); changed {
 			t.peers.observerLost(e.Peer)
+			t.peers.unmeasured(e.Peer)
 			if time.Since(w.swept) > t.waits.most {
 				w.swept = time.Now()
 				t.peers.forgetBackoffs(t.waits)
