@@ -55,8 +55,8 @@ type roundSpec struct {
 }
 
 // A session is the state machine of one attempt, of either role. Its events are its methods that
-// begin with "on". It has no clock: now is set before events that the peer or a helper has caused, and
-// after calls that take time.
+// begin with "on". It has no clock: now is set before events that the peer or a helper has caused,
+// and after calls that take time.
 type session struct {
 	do        actions
 	initiator bool

@@ -237,6 +237,18 @@ func TestDoneBetweenRounds(t *testing.T) {
 	}
 }
 
+// TestDoneBeforeAnswer: an initiator that has not read the ANSWER cannot have chosen a connection.
+// It has one by other means.
+func TestDoneBeforeAnswer(t *testing.T) {
+	t.Parallel()
+	s, r := newSession(false, "/noise")
+	s.onMessage(received("offer"))
+	s.onMessage(received("done"))
+	if s.state != over || r.err == nil || r.err.Reason() != ErrElsewhere {
+		t.Errorf("got %v, want %q", r.err, ErrElsewhere)
+	}
+}
+
 // TestDoneTwice: an initiator cannot put off the end by saying again that it has chosen.
 func TestDoneTwice(t *testing.T) {
 	t.Parallel()

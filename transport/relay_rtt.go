@@ -14,8 +14,8 @@ import (
 
 // yamux measures the round trip of a connection when it is new and both ends are busy with it, and
 // again after 30 s. Between hosts that had just started on two cores, that was 86 to 107 ms where
-// the path took 60. So the host measures it as well, when it has identified a relay, and the
-// shortest counts.
+// the path took 60. So the host measures it as well when it has identified a relay, for half a
+// second, in which the busy time ends. The shortest counts.
 const (
 	relayPings     = 5
 	relayPingPause = 100 * time.Millisecond
@@ -87,9 +87,9 @@ func (pt *peerTable) unmeasured(relay peer.ID) {
 }
 
 // relayRTT returns the round trip time between this host and the relay that carries a connection,
-// as far as the host's own connection to the relay has shown it, or 0 if that is unknown. Nothing is
-// sent for it. The first round trip of a relayed connection itself is over only when the ANSWER is
-// there.
+// as far as the host's own connection to the relay has shown it, or 0 if that is unknown. Nothing
+// is sent for it. The first round trip of a relayed connection itself is over only when the ANSWER
+// is there.
 func (t *Transport) relayRTT(h host.Host, relayed network.Conn) (rtt time.Duration) {
 	id, ok := relayOf(relayed.RemoteMultiaddr())
 	if !ok {

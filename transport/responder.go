@@ -106,12 +106,14 @@ func (t *Transport) respond(ctx context.Context, h host.Host, s network.Stream, 
 		remote, err = a.deliver(ctx, l, c)
 	} else {
 		err = t.explain(err)
-		defer func() { t.peers.noteFailure(p, err) }() // with the final err, nil if there is a connection by other means
 	}
 	if isElsewhere(err) && t.directConn(h, p) != nil {
 		err = nil // from one side to a listener of the other's, for one
 	}
 	err = t.blame(h, err)
+	if c == nil { // else the echo over it shows whether it is stuck
+		t.peers.noteFailure(p, err)
+	}
 	r.finished(took, remote, err)
 	return err
 }

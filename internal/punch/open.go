@@ -150,9 +150,9 @@ func (o *Opening) Quiet() time.Duration {
 }
 
 // Cross begins to connect the crossed candidate pairs after a time, the initiator's Quiet, which
-// CROSS tells the responder, unless a connection has come up by then. Where a SYN was refused they take the place of
-// the others, whose connects are not repeated from now on. If there are none, the repeats of the
-// others are quick again. With Round.AtCross it begins all pairs.
+// CROSS tells the responder, unless a connection has come up by then. Where a SYN was refused they
+// take the place of the others, whose connects are not repeated from now on. If there are none, the
+// repeats of the others are quick again. With Round.AtCross it begins all pairs.
 //
 // The initiator's first port begins later than that: by half a round trip over the relay, so that
 // the two SYNs of its pair leave at the same moment, since the responder begins when it has read

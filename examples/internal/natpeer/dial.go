@@ -51,8 +51,8 @@ func refused(target peer.ID, err error) error {
 	return fmt.Errorf("cannot reach %s through the relay: %w", target, err)
 }
 
-// clearBackoff lets the host dial p at once, whatever failed before: the swarm leaves it alone for ever
-// longer after failures.
+// clearBackoff lets the host dial p at once, whatever failed before: the swarm leaves it alone for
+// ever longer after failures.
 func clearBackoff(h host.Host, p peer.ID) {
 	if s, ok := h.Network().(*swarm.Swarm); ok {
 		s.Backoff().Clear(p)
