@@ -7,8 +7,8 @@ import (
 
 // observations is what Discover has observed of the NAT's behaviour.
 type observations struct {
-	// shared are connections from one local port. All have the same mapped IP address, or all are to
-	// one server.
+	// shared are connections from one local port. All have the same mapped IP address, or all are
+	// to one server.
 	shared []ObservedConn
 	// fresh are connections from a local port each to one endpoint, in the order in which the NAT
 	// made their mappings.
@@ -46,13 +46,14 @@ func classify(o observations) Behaviour {
 		b.Mapping = APDM
 	}
 	b.Ports, b.Step = classifyPorts(o.fresh)
-	for _, refusal := range []outcome{o.fromOwn, o.fromOther} {
-		switch refusal {
-		case refused:
+	for _, answer := range []outcome{o.fromOwn, o.fromOther} {
+		switch {
+		case answer == refused:
 			b.Unsolicited = RST
-		case refusedICMP:
+		case answer == refusedICMP:
 			b.Unsolicited = ICMP
-		case noAnswer:
+		case answer == noAnswer && b.Unsolicited == UnsolicitedUnknown:
+			// A refusal from elsewhere says more: silence may be a limit on the rate of refusals.
 			b.Unsolicited = Drop
 		}
 	}
@@ -214,12 +215,16 @@ func classifyFiltering(fromOther, fromOwn outcome) Filtering {
 	}
 }
 
+// testsBareSYN reports whether the mapping towards another port of the server is the same, so that
+// the test of bareSYN says something if nothing comes in.
+func testsBareSYN(m Mapping) bool { return m == EIM || m == ADM }
+
 // classifyBareSYN judges by the test of bareSYN if that says something. The test uses the mapping
 // towards another port, and does not where that is another mapping, or may be one at another of the
 // NAT's addresses. A host may let strangers in and refuse a SYN that answers its own. Without the
 // test, any SYN that was admitted was bare.
 func classifyBareSYN(b Behaviour, o observations) Fact {
-	same := b.Mapping == EIM || b.Mapping == ADM
+	same := testsBareSYN(b.Mapping)
 	for _, c := range o.fresh {
 		same = same && c.Mapped.Addr() == o.fresh[0].Mapped.Addr()
 	}

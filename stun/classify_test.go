@@ -160,7 +160,7 @@ func TestClassifyFiltering(t *testing.T) {
 				want = APDF
 			}
 			unsolicited := answers[other]
-			if unsolicited == UnsolicitedUnknown {
+			if unsolicited == UnsolicitedUnknown || unsolicited == Drop && answers[own] != UnsolicitedUnknown {
 				unsolicited = answers[own]
 			}
 			b := classify(observations{fromOther: other, fromOwn: own})

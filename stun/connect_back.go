@@ -99,9 +99,10 @@ const (
 
 	// connectBackWindow is the time in which a client may ask maxPerClient times, a network
 	// maxPerNetwork times, and all together maxPerWindow times. A host that discovers its NAT asks
-	// for three: ten hosts a minute behind one address of a carrier would be many, and so would ten
-	// such addresses next to each other. All together make at most 667 SYNs a second, which is 40
-	// kB and 3 % of a core. An attacker needs 67 networks to use up everybody's share.
+	// for three, and for a fourth if nothing of one comes in: seven to ten hosts a minute behind
+	// one address of a carrier would be many, and so would ten such addresses next to each other.
+	// All together make at most 667 SYNs a second, which is 40 kB and 3 % of a core. An attacker
+	// needs 67 networks to use up everybody's share.
 	connectBackWindow = time.Minute
 	maxPerClient      = 30
 	maxPerNetwork     = 300

@@ -12,8 +12,8 @@ import (
 )
 
 // discoverTime bounds Discover when the context has no deadline. It takes some fifteen round trips,
-// and 2 s of silence where a NAT sends no answer.
-const discoverTime = 8 * time.Second
+// and 2 s of silence where a NAT sends no answer, or 4 s where it lets no bare SYN in.
+const discoverTime = 10 * time.Second
 
 // A Report is the result of Discover.
 type Report struct {
@@ -22,8 +22,8 @@ type Report struct {
 	Addrs []netip.Addr // the external addresses
 	IPv6  bool         // the host has a public IPv6 address, and a route
 	UDP   bool         // a server answered over UDP
-	// Complete is false if no server answered, or ctx ended before the tests did. Another call may
-	// find out more.
+	// Complete is false if no server answered, if ctx ended before the tests did, or if the server
+	// stopped answering or connecting back. Another call may find out more.
 	Complete bool
 	// Servers are in the order in which they were given.
 	Servers []ServerReport
@@ -60,7 +60,7 @@ type Discoverer struct {
 // does. To distinguish EIF from ADF, that server needs two addresses. What was not found out is
 // unknown.
 //
-// Discover takes a few seconds, and without a deadline on ctx 8 s at most. It returns an error if
+// Discover takes a few seconds, and without a deadline on ctx 10 s at most. It returns an error if
 // no server could be asked over TCP. The Report is then returned as well, unless there are no
 // servers or no local port can be shared.
 func Discover(ctx context.Context, servers []string) (*Report, error) {
@@ -100,13 +100,12 @@ func (d Discoverer) Discover(ctx context.Context, servers []string) (*Report, er
 			}
 		}
 		r.NAT = Known(best.observed().translated())
-		s.test(ctx, best, r.Addrs, agreed, &o)
+		r.Complete = s.test(ctx, best, r.Addrs, agreed, &o)
 		for _, c := range o.fresh { // a NAT with several addresses may show others here
 			if !slices.Contains(r.Addrs, c.Mapped.Addr()) {
 				r.Addrs = append(r.Addrs, c.Mapped.Addr())
 			}
 		}
-		r.Complete = ctx.Err() == nil
 	}
 	s.wait()                              // for the transport over which late servers answer
 	filterContacts(s.reports, s.contacts) // with the late ones

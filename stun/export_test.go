@@ -32,9 +32,11 @@ const (
 	FromNowhere       = fromNowhere
 	FromOwn           = fromOwn
 	FromOther         = fromOther
+	FromSilent        = fromSilent
 	NotDone           = notDone
 	Connected         = connected
 	Refused           = refused
+	NoAnswer          = noAnswer
 	MaxPerClient      = maxPerClient
 	MaxPerNetwork     = maxPerNetwork
 	MaxPerWindow      = maxPerWindow

@@ -1,11 +1,14 @@
 package stun_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"io"
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	pion "github.com/pion/stun/v3"
@@ -23,6 +26,14 @@ func servePlain(t *testing.T, see func(n int, remote netip.AddrPort) netip.AddrP
 // servePlainOn is servePlain at a given IP address.
 func servePlainOn(t *testing.T, ip string, see func(n int, remote netip.AddrPort) netip.AddrPort) (address string) {
 	t.Helper()
+	return serveConns(t, ip, func(n int, nc net.Conn) {
+		answer(nc, see(n, nc.RemoteAddr().(*net.TCPAddr).AddrPort()), nil)
+	})
+}
+
+// serveConns calls f with each connection, which is closed after that, until the test ends.
+func serveConns(t *testing.T, ip string, f func(n int, nc net.Conn)) (address string) {
+	t.Helper()
 	l, err := net.Listen("tcp4", net.JoinHostPort(ip, "0"))
 	if err != nil {
 		t.Fatal(err)
@@ -38,15 +49,16 @@ func servePlainOn(t *testing.T, ip string, see func(n int, remote netip.AddrPort
 			}
 			serving.Go(func() {
 				defer nc.Close()
-				answerPlain(nc, see(n, nc.RemoteAddr().(*net.TCPAddr).AddrPort()))
+				f(n, nc)
 			})
 		}
 	})
 	return l.Addr().String()
 }
 
-// answerPlain answers until the client hangs up.
-func answerPlain(nc net.Conn, mapped netip.AddrPort) {
+// answer answers until the client hangs up. back returns what came of connecting back; nil for a
+// server that does not.
+func answer(nc net.Conn, mapped netip.AddrPort, back func(stun.From) stun.Outcome) {
 	for {
 		req := &pion.Message{Raw: make([]byte, 20)}
 		if _, err := io.ReadFull(nc, req.Raw); err != nil {
@@ -59,7 +71,12 @@ func answerPlain(nc net.Conn, mapped netip.AddrPort) {
 		if !mapped.IsValid() {
 			continue
 		}
-		resp := pion.MustBuild(req, pion.BindingSuccess, &pion.XORMappedAddress{IP: mapped.Addr().AsSlice(), Port: int(mapped.Port())})
+		attributes := []pion.Setter{req, pion.BindingSuccess, &pion.XORMappedAddress{IP: mapped.Addr().AsSlice(), Port: int(mapped.Port())}}
+		if asked, err := req.Get(stun.AttrConnectBack); err == nil && back != nil {
+			value := []byte{asked[0], byte(back(stun.From(asked[0]))), 1024 >> 8, 0} // silent port 1024
+			attributes = append(attributes, pion.RawAttribute{Type: stun.AttrConnectBack, Value: value})
+		}
+		resp := pion.MustBuild(attributes...)
 		if _, err := nc.Write(resp.Raw); err != nil {
 			return
 		}
@@ -114,6 +131,94 @@ func TestDiscoverOnLoopback(t *testing.T) {
 	if r.Hairpin != stun.Yes || r.Ports != stun.Preserved || r.Persistent != stun.Yes || !r.Complete {
 		t.Errorf("got %+v", r)
 	}
+}
+
+// TestDiscoverIncomplete: a server hangs up when it is asked to connect back, in one of the tests.
+func TestDiscoverIncomplete(t *testing.T) {
+	t.Parallel()
+	for name, from := range map[string]stun.From{"never": 255, "from its address": stun.FromOwn} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, err := net.Listen("tcp4", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := serveListener(t, nil, hangUpListener{l, append(binary.BigEndian.AppendUint16(nil, uint16(stun.AttrConnectBack)), 0, 4, byte(from))})
+			r, err := stun.Discover(t.Context(), []string{server.String()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := name == "never"; r.Complete != want || !r.Servers[0].ConnectsBack {
+				t.Errorf("got %+v, want complete %v", r, want)
+			}
+		})
+	}
+}
+
+// TestDiscoverBareSYN: the test is made again if nothing arrived, which may have been lost.
+func TestDiscoverBareSYN(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		outcomes []stun.Outcome // of the first, and of the rest
+		asked    int32
+		want     stun.Fact
+		complete bool
+	}{
+		"admitted":        {[]stun.Outcome{stun.Connected, stun.NotDone}, 1, stun.Yes, true},
+		"lost":            {[]stun.Outcome{stun.NoAnswer, stun.Connected}, 2, stun.Yes, true},
+		"dropped":         {[]stun.Outcome{stun.NoAnswer, stun.NoAnswer}, 2, stun.No, true},
+		"refused":         {[]stun.Outcome{stun.Refused, stun.NotDone}, 1, stun.No, true},
+		"not done":        {[]stun.Outcome{stun.NotDone, stun.NotDone}, 1, stun.Unknown, false},
+		"lost, then none": {[]stun.Outcome{stun.NoAnswer, stun.NotDone}, 2, stun.Unknown, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int32
+			server := serveConns(t, "127.0.0.1", func(_ int, nc net.Conn) {
+				answer(nc, nc.RemoteAddr().(*net.TCPAddr).AddrPort(), func(f stun.From) stun.Outcome {
+					switch f {
+					case stun.FromSilent:
+						return tc.outcomes[min(asked.Add(1)-1, 1)]
+					case stun.FromOwn:
+						return stun.NoAnswer
+					default:
+						return stun.NotDone
+					}
+				})
+			})
+			r, err := stun.Discover(t.Context(), []string{server})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.BareSYN != tc.want || r.Complete != tc.complete || asked.Load() != tc.asked {
+				t.Errorf("asked %d times and got %+v, want %+v", asked.Load(), r, tc)
+			}
+		})
+	}
+}
+
+// A hangUpListener's connections end when they read certain bytes.
+type hangUpListener struct {
+	net.Listener
+	at []byte
+}
+
+func (l hangUpListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return hangUpConn{c, l.at}, err
+}
+
+type hangUpConn struct {
+	net.Conn
+	at []byte
+}
+
+func (c hangUpConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err == nil && bytes.Contains(b[:n], c.at) {
+		return 0, io.EOF
+	}
+	return n, err
 }
 
 func TestCredible(t *testing.T) {

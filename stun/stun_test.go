@@ -13,7 +13,7 @@ import (
 var roles = make(map[string]labtest.Role)
 
 func TestMain(m *testing.M) {
-	labtest.Parallel(16) // they use less than a tenth of a core each
+	labtest.Parallel(24) // they use less than a tenth of a core each
 	labtest.Main(m, roles)
 }
 
