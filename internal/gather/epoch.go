@@ -2,6 +2,7 @@ package gather
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -21,13 +22,15 @@ const (
 	poolTime = searchStale
 
 	// searchStale is how old knowledge of the NAT may become before another search: a router is
-	// rarely replaced, and a host that has moved begins another epoch. After a search that was cut
-	// off the wait is searchRetry. After one that failed it is searchFailed, doubling up to
-	// searchRetry: servers restart within seconds, and behind a NAT whose ports have to be
-	// predicted no punch succeeds before a search has.
-	searchStale  = 30 * time.Minute
-	searchRetry  = time.Minute
-	searchFailed = 2 * time.Second
+	// rarely replaced, and a host that has moved begins another epoch. After a search that failed
+	// the wait is searchFailed, doubling up to searchRetry: servers restart within seconds, and
+	// behind a NAT whose ports have to be predicted no punch succeeds before a search has. After
+	// an incomplete one it is searchPartial, doubling up to searchStale: some servers never do all
+	// that they are asked, and ours connects back to an address no more than 30 times a minute.
+	searchStale   = 30 * time.Minute
+	searchRetry   = time.Minute
+	searchFailed  = 2 * time.Second
+	searchPartial = 15 * time.Second
 )
 
 // An epoch is the time that the host spends at one place in the network, and what was learned
@@ -44,6 +47,7 @@ type epoch struct {
 	preserved stun.Fact      // whether ports keep their numbers, as that showed
 	addrs     []netip.Addr   // external addresses of the host when the behaviour was found
 	searching bool           // for the behaviour
+	completed time.Time      // when a search was complete; zero if none was
 	search    time.Time      // when to search again
 	wait      time.Duration  // until then, after failures
 }
@@ -154,29 +158,46 @@ func (g *Gatherer) search(now time.Time) {
 		if err != nil {
 			r = new(stun.Report)
 		}
+		failed := err != nil
+		if !failed && !r.Complete {
+			err = errIncomplete
+		}
 		g.cfg.Log.Debug("search for the NAT's behaviour has ended", "behaviour", r.Behaviour, "err", err)
-		g.enqueue(func() { g.found(e, r, err) })
-		g.cfg.OnBehaviour(r.Behaviour, err)
+		found := make(chan stun.Behaviour, 1)
+		g.enqueue(func() { found <- g.found(e, r, failed) })
+		if known, ended := await(e.ctx, g, found); ended == nil {
+			g.cfg.OnBehaviour(known, err)
+		}
 	})
 }
 
-// found takes the result of a search, of an epoch that may have ended meanwhile.
-func (g *Gatherer) found(e *epoch, r *stun.Report, err error) {
+// found takes the result of a search, of an epoch that may have ended meanwhile, and returns what
+// is known then. An incomplete result does not replace a complete one that is less than an hour old.
+func (g *Gatherer) found(e *epoch, r *stun.Report, failed bool) stun.Behaviour {
 	e.searching = false
 	now := time.Now()
-	if err != nil {
+	if failed {
 		e.wait = min(max(2*e.wait, searchFailed), searchRetry)
 		e.search = now.Add(e.wait)
-		return
+		return e.behaviour
 	}
-	if r.Complete || e.behaviour == (stun.Behaviour{}) { // else more is known already
+	if r.Complete {
+		e.completed = now
+	}
+	if r.Complete || now.Sub(e.completed) > 2*searchStale {
 		e.behaviour = r.Behaviour
 	}
-	e.addrs, e.wait = r.Addrs, 0
+	e.addrs = r.Addrs
 	// A NAT with several addresses may have shown others in the search than the ports have. They
 	// are no reason to believe that the host has moved.
 	e.addAddrs(g.ports[0].view.reflexive)
-	if e.search = now.Add(searchStale); !r.Complete {
-		e.search = now.Add(searchRetry)
+	if r.Complete {
+		e.wait, e.search = 0, now.Add(searchStale)
+	} else {
+		e.wait = min(max(2*e.wait, searchPartial), searchStale)
+		e.search = now.Add(e.wait)
 	}
+	return e.behaviour
 }
+
+var errIncomplete = errors.New("the tests of the NAT's behaviour are incomplete: the STUN server did not do all of them in time")

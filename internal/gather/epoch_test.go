@@ -86,12 +86,13 @@ func TestSearchAgain(t *testing.T) {
 			search(nil, s*time.Second)
 		}
 		search(&stun.Report{}, time.Minute)
-		search(nil, searchRetry)
-		search(&stun.Report{Complete: true}, searchFailed)
+		search(&stun.Report{}, 2*time.Minute)
+		search(nil, 4*time.Minute)
+		search(&stun.Report{Complete: true}, searchRetry)
 		search(nil, searchStale)
 		mu.Lock()
 		defer mu.Unlock()
-		if len(heard) != len(n.searched()) || heard[0] != errFake || heard[len(heard)-2] != nil {
+		if i := len(heard); i != len(n.searched()) || heard[0] != errFake || heard[i-4] != errIncomplete || heard[i-2] != nil {
 			t.Errorf("heard %v of %d searches", heard, len(n.searched()))
 		}
 	})
@@ -109,6 +110,10 @@ func TestCutOffSearch(t *testing.T) {
 		time.Sleep(searchStale)
 		synctest.Wait()
 		wantBehaviour(t, g, worst, 0)
+		// After an hour without a complete search the last result counts.
+		time.Sleep(2 * searchStale)
+		synctest.Wait()
+		wantBehaviour(t, g, stun.Behaviour{}, 0)
 	})
 }
 

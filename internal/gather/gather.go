@@ -37,7 +37,7 @@ type Config struct {
 	Log     *slog.Logger       // nil for none
 
 	// The hooks below are called from several goroutines, and must not block; nil for none.
-	OnBehaviour func(stun.Behaviour, error)                  // a search for the NAT's behaviour has ended
+	OnBehaviour func(stun.Behaviour, error)                  // a search has ended: what is known, and why not all
 	OnAsked     func(o Observer, stunServer bool, err error) // an observer answered or failed
 	OnHeld      func(delta int)                              // connections to observers that are held, more or fewer
 }
