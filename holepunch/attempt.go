@@ -94,6 +94,7 @@ func newAttempt(ctx context.Context, a *Agent, s Stream, o *Options, initiator b
 	} else {
 		at.session.timeout += choiceDelay
 	}
+	at.session.window = roundWindow(at.session.timeout)
 	if at.opts.Handshake != nil {
 		at.session.protocols = at.opts.Handshake.Protocols
 	}

@@ -92,19 +92,19 @@ func (at *attempt) startRound(spec roundSpec) {
 		}
 	}
 	o := at.agent.open(ctx, punch.Round{
-		Ports:       ports,
-		Remote:      spec.remote,
-		Initiator:   at.session.initiator,
-		Passive:     spec.passive,
-		Late:        spec.late,
-		SecondDelay: spec.secondDelay,
-		AtCross:     spec.atCross,
-		Guess:       spec.guess,
-		Receiver:    at.agent.receiver,
-		Serve:       func(c *net.TCPConn) error { return at.stream.Serve(c, false) },
-		Control:     at.agent.control,
-		Budget:      at.budget,
-		Trace:       stepTrace(at.opts.Trace),
+		Ports:     ports,
+		Remote:    spec.remote,
+		Initiator: at.session.initiator,
+		Passive:   spec.passive,
+		Late:      spec.late,
+		Delay:     spec.delay,
+		AtCross:   spec.atCross,
+		Guess:     spec.guess,
+		Receiver:  at.agent.receiver,
+		Serve:     func(c *net.TCPConn) error { return at.stream.Serve(c, false) },
+		Control:   at.agent.control,
+		Budget:    at.budget,
+		Trace:     stepTrace(at.opts.Trace),
 	})
 	at.description = nil // the round's from now on
 	at.round = &round{number: spec.number, opening: o, cancel: cancel, description: d}

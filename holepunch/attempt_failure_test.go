@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/gather"
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
@@ -62,6 +63,29 @@ func TestHandshakeTakesTooLong(t *testing.T) {
 		at.result.Store(r)
 		if err := at.failure(); ReasonOf(err) != ErrHandshake || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v, which is %q; want %q", err, ReasonOf(err), ErrHandshake)
+		}
+	}
+}
+
+// TestHairpinUnknown: a round that is too short for a SYN to be repeated shows nothing of a NAT
+// that two peers share.
+func TestHairpinUnknown(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		hairpin stun.Fact
+		window  time.Duration
+		want    Reason
+	}{
+		{stun.No, time.Second, ErrNoHairpin},
+		{stun.Unknown, time.Second, ErrNoConnection},
+		{stun.Unknown, hairpinWindow, ErrNoHairpin},
+		{stun.Yes, maxWindow, ErrNoConnection},
+	} {
+		s := &session{window: tt.window}
+		s.own.candidates, s.theirs.candidates = reflexive(addrs("46.0.1.1:40000")...), reflexive(addrs("46.0.1.1:50000")...)
+		s.own.behaviour.Hairpin = tt.hairpin
+		if got := ReasonOf(s.explain(ErrNoConnection)); got != tt.want {
+			t.Errorf("hairpinning %v, %v: %q, want %q", tt.hairpin, tt.window, got, tt.want)
 		}
 	}
 }

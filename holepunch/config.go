@@ -54,7 +54,8 @@ type Config struct {
 	// and once a minute.
 	PortGuessing bool
 
-	// Timeout bounds an attempt of Dial, and one of Accept with 3 s more. Default: 15 s.
+	// Timeout bounds an attempt of Dial, and one of Accept with 3 s more. Two thirds of that, up to
+	// 10 s, are for the connects. Default: 15 s.
 	Timeout time.Duration
 
 	// Limits bound what peers can have the agent do.
@@ -71,7 +72,7 @@ type Config struct {
 	Logger *slog.Logger
 
 	// The hooks are called from several goroutines, and must not block; nil for none.
-	OnBehaviour func(stun.Behaviour, error)                  // a search for the NAT's behaviour has ended
+	OnBehaviour func(stun.Behaviour, error)                  // a search has ended: what is known, and why not all
 	OnAsked     func(o Observer, stunServer bool, err error) // an observer has answered, or failed
 	OnHeld      func(delta int)                              // connections to observers that are held, more or fewer
 }

@@ -65,9 +65,9 @@ type Options struct {
 
 	// RelayRTT is the round trip time between this host and the relay, or the server, that carries
 	// the stream; 0 if it is unknown. The two sides' times say to the responder when the initiator
-	// reads the ANSWER. The SYNs from its second port leave at that moment, and cross those of the
-	// initiator. That saves half a direct round trip, and a second and more behind some NATs that
-	// answer an unsolicited SYN.
+	// reads the ANSWER. The SYNs from its second port, or from the first if a port was predicted,
+	// leave at that moment, and cross those of the initiator. That saves half a direct round trip,
+	// and a second and more behind some NATs that answer an unsolicited SYN.
 	RelayRTT time.Duration
 
 	// MaxSegment bounds the size of the connection's TCP segments, for a path that loses larger

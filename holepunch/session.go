@@ -48,7 +48,7 @@ type roundSpec struct {
 	number        int
 	remote        []punch.Candidate
 	passive, late bool
-	secondDelay   time.Duration
+	delay         [punch.MaxPorts]time.Duration
 	atCross       bool
 	guess         punch.Guess
 	window        time.Duration
@@ -65,6 +65,7 @@ type session struct {
 	protocols []string    // of this side's Handshake; nil without
 	guessing  bool        // this side is willing to guess ports
 	timeout   time.Duration
+	window    time.Duration // see roundWindow
 	now       time.Time
 
 	state      sessionState

@@ -61,8 +61,8 @@ func (s *session) onAnswer(m *message) {
 	if s.round > 0 {
 		s.rtt = min(s.rtt, rtt) // one of the two may have stood still
 	} else {
-		s.rtt, s.until = rtt, s.now.Add(window)
-		s.do.setTimer(retryTimer, window)
+		s.rtt, s.until = rtt, s.now.Add(s.window)
+		s.do.setTimer(retryTimer, s.window)
 		if err := s.agreeable(m); err != nil {
 			s.fail("offer", err)
 			return

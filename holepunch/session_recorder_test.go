@@ -105,7 +105,7 @@ func (r *recorder) want(t *testing.T, want ...string) {
 // newSession returns a session that has begun, of an attempt with the ID of the vectors.
 func newSession(initiator bool, protocols ...string) (*session, *recorder) {
 	r := new(recorder)
-	s := &session{do: r, initiator: initiator, token: offerToken, protocols: protocols, timeout: time.Minute, now: time.Unix(1000, 0)}
+	s := &session{do: r, initiator: initiator, token: offerToken, protocols: protocols, timeout: time.Minute, window: maxWindow, now: time.Unix(1000, 0)}
 	if initiator {
 		s.state, s.attempt = preparing, testID
 	} else {

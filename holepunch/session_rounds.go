@@ -12,11 +12,13 @@ import (
 // From the ANSWER on: rounds, and the stream that they are for.
 
 const (
-	// window is how long a round goes on, and how long after the ANSWER another may begin. A SYN lost
-	// twice is back after 3 s (older kernels retransmit at 1, 3 and 7 s), NATs hold an unsolicited SYN
-	// for 6 s (RFC 5382, REQ-4), and libp2p gives a dial 15 s in all, of which signalling and
-	// handshake need a part.
-	window = 10 * time.Second
+	// maxWindow bounds [roundWindow]. A SYN lost twice is back after 3 s (older kernels retransmit
+	// at 1, 3 and 7 s), and NATs hold an unsolicited SYN for 6 s (RFC 5382, REQ-4).
+	maxWindow = 10 * time.Second
+
+	// hairpinWindow is the shortest window that shows that a NAT does not hairpin, if nothing is
+	// known of it. A SYN within a network leaves up to 0.5 s late, and is repeated after 1 s.
+	hairpinWindow = 2 * time.Second
 
 	// predictedWindow is how long a round with a predicted port goes on. A right prediction
 	// succeeds within a round trip or two, or after one lost SYN (1 s); a wrong one never does. A
@@ -28,10 +30,15 @@ const (
 	// window. The SYNs meet at once.
 	minRound = time.Second
 
-	// maxAnswerWay bounds what a responder believes of the time that its ANSWER takes, for which its
-	// second port waits: longer ways than over two satellites are rare, and the peer may lie.
+	// maxAnswerWay bounds what a responder believes of the time that its ANSWER takes, for which
+	// its ports wait: longer ways than over two satellites are rare, and the peer may lie.
 	maxAnswerWay = 500 * time.Millisecond
 )
+
+// roundWindow returns how long a round of an attempt goes on, and how long after the ANSWER another
+// may begin: two thirds of the attempt's time. The rest is for signalling and handshake. If these
+// do not take longer, the round ends first, and what came of its connects is the attempt's reason.
+func roundWindow(attempt time.Duration) time.Duration { return min(attempt*2/3, maxWindow) }
 
 // punch begins the round.
 func (s *session) punch() {

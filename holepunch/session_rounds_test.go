@@ -94,7 +94,7 @@ func TestSpoiledRound(t *testing.T) {
 		s.now = s.now.Add(150 * time.Millisecond)
 		s.onMessage(received("retried", inRound(round)))
 		r.want(t, "trace offered", fmt.Sprint("round ", round), "CROSS", "cross 0s 75ms")
-		left := window - time.Duration(round)*(2*time.Second+150*time.Millisecond)
+		left := maxWindow - time.Duration(round)*(2*time.Second+150*time.Millisecond)
 		if got := r.rounds[round]; !got.atCross || got.late || got.window != left {
 			t.Errorf("round %+v, want one of %v at CROSS", got, left)
 		}
@@ -152,7 +152,7 @@ func TestRetryOnFreshPorts(t *testing.T) {
 	r.want(t, "end round", "trace round failed", "gather fresh")
 	s.onGathered(own, 50001, nil)
 	r.want(t, "ANSWER", "trace offered", "round 1")
-	if got := r.rounds[1]; !got.atCross || got.late || got.window != window {
+	if got := r.rounds[1]; !got.atCross || got.late || got.window != maxWindow {
 		t.Errorf("round %+v", got)
 	}
 	s.onMessage(received("cross"))
@@ -170,7 +170,7 @@ func TestRetry(t *testing.T) {
 	r.want(t, "gather", "predict")
 	s.onPredicted(predicted, nil)
 	r.want(t, "expect", "connect with", "ANSWER", "trace offered", "round 0")
-	if got := r.rounds[0].window; got != window {
+	if got := r.rounds[0].window; got != maxWindow {
 		t.Errorf("a round of %v: the initiator says when it is over", got)
 	}
 	s.onMessage(received("retry", inRound(0)))
@@ -240,8 +240,53 @@ func TestSecondDelay(t *testing.T) {
 			s.onMessage(received("offer", plain, func(m *message) { m.delay = tc.offered }))
 			s.onGathered(theirs, 50000, nil)
 		}
-		if got := r.rounds[0].secondDelay; got != tc.want {
+		if got := r.rounds[0].delay[1]; got != tc.want {
 			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
+// TestFirstDelay: where a port is predicted, a responder's first port waits as well if a SYN that
+// comes too early may spoil the pair.
+func TestFirstDelay(t *testing.T) {
+	t.Parallel()
+	const way = 30 * time.Millisecond
+	refuses := stun.Behaviour{Mapping: stun.EIM, Filtering: stun.APDF, Unsolicited: stun.ICMP}
+	drops := stun.Behaviour{Mapping: stun.EIM, Filtering: stun.APDF, Unsolicited: stun.Drop}
+	refusing := preserving
+	refusing.Unsolicited = stun.RST
+	as := candidates(punch.Predicted, "46.0.3.1:50001")
+	for name, tc := range map[string]struct {
+		own, theirs stun.Behaviour
+		following   bool             // in the first round
+		want        [2]time.Duration // in the first two rounds
+		late        bool             // in the second
+	}{
+		"refused with RST":     {preserving, portFilter, false, [2]time.Duration{way, way}, true},
+		"refused with ICMP":    {preserving, refuses, false, [2]time.Duration{way, way}, true},
+		"dropped":              {preserving, drops, false, [2]time.Duration{0, way}, true},
+		"unknown":              {preserving, stun.Behaviour{}, false, [2]time.Duration{0, way}, true},
+		"the initiator's port": {drops, sequential, true, [2]time.Duration{0, way}, true},
+		"both refuse":          {refusing, portFilter, false, [2]time.Duration{way, 0}, false},
+		"here it is refused":   {portFilter, sequential, true, [2]time.Duration{0, 0}, false},
+		"nothing is predicted": {drops, portFilter, false, [2]time.Duration{0, 0}, false},
+	} {
+		s, r := newSession(false)
+		own := description{candidates: as, behaviour: tc.own}
+		s.onMessage(received("offer", behind(tc.theirs), plain, func(m *message) { m.delay, m.following = way, tc.following }))
+		s.onGathered(own, 50000, nil)
+		s.onMessage(received("retry", behind(tc.theirs), inRound(1)))
+		s.onGathered(own, 50001, nil)
+		if len(r.rounds) != 2 {
+			t.Fatalf("%s: did %q", name, r.did)
+		}
+		for i, want := range tc.want {
+			if got := r.rounds[i].delay; got != [2]time.Duration{want, way} {
+				t.Errorf("%s, round %d: %v, want %v", name, i, got, want)
+			}
+		}
+		if r.rounds[0].late || r.rounds[1].late != tc.late {
+			t.Errorf("%s: late %v, then %v, want %v", name, r.rounds[0].late, r.rounds[1].late, tc.late)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/gather"
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
@@ -45,13 +46,11 @@ func (s *session) roundSpec() roundSpec {
 		number:  s.round,
 		remote:  slices.DeleteFunc(slices.Clone(s.remote), isListener),
 		passive: passive(s.own.behaviour, s.theirs.behaviour, s.initiator),
-		// In every other round, in case the initiator's NAT must see its host's SYN first.
-		late:    !s.initiator && (noInbound(s.own.behaviour) || s.round%2 == 1 && !atCross),
+		late:    !s.initiator && noInbound(s.own.behaviour) || s.letsInitiatorBegin(),
+		delay:   s.portDelay(),
 		atCross: atCross,
-		// The initiator begins when it has read the ANSWER.
-		secondDelay: s.answerWay,
-		guess:       s.guess,
-		window:      window,
+		guess:   s.guess,
+		window:  s.window,
 	}
 	if atCross && s.initiator {
 		spec.window = max(s.until.Sub(s.now), minRound)
@@ -60,9 +59,36 @@ func (s *session) roundSpec() roundSpec {
 		spec.remote = slices.DeleteFunc(spec.remote, isPlaceholder)
 	}
 	if s.initiator && s.predicted() || s.egressFiltered() {
-		spec.window = predictedWindow
+		spec.window = min(spec.window, predictedWindow)
 	}
 	return spec
+}
+
+// portDelay returns how long each port waits in a round. A responder's second port waits for the
+// initiator, which begins when it has read the ANSWER. A predicted port has no other beside it, so
+// the first one waits as well where a SYN that comes too early may spoil the pair: if the
+// initiator's NAT answers it, and where the initiator is to begin. An initiator whose predicted
+// candidates follow has begun when they arrive.
+func (s *session) portDelay() (d [punch.MaxPorts]time.Duration) {
+	d[1] = s.answerWay
+	meet := s.round%2 == 0 && answersSYN(s.theirs.behaviour)
+	if s.predicted() && !s.theirs.following && (meet || s.letsInitiatorBegin()) {
+		d[0] = s.answerWay
+	}
+	return d
+}
+
+// letsInitiatorBegin reports whether a responder begins later than the initiator, in case the
+// initiator's NAT must see its host's SYN first: in every other round with a predicted port, unless
+// the responder's own NAT may be of that kind. The responder then begins at once in such a round.
+func (s *session) letsInitiatorBegin() bool {
+	return !s.initiator && s.predicted() && s.round%2 == 1 && !answersSYN(s.own.behaviour)
+}
+
+// answersSYN reports whether a NAT answers an unsolicited SYN, and may then keep a session with
+// where it came from.
+func answersSYN(b stun.Behaviour) bool {
+	return b.Unsolicited == stun.RST || b.Unsolicited == stun.ICMP
 }
 
 // atCross reports whether both sides begin the round at the moment of CROSS: a further one, where
@@ -102,6 +128,14 @@ func isNotPredicted(c punch.Candidate) bool { return !isPredicted(c) }
 
 func needsNoHairpin(c punch.Candidate) bool { return c.Kind == punch.LAN || isListener(c) || isIPv6(c) }
 
+// lacksHairpin reports whether the lack of hairpinning explains that a round with a peer at the
+// same site has failed. Where nothing is known of the NAT, the round must have been long enough for
+// a lost SYN to be repeated.
+func (s *session) lacksHairpin() bool {
+	h := s.own.behaviour.Hairpin
+	return h == stun.No || h == stun.Unknown && s.window >= hairpinWindow
+}
+
 // explain adds what is known of the two sides to a failure.
 func (s *session) explain(err error) error {
 	var remote *RemoteError
@@ -116,7 +150,7 @@ func (s *session) explain(err error) error {
 			s.theirs.behaviour = remote.Behaviour
 		}
 	}
-	if errors.Is(err, ErrNoConnection) && !s.doneHeard && s.sameSite() && s.own.behaviour.Hairpin != stun.Yes {
+	if errors.Is(err, ErrNoConnection) && !s.doneHeard && s.sameSite() && s.lacksHairpin() {
 		return fmt.Errorf("%w: %w", ErrNoHairpin, err)
 	}
 	if ReasonOf(err) == ErrNoConnection {

@@ -24,7 +24,8 @@ type timings struct {
 	// second: when the peer's NAT should be open. The initiator's SYN, which opens it, leaves half
 	// a relayed round trip after the responder's could. A SYN that comes before that is lost, and
 	// repeated only after a second. From the first port SYNs are in time if the relayed round trip
-	// is up to 80 ms longer than the direct one, from the second if it is up to 320 ms.
+	// is up to 80 ms longer than the direct one, from the second if it is up to 320 ms. lateFirst
+	// adds to Round.Delay.
 	lateFirst, lateSecond time.Duration
 
 	// spoiled is the wait after the moment of Cross until pairs that the NATs refuse count as

@@ -42,7 +42,7 @@ func TestCross(t *testing.T) {
 			defer cancel()
 			here := []*side{newSide(t), newSide(t)}
 			there := []netip.AddrPort{tc.peer(t), tc.peer(t)}
-			seen := newSteps()
+			seen := newConnects()
 			r := Round{
 				Ports:  []*tcpport.Port{here[0].port, here[1].port},
 				Remote: []Candidate{{Kind: Reflexive, Addr: there[0]}, {Kind: Reflexive, Addr: there[1], Port: 1}},
@@ -55,21 +55,21 @@ func TestCross(t *testing.T) {
 				times: quick,
 			}
 			o := Open(ctx, r)
-			pairs := func(i, j int) int { return seen.connects(here[i].port, there[j]) }
-			for ready := false; !ready || pairs(0, 0) == 0 || pairs(1, 1) == 0; {
-				time.Sleep(time.Millisecond)
+			pairs := func(i, j int) int { return seen.of(here[i].port, there[j]) }
+			until(t, "ready", func() bool {
 				o.mu.Lock()
-				ready = tc.ready(o)
-				o.mu.Unlock()
-			}
+				defer o.mu.Unlock()
+				return tc.ready(o) && pairs(0, 0) > 0 && pairs(1, 1) > 0
+			})
 			if pairs(0, 1)+pairs(1, 0) > 0 {
 				t.Error("crossed before it is time")
 			}
 			o.Cross(0, 0)
 			before := pairs(0, 0) + pairs(1, 1)
-			for tc.cross && (pairs(0, 1) == 0 || pairs(1, 0) == 0) || tc.replaces && pairs(0, 1)+pairs(1, 0) < 50 {
-				<-seen.seen
-			}
+			until(t, "crossed", func() bool {
+				one, other := pairs(0, 1), pairs(1, 0)
+				return !tc.cross || one > 0 && other > 0 && (!tc.replaces || one+other >= 50)
+			})
 			if n := pairs(0, 0) + pairs(1, 1) - before; tc.replaces && n > 2 { // each had one under way
 				t.Errorf("%d more connects of the pairs that were replaced", n)
 			}
@@ -103,7 +103,7 @@ func TestSpoiled(t *testing.T) {
 			defer cancel()
 			here := []*side{newSide(t), newSide(t)}
 			there := []netip.AddrPort{refusing(t), tc.second(t)}
-			seen, times := newSteps(), *quick
+			seen, times := newConnects(), *quick
 			times.spoiled = time.Millisecond
 			o := Open(ctx, Round{
 				Ports:   []*tcpport.Port{here[0].port, here[1].port},
@@ -112,10 +112,9 @@ func TestSpoiled(t *testing.T) {
 				Trace:   seen.trace,
 				times:   &times,
 			})
-			pairs := func(i, j int) int { return seen.connects(here[i].port, there[j]) }
-			for !tc.atCross && pairs(0, 0) <= manyRefused { // one was refused as often
-				<-seen.seen
-			}
+			pairs := func(i, j int) int { return seen.of(here[i].port, there[j]) }
+			// When it connects once more, it was refused as often.
+			until(t, "many were refused", func() bool { return tc.atCross || pairs(0, 0) > manyRefused })
 			o.mu.Lock()
 			o.checkSpoiled()
 			o.mu.Unlock()
@@ -129,16 +128,14 @@ func TestSpoiled(t *testing.T) {
 			}
 			o.Cross(0, 0)
 			if tc.spoiled {
-				<-o.Spoiled()
+				wantClosed(t, "Spoiled", o.Spoiled())
 			} else {
 				// Of the crossed pairs, the second port's goes to the first one there.
 				other := 0
 				if !tc.atCross {
 					other = 1
 				}
-				for pairs(other, 0) <= manyRefused {
-					<-seen.seen
-				}
+				until(t, "many were refused", func() bool { return pairs(other, 0) > manyRefused })
 				time.Sleep(times.spoiled)
 				o.mu.Lock()
 				o.checkSpoiled()

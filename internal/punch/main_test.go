@@ -11,6 +11,6 @@ var roles = make(map[string]labtest.Role)
 
 func TestMain(m *testing.M) {
 	// They mostly wait. More would take the processors from those in which SYNs have to cross.
-	labtest.Parallel(6)
+	labtest.Parallel(8)
 	labtest.Main(m, roles)
 }

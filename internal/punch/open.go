@@ -29,10 +29,11 @@ type Round struct {
 	Passive   bool // the peer is to connect: begin after 4 s only
 	Late      bool // the peer's NAT opens later: begin 40 ms (first port) and 160 ms (second port) late
 
-	// SecondDelay is how much later than the first port the second one begins to connect to the
-	// peer's second port, unless it is to begin later anyway. A responder's is the time until the
-	// peer begins as well, so that the SYNs of this pair leave at the same moment.
-	SecondDelay time.Duration
+	// Delay is how long each port waits before it connects to the peer's port of the same number,
+	// the first one in IPv4 alone. A responder's is the time until the peer begins as well, so that
+	// the SYNs of this pair leave at the same moment. Late adds to that of the first port; the
+	// second waits for the longer of the two.
+	Delay [MaxPorts]time.Duration
 
 	AtCross bool // pairs begin with Cross, none is crossed, and each begins with one burst
 	Guess   Guess

@@ -81,16 +81,16 @@ func TestRefused(t *testing.T) {
 	s, peer := newSide(t), refusing(t)
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
-	seen, budget := newSteps(), newBudget(1<<20)
+	seen, budget := newConnects(), newBudget(1<<20)
 	o := Open(ctx, Round{Ports: []*tcpport.Port{s.port}, Remote: reflexive(peer), Budget: budget, Trace: seen.trace, times: quick})
-	<-o.Failing()
+	wantClosed(t, "Failing", o.Failing())
 	cancel()
 	r := o.Wait()
 	spent, pended := budget.counts()
 	if r.Refused < manyFailed || r.Connects < manyFailed || r.Up != 0 || r.Dropped != nil || !errors.Is(r.Err, syscall.ECONNREFUSED) {
 		t.Errorf("got %+v, want refusals", r)
 	}
-	if n := seen.connects(s.port, peer); n != r.Connects || pended != n || spent < n || spent > n+1 {
+	if n := seen.of(s.port, peer); n != r.Connects || pended != n || spent < n || spent > n+1 {
 		t.Errorf("%d connects were traced, %d counted, %d pended and %d paid for", n, r.Connects, pended, spent)
 	}
 }
@@ -103,7 +103,7 @@ func TestBudgetIsSpent(t *testing.T) {
 		defer cancel()
 		budget := newBudget(most)
 		o := Open(ctx, Round{Ports: []*tcpport.Port{s.port}, Remote: reflexive(peer), Budget: budget, times: quick})
-		<-budget.over
+		wantClosed(t, "the budget", budget.over)
 		cancel()
 		if r := o.Wait(); r.Connects != most || !errors.Is(r.Err, want) {
 			t.Errorf("with a budget of %d: %+v, want %v", most, r, want)
@@ -187,13 +187,13 @@ func TestTaken(t *testing.T) {
 	}
 	defer c.Close()
 	c.Write(token.AppendPreamble(nil))
-	<-accepted
+	wantClosed(t, "accepted", accepted)
 
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
 	times, budget := *quick, newBudget(1<<20)
 	times.retry, times.maxRetry = time.Hour, time.Hour
-	seen := newSteps()
+	seen := newConnects()
 	up := make(chan struct{})
 	o := Open(ctx, Round{
 		Ports:    []*tcpport.Port{s.port},
@@ -208,18 +208,24 @@ func TestTaken(t *testing.T) {
 		Trace:  seen.trace,
 		times:  &times,
 	})
-	<-seen.seen
-	for taken := false; !taken; time.Sleep(time.Millisecond) {
+	until(t, "the connect finds the 4-tuple taken", func() bool {
 		o.mu.Lock()
-		taken = errors.Is(o.result.Err, tcpport.ErrTupleTaken)
-		o.mu.Unlock()
-	}
-	if o.mu.Lock(); o.result.Connects != 0 || !o.met {
+		defer o.mu.Unlock()
+		return errors.Is(o.result.Err, tcpport.ErrTupleTaken)
+	})
+	o.mu.Lock()
+	if o.result.Connects != 0 || !o.met {
 		t.Errorf("%d connects are counted, up is %v; want none, and that the pair is connected", o.result.Connects, o.met)
 	}
 	o.mu.Unlock()
 	close(useless)
-	<-up
+	until(t, "another connect when the connection is gone", func() bool { return seen.of(s.port, peer.addr) > 1 })
+	until(t, "up", func() bool {
+		// A child process that another test starts holds a copy of each socket until it executes
+		// its program, so that the 4-tuple may be free a moment later.
+		s.receiver.tuples.free(tuple{s.port.Number(), peer.addr})
+		return isClosed(up)
+	})
 	r := o.Wait()
 	if spent, _ := budget.counts(); r.Connects != spent {
 		t.Errorf("%d SYNs were sent, and %d paid for", r.Connects, spent)
@@ -232,21 +238,19 @@ func TestAdd(t *testing.T) {
 	s, peer, other, listener := newSide(t), refusing(t), refusing(t), refusing(t)
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
-	seen := newSteps()
+	seen := newConnects()
 	o := Open(ctx, Round{Ports: []*tcpport.Port{s.port}, Trace: seen.trace, times: quick})
 	o.Add(append(reflexive(peer, peer), Candidate{Kind: Listener, Addr: listener}))
 	o.Add([]Candidate{{Kind: Predicted, Addr: peer}, {Kind: Predicted, Addr: other}, {Kind: LAN, Addr: other}})
 	if len(o.pairs) != 2 { // nothing changes them any more
 		t.Errorf("%d pairs, want 2: %v", len(o.pairs), o.pairs)
 	}
-	for seen.connects(s.port, peer) == 0 || seen.connects(s.port, other) == 0 {
-		<-seen.seen
-	}
+	until(t, "both are connected", func() bool { return seen.of(s.port, peer) > 0 && seen.of(s.port, other) > 0 })
 	cancel()
 	o.Wait()
 	o.Add(reflexive(listener))
 	o.Cross(0, 0)
-	if n := seen.connects(s.port, listener); n != 0 {
+	if n := seen.of(s.port, listener); n != 0 {
 		t.Errorf("%d connects to the listener", n)
 	}
 }
@@ -254,11 +258,20 @@ func TestAdd(t *testing.T) {
 // TestPortClosed: a port that was closed can still connect; nothing is accepted.
 func TestPortClosed(t *testing.T) {
 	t.Parallel()
-	a := newSide(t)
+	a, peer := newSide(t), refusing(t) // the kernel may give the number of a closed port again
 	a.port.Close()
-	ctx, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
+	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
-	r := Open(ctx, Round{Ports: []*tcpport.Port{a.port}, Remote: reflexive(refusing(t)), times: quick}).Wait()
+	r := Open(ctx, Round{
+		Ports:  []*tcpport.Port{a.port},
+		Remote: reflexive(peer),
+		Trace: func(step Step, _ uint16, _ netip.AddrPort, _ error) {
+			if step == ConnectFailed {
+				cancel()
+			}
+		},
+		times: quick,
+	}).Wait()
 	if r.Up != 0 || r.Connects == 0 {
 		t.Errorf("got %+v, want connects in vain", r)
 	}

@@ -71,18 +71,20 @@ func (o *Opening) addPairs(cs []Candidate) {
 // their moment from that. o.mu is held.
 func (o *Opening) wait(i int, to Candidate) time.Duration {
 	var d time.Duration
-	if i > 0 && i == to.Port && !o.round.AtCross && !o.crossing {
-		d = o.round.SecondDelay
+	if i == to.Port && !o.round.AtCross && !o.crossing {
+		d = o.round.Delay[i]
 	}
 	switch {
 	case !throughNAT(to):
+		return 0
+	case to.Addr.Addr().Unmap().Is6() && i == 0:
 		return 0
 	case to.Addr.Addr().Unmap().Is6():
 		return d
 	case o.round.Passive:
 		return max(d, o.times.passive)
 	case o.round.Late && i == 0:
-		return o.times.lateFirst
+		return d + o.times.lateFirst
 	case o.round.Late:
 		return max(d, o.times.lateSecond)
 	default:

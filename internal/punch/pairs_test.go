@@ -71,9 +71,10 @@ func TestWait(t *testing.T) {
 		return Candidate{Kind: kind, Addr: netip.MustParseAddrPort(addr)}
 	}
 	v4, v6 := at(Reflexive, "46.0.0.1:4000"), at(Reflexive, "[2a00::1]:4000")
-	second := func(c Candidate) Candidate { c.Port = 1; return c }
+	toSecond := func(c Candidate) Candidate { c.Port = 1; return c }
 	passive, late := Round{Passive: true}, Round{Late: true}
 	const delay = 70 * time.Millisecond
+	first, second := [MaxPorts]time.Duration{delay}, [MaxPorts]time.Duration{1: delay}
 	times := defaultTimings
 	for name, tc := range map[string]struct {
 		round Round
@@ -92,14 +93,19 @@ func TestWait(t *testing.T) {
 		"late, in IPv6":                 {late, 0, v6, 0},
 		"late, from the second in IPv6": {late, 1, v6, 0},
 		"late and passive":              {Round{Late: true, Passive: true}, 1, v4, times.passive},
-		"first port":                    {Round{SecondDelay: delay}, 0, v4, 0},
-		"second port":                   {Round{SecondDelay: delay}, 1, second(v4), delay},
-		"second port, in IPv6":          {Round{SecondDelay: delay}, 1, second(v6), delay},
-		"second port, crossed":          {Round{SecondDelay: delay}, 1, v4, 0},
-		"second port, with CROSS":       {Round{SecondDelay: delay, AtCross: true}, 1, second(v4), 0},
-		"second port, late":             {Round{SecondDelay: delay, Late: true}, 1, second(v4), times.lateSecond},
-		"second port, later":            {Round{SecondDelay: time.Second, Late: true}, 1, second(v4), time.Second},
-		"second port, passive":          {Round{SecondDelay: delay, Passive: true}, 1, second(v4), times.passive},
+		"first port":                    {Round{Delay: second}, 0, v4, 0},
+		"first port, delayed":           {Round{Delay: first}, 0, v4, delay},
+		"first port, delayed and late":  {Round{Delay: first, Late: true}, 0, v4, delay + times.lateFirst},
+		"first port, in IPv6":           {Round{Delay: first}, 0, v6, 0},
+		"first port, passive":           {Round{Delay: first, Passive: true}, 0, v4, times.passive},
+		"first port, crossed":           {Round{Delay: first}, 0, toSecond(v4), 0},
+		"second port":                   {Round{Delay: second}, 1, toSecond(v4), delay},
+		"second port, in IPv6":          {Round{Delay: second}, 1, toSecond(v6), delay},
+		"second port, crossed":          {Round{Delay: second}, 1, v4, 0},
+		"second port, with CROSS":       {Round{Delay: second, AtCross: true}, 1, toSecond(v4), 0},
+		"second port, late":             {Round{Delay: second, Late: true}, 1, toSecond(v4), times.lateSecond},
+		"second port, later":            {Round{Delay: [MaxPorts]time.Duration{1: time.Second}, Late: true}, 1, toSecond(v4), time.Second},
+		"second port, passive":          {Round{Delay: second, Passive: true}, 1, toSecond(v4), times.passive},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

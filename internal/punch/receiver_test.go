@@ -26,17 +26,11 @@ func (s *side) expect(t *testing.T, token Token) <-chan *net.TCPConn {
 // nothingWaits waits until no connection waits for its token any more.
 func nothingWaits(t *testing.T, r *Receiver) {
 	t.Helper()
-	for end := time.Now().Add(testTimeout); ; time.Sleep(time.Millisecond) {
+	until(t, "no connection waits", func() bool {
 		r.mu.Lock()
-		waiting, customers := len(r.waiting.conns), len(r.waiting.count)
-		r.mu.Unlock()
-		if waiting == 0 && customers == 0 {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%d connections of %d customers wait", waiting, customers)
-		}
-	}
+		defer r.mu.Unlock()
+		return len(r.waiting.conns) == 0 && len(r.waiting.count) == 0
+	})
 }
 
 func next(t *testing.T, conns <-chan *net.TCPConn) *net.TCPConn {

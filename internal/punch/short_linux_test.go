@@ -55,10 +55,10 @@ func TestFewFileDescriptors(t *testing.T) {
 		},
 		times: quick,
 	})
-	<-held
+	wantClosed(t, "held", held)
 	labtest.NoFiles(t)
 	o.Add(reflexive(s.addr))
-	<-failed
+	wantClosed(t, "failed", failed)
 	select {
 	case <-o.Short():
 		t.Error("it was given up")

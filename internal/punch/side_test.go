@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,11 +35,21 @@ func testContext(t *testing.T) context.Context {
 	return ctx
 }
 
-// refusing returns an address that refuses connects. It is the end of a connection, so that no
-// other test listens there meanwhile.
+// refusing returns an address that refuses connects, another one each time. It is the end of an
+// accepted connection, whose listener is gone: no other test listens there meanwhile. It is not the
+// end that connected, since the kernel may use one port number for several of those.
 func refusing(t *testing.T) netip.AddrPort {
 	t.Helper()
-	c, _ := connPair(t)
+	_, c := connPair(t)
+	// A child process that another test starts holds a copy of the listener until it executes its
+	// program.
+	until(t, "connects are refused", func() bool {
+		again, err := net.Dial("tcp4", c.LocalAddr().String())
+		if err == nil {
+			again.Close()
+		}
+		return errors.Is(err, syscall.ECONNREFUSED)
+	})
 	return c.LocalAddr().(*net.TCPAddr).AddrPort()
 }
 
@@ -228,26 +239,35 @@ func (b *testBudget) counts() (spent, pended int) {
 	return b.spent, b.pended
 }
 
-// steps counts what a Trace reports.
-type steps struct {
-	mu    sync.Mutex
-	count map[tuple]int // of Connecting
-	seen  chan Step
-}
-
-func newSteps() *steps { return &steps{count: make(map[tuple]int), seen: make(chan Step, 10000)} }
-
-func (s *steps) trace(step Step, port uint16, remote netip.AddrPort, err error) {
-	if step == Connecting {
-		s.mu.Lock()
-		s.count[tuple{port, remote}]++
-		s.mu.Unlock()
+// until waits until something is true.
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(testTimeout); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not in time: %s", what)
+		}
 	}
-	s.seen <- step
 }
 
-func (s *steps) connects(port *tcpport.Port, to netip.AddrPort) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.count[tuple{port.Number(), to}]
+// connects counts the connects that a Trace reports.
+type connects struct {
+	mu    sync.Mutex
+	count map[tuple]int
+}
+
+func newConnects() *connects { return &connects{count: make(map[tuple]int)} }
+
+func (c *connects) trace(step Step, port uint16, remote netip.AddrPort, err error) {
+	if step != Connecting {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count[tuple{port, remote}]++
+}
+
+func (c *connects) of(port *tcpport.Port, to netip.AddrPort) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.count[tuple{port.Number(), to}]
 }

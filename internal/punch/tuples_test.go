@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func closed(c <-chan struct{}) bool {
+func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:
 		return true
@@ -57,16 +57,16 @@ func TestFreed(t *testing.T) {
 	one, other := ts.claim(k), ts.claim(k)
 	before := one.freed()
 	ts.free(tuple{4002, k.remote})
-	if closed(before) {
+	if isClosed(before) {
 		t.Error("freed by another tuple")
 	}
 	ts.free(k)
-	if !closed(before) || closed(one.freed()) {
+	if !isClosed(before) || isClosed(one.freed()) {
 		t.Error("not freed once")
 	}
 	before = one.freed()
 	other.release()
-	if !closed(before) {
+	if !isClosed(before) {
 		t.Error("not freed by the end of the other claim")
 	}
 	one.release()
