@@ -47,8 +47,8 @@ type EvtPunchFinished struct {
 // after its ports are warm. The search needs a STUN server ([WithSTUNServers]). Later subscribers
 // get the last event.
 type EvtNATLearnt struct {
-	Behaviour stun.Behaviour
-	Err       error // why nothing is known
+	Behaviour stun.Behaviour // what is known, from earlier searches as well
+	Err       error          // why this search found nothing, or not all; another follows
 }
 
 // emitters has an emitter for each of the events.
@@ -73,11 +73,7 @@ func (e emitters) Close() {
 
 // learnt emits the result of a search for the NAT's behaviour. No search begins before Attach.
 func (t *Transport) learnt(b stun.Behaviour, err error) {
-	if err != nil {
-		t.emitters.nat.Emit(EvtNATLearnt{Err: err})
-		return
-	}
-	t.emitters.nat.Emit(EvtNATLearnt{Behaviour: b})
+	t.emitters.nat.Emit(EvtNATLearnt{Behaviour: b, Err: err})
 }
 
 // What [WithTracer] reports besides the kinds of [holepunch.EventKind].

@@ -129,6 +129,7 @@ func TestNoSYNToSpare(t *testing.T) {
 	opts := []Option{
 		WithSTUNServers(stuntest.New(t)),
 		WithOnRequestOnly(),
+		WithTimeout(briefTimeout),
 		WithLimits(holepunch.Limits{HostSYNs: holepunch.Rate{Burst: 1, PerSecond: 1e-6}}),
 	}
 	relay := newRelay(t)

@@ -56,6 +56,6 @@ func TestHairpinInsideFiltered(t *testing.T) {
 	a, b := l.newPair(t,
 		addHost(t, l.siteBehind(t, "alice's home", "eim-apdf-rst", carrier), "alice"),
 		addHost(t, l.siteBehind(t, "bob's home", "eim-adf", carrier), "bob"),
-		peerConfig{})
+		peerConfig{Timeout: briefTimeout})
 	wantReason(t, a, b, holepunch.ErrNoHairpin)
 }

@@ -20,6 +20,10 @@ import (
 // any test needs on a slow machine.
 const testTimeout = time.Minute
 
+// briefTimeout is for attempts that fail only when their time is over. It leaves time for a SYN
+// that is lost and repeated.
+const briefTimeout = 4 * time.Second
+
 func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	t.Cleanup(cancel)

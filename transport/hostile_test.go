@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -176,14 +177,27 @@ func TestStrangersAtThePunchingPort(t *testing.T) {
 	}
 }
 
-// A peer has a host dial nothing that it has put into its peerstore.
-func TestUpgradeDoesNotScan(t *testing.T) {
-	t.Parallel()
-	target, err := net.Listen("tcp4", "127.0.0.1:0")
+// newTrap listens where nobody is to connect, until the test ends. Where loopback has several
+// addresses it has one of its own: other tests dial closed ports of 127.0.0.1, whose numbers the
+// kernel may use again.
+func newTrap(t *testing.T) (l net.Listener, addr ma.Multiaddr) {
+	t.Helper()
+	ip := "127.0.0.1"
+	if runtime.GOOS == "linux" {
+		ip = "127.0.0.3"
+	}
+	l, err := net.Listen("tcp4", ip+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer target.Close()
+	t.Cleanup(func() { l.Close() })
+	return l, ma.StringCast("/ip4/" + ip + "/tcp/" + itoa(uint16(l.Addr().(*net.TCPAddr).Port)))
+}
+
+// A peer has a host dial nothing that it has put into its peerstore.
+func TestUpgradeDoesNotScan(t *testing.T) {
+	t.Parallel()
+	target, addr := newTrap(t)
 	hits := make(chan net.Conn, 1)
 	go func() {
 		for {
@@ -206,7 +220,7 @@ func TestUpgradeDoesNotScan(t *testing.T) {
 	victim := newPeer(t, Enable(WithSTUNServers(stuntest.New(t))))
 	reserve(t, relay, attacker)
 	dialRelayed(t, relay, attacker, victim)
-	victim.Peerstore().AddAddr(attacker.ID(), ma.StringCast("/ip4/127.0.0.1/tcp/"+itoa(uint16(target.Addr().(*net.TCPAddr).Port))), time.Hour)
+	victim.Peerstore().AddAddr(attacker.ID(), addr, time.Hour)
 	for range 5 {
 		if _, err := DirectConnect(testContext(t), victim, attacker.ID()); !errors.Is(err, holepunch.ErrSignalLost) {
 			t.Fatalf("got %v, want ErrSignalLost", err)

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -100,7 +99,8 @@ func TestHouseholdReservations(t *testing.T) {
 			var peers, simopen []*labPeer
 			cfg := peerConfig{}
 			if tc.nat == "eim-apdf-random" {
-				cfg.Timeout = 4 * time.Second // most attempts go on to their end: the relay cannot be asked
+				// Most attempts go on to their end: the relay cannot be asked.
+				cfg.Timeout = briefTimeout
 			}
 			for i := range 8 {
 				cfg.Stock = tc.stock(i)
@@ -157,7 +157,8 @@ func TestHouseholdPairs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newHousehold(t, tc.home, 0)
-			cfg := peerConfig{Options: []string{"tries again soon"}}
+			// Where the relay has no place for a question, an attempt goes on to its end.
+			cfg := peerConfig{Options: []string{"tries again soon"}, Timeout: briefTimeout}
 			if tc.listen != "" {
 				cfg.Listen = []string{tc.listen}
 			}
@@ -197,7 +198,7 @@ func TestHouseholdPairs(t *testing.T) {
 func (d *household) wantDirect(t *testing.T, p, q *labPeer) {
 	t.Helper()
 	var o outcome
-	for n := range 5 {
+	for n := range 8 {
 		if o = p.dial(t, q); o.Direct {
 			t.Logf("%s and %s: attempt %d, %v", p.host.Name(), q.host.Name(), n+1, o.Took)
 			return
@@ -216,7 +217,7 @@ func TestHouseholdFullRelay(t *testing.T) {
 	carol := labtest.Start(t, public, "observer", observerConfig{Addr: public.Addr()})
 	var at peer.AddrInfo
 	carol.Next(t, &at)
-	alice, bob := d.newPair(t, addHost(t, d.home, "alice"), addHost(t, d.site(t, "office", "eim-apdf-random"), "bob"), peerConfig{})
+	alice, bob := d.newPair(t, addHost(t, d.home, "alice"), addHost(t, d.site(t, "office", "eim-apdf-random"), "bob"), peerConfig{Timeout: briefTimeout})
 	bob.reserve(t)
 	alice.join(t)
 	o := alice.dial(t, bob)

@@ -130,7 +130,7 @@ func (t *Transport) offer(ctx context.Context, h host.Host, relayed network.Conn
 			return nil, holepunch.ErrSignalLost
 		}
 		if s.hasBegun() {
-			err = unsupported(ctx, h, p, err)
+			err = unsupported(ctx, h, relayed, err)
 		}
 		return nil, t.explain(err)
 	}

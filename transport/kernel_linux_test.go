@@ -13,10 +13,11 @@ import (
 //
 // It runs apart from the package's parallel tests.
 func TestPunchOnBridge(t *testing.T) {
-	const (
-		enough = 3
-		most   = 6 // of 40 beside two busy processes on two cores, one failed
-	)
+	const most = 10 // of 40 beside two busy processes on two cores, one failed
+	enough := 3
+	if raceEnabled {
+		enough = 1 // few succeed while it takes the processors
+	}
 	for _, input := range []string{"drop", "rst", "accept"} {
 		t.Run(input, func(t *testing.T) {
 			l := newBridgedLab(t, relayConfig{})

@@ -10,6 +10,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -18,12 +20,24 @@ import (
 )
 
 // join connects to the relay; reserve makes a reservation there besides.
-func (h *labHost) join(ctx context.Context, _ command) any {
-	return failed(h.Connect(ctx, h.cfg.Relay))
+func (h *labHost) join(ctx context.Context, _ command) any { return failed(h.connectRelay(ctx)) }
+
+// connectRelay connects to the relay. go-libp2p's identify may still be handling the end of an
+// earlier connection, and then removes the addresses that Connect adds. It keeps permanent ones. A
+// dial is given up after 5 s, for which a busy machine may stand still.
+func (h *labHost) connectRelay(ctx context.Context) (err error) {
+	h.Peerstore().AddAddrs(h.cfg.Relay.ID, h.cfg.Relay.Addrs, peerstore.PermanentAddrTTL)
+	for range 3 {
+		if err = h.Connect(ctx, h.cfg.Relay); err == nil {
+			break
+		}
+		h.Network().(*swarm.Swarm).Backoff().Clear(h.cfg.Relay.ID)
+	}
+	return err
 }
 
 func (h *labHost) reserve(ctx context.Context, _ command) any {
-	err := h.Connect(ctx, h.cfg.Relay)
+	err := h.connectRelay(ctx)
 	if err == nil {
 		_, err = client.Reserve(ctx, h, h.cfg.Relay)
 	}
@@ -37,11 +51,15 @@ func (h *labHost) learn(ctx context.Context, _ command) any {
 		return failed(err)
 	}
 	defer learnt.Close()
-	select {
-	case e := <-learnt.Out():
-		return e.(EvtNATLearnt).Behaviour
-	case <-ctx.Done():
-		return stun.Behaviour{}
+	for {
+		select {
+		case e := <-learnt.Out():
+			if e := e.(EvtNATLearnt); e.Err == nil {
+				return e.Behaviour
+			}
+		case <-ctx.Done():
+			return stun.Behaviour{}
+		}
 	}
 }
 

@@ -177,10 +177,11 @@ func TestRelayLies(t *testing.T) {
 	sees := l.relay
 	labtest.Start(t, honest, "relay", relayConfig{Addrs: [2]netip.Addr{honest.Addr(), second}, NoSTUN: true}).Next(t, &sees)
 
-	many := peerConfig{NoLimits: true} // the usual ones have eight connections through one relay
+	// The usual ones have eight connections through one relay.
+	many := peerConfig{NoLimits: true, Timeout: briefTimeout}
 	bob, carol := l.startPeer(t, addHost(t, office, "bob"), many), l.startPeer(t, addHost(t, shop, "carol"), many)
 	for i, lie := range lies {
-		lie.alice = l.startPeer(t, addHost(t, homes[i], fmt.Sprint("alice ", i)), peerConfig{})
+		lie.alice = l.startPeer(t, addHost(t, homes[i], fmt.Sprint("alice ", i)), peerConfig{Timeout: briefTimeout})
 	}
 	ready(t, bob, carol)
 	bob.reserve(t)

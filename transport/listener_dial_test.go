@@ -22,11 +22,7 @@ import (
 // A responder connects to the listener that an OFFER names, and to nothing else of that peer's.
 func TestDialBackDoesNotScan(t *testing.T) {
 	t.Parallel()
-	elsewhere, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer elsewhere.Close()
+	elsewhere, told := newTrap(t)
 	scanned := make(chan struct{})
 	go func() {
 		if c, err := elsewhere.Accept(); err == nil {
@@ -47,7 +43,6 @@ func TestDialBackDoesNotScan(t *testing.T) {
 			finished <- struct{}{}
 		}
 	})))
-	told := ma.StringCast("/ip4/127.0.0.1/tcp/" + itoa(uint16(elsewhere.Addr().(*net.TCPAddr).Port)))
 	attacker := newPeer(t, libp2p.AddrsFactory(func(as []ma.Multiaddr) []ma.Multiaddr { return append(slices.Clone(as), told) }))
 	connectRelayed(t, relay, victim, attacker)
 	victim.Peerstore().AddAddr(attacker.ID(), told, time.Hour) // identify may be late, or choosy

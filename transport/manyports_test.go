@@ -24,7 +24,8 @@ type manyPorts struct {
 	host          host.Host
 	opts          []Option
 
-	dialling sync.Mutex // held from the dial until its OFFER's stream has arrived
+	attempts chan struct{} // has one for each attempt under way
+	dialling sync.Mutex    // held from the dial until its OFFER's stream has arrived
 	arrived  chan struct{}
 
 	mu      sync.Mutex
@@ -46,7 +47,12 @@ var manyAttempts = WithLimits(holepunch.Limits{
 
 // newManyPorts takes the signalling streams of a host from its own transport.
 func newManyPorts(t testing.TB, h host.Host, opts ...Option) *manyPorts {
+	most := 50
+	if raceEnabled {
+		most = 8 // some of 50 were not answered within the 5 s that an initiator waits
+	}
 	m := &manyPorts{
+		attempts:  make(chan struct{}, most),
 		Transport: find(h),
 		host:      h,
 		opts:      append(opts, manyAttempts, WithWarmPorts(0)),
@@ -119,6 +125,8 @@ func (d manyPortsDialler) CanDial(a ma.Multiaddr) bool {
 
 func (d manyPortsDialler) Dial(ctx context.Context, a ma.Multiaddr, p peer.ID) (tpt.CapableConn, error) {
 	m := d.m
+	m.attempts <- struct{}{}
+	defer func() { <-m.attempts }()
 	m.dialling.Lock()
 	m.mu.Lock()
 	m.current = m.ports[a.String()]

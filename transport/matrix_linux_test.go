@@ -161,6 +161,7 @@ func startMatrixSides(t *testing.T, l *hostLab, role string, kinds []string) map
 // TestMatrix tries pairs of NATs. Pairs that can work do, and the others fail with the predicted
 // reason.
 func TestMatrix(t *testing.T) {
+	t.Parallel()
 	pairs := matrixSample
 	if *matrixFlag || *matrixTable != "" {
 		pairs = nil

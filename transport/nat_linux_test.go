@@ -25,18 +25,25 @@ func (l *hostLab) newPair(t *testing.T, a, b *natlab.Host, cfg peerConfig) (_, _
 func wantDirect(t *testing.T, a, b *labPeer) (got []outcome) {
 	t.Helper()
 	for range 2 {
-		d, l := punch(t, a, b)
-		t.Logf("%s, which dials, has %v; %s has %v", a.host.Name(), d, b.host.Name(), l)
-		if !d.Direct || !l.Direct {
-			t.Error("want direct connections")
-			logSteps(t, a, b)
-		}
+		d, l := wantDirectFrom(t, a, b)
 		got = append(got, d, l)
-		a.leave(t)
-		b.leave(t)
 		a, b = b, a
 	}
 	return got
+}
+
+// wantDirectFrom has a dial b, and wants a direct connection.
+func wantDirectFrom(t *testing.T, a, b *labPeer) (d, l outcome) {
+	t.Helper()
+	d, l = punch(t, a, b)
+	t.Logf("%s, which dials, has %v; %s has %v", a.host.Name(), d, b.host.Name(), l)
+	if !d.Direct || !l.Direct {
+		t.Error("want direct connections")
+		logSteps(t, a, b)
+	}
+	a.leave(t)
+	b.leave(t)
+	return d, l
 }
 
 // wantReason has a dial b, and wants both to get the same reason why there is no direct
@@ -98,22 +105,22 @@ func TestSameSite(t *testing.T) {
 // TestSameCarrier: both peers' homes are behind one carrier's NAT.
 func TestSameCarrier(t *testing.T) {
 	t.Parallel()
-	newPair := func(t *testing.T, nat string) (_, _ *labPeer) {
+	newPair := func(t *testing.T, nat string, cfg peerConfig) (_, _ *labPeer) {
 		l := newHostLab(t, relayConfig{})
 		carrier := l.site(t, "carrier", nat)
 		home := func(name string) *natlab.Host {
 			return addHost(t, l.siteBehind(t, name+"'s home", "eim-apdf", carrier), name)
 		}
-		return l.newPair(t, home("alice"), home("bob"), peerConfig{})
+		return l.newPair(t, home("alice"), home("bob"), cfg)
 	}
 	t.Run("hairpin", func(t *testing.T) {
 		t.Parallel()
-		a, b := newPair(t, "eim-apdf-hairpin")
+		a, b := newPair(t, "eim-apdf-hairpin", peerConfig{})
 		wantDirect(t, a, b)
 	})
 	t.Run("no hairpin", func(t *testing.T) {
 		t.Parallel()
-		a, b := newPair(t, "eim-apdf")
+		a, b := newPair(t, "eim-apdf", peerConfig{Timeout: briefTimeout})
 		wantReason(t, a, b, holepunch.ErrNoHairpin)
 	})
 }

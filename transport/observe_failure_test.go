@@ -34,6 +34,9 @@ func tellStrangers(t testing.TB, relay host.Host, f func(*idpb.Identify, network
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, h := range hosts {
+		h.RemoveStreamHandler(identify.IDPush) // which would tell them nevertheless
+	}
 	relay.SetStreamHandler(identify.ID, func(s network.Stream) {
 		defer s.Close()
 		m := &idpb.Identify{PublicKey: key, Protocols: []string{proto.ProtoIDv2Hop, identify.ID}}
@@ -47,6 +50,28 @@ func tellStrangers(t testing.TB, relay host.Host, f func(*idpb.Identify, network
 		}
 		f(m, s)
 	})
+}
+
+// TestOutdatedIdentify: a peer speaks the protocol, and identify does not say so.
+func TestOutdatedIdentify(t *testing.T) {
+	t.Parallel()
+	relay, a, b := newRelay(t), newPeer(t, Enable(WithOnRequestOnly())), newPeer(t, Enable(WithOnRequestOnly()))
+	tellStrangers(t, relay, nil, a, b)
+	key, err := crypto.MarshalPublicKey(a.Peerstore().PubKey(a.ID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.SetStreamHandler(identify.ID, func(s network.Stream) {
+		defer s.Close()
+		pbio.NewDelimitedWriter(s).WriteMsg(&idpb.Identify{PublicKey: key, Protocols: []string{identify.ID}})
+	})
+	connectRelayed(t, relay, a, b)
+	if !find(b).agent.Asks() {
+		t.Fatal("the relay would not be asked")
+	}
+	if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
+		t.Error(err)
+	}
 }
 
 // wantObserveError checks that no observer reported the address, and that the relay is named.

@@ -230,7 +230,12 @@ func TestWhoIsAsked(t *testing.T) {
 	})
 	t.Run("own connections", func(t *testing.T) {
 		relay, a, b := newRelay(t), newPeer(t, Enable()), newPeer(t, Enable())
-		connectRelayed(t, relay, a, b)
+		reserve(t, relay, a)
+		reserve(t, relay, b)
+		for _, h := range []host.Host{a, b} {
+			eventually(t, "its own connection shows the host's address", func() bool { return !find(h).agent.Asks() })
+		}
+		dialRelayed(t, relay, a, b)
 		wantBothDirect(t, b, a)
 		if got := strangers(relay, a, b); len(got) > 0 {
 			t.Errorf("the relay has connections of %v", got)

@@ -12,20 +12,23 @@ import (
 
 // An observerBackoff says for how long a peer is not asked for the host's address.
 type observerBackoff struct {
-	until time.Time
-	wait  time.Duration // until then, after refusals; it doubles
-	err   error         // why
-	lost  time.Time     // when the host's own connections to the peer broke; zero if they did not
+	until      time.Time
+	wait       time.Duration // until then, after refusals; it doubles
+	err        error         // the last refusal
+	yieldUntil time.Time     // reservations go first until then
+	lost       time.Time     // when the host's last connection to the peer broke, until it is back
 }
 
-func (b *observerBackoff) isZero() bool { return b.until.IsZero() && b.lost.IsZero() }
+func (b *observerBackoff) isZero() bool {
+	return b.until.IsZero() && b.yieldUntil.IsZero() && b.lost.IsZero()
+}
 
 // observerWaits are the waits of an observerBackoff. Each is lengthened at random by up to as much
 // again, for the host's neighbours may wait for the same peer.
 type observerWaits struct {
 	refused time.Duration // after a peer has refused a connection
 	most    time.Duration // after it has done so many times
-	back    time.Duration // after the host's own connections to the peer broke, and it is back
+	back    time.Duration // after the host's connections to the peer broke, and when it is back
 }
 
 // Neighbours that punch, too, leave a place within seconds, and a household that has all places of
@@ -40,8 +43,8 @@ var (
 	errObserverFull = errors.New("it closed the connection at once, as go-libp2p does beyond 8 connections from one IP address, " +
 		"or many new ones: that is its limit (rcmgr.WithLimitPerSubnet), which all hosts behind this address share")
 
-	// errObserverBack: the peer may be restarting.
-	errObserverBack = errors.New("the host has just come back to it, and reservations go first")
+	// errObserverLost: the peer may be restarting.
+	errObserverLost = errors.New("the host's own connection to it broke recently, and reservations go first")
 )
 
 // observerFailed records that a peer has refused to be asked, or has ended the connection.
@@ -64,34 +67,52 @@ func (pt *peerTable) observerFailed(p peer.ID, err error, waits observerWaits) (
 	return first
 }
 
-// observerLost records that the host's own connections to a peer that may be asked broke.
-func (pt *peerTable) observerLost(p peer.ID) {
-	pt.with(p, func(s *peerState) { s.observer.lost = time.Now() })
+// observerLost records that the host's own connections to a relay broke. back says whether there is
+// a new one already.
+func (pt *peerTable) observerLost(p peer.ID, back bool, waits observerWaits) {
+	pt.with(p, func(s *peerState) {
+		if !back {
+			s.observer.lost = time.Now()
+		}
+		s.observer.yield(waits)
+	})
 }
 
 // observerBack records that there is a connection again.
 func (pt *peerTable) observerBack(p peer.ID, waits observerWaits) {
 	pt.with(p, func(s *peerState) {
-		if s.observer.lost.IsZero() {
-			return
-		}
-		s.observer.lost = time.Time{}
-		if until := time.Now().Add(waits.back + rand.N(waits.back)); until.After(s.observer.until) {
-			s.observer.until, s.observer.err = until, errObserverBack
+		if !s.observer.lost.IsZero() {
+			s.observer.lost = time.Time{}
+			s.observer.yield(waits)
 		}
 	})
 }
 
+// yield leaves a peer alone for as long as it may take until all that it has lost have their
+// reservations again.
+func (b *observerBackoff) yield(waits observerWaits) {
+	b.yieldUntil = time.Now().Add(waits.back + rand.N(waits.back))
+}
+
 // observerAnswered forgets refusals.
 func (pt *peerTable) observerAnswered(p peer.ID) {
-	pt.with(p, func(s *peerState) { s.observer = observerBackoff{} })
+	pt.with(p, func(s *peerState) {
+		s.observer = observerBackoff{yieldUntil: s.observer.yieldUntil, lost: s.observer.lost}
+		if time.Since(s.observer.yieldUntil) > 0 {
+			s.observer.yieldUntil = time.Time{}
+		}
+	})
 }
 
 // mayAsk returns why a peer is not asked now, or nil.
 func (pt *peerTable) mayAsk(p peer.ID) (err error) {
 	pt.with(p, func(s *peerState) {
-		if wait := time.Until(s.observer.until); wait > 0 {
-			err = fmt.Errorf("it is not asked for another %v: %w", wait.Round(time.Second), s.observer.err)
+		until, why := s.observer.until, s.observer.err
+		if s.observer.yieldUntil.After(until) {
+			until, why = s.observer.yieldUntil, errObserverLost
+		}
+		if wait := time.Until(until); wait > 0 {
+			err = fmt.Errorf("it is not asked for another %v: %w", wait.Round(time.Second), why)
 		}
 	})
 	return err
@@ -102,7 +123,8 @@ func (pt *peerTable) forgetBackoffs(waits observerWaits) {
 	pt.mu.Lock()
 	defer pt.mu.Unlock()
 	for p, s := range pt.states {
-		if time.Since(s.observer.until) > waits.most && time.Since(s.observer.lost) > waits.most {
+		b := &s.observer
+		if time.Since(b.until) > waits.most && time.Since(b.yieldUntil) > waits.most && time.Since(b.lost) > waits.most {
 			s.observer = observerBackoff{}
 		}
 		if s.idle() {

@@ -140,7 +140,8 @@ func WithWarmPorts(n int) Option {
 	}
 }
 
-// WithTimeout bounds an attempt: from 1 s, which a lost SYN takes, to any length. Default: 15 s.
+// WithTimeout bounds an attempt: from 1 s to any length. Two thirds of it, up to 10 s, are for the
+// connects. A SYN that is lost takes a second, so less than 4 s make attempts fail. Default: 15 s.
 func WithTimeout(d time.Duration) Option {
 	return func(c *config) error {
 		if d < time.Second {

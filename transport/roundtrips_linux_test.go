@@ -106,8 +106,8 @@ func TestLosersAreNoHarm(t *testing.T) {
 const (
 	// Much longer than what a slow machine adds, and under the second after which
 	// TCP takes a SYN for lost.
-	directRTT  = 600 * time.Millisecond
-	relayedRTT = 600 * time.Millisecond
+	directRTT  = 400 * time.Millisecond
+	relayedRTT = 400 * time.Millisecond
 )
 
 // farApartPunch makes two peers that know their NATs punch, with those round trips, the dialler

@@ -68,7 +68,7 @@ func TestSideBySide(t *testing.T) {
 			if !d.Direct || !r.Direct {
 				t.Fatalf("the dialler has %v\nthe listener has %v", d, r)
 			}
-			if tc.dialler.HolePunching && tc.listener.HolePunching && hasDCUtRToo(t, a, b) {
+			if tc.dialler.HolePunching && tc.listener.HolePunching && hasDCUtRs(t, a, b) {
 				return
 			}
 			wantOurs(t, a, b)
@@ -113,9 +113,9 @@ func wantOurs(t *testing.T, dialler, listener *labPeer) {
 	}
 }
 
-// hasDCUtRToo reports whether there are both our connection and DCUtR's, from the listener's port:
-// on a busy machine DCUtR begins before ours is up.
-func hasDCUtRToo(t *testing.T, p, other *labPeer) bool {
+// hasDCUtRs reports whether DCUtR's connection is there, from the listener's port: on a busy
+// machine DCUtR begins before ours is up. The swarm keeps ours besides, unless DCUtR's came first.
+func hasDCUtRs(t *testing.T, p, other *labPeer) bool {
 	t.Helper()
 	var ours, theirs int
 	for _, c := range p.conns(t, other).Direct {
@@ -126,7 +126,7 @@ func hasDCUtRToo(t *testing.T, p, other *labPeer) bool {
 			theirs++
 		}
 	}
-	return ours == 1 && theirs == 1
+	return ours <= 1 && theirs == 1
 }
 
 func wantSecurity(id string) func(t *testing.T, p, other *labPeer) {

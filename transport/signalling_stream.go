@@ -124,10 +124,40 @@ func (t *Transport) awaitSupport(ctx context.Context, h host.Host, relayed netwo
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if protocols, err := h.Peerstore().GetProtocols(p); err == nil && len(protocols) > 0 && !supports(h, p) {
+	if protocols, err := h.Peerstore().GetProtocols(p); err != nil || len(protocols) == 0 || supports(h, p) {
+		return nil
+	}
+	// The list may lack something if the peer has just started: go-libp2p's identify may replace
+	// its newest list with the one before. So the peer has to say it.
+	t.peers.at(p, "proposing the protocol")
+	switch err := propose(ctx, relayed); {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	default:
 		return ErrPeerUnsupported
 	}
-	return nil
+}
+
+// proposeTimeout bounds propose: more than a round trip over a relay, with a packet that is lost.
+const proposeTimeout = 2 * time.Second
+
+// propose proposes the protocol on a relayed connection, and returns nil if the peer accepts. The
+// stream ends before an OFFER, which counts as no attempt there.
+func propose(ctx context.Context, relayed network.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
+	defer cancel()
+	s, err := relayed.NewStream(network.WithAllowLimitedConn(ctx, serviceName))
+	if err != nil {
+		return err
+	}
+	defer s.Reset()
+	defer context.AfterFunc(ctx, func() { s.Reset() })()
+	if err := errors.Join(s.SetProtocol(holepunch.Protocol), s.Scope().SetService(serviceName)); err != nil {
+		return err
+	}
+	return msmux.SelectProtoOrFail[protocol.ID](holepunch.Protocol, s)
 }
 
 // supports reports whether a peer is known to speak the protocol.
@@ -139,9 +169,8 @@ func supports(h host.Host, p peer.ID) bool {
 // unsupported returns [ErrPeerUnsupported] if an error of the signalling is the answer of a peer
 // that does not know the protocol, and otherwise err. That answer is "na", or the reset after it of
 // a stream on which our message was taken for another proposal. Only go-libp2p gives that reset a
-// code of its own. Where it has none the host asks the peer again, and waits for identify and sends
-// nothing else.
-func unsupported(ctx context.Context, h host.Host, p peer.ID, err error) error {
+// code of its own. Where it has none, the protocol is proposed again.
+func unsupported(ctx context.Context, h host.Host, relayed network.Conn, err error) error {
 	if isUnsupported(err) {
 		return ErrPeerUnsupported // no caller needs the answer
 	}
@@ -149,13 +178,7 @@ func unsupported(ctx context.Context, h host.Host, p peer.ID, err error) error {
 	if !errors.As(err, &reset) || !reset.Remote || reset.ErrorCode != 0 {
 		return err
 	}
-	ctx = network.WithNoDial(network.WithAllowLimitedConn(ctx, serviceName), serviceName)
-	s, failed := h.NewStream(ctx, p, holepunch.Protocol)
-	if failed == nil {
-		s.Reset() // before the protocol was proposed: the peer's handler does not see it
-		return err
-	}
-	if isUnsupported(failed) {
+	if !supports(h, relayed.RemotePeer()) && isUnsupported(propose(ctx, relayed)) {
 		return ErrPeerUnsupported
 	}
 	return err

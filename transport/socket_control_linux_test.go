@@ -38,7 +38,7 @@ func markSocket(_, _ string, c syscall.RawConn) (err error) {
 }
 
 // unmarkedTimeout is for attempts whose packets all end in the tunnel.
-const unmarkedTimeout = 3 * time.Second
+const unmarkedTimeout = time.Second
 
 // A tunnelled is a host that runs a VPN: what sockets without the mark send ends in the tunnel.
 type tunnelled struct {

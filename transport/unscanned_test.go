@@ -18,6 +18,7 @@ import (
 // connection, in the same words as if there were no host, in either role.
 func TestNobodyIsScanned(t *testing.T) {
 	t.Parallel()
+	brief := WithTimeout(briefTimeout)
 	// outcome reads what the victim says until it says how the attempt ended.
 	outcome := func(t *testing.T, s network.Stream) *pb.Message {
 		r := pbio.NewDelimitedReader(s, 4096)
@@ -42,7 +43,7 @@ func TestNobodyIsScanned(t *testing.T) {
 		t.Parallel()
 		named, came := newBystander(t)
 		relay := newRelay(t)
-		victim, attacker := newPeer(t, Enable(WithSTUNServers(stuntest.New(t)))), newPeer(t)
+		victim, attacker := newPeer(t, Enable(WithSTUNServers(stuntest.New(t)), brief)), newPeer(t)
 		connectRelayed(t, relay, victim, attacker)
 		s, _ := sendRaw(t, attacker, victim.ID(), newOffer(named))
 		want(t, outcome(t, s))
@@ -65,7 +66,7 @@ func TestNobodyIsScanned(t *testing.T) {
 			case answered <- end:
 			default:
 			}
-		})
+		}, brief)
 		if _, err := DirectConnect(testContext(t), dialler, peer.ID()); err == nil {
 			t.Error("connected to nobody")
 		}

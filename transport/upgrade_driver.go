@@ -43,10 +43,7 @@ type queuedEvent struct {
 }
 
 func newUpgradeDriver(t *Transport, h host.Host) (*upgradeDriver, error) {
-	sub, err := h.EventBus().Subscribe([]any{
-		new(event.EvtPeerIdentificationCompleted),
-		new(event.EvtPeerConnectednessChanged),
-	}, eventbus.Name("simopen"))
+	sub, err := h.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted), eventbus.Name("simopen"))
 	if err != nil {
 		return nil, err
 	}
@@ -57,11 +54,11 @@ func newUpgradeDriver(t *Transport, h host.Host) (*upgradeDriver, error) {
 		sub:    sub,
 		done:   make(chan struct{}),
 		queued: make(chan struct{}, 1),
-		warmer: newPortWarmer(h),
 	}
 	d.notify = d.notifiee()
-	go d.run()
 	h.Network().Notify(d.notify)
+	d.warmer = newPortWarmer(h)
+	go d.run()
 	for _, c := range h.Network().Conns() {
 		d.notify.Connected(nil, c)
 	}
@@ -122,7 +119,7 @@ func (d *upgradeDriver) run() {
 		case <-look:
 			look = d.watch()
 		case e := <-d.sub.Out():
-			d.warmer.take(d.t, d.h, e)
+			d.warmer.identified(d.t, d.h, e.(event.EvtPeerIdentificationCompleted))
 		case <-d.t.ctx.Done():
 			d.t.peers.stopTimers()
 			return

@@ -15,8 +15,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
-	"github.com/libp2p/go-libp2p/core/protocol"
-	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
@@ -258,35 +256,30 @@ func TestRelayedConnectionKnownTwice(t *testing.T) {
 	})
 }
 
-// A host counts the relays that it is connected to.
-func TestCountRelays(t *testing.T) {
+// A host is connected to a relay while it has a direct connection to it.
+func TestRelayConns(t *testing.T) {
 	t.Parallel()
-	w := &portWarmer{relays: make(map[peer.ID]struct{}), conns: make(observedConns)}
-	open, closed := &stubConn{}, &stubConn{}
-	closed.closed.Store(true)
-	identified := func(p peer.ID, c network.Conn, ids ...protocol.ID) func() bool {
-		return func() bool {
-			return w.identified(event.EvtPeerIdentificationCompleted{Peer: p, Conn: c, Protocols: ids})
-		}
-	}
-	connectedness := func(p peer.ID, c network.Connectedness) func() bool {
-		return func() bool { return w.changed(event.EvtPeerConnectednessChanged{Peer: p, Connectedness: c}) }
-	}
+	w := &portWarmer{relays: make(map[peer.ID]map[network.Conn]bool)}
+	first, second, relayed, closed := &stubConn{addr: stubDirect}, &stubConn{addr: stubDirect}, &stubConn{addr: stubRelayed}, &stubConn{addr: stubDirect}
+	closed.Close()
+	add := func(c network.Conn) func() bool { return func() bool { return w.addRelay(c) } }
+	remove := func(c network.Conn) func() bool { return func() bool { return len(w.removeRelay(c)) > 0 } }
 	for i, tc := range []struct {
 		event  func() bool
-		news   bool
+		want   bool
 		relays int
 	}{
-		{identified("a", open, proto.ProtoIDv2Hop), true, 1},
-		{identified("a", open, proto.ProtoIDv2Hop), false, 1}, // by another connection
-		{identified("b", open, "/ipfs/ping/1.0.0"), false, 1},
-		{identified("c", closed, proto.ProtoIDv2Hop), false, 1},
-		{connectedness("b", network.NotConnected), false, 1},
-		{connectedness("a", network.Limited), false, 1},
-		{connectedness("a", network.NotConnected), true, 0},
+		{add(relayed), false, 0},
+		{add(closed), false, 0},
+		{add(first), true, 1},
+		{add(first), false, 1}, // identify was repeated
+		{add(second), false, 1},
+		{remove(first), true, 1},
+		{remove(second), false, 0},
+		{add(first), true, 1},
 	} {
-		if got := tc.event(); got != tc.news || len(w.relays) != tc.relays {
-			t.Errorf("event %d: news %v, %d relays; want %v, %d", i, got, len(w.relays), tc.news, tc.relays)
+		if got := tc.event(); got != tc.want || len(w.relays) != tc.relays {
+			t.Errorf("event %d: %v, %d relays; want %v, %d", i, got, len(w.relays), tc.want, tc.relays)
 		}
 	}
 }

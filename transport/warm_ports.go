@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -17,75 +18,88 @@ import (
 // or a connection to a relay, where a reservation may bring one at any time. It also reports to the
 // agent what the host's own connections show. It belongs to the [upgradeDriver]'s goroutine.
 type portWarmer struct {
-	relays  map[peer.ID]struct{} // connected peers that are relays
-	relayed int                  // peers with relayed connections
+	relays  map[peer.ID]map[network.Conn]bool // the direct connections to relays
+	relayed int                               // peers with relayed connections
 	conns   observedConns
 	warm    bool
 	swept   time.Time // when what relays have refused was last looked through
 }
 
+// newPortWarmer must be called after notifications have begun: a connection that ends before would
+// stay in relays.
 func newPortWarmer(h host.Host) portWarmer {
-	w := portWarmer{relays: make(map[peer.ID]struct{}), conns: make(observedConns)}
-	for _, p := range h.Network().Peers() {
-		if isRelay(h, p) {
-			w.relays[p] = struct{}{}
+	w := portWarmer{relays: make(map[peer.ID]map[network.Conn]bool), conns: make(observedConns)}
+	for _, c := range h.Network().Conns() {
+		if isRelay(h, c.RemotePeer()) {
+			w.addRelay(c)
 		}
 	}
 	return w
 }
 
-// take takes an event of the host.
-func (w *portWarmer) take(t *Transport, h host.Host, e any) {
-	changed := false
-	switch e := e.(type) {
-	case event.EvtPeerIdentificationCompleted:
-		if changed = w.identified(e); changed {
-			t.peers.observerBack(e.Peer, t.waits)
-		}
-		if _, relay := w.relays[e.Peer]; relay && !isRelayed(e.Conn) {
-			t.measureRelay(e.Conn)
-		}
-		if isRelayed(e.Conn) && slices.Contains(e.Protocols, holepunch.Protocol) {
-			t.agent.Prepare()
-		}
-	case event.EvtPeerConnectednessChanged:
-		if changed = w.changed(e); changed {
-			t.peers.observerLost(e.Peer)
-			t.peers.unmeasured(e.Peer)
-			if time.Since(w.swept) > t.waits.most {
-				w.swept = time.Now()
-				t.peers.forgetBackoffs(t.waits)
-			}
-		}
-	}
-	if changed {
+// identified takes the end of an identify.
+func (w *portWarmer) identified(t *Transport, h host.Host, e event.EvtPeerIdentificationCompleted) {
+	relay := slices.Contains(e.Protocols, proto.ProtoIDv2Hop)
+	back := relay && w.addRelay(e.Conn)
+	if news := w.conns.add(e); news || back {
+		t.peers.observerBack(e.Peer, t.waits)
 		t.agent.SetConns(w.conns.best(t, h))
+	}
+	if w.relays[e.Peer][e.Conn] {
+		t.measureRelay(e.Conn)
+	}
+	if isRelayed(e.Conn) && slices.Contains(e.Protocols, holepunch.Protocol) {
+		t.agent.Prepare()
 	}
 }
 
 // closed takes the end of a direct connection.
 func (w *portWarmer) closed(t *Transport, h host.Host, c network.Conn) {
-	if w.conns.remove(c) {
+	p := c.RemotePeer()
+	relay := w.relays[p][c]
+	if relay {
+		left := w.removeRelay(c)
+		// A relay that restarts ends all. There may be a new connection before the end of the old
+		// one is noticed.
+		isOld := func(c network.Conn) bool { return time.Since(c.Stat().Opened) > t.waits.back }
+		if !slices.ContainsFunc(left, isOld) {
+			t.peers.observerLost(p, len(left) > 0, t.waits)
+		}
+		if len(left) == 0 {
+			t.peers.unmeasured(p)
+		}
+		if time.Since(w.swept) > t.waits.most {
+			w.swept = time.Now()
+			t.peers.forgetBackoffs(t.waits)
+		}
+	}
+	if w.conns.remove(c) || relay {
 		t.agent.SetConns(w.conns.best(t, h))
 	}
 }
 
-// identified records what identify has shown about a connection, and reports whether that is new.
-func (w *portWarmer) identified(e event.EvtPeerIdentificationCompleted) (news bool) {
-	before := len(w.relays)
-	if slices.Contains(e.Protocols, proto.ProtoIDv2Hop) && !e.Conn.IsClosed() {
-		w.relays[e.Peer] = struct{}{}
+// addRelay records a connection to a relay if it is direct and open, and reports whether there was
+// none to that relay before.
+func (w *portWarmer) addRelay(c network.Conn) (first bool) {
+	if isRelayed(c) || c.IsClosed() {
+		return false
 	}
-	return w.conns.add(e) || len(w.relays) != before
+	p := c.RemotePeer()
+	if first = w.relays[p] == nil; first {
+		w.relays[p] = make(map[network.Conn]bool)
+	}
+	w.relays[p][c] = true
+	return first
 }
 
-// changed records whether the host is connected to a relay, and reports whether it is no more.
-func (w *portWarmer) changed(e event.EvtPeerConnectednessChanged) (lost bool) {
-	before := len(w.relays)
-	if e.Connectedness == network.NotConnected {
-		delete(w.relays, e.Peer)
+// removeRelay removes a connection to a relay, and returns the others.
+func (w *portWarmer) removeRelay(c network.Conn) (left []network.Conn) {
+	p := c.RemotePeer()
+	delete(w.relays[p], c)
+	if left = slices.Collect(maps.Keys(w.relays[p])); len(left) == 0 {
+		delete(w.relays, p)
 	}
-	return len(w.relays) != before
+	return left
 }
 
 // update has the agent do what is due.

@@ -29,11 +29,15 @@ func (s *simopen) ready(ctx context.Context, h host.Host) error {
 		return err
 	}
 	defer sub.Close()
-	select {
-	case e := <-sub.Out():
-		return e.(transport.EvtNATLearnt).Err
-	case <-ctx.Done():
-		return fmt.Errorf("simopen: know the NAT: %w", context.Cause(ctx))
+	for {
+		select {
+		case e := <-sub.Out():
+			if err = e.(transport.EvtNATLearnt).Err; err == nil {
+				return nil
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("simopen: know the NAT: %w", errors.Join(context.Cause(ctx), err))
+		}
 	}
 }
 
