@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -46,8 +44,8 @@ type measurement struct {
 	world      world
 	public     *actor.Actor[message]
 	listenerID peer.ID
-	events     eventLog
-	began      time.Time // when the relayed connection was up
+	events     []natlab.Event // at both peers' NATs, if record; complete when execute has returned
+	began      time.Time      // when the relayed connection was up
 }
 
 // A peerProcess is the process of a peer, and its host in the lab.
@@ -159,7 +157,7 @@ func (m *measurement) execute(ctx context.Context) (result.Run, error) {
 	for _, p := range []*peerProcess{&m.a, &m.b} {
 		p.host.Site().SetLoss(m.scenario.loss)
 		if m.record {
-			p.host.Site().Tap(m.events.add)
+			defer p.host.Site().Tap(func(e natlab.Event) { m.events = append(m.events, e) })()
 		}
 	}
 	if err := m.a.Tell(command{Dial: m.listenerID}); err != nil {
@@ -274,23 +272,4 @@ func (m *measurement) close() error {
 
 func (m *measurement) String() string {
 	return fmt.Sprintf("%s, %v to %v, %s, run %d", m.scenario.name, m.scenario.a, m.scenario.b, m.impl, m.run)
-}
-
-// An eventLog records what passes the NATs of both peers during a run.
-type eventLog struct {
-	mu     sync.Mutex
-	events []natlab.Event
-}
-
-func (l *eventLog) add(e natlab.Event) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.events = append(l.events, e)
-}
-
-// all returns a copy of the events so far.
-func (l *eventLog) all() []natlab.Event {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.events)
 }

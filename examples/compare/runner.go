@@ -182,7 +182,7 @@ func (r *runner) measure(ctx context.Context, m *measurement) error {
 		defer r.mu.Unlock()
 		r.report(run)
 		if m.record {
-			r.punches = append(r.punches, page.Punch{Run: run, Began: m.began, A: m.a.host, B: m.b.host, Events: m.events.all()})
+			r.punches = append(r.punches, page.Punch{Run: run, Began: m.began, A: m.a.host, B: m.b.host, Events: m.events})
 		}
 	}
 	return err

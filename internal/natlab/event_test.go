@@ -1,6 +1,7 @@
 package natlab
 
 import (
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -41,6 +42,41 @@ func TestTap(t *testing.T) {
 		}
 		if len(atA) != 6 {
 			t.Errorf("the tap at A has got %d events:\n%s", len(atA), strings.Join(atA, "\n"))
+		}
+	})
+}
+
+// A tap ends between two packets.
+func TestTapStop(t *testing.T) {
+	inLab(t, func(t *testing.T, l *Lab) {
+		a := addStation(t, l, "eim-apdf", SiteConfig{})
+		inside, stopped := make(chan struct{}), make(chan struct{})
+		var places []Place
+		stop := a.site.Tap(func(e Event) {
+			if places = append(places, e.Place); len(places) > 1 {
+				return
+			}
+			close(inside)
+			for range 1000 { // more than stop needs if it waits for nothing
+				runtime.Gosched()
+			}
+			select {
+			case <-stopped:
+				t.Error("stopped within a packet")
+			default:
+			}
+		})
+		go func() {
+			<-inside
+			stop()
+			close(stopped)
+		}()
+		send := func() { a.site.fromHost(tcpPacket(inside1, ap("46.0.99.1:1"), SYN, "")) }
+		send()
+		<-stopped
+		send()
+		if want := []Place{Inside, Outside}; !slices.Equal(places, want) {
+			t.Errorf("events at %v, want %v", places, want)
 		}
 	})
 }

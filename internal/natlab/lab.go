@@ -39,7 +39,7 @@ type Lab struct {
 	public  map[netip.Addr]*Site // the node in the core that has this address
 	extra   map[path]time.Duration
 	mtus    map[path]int
-	taps    []func(Event)
+	taps    []*tap
 	errs    []error // for Close
 	closed  bool
 }
@@ -134,21 +134,6 @@ func (l *Lab) SetMTU(from, to *Site, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mtus[path{from.outermost(), to.outermost()}] = n
-}
-
-// Tap calls f for each packet at each site's NAT, in order, one at a time. The network waits
-// meanwhile: f must not block, and must not call the lab's methods. On a bridge the network does
-// not wait, and the events of different links may be out of order; their times are the kernel's.
-func (l *Lab) Tap(f func(Event)) {
-	l.mu.Lock()
-	l.taps = append(l.taps, f)
-	sites := slices.Clone(l.sites)
-	l.mu.Unlock()
-	if l.bridge != nil {
-		for _, s := range sites {
-			s.watchLinks()
-		}
-	}
 }
 
 // fail keeps an error for Close.

@@ -77,7 +77,7 @@ type Site struct {
 
 	hosts  byte                  // how many addresses for hosts are given away
 	inside map[netip.Addr]device // hosts, and the outer ends of sites behind this one
-	taps   []func(Event)
+	taps   []*tap
 
 	watched bool // for taps on a bridge
 }
@@ -241,16 +241,6 @@ func (s *Site) SetDown(down bool) {
 	s.lab.mu.Lock()
 	defer s.lab.mu.Unlock()
 	s.down = down
-}
-
-// Tap is [Lab.Tap] for one site.
-func (s *Site) Tap(f func(Event)) {
-	s.lab.mu.Lock()
-	s.taps = append(s.taps, f)
-	s.lab.mu.Unlock()
-	if s.bridged() {
-		s.watchLinks()
-	}
 }
 
 func (s *Site) public() bool { return !s.external.IsValid() }

@@ -109,6 +109,7 @@ type captured struct {
 	mu     sync.Mutex
 	events []natlab.Event
 	more   chan struct{} // one waits for others
+	stop   []func()
 }
 
 func (c *captured) tap(e natlab.Event) {
@@ -119,6 +120,14 @@ func (c *captured) tap(e natlab.Event) {
 	case c.more <- struct{}{}:
 	default: // already told
 	}
+}
+
+// all ends the capture.
+func (c *captured) all() []natlab.Event {
+	for _, stop := range c.stop {
+		stop()
+	}
+	return c.events
 }
 
 func (c *captured) soFar() []natlab.Event {
@@ -184,7 +193,7 @@ func capture(t testing.TB, cfg punchConfig) Punch {
 	for _, p := range peers {
 		p.Kill()
 	}
-	return Punch{Run: run, A: a, B: b, Events: seen.soFar()}
+	return Punch{Run: run, A: a, B: b, Events: seen.all()}
 }
 
 func addHost(t testing.TB, lab *natlab.Lab, name, nat string, seen *captured) *natlab.Host {
@@ -197,7 +206,7 @@ func addHost(t testing.TB, lab *natlab.Lab, name, nat string, seen *captured) *n
 	if err != nil {
 		t.Fatal(err)
 	}
-	site.Tap(seen.tap)
+	seen.stop = append(seen.stop, site.Tap(seen.tap))
 	h, err := site.AddHost(name)
 	if err != nil {
 		t.Fatal(err)
