@@ -18,7 +18,7 @@ var form = regexp.MustCompile(`^\{"mapping":"(?:EIM|ADM|APDM|unknown)","filterin
 	`"ports":"(?:preserved|sequential|random|block|unknown)","step":-?\d+,"unsolicited":"(?:drop|rst|icmp|unknown)",` +
 	`"hairpin":(?:true|false|null),"ipv6":(?:true|false),"udp":(?:true|false|null),` +
 	`"bare_syn":(?:true|false|null),"persistent":(?:true|false|null),"egress":(?:true|false|null),"nat":(?:true|false|null),` +
-	`"addresses":\[.*\],"peers":\[.*\],"problems":\[.*\],"reason":".*"\}\n$`)
+	`"addresses":\[.*\],"peers":\[.*\],"problems":\[.*\],"complete":(?:true|false),"reason":".*"\}\n$`)
 
 func TestLab(t *testing.T) {
 	t.Parallel()

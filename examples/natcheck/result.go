@@ -25,7 +25,8 @@ type result struct {
 	Addresses  []netip.Addr `json:"addresses"`
 	Peers      []reach      `json:"peers"`
 	Problems   []problem    `json:"problems"`
-	Reason     string       `json:"reason"` // why nothing was learned, or ""
+	Complete   bool         `json:"complete"` // if not, another check may find out more
+	Reason     string       `json:"reason"`   // why nothing was learned, or ""
 }
 
 // problem is what is wrong with a server, or rests on its word alone.
@@ -42,6 +43,7 @@ func newResult(c *check) result {
 		Addresses: append([]netip.Addr{}, c.Addrs...), // not null
 		Peers:     []reach{},
 		Problems:  []problem{},
+		Complete:  c.Complete,
 		Reason:    c.nothing(),
 	}
 	switch {

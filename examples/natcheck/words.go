@@ -46,7 +46,11 @@ func sentences(c *check, peers []reach) []string {
 	if c.Egress == stun.No {
 		s = append(s, "Your network, or a firewall on this host, refuses connections out to ports such as peers have.")
 	}
-	return append(s, verdict(peers))
+	s = append(s, verdict(peers))
+	if !c.Complete {
+		s = append(s, "Not all was found out: a server did not answer everything, or connections to it failed. Check again.")
+	}
+	return s
 }
 
 // verdict sums up the table.
@@ -134,12 +138,16 @@ func filteringWords(c *check) string {
 	case stun.APDF:
 		return it + " lets in only endpoints, address and port, that the port has sent to (APDF)" + answer + "."
 	}
+	whom := "Whom " + strings.ToLower(it) + " lets in"
 	for _, s := range c.Servers {
+		if s.ConnectsBack && s.Other.IsValid() {
+			return whom + " was not found out."
+		}
 		if s.ConnectsBack {
-			return "Whom " + strings.ToLower(it) + " lets in takes a server with two addresses to find out."
+			return whom + " takes a server with two addresses to find out."
 		}
 	}
-	return "Whom " + strings.ToLower(it) + " lets in takes a server that connects back to find out: see examples/stunserver."
+	return whom + " takes a server that connects back to find out: see examples/stunserver."
 }
 
 // facts are the same for readers who know the terms, and the rest.
