@@ -283,6 +283,7 @@ var programs = map[string][]byte{
 	"done, then more":                  {0, 1, 0, 0, 1, 1, 0, 4, 0, 0, 0, 4, 6 << 4, 0, 0, 3, 0, 1, 1, 1, 0, 5, 0, 0, 1, 4, 5},
 	"rounds":                           {0, 1, 0, 0, 1, 1, 0, 3, 0, 1, 1, 1, 0, 3, 0, 3, 1, 1, 0, 3, 0, 2, 1, 1, 0, 3, 0, 8, 1, 1, 0},
 	"rounds in time":                   {0, 1, 0, 0, 1, 1, 0, stepWait, 2, 3, 0, 1, 1, 1, 0, stepWait, 2, 3, 0, 3, 1, 1, 0, stepWait, 2},
+	"RETRY after DONE":                 {0, 1, 0, 0, 1, 1, 0, stepWait, 2, 3, 0, 1, 1, 1, 0, 4, 0, 0, 0, stepWait, 2, 3, 0, 2, 1, 1, 0, stepWait, 100},
 	"RETRY, a hundred times":           {0, 1, 0, 0, 1, 1, 0, 3, 0, 1, 1, 1, 0, stepAgain, 100},
 	"CANDIDATES, a hundred times":      {0, 1, 0, 0, 1, 1, 3, stepWait, 2, 5, 0, 0, 8, 4, 5, 4, 5, 4, 5, 4, 5, 4, 5, 4, 5, 4, 5, 4, 5, stepAgain, 100},
 	"CROSS, twice":                     {0, 1, 0, 0, 1, 1, 0, stepWait, 2, 7, 0, 0, 0, stepAgain, 1},

@@ -9,7 +9,8 @@ import (
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 )
 
-// actions are what a session does. They return at once; their outcome is a later event.
+// actions are what a session does. Those without a result return at once, and their outcome is a
+// later event.
 type actions interface {
 	gather(fresh bool)                             // see [gather.Options.Fresh]; then onGathered
 	predict()                                      // then onPredicted
@@ -33,7 +34,7 @@ type actions interface {
 	// send writes a message, or fails within the timeout.
 	send(m *message, timeout time.Duration) error
 
-	// These return something that the session does not know by itself.
+	// These return something that the session does not know by itself. Some ask the application.
 	admitPeer() error                                          // whether the peer's OFFER may be answered
 	lanCandidates() []punch.Candidate                          // of the round's port
 	links() []netip.Prefix                                     // of the host
@@ -89,7 +90,7 @@ type session struct {
 	cause  error             // why the round before failed
 
 	promised   bool        // the OFFER said that predicted candidates follow
-	guess      punch.Guess // in round 0, which is the only one then
+	guess      punch.Guess // in round 0; an initiator has no other round then
 	lastRound  bool        // it is too late for another
 	crossDue   time.Time   // when CROSS is to leave at the latest; zero when it has left
 	crossHeard bool        // in this round, by a responder
@@ -170,11 +171,7 @@ func (s *session) onGathered(own description, port uint16, err error) {
 	}
 	s.own, s.port, s.ready = own, port, true
 	s.own.guessing = s.guessing
-	if !s.initiator {
-		if sameSite(s.own.candidates, s.theirs.candidates) {
-			s.own.candidates = append(s.own.candidates, room(s.own, s.do.lanCandidates())...)
-		}
-		// Before a prediction: what cannot work is refused without delay.
+	if !s.initiator { // before a prediction: what cannot work is refused without delay
 		if err := s.admit(); err != nil {
 			s.fail("admit", err)
 			return
@@ -281,8 +278,8 @@ func (s *session) onSignalLost(m *message, err error) {
 	}
 }
 
-// send writes a message without waiting for the result. After a message that could not be written
-// it writes no more.
+// send writes a message that a punch does not depend on, and waits doneTimeout at most. After a
+// message that could not be written the session writes no more.
 func (s *session) send(m *message) error { return s.sendWithin(doneTimeout, m) }
 
 func (s *session) sendWithin(timeout time.Duration, m *message) error {

@@ -67,6 +67,17 @@ func TestSameSite(t *testing.T) {
 	s.onMessage(received("candidates", of(there...)))
 	r.want(t)
 
+	// Also if its ports are predicted.
+	s, r = newSession(false)
+	r.lan = lan
+	s.onMessage(received("offer", plain))
+	s.onGathered(description{candidates: neighbour.candidates, behaviour: sequential, following: true}, 50000, nil)
+	predicted := candidates(punch.Predicted, "46.0.1.1:50001", "46.0.1.1:50002")
+	s.onPredicted(predicted, nil)
+	if got := r.sent[0].candidates; !slices.Equal(got, append(predicted, lan...)) {
+		t.Errorf("answered with %v", got)
+	}
+
 	s, r = newSession(true)
 	r.lan = lan
 	s.onGathered(ours, 40000, nil)

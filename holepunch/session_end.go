@@ -1,6 +1,7 @@
 package holepunch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,34 @@ func (s *session) fail(op string, err error) {
 	}
 	s.state = over
 	s.do.finish(e)
+}
+
+// explain adds what is known of the two sides to a failure.
+func (s *session) explain(err error) error {
+	var remote *RemoteError
+	if errors.As(err, &remote) && remote.Status == StatusImpossible {
+		if reason := cmp.Or(incompatible(s.own.behaviour, remote.Behaviour), impossible(s.own, s.theirs)); reason != nil {
+			return reason // which says more than the peer does
+		}
+		if remote.Behaviour.Egress == stun.No {
+			s.theirs.behaviour = remote.Behaviour
+		}
+	}
+	if errors.Is(err, ErrNoConnection) && !s.doneHeard && s.sameSite() && s.lacksHairpin() {
+		return fmt.Errorf("%w: %w", ErrNoHairpin, err)
+	}
+	if ReasonOf(err) == ErrNoConnection {
+		return s.explainEgress(err)
+	}
+	return err
+}
+
+// lacksHairpin reports whether the lack of hairpinning explains that a round with a peer at the
+// same site has failed. Where nothing is known of the NAT, the round must have been long enough for
+// a lost SYN to be repeated.
+func (s *session) lacksHairpin() bool {
+	h := s.own.behaviour.Hairpin
+	return h == stun.No || h == stun.Unknown && s.window >= hairpinWindow
 }
 
 // tellSuccess reports the choice to the responder.

@@ -164,3 +164,17 @@ func TestRoundError(t *testing.T) {
 		}
 	}
 }
+
+// TestRetryAfterDone: a peer that has reported success gets no other round. Nobody would give back
+// what was gathered for the one before.
+func TestRetryAfterDone(t *testing.T) {
+	t.Parallel()
+	s, r := punchingSession(t, false, theirs)
+	s.onMessage(received("retry"))
+	r.want(t, "end round", "trace round failed", "gather fresh")
+	s.onMessage(received("done"))
+	s.onMessage(received("retry", inRound(2)))
+	s.onGathered(theirs, 50001, nil)
+	s.onMessage(received("retry", inRound(3)))
+	r.want(t)
+}

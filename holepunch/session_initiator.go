@@ -93,9 +93,9 @@ func (s *session) agreeable(m *message) error {
 	return nil
 }
 
-// agree sets the token and begins the handshake that the ANSWER names. Without the token no
-// connection can be chosen, so that the peer learns why its ANSWER is refused, and not that a
-// connection has closed.
+// agree sets the token and begins the handshake that the ANSWER names. It runs only after the
+// ANSWER was accepted: with the token set, a connection could be chosen, and the peer would see
+// that connection close in place of reading why its ANSWER was refused.
 func (s *session) agree(m *message) {
 	s.do.connectWith(m.token)
 	switch {

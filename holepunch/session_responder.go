@@ -51,6 +51,9 @@ func (s *session) chooseProtocol() error {
 }
 
 func (s *session) sendAnswer() {
+	if s.sameSite() {
+		s.own.candidates = slices.Concat(s.own.candidates, room(s.own, s.do.lanCandidates()))
+	}
 	m := &message{typ: pb.Message_ANSWER, round: s.round, description: s.own}
 	if s.round == 0 {
 		s.do.expect(s.token)
@@ -74,7 +77,7 @@ func (s *session) sendAnswer() {
 
 func (s *session) onResponderMessage(m *message) {
 	switch {
-	case s.chosen, s.state == preparing && s.round == 0:
+	case s.chosen, s.doneHeard, s.state == preparing && s.round == 0:
 	case m.typ == pb.Message_RETRY && m.round > s.round:
 		s.onRetry(m)
 	case s.state != punching:

@@ -205,6 +205,17 @@ func TestGuessing(t *testing.T) {
 	if len(r.rounds) != 1 || r.rounds[0].guess != punch.GuessPorts {
 		t.Errorf("did %q, rounds %+v, want one of GuessPorts", r.did, r.rounds)
 	}
+	// A peer that begins another round nevertheless could have the SYNs go to another address.
+	s, r = newSession(false)
+	s.guessing = true
+	s.onMessage(received("offer", plain, willing))
+	s.onGathered(own, 50000, nil)
+	s.onMessage(received("retry", willing, of(reflexive(addrs("46.0.9.1:50000")...)...)))
+	s.onGathered(own, 50001, nil)
+	if len(r.rounds) != 2 || r.rounds[0].guess != punch.GuessPorts || r.rounds[1].guess != punch.NoGuess {
+		t.Errorf("did %q, rounds %+v, want GuessPorts in the first of two", r.did, r.rounds)
+	}
+
 	s, r = newSession(true)
 	s.guessing, r.guessErr = true, fmt.Errorf("%w: ports of another peer are being guessed", ErrBusy)
 	s.onGathered(own, 40000, nil)

@@ -1,8 +1,6 @@
 package holepunch
 
 import (
-	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -49,8 +47,10 @@ func (s *session) roundSpec() roundSpec {
 		late:    !s.initiator && noInbound(s.own.behaviour) || s.letsInitiatorBegin(),
 		delay:   s.portDelay(),
 		atCross: atCross,
-		guess:   s.guess,
 		window:  s.window,
+	}
+	if s.round == 0 { // whatever a peer says: it chooses where the SYNs go
+		spec.guess = s.guess
 	}
 	if atCross && s.initiator {
 		spec.window = max(s.until.Sub(s.now), minRound)
@@ -127,34 +127,3 @@ func isPlaceholder(c punch.Candidate) bool { return c.Kind == punch.Reflexive &&
 func isNotPredicted(c punch.Candidate) bool { return !isPredicted(c) }
 
 func needsNoHairpin(c punch.Candidate) bool { return c.Kind == punch.LAN || isListener(c) || isIPv6(c) }
-
-// lacksHairpin reports whether the lack of hairpinning explains that a round with a peer at the
-// same site has failed. Where nothing is known of the NAT, the round must have been long enough for
-// a lost SYN to be repeated.
-func (s *session) lacksHairpin() bool {
-	h := s.own.behaviour.Hairpin
-	return h == stun.No || h == stun.Unknown && s.window >= hairpinWindow
-}
-
-// explain adds what is known of the two sides to a failure.
-func (s *session) explain(err error) error {
-	var remote *RemoteError
-	if errors.As(err, &remote) && remote.Status == StatusImpossible {
-		if reason := incompatible(s.own.behaviour, remote.Behaviour); reason != nil {
-			return reason
-		}
-		if reason := impossible(s.own, s.theirs); reason != nil {
-			return reason
-		}
-		if remote.Behaviour.Egress == stun.No {
-			s.theirs.behaviour = remote.Behaviour
-		}
-	}
-	if errors.Is(err, ErrNoConnection) && !s.doneHeard && s.sameSite() && s.lacksHairpin() {
-		return fmt.Errorf("%w: %w", ErrNoHairpin, err)
-	}
-	if ReasonOf(err) == ErrNoConnection {
-		return s.explainEgress(err)
-	}
-	return err
-}
