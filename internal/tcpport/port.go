@@ -147,9 +147,9 @@ func open(number uint16, both bool, accept func(*net.TCPConn), control Control) 
 		switch {
 		case err == nil:
 			p.listeners = append(p.listeners, l6)
-		case isPortInUse(err):
-			// Somebody else's port in IPv6: a number that is ours in one family only would punch
-			// in one family only.
+		case isPortInUse(err), isShort(err):
+			// With somebody else's port in IPv6, or without one, the number would punch in one
+			// family only.
 			l4.Close()
 			return nil, err
 		}

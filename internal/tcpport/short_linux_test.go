@@ -2,6 +2,7 @@ package tcpport
 
 import (
 	"errors"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -17,5 +18,19 @@ func TestNoFileDescriptors(t *testing.T) {
 	}
 	if p, err := Open(nil, nil); !errors.Is(err, ErrShort) {
 		t.Errorf("open: got %v, %v, want %v", p, err, ErrShort)
+	}
+}
+
+// TestNoIPv6Socket: without a file descriptor for the listener in IPv6 there is no port. One in
+// IPv4 alone would stay so.
+func TestNoIPv6Socket(t *testing.T) {
+	short := func(network, _ string, _ syscall.RawConn) error {
+		if network == "tcp6" {
+			return unix.EMFILE
+		}
+		return nil
+	}
+	if p, err := Open(nil, short); !errors.Is(err, ErrShort) {
+		t.Errorf("got %v, %v, want %v", p, err, ErrShort)
 	}
 }
