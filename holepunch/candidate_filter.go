@@ -11,10 +11,6 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// minPort is the lowest candidate port that is dialled. NATs allocate mappings from 1024 up (RFC
-// 6056, section 3.2; RFC 4787, REQ-3), and services that would mind a stray SYN listen below.
-const minPort = 1024
-
 func addrsOf(cs []punch.Candidate) []netip.AddrPort {
 	as := make([]netip.AddrPort, len(cs))
 	for i, c := range cs {
@@ -110,8 +106,8 @@ func checkCandidate(c punch.Candidate, own []punch.Candidate, links []netip.Pref
 		})
 	}
 	switch {
-	case c.Addr.Port() < minPort:
-		return fmt.Errorf("port below %d", minPort)
+	case c.Addr.Port() < ipaddr.MinPort:
+		return fmt.Errorf("port below %d", ipaddr.MinPort)
 	case notAHost(a):
 		return errNotAHost
 	case slices.ContainsFunc(own, func(o punch.Candidate) bool { return o.Addr == c.Addr }):
@@ -129,8 +125,8 @@ func checkCandidate(c punch.Candidate, own []punch.Candidate, links []netip.Pref
 func checkLAN(c punch.Candidate, links []netip.Prefix) error {
 	a := c.Addr.Addr()
 	switch {
-	case c.Addr.Port() < minPort:
-		return fmt.Errorf("port below %d", minPort)
+	case c.Addr.Port() < ipaddr.MinPort:
+		return fmt.Errorf("port below %d", ipaddr.MinPort)
 	case notAHost(a) || !ipaddr.IsPrivate(a):
 		return errNotAHost
 	case slices.ContainsFunc(links, func(l netip.Prefix) bool { return l.Addr() == a }):

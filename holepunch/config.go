@@ -54,8 +54,8 @@ type Config struct {
 	// and once a minute.
 	PortGuessing bool
 
-	// Timeout bounds an attempt of Dial, and one of Accept with 3 s more. Two thirds of that, up to
-	// 10 s, are for the connects. Default: 15 s.
+	// Timeout bounds an attempt of Dial. One of Accept has 3 s more, from the OFFER on, which it
+	// awaits for 5 s. Two thirds of that, up to 10 s, are for the connects. Default: 15 s.
 	Timeout time.Duration
 
 	// Limits bound what peers can have the agent do.
@@ -71,7 +71,8 @@ type Config struct {
 	// Logger gets what does not belong to one attempt. Nil for slog.Default().
 	Logger *slog.Logger
 
-	// The hooks are called from several goroutines, and must not block; nil for none.
+	// The hooks are called from several goroutines; nil for none. Close waits for them, and OnAsked
+	// and OnHeld must not block.
 	OnBehaviour func(stun.Behaviour, error)                  // a search has ended: what is known, and why not all
 	OnAsked     func(o Observer, stunServer bool, err error) // an observer has answered, or failed
 	OnHeld      func(delta int)                              // connections to observers that are held, more or fewer

@@ -43,7 +43,8 @@ func (e *PunchError) Unwrap() error { return e.Err }
 func (e *PunchError) Reason() Reason { return ReasonOf(e.Err) }
 
 // A RemoteError is what the peer gave as the reason for refusing or ending an attempt. It matches
-// the [Reason] that its status means.
+// the [Reason] that its status means. A failure with the status IMPOSSIBLE has this side's own
+// reason in its place, if this side sees one in what the two NATs do.
 type RemoteError struct {
 	Status Status
 	Detail string // the peer's words, at most 256 bytes; not to be trusted

@@ -24,6 +24,8 @@ import (
 //
 // An attempt that brings a connection proves that the peer has that address. So the OFFER and the
 // SYNs to that address are given back: peers that become direct are not limited.
+//
+// The SYNs of port guessing do not count; see [Config.PortGuessing] for what bounds them.
 type Limits struct {
 	// PeerSYNs bounds the SYNs to the candidates of one peer. Default: 256, and 16 a second.
 	// Between NATs that answer with a RST, on a short path, a punch sends 60 SYNs in quick
@@ -242,7 +244,7 @@ func (b *budget) repay(to netip.Addr, offered bool) {
 	defer b.mu.Unlock()
 	for _, a := range []netip.Addr{to, {}} {
 		for _, l := range b.limiters(a) {
-			l.ReserveN(now, -b.sent[ipaddr.Customer(a)]) // less than none: they come back
+			l.ReserveN(now, -b.sent[ipaddr.Customer(a)]) // a negative reservation returns tokens
 		}
 		delete(b.sent, ipaddr.Customer(a))
 	}

@@ -107,8 +107,9 @@ type Handshake struct {
 	// when the first one has returned.
 	//
 	// While the flights travel in the signalling there is no TCP connection yet, so LocalAddr and
-	// RemoteAddr of c are unspecified addresses. Before the choice, Write keeps up to 64 KiB, and a
-	// Write that does not fit waits for the choice.
+	// RemoteAddr of c are unspecified addresses, and deadlines of c have no effect: ctx ends with
+	// the attempt. Before the choice, Write keeps up to 64 KiB, and a Write that does not fit waits
+	// for the choice.
 	//
 	// The initiator of a TLS 1.3 handshake is done before the responder has seen its certificate.
 	// If the responder refuses the certificate, the first Read may return the error, and not Dial.

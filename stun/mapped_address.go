@@ -25,16 +25,12 @@ func CheckMapped(server, mapped netip.Addr) error {
 	return nil
 }
 
-// minMapped is the lowest external port that is believed. NATs allocate none below 1024 (RFC 4787,
-// REQ-3), and services listen there.
-const minMapped = 1024
-
 // possible reports whether a server can see a local port at a mapped address. Where the address is
 // the host's own, the port must be the local one.
 func possible(server netip.Addr, local, mapped netip.AddrPort) bool {
 	a := mapped.Addr()
 	own := a == local.Addr() || a.IsLoopback()
-	return mapped.IsValid() && CheckMapped(server, a) == nil && mapped.Port() >= minMapped && (!own || mapped == local)
+	return mapped.IsValid() && CheckMapped(server, a) == nil && mapped.Port() >= ipaddr.MinPort && (!own || mapped == local)
 }
 
 // credible is possible, given the host's external addresses.

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
@@ -224,7 +225,7 @@ func (s *survey) bareSYN(ctx context.Context, p *probe, server *contact, counts 
 // bareSYN sends a SYN to the server's silent port, and asks the server to send one from there.
 func (p *probe) bareSYN(ctx context.Context, server *contact) (outcome, error) {
 	silent := server.response.back.port
-	if silent < minMapped { // none, or a service
+	if silent < ipaddr.MinPort { // none, or a service
 		return notDone, nil
 	}
 	syn, err := p.port.Begin(netip.AddrPortFrom(server.addr.Addr(), silent))

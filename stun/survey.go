@@ -181,7 +181,7 @@ func (s *survey) askAlternates(c *contact) {
 		netip.AddrPortFrom(other.Addr(), c.addr.Port()),
 		other,
 	} {
-		if s.alternates < maxAlternates && addr.Port() >= minMapped && s.isNew(addr) {
+		if s.alternates < maxAlternates && addr.Port() >= ipaddr.MinPort && s.isNew(addr) {
 			s.alternates++
 			s.pending++
 			s.asking.Go(func() {
@@ -197,7 +197,7 @@ func (s *survey) askAlternates(c *contact) {
 // server must not make the host probe private networks, a remote one not the host itself, and none
 // services.
 func admissibleOther(addr, other netip.AddrPort) bool {
-	return other.IsValid() && other.Port() >= minMapped &&
+	return other.IsValid() && other.Port() >= ipaddr.MinPort &&
 		other.Addr() != addr.Addr() && other.Addr().Is4() == addr.Addr().Is4() &&
 		(!other.Addr().IsLoopback() || addr.Addr().IsLoopback()) &&
 		(ipaddr.IsPublic(other.Addr()) || !ipaddr.IsPublic(addr.Addr()))

@@ -17,6 +17,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 )
 
 // An attempt is the host's part in one attempt of the agent: what its user, its connection gater,
@@ -42,7 +43,8 @@ type attempt struct {
 	listeners []netip.AddrPort          // of this host, disclosed to the peer
 	elsewhere handover[tpt.CapableConn] // to a listener of the peer, for Dial
 
-	// full ends by noRoom: the resource manager has no room for the punch while listeners are dialled.
+	// noRoom cancels full when the resource manager has no room for the punch. Dials of listeners
+	// end with it.
 	full   context.Context
 	noRoom context.CancelFunc
 }
@@ -157,7 +159,7 @@ func listeners(h host.Host) (addrs []netip.AddrPort) {
 	for _, a := range h.Addrs() {
 		// Peers refuse lower ports.
 		ap, ok := fromMultiaddr(a)
-		if ok && ap.Port() >= minAddrPort && manet.IsPublicAddr(a) && len(addrs) < maxListeners {
+		if ok && ap.Port() >= ipaddr.MinPort && manet.IsPublicAddr(a) && len(addrs) < maxListeners {
 			addrs = append(addrs, ap)
 		}
 	}

@@ -253,16 +253,6 @@ func relayedConn(h host.Host, p peer.ID) network.Conn {
 	return found
 }
 
-// directConn returns a connection to p that no relay carries, or nil.
-func directConn(h host.Host, p peer.ID) network.Conn {
-	for _, c := range h.Network().ConnsToPeer(p) {
-		if !c.IsClosed() && !isRelayed(c) {
-			return c
-		}
-	}
-	return nil
-}
-
 // awaitDirect waits until there is a direct connection to p, by whatever transport. It returns nil
 // when ctx or done has ended before. (Connectedness events would not do: a relayed connection
 // without limits counts as connected.)

@@ -109,3 +109,13 @@ func dialRelayed(t testing.TB, relay, listener, dialler host.Host) network.Conn 
 }
 
 func itoa(n uint16) string { return strconv.Itoa(int(n)) }
+
+// directConn returns a connection to p that no relay carries, or nil.
+func directConn(h host.Host, p peer.ID) network.Conn {
+	for _, c := range h.Network().ConnsToPeer(p) {
+		if !c.IsClosed() && !isRelayed(c) {
+			return c
+		}
+	}
+	return nil
+}

@@ -44,7 +44,7 @@ func (t *Transport) dial(ctx context.Context, raddr ma.Multiaddr, p peer.ID, giv
 	return t.attempt(ctx, h, p, give)
 }
 
-// attempt makes an attempt as initiator, and gives away its connection.
+// attempt runs an attempt as initiator, reports how it ended, and passes its connection to give.
 func (t *Transport) attempt(ctx context.Context, h host.Host, p peer.ID, give func(tpt.CapableConn) error) error {
 	relayed := relayedConn(h, p)
 	if relayed == nil {
@@ -67,7 +67,7 @@ func (t *Transport) attempt(ctx context.Context, h host.Host, p peer.ID, give fu
 	return err
 }
 
-// initiate makes the attempt, unless the peer is making one.
+// initiate asks the peer filter and the gater, offers, and resolves glare.
 func (t *Transport) initiate(ctx context.Context, h host.Host, relayed network.Conn, r *report) (tpt.CapableConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.timeout)
 	defer cancel()
@@ -92,7 +92,7 @@ func (t *Transport) initiate(ctx context.Context, h host.Host, relayed network.C
 	return conn, err
 }
 
-// offer makes the attempt.
+// offer opens the signalling stream, and dials with the agent.
 func (t *Transport) offer(ctx context.Context, h host.Host, relayed network.Conn, r *report) (tpt.CapableConn, error) {
 	p := relayed.RemotePeer()
 	a := t.newAttempt(ctx, h, p, network.DirOutbound)

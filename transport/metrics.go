@@ -18,7 +18,7 @@ import (
 var (
 	attemptsTotal = newCounter("attempts_total", "Attempts to get a direct connection that began", "side")
 	resultsTotal  = newCounter("results_total", "Attempts that ended, with the reason why they failed, or 'direct'", "side", "reason")
-	refusedTotal  = newCounter("refused_total", "What peers asked for in vain: they are filtered, or ask too often. It is no attempt", "reason")
+	refusedTotal  = newCounter("refused_total", "OFFERs that were refused before an attempt began: the peer is filtered, or offers too often", "reason")
 	queriesTotal  = newCounter("queries_total",
 		"Observers that were asked for the reflexive address of a port: STUN servers, or libp2p peers", "observer", "outcome")
 	relayedClosedTotal = newCounter("relayed_closed_total", "Relayed connections that were closed since a direct one took their place")
@@ -68,7 +68,7 @@ type metrics struct{}
 // newMetrics registers with reg. As in go-libp2p it panics if something else has the names.
 func newMetrics(reg prometheus.Registerer) *metrics {
 	metricshelper.RegisterCollectors(reg, collectors...)
-	// So that the first of each is an increase.
+	// Every series exists from the start with 0, so that its first event shows as an increase.
 	for _, side := range []string{side(network.DirOutbound), side(network.DirInbound)} {
 		attemptsTotal.WithLabelValues(side)
 		directSeconds.WithLabelValues(side)

@@ -14,6 +14,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 )
 
 const (
@@ -23,8 +24,6 @@ const (
 	// minObservers is how many it takes to see whether the NAT has another mapping for each. With
 	// fewer relays other public peers count, too.
 	minObservers = 2
-	// minAddrPort is the lowest port at which a peer's word is enough to connect to it.
-	minAddrPort = 1024
 )
 
 // observers returns those of the host's peers that may be asked for the reflexive address of a
@@ -142,7 +141,7 @@ func relayAddrs(h host.Host, p peer.ID, conns []network.Conn) []netip.AddrPort {
 		}
 	}
 	for _, m := range h.Peerstore().Addrs(p) {
-		if a, ok := fromMultiaddr(m); ok && a.Port() >= minAddrPort && slices.Contains(ips, a.Addr()) {
+		if a, ok := fromMultiaddr(m); ok && a.Port() >= ipaddr.MinPort && slices.Contains(ips, a.Addr()) {
 			addrs = append(addrs, a)
 		}
 	}

@@ -4,18 +4,13 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-const (
-	// minPort is the lowest port of a candidate. NATs allocate mappings from 1024 up (RFC 6056,
-	// section 3.2; RFC 4787, REQ-3), and peers refuse lower ports.
-	minPort = 1024
-
-	// maxListeners is how many listeners of the application are named: one for each family.
-	maxListeners = 2
-)
+// maxListeners is how many listeners of the application are named: one for each family.
+const maxListeners = 2
 
 // candidates returns the candidates of a host that punches from the local port: the first one of
 // s, or a fresh one. Those with Port 1 are of the second one of s.
@@ -51,7 +46,7 @@ func candidates(s snapshot, local uint16, fresh bool, ipv6 netip.Addr, o Options
 	if ipv6.IsValid() && !slices.ContainsFunc(l.list, func(c punch.Candidate) bool { return !isIPv4(c.Addr) }) {
 		l.add(punch.Reflexive, 0, netip.AddrPortFrom(ipv6, local))
 	}
-	listeners := slices.DeleteFunc(slices.Clone(o.Listeners), func(a netip.AddrPort) bool { return a.Port() < minPort })
+	listeners := slices.DeleteFunc(slices.Clone(o.Listeners), func(a netip.AddrPort) bool { return a.Port() < ipaddr.MinPort }) // peers refuse them
 	l.add(punch.Listener, 0, listeners[:min(len(listeners), maxListeners)]...)
 	if !fresh && len(s.ports) > 1 && len(s.ports[1].reflexive) <= punch.MaxCandidates-len(l.list) {
 		l.add(punch.Reflexive, 1, s.ports[1].reflexive...)

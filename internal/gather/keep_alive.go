@@ -1,14 +1,6 @@
 package gather
 
-import (
-	"context"
-	"errors"
-	"net"
-	"net/netip"
-	"time"
-
-	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
-)
+import "time"
 
 const (
 	// keepAlive is how long the connection to an observer is idle before TCP sends a keep-alive, so
@@ -31,40 +23,6 @@ const (
 	// connection after a minute, at the fourth.
 	fewKeepAlives = 3
 )
-
-// tupleWait is how long the connection before may still have the 4-tuple. It is closed with a RST,
-// but a process that the program starts at that moment has a copy of its socket, until it executes.
-const tupleWait = 200 * time.Millisecond
-
-// An observerDialer dials from a port. Its connections are kept alive, and close with a RST, for a
-// 4-tuple in TIME-WAIT would keep the port from asking the same observer again.
-type observerDialer struct {
-	port      *tcpport.Port
-	keepAlive time.Duration    // 0 for what the system does
-	from      func(netip.Addr) // gets each connection's local address; nil for none
-}
-
-func (d observerDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	nc, err := d.port.DialContext(ctx, network, address)
-	for end := time.Now().Add(tupleWait); errors.Is(err, tcpport.ErrTupleTaken) && ctx.Err() == nil && time.Now().Before(end); {
-		time.Sleep(tupleWait / 20)
-		nc, err = d.port.DialContext(ctx, network, address)
-	}
-	if err != nil {
-		return nil, err
-	}
-	c := nc.(*net.TCPConn)
-	c.SetLinger(0) // these fail for a connection that is gone
-	if d.keepAlive > 0 {
-		c.SetKeepAliveConfig(net.KeepAliveConfig{
-			Enable: true, Idle: d.keepAlive, Interval: d.keepAlive / 5, Count: keepAliveProbes,
-		})
-	}
-	if d.from != nil {
-		d.from(c.LocalAddr().(*net.TCPAddr).AddrPort().Addr())
-	}
-	return c, nil
-}
 
 // keepAliveFor returns the keep-alive of the next connection to an observer: half of the last one's
 // if that ended at one of its first keep-alives, for the NAT may have forgotten it.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
@@ -43,13 +44,13 @@ func (d *Description) Predict(ctx context.Context) (*Description, error) {
 }
 
 // nextPorts returns the ports that a NAT gives next after the last that was seen, a step apart.
-// They go round within minPort to 65535.
+// They go round within [ipaddr.MinPort] to 65535.
 func nextPorts(last netip.AddrPort, step int) []netip.AddrPort {
 	next := make([]netip.AddrPort, predictions)
 	port := int(last.Port())
 	for i := range next {
-		const count = 1<<16 - minPort
-		port = minPort + ((port-minPort+step)%count+count)%count
+		const count = 1<<16 - ipaddr.MinPort
+		port = ipaddr.MinPort + ((port-ipaddr.MinPort+step)%count+count)%count
 		next[i] = netip.AddrPortFrom(last.Addr(), uint16(port))
 	}
 	return next

@@ -9,19 +9,6 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// An Observer reports from which address it sees a local port: a STUN server, or something that
-// the application knows. Observers are comparable.
-type Observer interface {
-	// String names the observer in logs and errors.
-	fmt.Stringer
-	// IPv4 reports whether the observer is asked over IPv4.
-	IPv4() bool
-	// Observe connects to the observer through d, which dials from the port, calls report once with
-	// what it learned, and holds the connection until ctx ends or the connection does. It returns
-	// why it ended, or failed, and has closed the connection then. [Gatherer.Close] waits for that.
-	Observe(ctx context.Context, d stun.Dialer, report func(remote, reflexive netip.AddrPort)) error
-}
-
 // askAgain is how often a STUN server is asked again over the connection that holds the mapping. It
 // must be well below the 90 s after which our own STUN server hangs up.
 const askAgain = 25 * time.Second

@@ -6,6 +6,11 @@ import (
 	"slices"
 )
 
+// MinPort is the lowest port that is connected to on a stranger's word. NATs allocate mappings from
+// there up (RFC 6056, section 3.2; RFC 4787, REQ-3), and services that a stray SYN would disturb
+// listen below.
+const MinPort = 1024
+
 // noHost are the prefixes in which no host has an address: "this network", and the reserved class E
 // with the broadcast address (RFC 6890); Teredo and 6to4, whose addresses lead to the IPv4 address
 // in them, even a private one.

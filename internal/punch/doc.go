@@ -13,6 +13,6 @@
 // chooses the first connection that shows its token. Before its 0x01 it frames all that it has
 // written, so that the connection it chooses lacks nothing that another one has delivered.
 //
-// An [Opening] connects, a [Receiver] accepts, and a [Stream] is the result. Nothing in this
-// package knows of signalling, of NAT behaviour or of reasons.
+// An [Opening] connects, a [Receiver] accepts, and a [Stream] is the result. This package neither
+// reads nor writes signalling. What is known of the NATs comes in a [Round].
 package punch

@@ -85,10 +85,10 @@ type Opening struct {
 	setShort   sync.Once
 	failed     int           // connects that ended by themselves, on their way through the NATs
 	unsent     int           // pairs whose SYN could not leave
-	failing    chan struct{} // closed when the former are manyFailed, or the latter are all
+	failing    chan struct{} // closed when failed reaches manyFailed, or unsent reaches launched
 	setFail    sync.Once
 	through    map[*pair]bool // pairs that are connected, or were, through NATs in IPv4
-	spoiled    chan struct{}  // closed when these will not come up
+	spoiled    chan struct{}  // closed when every pair in through counts as spoiled
 	setSpoil   sync.Once
 	spoilTimer *time.Timer // after Cross, until that is checked
 	result     Result
@@ -271,7 +271,7 @@ func (o *Opening) Wait() Result {
 // A Result is the outcome of an Opening's connects.
 type Result struct {
 	Connects int // begun in all
-	Refused  int // of them, with a RST
+	Refused  int // of them; see [tcpport.IsRefused]
 	Up       int // connections that connects brought up
 
 	// Err is the most specific error of a connect, a timeout only if there is no other. Nil for

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/simopen/go-libp2p-simopen/internal/ipaddr"
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 )
 
@@ -37,10 +38,6 @@ const (
 	// all. A port's SYN is sent again every second.
 	offeredPorts  = 128
 	offerInterval = time.Second
-
-	// minPort is the lowest port that is tried: NATs give mappings ports from there up (RFC 6056,
-	// section 3.2; RFC 4787, REQ-3), and services that a stray SYN would disturb listen below.
-	minPort = 1024
 )
 
 // guess does the round's part in guessing, beside its pairs.
@@ -72,11 +69,11 @@ func (o *Opening) firstIPv4() netip.AddrPort {
 func (o *Opening) guessPorts(at netip.Addr) {
 	port := o.round.Ports[0]
 	pace := rate.NewLimiter(o.times.guessRate, 1)
-	for _, n := range rand.Perm(1<<16 - minPort) {
+	for _, n := range rand.Perm(1<<16 - ipaddr.MinPort) {
 		if pace.Wait(o.ctx) != nil {
 			return
 		}
-		remote := netip.AddrPortFrom(at, uint16(minPort+n))
+		remote := netip.AddrPortFrom(at, uint16(ipaddr.MinPort+n))
 		if o.isPair(tuple{port.Number(), remote}) {
 			continue // it has its own connect
 		}

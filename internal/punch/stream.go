@@ -48,13 +48,9 @@ type StreamConfig struct {
 	// Trace is called with what becomes of a connection; nil for none.
 	Trace Trace
 
-	// ChoiceTimeout is how long a responder waits for the choice after it has confirmed a connection,
-	// the last one if there are more, and twice that in all at most; 0 means the default, 8 s.
-	// CopyTimeout bounds the time from this side's token on a connection to the peer's; 0 means the
-	// default, 5 s.
-	ChoiceTimeout, CopyTimeout time.Duration
-
-	flushTimeout time.Duration // shortened by tests
+	// Set by tests; 0 means the default. A responder waits choiceTimeout for the choice after it
+	// has confirmed a connection, the last one if there are more, and twice that in all at most.
+	choiceTimeout, copyTimeout, flushTimeout time.Duration
 }
 
 // A Stream is the connection that an attempt ends with. Until the initiator has chosen a TCP
@@ -89,8 +85,8 @@ var _ net.Conn = (*Stream)(nil)
 
 // NewStream returns a stream without connections. It must be closed, or ended by [Stream.Fail].
 func NewStream(cfg StreamConfig) *Stream {
-	cfg.ChoiceTimeout = cmp.Or(cfg.ChoiceTimeout, defaultChoiceTimeout)
-	cfg.CopyTimeout = cmp.Or(cfg.CopyTimeout, defaultCopyTimeout)
+	cfg.choiceTimeout = cmp.Or(cfg.choiceTimeout, defaultChoiceTimeout)
+	cfg.copyTimeout = cmp.Or(cfg.copyTimeout, defaultCopyTimeout)
 	cfg.flushTimeout = cmp.Or(cfg.flushTimeout, defaultFlushTimeout)
 	if cfg.Admit == nil {
 		cfg.Admit = func(*net.TCPConn, bool) error { return nil }
@@ -134,7 +130,7 @@ func (s *Stream) Usable() <-chan struct{} {
 func (s *Stream) Chosen() <-chan struct{} { return s.chosen }
 
 // Done is closed when the stream has ended: by Close, Fail, an Admit that refused, a responder's
-// ChoiceTimeout, or copies that differ. After the choice an error of the connection is the
+// choiceTimeout, or copies that differ. After the choice an error of the connection is the
 // caller's to see, and does not close it.
 func (s *Stream) Done() <-chan struct{} { return s.done }
 

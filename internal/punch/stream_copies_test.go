@@ -24,14 +24,14 @@ func TestManyCopies(t *testing.T) {
 // TestManySilentCopies: connections with strangers that say nothing do not keep out the peer's.
 func TestManySilentCopies(t *testing.T) {
 	t.Parallel()
-	initiators := newStream(t, StreamConfig{Initiator: true, CopyTimeout: time.Hour})
+	initiators := newStream(t, StreamConfig{Initiator: true, copyTimeout: time.Hour})
 	oldest := serveUp(t, initiators, false)
 	for range maxLiveCopies {
 		serveUp(t, initiators, false)
 	}
 	wantServed(t, oldest, errTooManyCopies)
 
-	s := newStream(t, StreamConfig{CopyTimeout: time.Hour})
+	s := newStream(t, StreamConfig{copyTimeout: time.Hour})
 	shown := serveUp(t, s, true)
 	var silent []<-chan error
 	for range maxLiveCopies - 1 {
@@ -65,13 +65,13 @@ func wantServing(t *testing.T, what string, served <-chan error) {
 }
 
 // TestChoiceTimeoutStartsAnew: a connection that a responder confirms later, as in another round,
-// has all of ChoiceTimeout.
+// has all of choiceTimeout.
 func TestChoiceTimeoutStartsAnew(t *testing.T) {
 	t.Parallel()
-	s := newStream(t, StreamConfig{ChoiceTimeout: time.Hour})
+	s := newStream(t, StreamConfig{choiceTimeout: time.Hour})
 	serveUp(t, s, true)
 	wantClosed(t, "Usable", s.Usable())
-	s.update(func(*choice) { s.cfg.ChoiceTimeout = time.Millisecond })
+	s.update(func(*choice) { s.cfg.choiceTimeout = time.Millisecond })
 	_, y := connPair(t)
 	wantServed(t, serve(t, s, y, true), ErrNoChoice)
 }
@@ -79,7 +79,7 @@ func TestChoiceTimeoutStartsAnew(t *testing.T) {
 // TestChoiceTimeoutIsBounded: a peer cannot keep a stream for ever by one connection after another.
 func TestChoiceTimeoutIsBounded(t *testing.T) {
 	t.Parallel()
-	s := newStream(t, StreamConfig{ChoiceTimeout: time.Hour})
+	s := newStream(t, StreamConfig{choiceTimeout: time.Hour})
 	serveUp(t, s, true)
 	wantClosed(t, "Usable", s.Usable())
 	s.update(func(*choice) { s.choiceLimit = time.Now() })
@@ -99,7 +99,7 @@ func TestSettle(t *testing.T) {
 		return settled
 	}
 	newUp := func() (*Stream, <-chan struct{}) {
-		s := newStream(t, StreamConfig{Initiator: true, CopyTimeout: time.Hour})
+		s := newStream(t, StreamConfig{Initiator: true, copyTimeout: time.Hour})
 		wantClosed(t, "Settle without connections", settle(t.Context(), s))
 		x, y := connPair(t)
 		serve(t, s, y, false)

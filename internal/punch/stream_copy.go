@@ -95,10 +95,10 @@ func (s *Stream) admit(sc *streamCopy, accepted bool) (read bool) {
 		case s.first == nil:
 			s.first = sc.conn.TCPConn
 			close(s.usable)
-			s.choiceTimer = time.AfterFunc(s.cfg.ChoiceTimeout, func() { s.Fail(ErrNoChoice) })
-			s.choiceLimit = time.Now().Add(2 * s.cfg.ChoiceTimeout)
+			s.choiceTimer = time.AfterFunc(s.cfg.choiceTimeout, func() { s.Fail(ErrNoChoice) })
+			s.choiceLimit = time.Now().Add(2 * s.cfg.choiceTimeout)
 		default:
-			s.choiceTimer.Reset(min(s.cfg.ChoiceTimeout, time.Until(s.choiceLimit)))
+			s.choiceTimer.Reset(min(s.cfg.choiceTimeout, time.Until(s.choiceLimit)))
 		}
 	})
 	return read
@@ -191,7 +191,7 @@ func (s *Stream) unsent(sc *streamCopy, b []byte) []byte {
 	c.writing = len(b) > 0
 	switch {
 	case c.writing && c.timer == nil:
-		c.timer = time.AfterFunc(s.cfg.CopyTimeout, func() {
+		c.timer = time.AfterFunc(s.cfg.copyTimeout, func() {
 			s.update(func(k *choice) { k.timeout(sc) })
 		})
 	case !c.writing && s.choice.flushed(sc):

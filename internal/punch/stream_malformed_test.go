@@ -68,7 +68,7 @@ func TestStreamMalformed(t *testing.T) {
 				t.Parallel()
 				cfg := StreamConfig{Initiator: initiator}
 				if in.want == ErrSilent {
-					cfg.CopyTimeout = time.Second // in which the right connections are served, too
+					cfg.copyTimeout = time.Second // in which the right connections are served, too
 				}
 				s := newStream(t, cfg)
 				if !initiator { // one connection is right, and has delivered something
@@ -211,10 +211,10 @@ func TestStreamMarkerTwice(t *testing.T) {
 // the peer's, and ends with the choice.
 func TestStreamSilentPeer(t *testing.T) {
 	t.Parallel()
-	s := NewStream(StreamConfig{Initiator: true, Token: ownToken, CopyTimeout: 10 * time.Millisecond})
+	s := NewStream(StreamConfig{Initiator: true, Token: ownToken, copyTimeout: 10 * time.Millisecond})
 	c, peer := connPair(t)
 	served := serve(t, s, c, false)
-	wantNoMore(t, peer) // takes longer than CopyTimeout
+	wantNoMore(t, peer) // takes longer than copyTimeout
 	select {
 	case err := <-served:
 		t.Fatalf("served: %v, before the peer's token was known", err)
@@ -224,7 +224,7 @@ func TestStreamSilentPeer(t *testing.T) {
 	wantServed(t, served, ErrSilent)
 	wantDropped(t, peer)
 
-	s = newStream(t, StreamConfig{Initiator: true, CopyTimeout: testTimeout})
+	s = newStream(t, StreamConfig{Initiator: true, copyTimeout: testTimeout})
 	c, peer = connPair(t)
 	write(t, s, "hello")
 	served = serve(t, s, c, false)

@@ -313,7 +313,7 @@ func TestStreamAddresses(t *testing.T) {
 // TestStreamNoChoice: a responder that reads no choice gives up.
 func TestStreamNoChoice(t *testing.T) {
 	t.Parallel()
-	s := newStream(t, StreamConfig{ChoiceTimeout: 10 * time.Millisecond})
+	s := newStream(t, StreamConfig{choiceTimeout: 10 * time.Millisecond})
 	c, peer := connPair(t)
 	served := serve(t, s, c, false)
 	wantRead(t, peer, preamble(peerToken))

@@ -83,8 +83,8 @@ func (c *claim) doubt() {
 	}
 }
 
-// freed returns a channel that is closed when the tuple may have become free. To miss nothing, it
-// is to be asked for before the connect.
+// freed returns a channel that is closed when the tuple may have become free. It must be called
+// before the connect, so that no event is missed.
 func (c *claim) freed() <-chan struct{} {
 	defer c.tuples.mu.Unlock()
 	return c.demand().freed
