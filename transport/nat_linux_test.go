@@ -91,12 +91,21 @@ func TestCarrierNAT(t *testing.T) {
 // TestSameSite: both peers are behind one NAT.
 func TestSameSite(t *testing.T) {
 	t.Parallel()
-	for name, nat := range map[string]string{"hairpin": "eim-apdf-rst-hairpin", "no hairpin": "eim-apdf-rst"} {
+	for name, nat := range map[string]string{
+		"hairpin":           "eim-apdf-rst-hairpin",
+		"no hairpin":        "eim-apdf-rst",
+		"ports in sequence": "adm-apdf-sequential",
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newHostLab(t, relayConfig{})
 			home := l.site(t, "home", nat)
 			a, b := l.newPair(t, addHost(t, home, "alice"), addHost(t, home, "bob"), peerConfig{})
+			if strings.HasPrefix(nat, "adm") {
+				a.join(t)
+				b.join(t)
+				t.Log(a.learn(t), b.learn(t))
+			}
 			wantDirect(t, a, b)
 		})
 	}
