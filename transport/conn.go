@@ -56,31 +56,47 @@ func (c *conn) resetOnClose() {
 // noticeTime is more than the end of a relayed connection takes to the peer, on nearly any path.
 const noticeTime = 500 * time.Millisecond
 
-// holdStreams has this host open no stream for noticeTime. It is called when a relayed connection
-// is closed that has streams. Its end and the streams that take the place of these go different
-// ways, and the direct one is shorter. A peer that sees a new stream before the old one's end may
-// take the end for the new one's: GossipSub forgets then what this host has subscribed to.
+// holdStreams has this host open and accept no stream for noticeTime. It is called when a relayed
+// connection is closed that has streams. Its end and the streams that take the place of these go
+// different ways, and the direct one is shorter. An application that sees a new stream before the
+// old one's end may take the end for the new one's: GossipSub forgets then what the other host has
+// subscribed to. It may be the peer's, or one of this host that is busy.
 func (c *conn) holdStreams() {
 	until := time.Now().Add(noticeTime)
 	c.held.Store(&until)
 }
 
+// awaitStreams waits until no streams are held any more.
+func (c *conn) awaitStreams(ctx context.Context) error {
+	until := c.held.Load()
+	if until == nil || !time.Now().Before(*until) {
+		return nil
+	}
+	select {
+	case <-time.After(time.Until(*until)):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // OpenStream opens a stream, when none are held any more.
 func (c *conn) OpenStream(ctx context.Context) (network.MuxedStream, error) {
-	if until := c.held.Load(); until != nil && time.Now().Before(*until) {
-		select {
-		case <-time.After(time.Until(*until)):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	if err := c.awaitStreams(ctx); err != nil {
+		return nil, err
 	}
 	return c.MuxedConn.OpenStream(ctx)
 }
 
-// AcceptStream is called by the swarm from the moment on when it has the connection.
+// AcceptStream accepts a stream, when none are held any more. The swarm calls it from the moment on
+// when it has the connection.
 func (c *conn) AcceptStream() (network.MuxedStream, error) {
 	c.decide()
-	return c.MuxedConn.AcceptStream()
+	s, err := c.MuxedConn.AcceptStream()
+	if err == nil {
+		_ = c.awaitStreams(c.transport.ctx) // which ends with the host
+	}
+	return s, err
 }
 
 // Close closes the connection. It must be called even if the peer has closed it.

@@ -169,8 +169,8 @@ func WithRelayGrace(d time.Duration) Option {
 // even if streams are open on it. The streams are reset, so that applications open them again, on
 // the direct connection. It is for relays without limits: there GossipSub, the DHT and the like
 // open streams on the relayed connection, and keep them for as long as it lasts. It is enough if
-// one of two peers has it. After closing, this host opens no stream on the direct connection for
-// half a second, in which the peer notices the end of the old streams.
+// one of two peers has it. After closing, this host opens and accepts no stream on the direct
+// connection for half a second, in which both sides notice the end of the old streams.
 //
 // Default: no stream is cut. A relay with limits ends its connections by itself, and go-libp2p
 // opens only streams on them that ask for it.

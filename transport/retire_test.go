@@ -160,3 +160,45 @@ func TestRelayedStreamIsReset(t *testing.T) {
 	wantSeen("end")
 	wantSeen("begin")
 }
+
+// The host that resets the streams gets no new one of the peer's before its own applications, which
+// may be busy, have seen the end of the old ones.
+func TestPeerStreamIsHeld(t *testing.T) {
+	t.Parallel()
+	servers := WithSTUNServers(stuntest.New(t))
+	relay := newRelay(t)
+	a := newPeer(t, Enable(servers, WithRelayGrace(-1)))
+	b := newPeer(t, Enable(servers, WithRelayGrace(time.Millisecond), WithOnRequestOnly(), WithRelayStreamsReset()))
+	ctx := testContext(t)
+	reopen := func(s network.Stream) {
+		io.Copy(io.Discard, s)
+		if s, err := a.NewStream(ctx, b.ID(), "/back"); err == nil {
+			s.Write([]byte{1})
+		}
+	}
+	a.SetStreamHandler("/wait", reopen)
+	seen := make(chan string, 2)
+	b.SetStreamHandler("/back", func(network.Stream) { seen <- "begin" })
+	connectRelayed(t, relay, a, b)
+	s, err := b.NewStream(ctx, a.ID(), "/wait")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write([]byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := DirectConnect(ctx, b, a.ID()); err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, s)
+	time.Sleep(20 * time.Millisecond) // busy
+	seen <- "end"
+	if got := <-seen; got != "end" {
+		t.Errorf("this host has seen the %s of a stream, want the end of the one before", got)
+	}
+	select {
+	case <-seen:
+	case <-ctx.Done():
+		t.Error("the peer's stream has not come")
+	}
+}

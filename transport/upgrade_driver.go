@@ -274,7 +274,8 @@ func (d *upgradeDriver) retire(p peer.ID, relayed []network.Conn) {
 	}
 }
 
-// holdStreams has no streams opened for a while on the direct connections of this transport to p.
+// holdStreams has no streams opened or accepted for a while on the direct connections of this
+// transport to p.
 func (d *upgradeDriver) holdStreams(p peer.ID) {
 	for _, c := range d.h.Network().ConnsToPeer(p) {
 		var own *conn
