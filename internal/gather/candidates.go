@@ -105,8 +105,8 @@ func (l *candidateList) add(kind punch.Kind, port int, addrs ...netip.AddrPort) 
 // and the like; they are not named. The one address is disclosed to any peer that claims the same
 // public address.
 func (g *Gatherer) LANCandidates(port uint16) []punch.Candidate {
-	a := g.sourceAddr(anyIPv4)
-	if !a.IsPrivate() {
+	a, err := g.sourceAddr(anyIPv4)
+	if err != nil || !a.IsPrivate() {
 		return nil
 	}
 	return []punch.Candidate{{Kind: punch.LAN, Addr: netip.AddrPortFrom(a, port)}}

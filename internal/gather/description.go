@@ -127,7 +127,7 @@ func (g *Gatherer) Gather(ctx context.Context, o Options) (*Description, error) 
 		d.lastMapping = func(ctx context.Context) (netip.AddrPort, error) {
 			ctx, cancel := context.WithDeadline(ctx, until)
 			defer cancel()
-			return g.lastMapping(ctx, first.reflexive, o)
+			return g.lastMapping(ctx, externalAddrs(s), o)
 		}
 	}
 	return d, nil

@@ -42,8 +42,7 @@ type egress struct {
 // the host stays where it is: for half an hour, 5 minutes if it is No, or one if it is Unknown. The
 // error matches [ErrNoRoute] if the host cannot send to any of the peer's addresses.
 func (g *Gatherer) Egress(ctx context.Context, peer []netip.AddrPort) (stun.Fact, error) {
-	hasRoute := func(p netip.AddrPort) bool { return g.sourceAddr(p).IsValid() }
-	if len(peer) > 0 && !slices.ContainsFunc(peer, hasRoute) {
+	if len(peer) > 0 && !slices.ContainsFunc(peer, g.hasRoute) {
 		return stun.Unknown, fmt.Errorf("%w: %v", ErrNoRoute, peer)
 	}
 	found := make(chan *egress, 1)
@@ -82,7 +81,8 @@ func (g *Gatherer) findEgress(now time.Time) *egress {
 		e.end(stun.Unknown, errors.New("no observer in IPv4 to try it with"))
 		return e // and the next caller may have one
 	}
-	e.remote, e.source = observers[0], g.sourceAddr(observers[0])
+	e.remote = observers[0]
+	e.source, _ = g.sourceAddr(e.remote)
 	epoch.egress = e
 	g.running.Go(func() {
 		fact, err := g.askEgress(epoch.ctx, observers)
@@ -130,8 +130,8 @@ func (g *Gatherer) askEgress(ctx context.Context, observers []netip.AddrPort) (f
 
 // holds reports whether the host sends from where it did when e was found.
 func (g *Gatherer) holds(e *egress) bool {
-	source := g.sourceAddr(e.remote)
-	return source.IsValid() && source == e.source
+	source, err := g.sourceAddr(e.remote)
+	return err == nil && source == e.source
 }
 
 // end sets what was found.
@@ -159,7 +159,7 @@ func (g *Gatherer) GotOut(d *Description, local netip.Addr, remote netip.AddrPor
 // connections, each endpoint once, and none without a route.
 func (g *Gatherer) answered() (all []netip.AddrPort) {
 	add := func(remote netip.AddrPort) {
-		if !slices.Contains(all, remote) && g.sourceAddr(remote).IsValid() {
+		if !slices.Contains(all, remote) && g.hasRoute(remote) {
 			all = append(all, remote)
 		}
 	}

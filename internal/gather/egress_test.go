@@ -242,6 +242,29 @@ func TestEgressVotes(t *testing.T) {
 	})
 }
 
+// TestShortOfSockets: where there is no file descriptor to find out how the host sends to an
+// address, it is neither without a route nor elsewhere.
+func TestShortOfSockets(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNetwork{source: netip.MustParseAddr("10.0.0.1")}
+		fact := stun.Yes
+		g := newEgressGatherer(t, n, &fact, new(atomic.Int32))
+		epoch := g.epoch
+		n.setShort(true)
+		time.Sleep(2 * networkCheck)
+		if _, err := g.Egress(t.Context(), []netip.AddrPort{netip.MustParseAddrPort("46.0.9.9:4001")}); errors.Is(err, ErrNoRoute) {
+			t.Errorf("got %v", err)
+		}
+		n.setShort(false)
+		time.Sleep(2 * networkCheck)
+		synctest.Wait()
+		if g.epoch != epoch {
+			t.Error("the host seems to have moved")
+		}
+	})
+}
+
 // TestEgressWithoutObserver: no observer has answered, or the caller does not wait.
 func TestEgressWithoutObserver(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
@@ -81,7 +82,11 @@ func (g *Gatherer) moved(now time.Time) (why string) {
 					continue
 				}
 				before := q.source
-				q.source = g.sourceAddr(q.remote)
+				source, err := g.sourceAddr(q.remote)
+				if errors.Is(err, tcpport.ErrShort) {
+					continue // the next check may show it
+				}
+				q.source = source
 				if q.source != before && q.source.IsValid() { // or there is a route again
 					why, g.pool = "it sends from another address", time.Time{}
 				}
@@ -98,7 +103,8 @@ func (g *Gatherer) moved(now time.Time) (why string) {
 // slept reports whether step was not called for longer than NATs are known to keep an idle mapping.
 // The process stood still, or the machine: in either case mappings may be gone. It uses the wall
 // clock, because the monotonic clock stops with the machine on most systems. If a user sets the
-// clock forward, the addresses are asked for once more.
+// clock forward, the addresses are asked for once more, and the application's own connections do
+// not count for doubtOwn.
 func (g *Gatherer) slept() bool {
 	before := g.looked
 	g.looked = g.wall()
@@ -132,7 +138,11 @@ func (g *Gatherer) renew(why string) {
 	g.cfg.Log.Info("the host may be in another network: its addresses are asked for anew", "why", why, "before", g.epoch.addrs)
 	g.epoch.end()
 	g.epoch = newEpoch(g.ctx, g.times.keepAlive)
-	g.own = ownConns{} // until the application reports others
+	if g.trustOwn.IsZero() {
+		g.doubtedOwn, g.own = g.own, ownConns{}
+	}
+	g.trustOwn = time.Now().Add(doubtOwn)
+	g.wakeAt(g.trustOwn)
 	for _, p := range g.ports {
 		p.reset()
 	}

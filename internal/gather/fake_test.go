@@ -145,6 +145,7 @@ func observers(os ...*fakeObserver) (all []Observer) {
 type fakeNetwork struct {
 	mu       sync.Mutex
 	source   netip.Addr
+	short    bool
 	slept    time.Duration
 	report   *stun.Report // of searches; nil for failure
 	takes    time.Duration
@@ -157,10 +158,23 @@ func (n *fakeNetwork) setSource(a string) {
 	n.source, _ = netip.ParseAddr(a)
 }
 
-func (n *fakeNetwork) sourceAddr(netip.AddrPort) netip.Addr {
+func (n *fakeNetwork) sourceAddr(netip.AddrPort) (netip.Addr, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.source
+	switch {
+	case n.short:
+		return netip.Addr{}, tcpport.ErrShort
+	case !n.source.IsValid():
+		return netip.Addr{}, errFake
+	}
+	return n.source, nil
+}
+
+// setShort says whether there is no file descriptor to find out the source.
+func (n *fakeNetwork) setShort(short bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.short = short
 }
 
 // sleep has the machine sleep: timers and the monotonic clock stand still.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -82,7 +81,7 @@ type Gatherer struct {
 	openPort   func() (*tcpport.Port, error)
 	discover   func(ctx context.Context, servers []string) (*stun.Report, error)
 	testEgress func(ctx context.Context, open netip.AddrPort) (stun.Fact, error)
-	sourceAddr func(to netip.AddrPort) netip.Addr // invalid without a route
+	sourceAddr func(to netip.AddrPort) (netip.Addr, error) // as tcpport.SourceAddr
 	listAddrs  func() ([]net.Addr, error)
 	wall       func() time.Time // the time, suspension included
 	times      timings
@@ -113,6 +112,11 @@ type Gatherer struct {
 	looked  time.Time      // when step was called last, by wall; zero while no port is in use
 	next    time.Time      // when step has something to do; zero if only events matter
 
+	// What the application had reported when the host may have moved, and when that counts again;
+	// zero if it counts.
+	doubtedOwn ownConns
+	trustOwn   time.Time
+
 	// While the host sends from poolSource, until pool, another external address is taken for one
 	// more of the same NAT.
 	pool       time.Time
@@ -127,10 +131,7 @@ func New(c Config) *Gatherer {
 		openPort:   func() (*tcpport.Port, error) { return tcpport.Open(c.Accept, c.Control) },
 		discover:   stun.Discoverer{Control: c.Control}.Discover,
 		testEgress: stun.Discoverer{Control: c.Control}.Egress,
-		sourceAddr: func(to netip.AddrPort) netip.Addr {
-			a, _ := tcpport.SourceAddr(to, c.Control)
-			return a
-		},
+		sourceAddr: func(to netip.AddrPort) (netip.Addr, error) { return tcpport.SourceAddr(to, c.Control) },
 		listAddrs:  anet.InterfaceAddrs,
 		wall:       func() time.Time { return time.Now().Round(0) },
 		times:      timings{networkCheck, keepAlive, minKeepAlive},
@@ -262,6 +263,7 @@ func (g *Gatherer) step(now time.Time) {
 		g.wakeAt(now.Add(g.times.networkCheck)) // to try again
 		return
 	}
+	g.restoreOwn(now)
 	for _, p := range g.ports {
 		p.ask(now)
 	}
@@ -299,9 +301,8 @@ func (g *Gatherer) openPorts() error {
 		if len(g.ports) > 0 {
 			// One observer is enough for the second port: the first port shows how the NAT behaves,
 			// and every connection is a burden to the observer. Each server has its share.
-			if n := len(g.servers); n > 0 {
-				p.servers = []Observer{g.servers[rand.IntN(n)]}
-			}
+			p.servers = nil
+			p.chooseServer()
 		}
 		g.ports = append(g.ports, p)
 	}

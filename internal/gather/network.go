@@ -1,6 +1,11 @@
 package gather
 
-import "net/netip"
+import (
+	"errors"
+	"net/netip"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+)
 
 // Addresses for documentation (RFC 5737, RFC 3849), which the default routes lead to.
 var (
@@ -24,11 +29,17 @@ func (g *Gatherer) listLinks() []netip.Prefix {
 	}
 	g.cfg.Log.Debug("the system does not list the host's addresses", "err", err)
 	for _, to := range []netip.AddrPort{anyIPv4, anyIPv6} {
-		if a := g.sourceAddr(to); a.IsValid() {
+		if a, err := g.sourceAddr(to); err == nil {
 			links = append(links, netip.PrefixFrom(a, a.BitLen()))
 		}
 	}
 	return links
+}
+
+// hasRoute reports whether the host can send to an address, as far as it has a socket to find out.
+func (g *Gatherer) hasRoute(to netip.AddrPort) bool {
+	_, err := g.sourceAddr(to)
+	return err == nil || errors.Is(err, tcpport.ErrShort)
 }
 
 func isIPv4(a netip.AddrPort) bool { return a.Addr().Is4() }

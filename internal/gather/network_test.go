@@ -30,11 +30,11 @@ func TestLinksRefused(t *testing.T) {
 	t.Parallel()
 	g := New(Config{})
 	g.listAddrs = func() ([]net.Addr, error) { return nil, errors.New("netlinkrib: permission denied") }
-	g.sourceAddr = func(to netip.AddrPort) netip.Addr {
+	g.sourceAddr = func(to netip.AddrPort) (netip.Addr, error) {
 		if to.Addr().Is4() {
-			return netip.MustParseAddr("192.168.1.7")
+			return netip.MustParseAddr("192.168.1.7"), nil
 		}
-		return netip.Addr{}
+		return netip.Addr{}, errFake
 	}
 	if got, want := g.listLinks(), []netip.Prefix{netip.MustParsePrefix("192.168.1.7/32")}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
@@ -67,7 +68,27 @@ func (o ownConns) overTCP(ipv4 bool) []stun.ObservedConn {
 // must have an unspecified local address: it counts if there is no better observer, and as far as
 // an observer over TCP has confirmed it. SetConns does not block.
 func (g *Gatherer) SetConns(own, punched []stun.ObservedConn) {
-	g.enqueue(func() { g.own, g.stale = newOwnConns(own, punched), true })
+	g.enqueue(func() {
+		g.own, g.stale = newOwnConns(own, punched), true
+		g.doubtedOwn, g.trustOwn = ownConns{}, time.Time{}
+	})
+}
+
+// doubtOwn is for how long the application's own connections do not count after the host may have
+// moved. Those that are dead have ended by then, which the application reports: go-libp2p's muxer
+// asks after 30 s whether the other end is there, and waits for 10 s.
+const doubtOwn = time.Minute
+
+// restoreOwn has the application's own connections count again if it has reported no end of one.
+func (g *Gatherer) restoreOwn(now time.Time) {
+	switch {
+	case g.trustOwn.IsZero():
+	case now.Before(g.trustOwn):
+		g.wakeAt(g.trustOwn)
+	default:
+		g.own, g.stale = g.doubtedOwn, true
+		g.doubtedOwn, g.trustOwn = ownConns{}, time.Time{}
+	}
 }
 
 // preserved returns whether the NATs preserve port numbers in IPv4, if an observer has shown it

@@ -176,6 +176,55 @@ func TestOwnConnsElsewhere(t *testing.T) {
 	})
 }
 
+// TestOwnConnsAfterSleep: after the host has slept, or its clock was set forward, the application's
+// own connections count again if it has reported no end of one within a minute.
+func TestOwnConnsAfterSleep(t *testing.T) {
+	t.Parallel()
+	for name, ends := range map[string]bool{"they live": false, "they have ended": true} {
+		t.Run(name, func(t *testing.T) {
+			ports := openPorts(t)
+			synctest.Test(t, func(t *testing.T) {
+				const relay = "46.0.2.1:4001"
+				local := netip.AddrPortFrom(netip.MustParseAddr("10.0.0.7"), 4001).String()
+				o := newFake(relay, own(ports, "46.0.0.1:0").String())
+				g := newNeighbourhood(t, ports, o)
+				n := new(fakeNetwork)
+				g.wall = n.wall
+				g.SetWarm(true)
+				g.SetConns([]stun.ObservedConn{seen(local, relay, "46.0.0.1:4001")}, nil)
+				attempt := func() (asked int) {
+					before, _ := o.state()
+					d, _ := mustGather(t, g.Gatherer)
+					time.Sleep(time.Second)
+					d.Release()
+					time.Sleep(2 * linger)
+					asked, _ = o.state()
+					return asked - before
+				}
+				attempt() // which checks that the port keeps its number
+				time.Sleep(time.Minute)
+				n.sleep(time.Minute)
+				time.Sleep(networkCheck)
+				if ends {
+					g.SetConns(nil, nil)
+				}
+				if asked := attempt(); asked != 1 {
+					t.Errorf("the observer was asked %d times after sleep", asked)
+				}
+				time.Sleep(doubtOwn)
+				attempt() // a new place, and the same check
+				want := 0
+				if ends {
+					want = 1
+				}
+				if asked := attempt(); asked != want {
+					t.Errorf("the observer was asked %d times a minute later, want %d", asked, want)
+				}
+			})
+		})
+	}
+}
+
 // TestContradiction: an observer that most of the application's peers contradict is not believed,
 // and another one is asked.
 func TestContradiction(t *testing.T) {

@@ -103,3 +103,18 @@ func (p *warmPort) askOthers(now time.Time) {
 		}
 	}
 }
+
+// endOthers ends what was asked in place of STUN servers, of which one answers now or may yet, as
+// soon as no attempt needs it.
+func (p *warmPort) endOthers(now time.Time) {
+	g := p.g
+	for _, q := range p.queries {
+		switch {
+		case q.server:
+		case now.Before(g.likely):
+			g.wakeAt(g.likely)
+		case g.uses == 0:
+			p.end(q)
+		}
+	}
+}

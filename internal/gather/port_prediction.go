@@ -57,9 +57,9 @@ func nextPorts(last netip.AddrPort, step int) []netip.AddrPort {
 }
 
 // lastMapping makes a mapping to a STUN server, from a port of its own, and returns its external
-// address: the next one in sequence is for the peer. A server that sees another IP address than
-// the reflexive ones is not believed.
-func (g *Gatherer) lastMapping(ctx context.Context, reflexive []netip.AddrPort, o Options) (netip.AddrPort, error) {
+// address: the next one in sequence is for the peer. A server that sees an IP address that is not
+// among those known is not believed.
+func (g *Gatherer) lastMapping(ctx context.Context, known []netip.Addr, o Options) (netip.AddrPort, error) {
 	port, err := g.openPort()
 	if err != nil {
 		return netip.AddrPort{}, err
@@ -79,8 +79,7 @@ func (g *Gatherer) lastMapping(ctx context.Context, reflexive []netip.AddrPort, 
 			cancel()
 		})
 		cancel()
-		isOurs := func(a netip.AddrPort) bool { return a.Addr() == last.Addr() }
-		if isIPv4(last) && slices.ContainsFunc(reflexive, isOurs) {
+		if isIPv4(last) && slices.Contains(known, last.Addr()) {
 			return last, nil
 		}
 		if last.IsValid() {

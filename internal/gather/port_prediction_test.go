@@ -145,6 +145,32 @@ func TestPredictedAddressIsOurs(t *testing.T) {
 	})
 }
 
+// TestPredictInPool: a NAT with several addresses may show another one of them to the port that
+// finds out which number comes next.
+func TestPredictInPool(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newFake("46.0.1.1:3478", "46.0.0.1:4000")
+		g := newFakeGatherer(t, &fakeNetwork{report: &stun.Report{
+			Behaviour: stun.Behaviour{Mapping: stun.APDM, Filtering: stun.APDF, Ports: stun.Sequential, Step: 1},
+			Addrs:     []netip.Addr{netip.MustParseAddr("46.0.0.1"), netip.MustParseAddr("46.0.0.2")},
+			Complete:  true,
+		}}, observers(server), Config{Ports: 1})
+		g.SetWarm(true)
+		synctest.Wait()
+		server.setAnswer("46.0.0.2:5000")
+		d, _ := mustGather(t, g)
+		defer d.Release()
+		p, err := d.Predict(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := netip.MustParseAddrPort("46.0.0.2:5001"); p.Candidates[0].Addr != want {
+			t.Errorf("got %v, want %v first", p.Candidates, want)
+		}
+	})
+}
+
 // TestPredictFails: the error has what each server says, or is the context's.
 func TestPredictFails(t *testing.T) {
 	t.Parallel()

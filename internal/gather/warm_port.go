@@ -3,6 +3,7 @@ package gather
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"sync"
@@ -136,6 +137,8 @@ func (p *warmPort) ask(now time.Time) {
 	p.inPlace = !isAlone && !serverIs(held) && !serverIs(closing) // that one is asked again
 	if p.inPlace {
 		p.askOthers(now)
+	} else {
+		p.endOthers(now)
 	}
 	p.look()
 	for _, q := range p.queries {
@@ -194,7 +197,8 @@ func (p *warmPort) answered(q *query, a answer) {
 	if p.count(isHeld) == 0 {
 		p.first = now
 	}
-	q.state, q.answer, q.source, q.since = held, a, p.g.sourceAddr(a.remote), now
+	q.state, q.answer, q.since = held, a, now
+	q.source, _ = p.g.sourceAddr(a.remote)
 	p.g.cfg.OnAsked(q.observer, q.server, nil)
 	p.g.cfg.OnHeld(1)
 	p.look()
@@ -254,13 +258,32 @@ func (p *warmPort) reset() {
 	p.look()
 }
 
-// forgetFailed makes the observers that failed be asked again.
+// chooseServer chooses the one STUN server of a port that is not the first, at random, and another
+// one after that.
+func (p *warmPort) chooseServer() {
+	all := p.g.servers
+	switch n := len(all); {
+	case n == 0:
+	case len(p.servers) == 0:
+		p.servers = []Observer{all[rand.IntN(n)]}
+	default:
+		next := 1 + slices.Index(all, p.servers[0])
+		p.servers = []Observer{all[next%n]}
+	}
+}
+
+// forgetFailed makes the observers that failed be asked again, or another server if the port has
+// one alone.
 func (p *warmPort) forgetFailed() {
 	p.retry = time.Time{}
 	for _, q := range p.queries {
-		if q.state == failed {
-			p.end(q)
+		if q.state != failed {
+			continue
 		}
+		if q.server && p != p.g.ports[0] {
+			p.chooseServer()
+		}
+		p.end(q)
 	}
 }
 

@@ -237,6 +237,61 @@ func TestServersComeBack(t *testing.T) {
 			t.Errorf("the other was asked %d times, and has %d connections", asked, active)
 		}
 		d.Release()
+		time.Sleep(linger)
+		synctest.Wait()
+		if _, active := other.state(); active != 0 {
+			t.Error("the other has a connection that nobody needs")
+		}
+	})
+}
+
+// TestOtherIsLetGo: an observer that was asked in place of a server has no connection any more when
+// the attempt is over, and no other one is likely, although the server has answered meanwhile.
+func TestOtherIsLetGo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server, other := newFake("46.0.1.1:3478", "46.0.0.1:4000"), newFake("46.0.2.1:4001", "46.0.0.1:4000")
+		server.delay = 2 * headStart
+		g := newFakeGatherer(t, new(fakeNetwork), observers(server), Config{Ports: 1, Observers: func(uint16) []Observer { return observers(other) }})
+		g.SetWarm(true)
+		d, took := mustGather(t, g)
+		if took != headStart+quorumWait {
+			t.Errorf("Gather took %v", took)
+		}
+		time.Sleep(server.delay)
+		d.Release()
+		synctest.Wait()
+		if _, active := other.state(); active != 1 {
+			t.Errorf("%d connections, want one while an attempt is likely", active)
+		}
+		time.Sleep(linger)
+		synctest.Wait()
+		if _, active := other.state(); active != 0 {
+			t.Errorf("%d connections are left", active)
+		}
+	})
+}
+
+// TestSecondPortsServer: the second port, which asks one server, does not depend on that one.
+func TestSecondPortsServer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dead, alive := failing("46.0.1.1:3478"), newFake("46.0.1.2:3478", "46.0.0.1:4000")
+		g := newFakeGatherer(t, new(fakeNetwork), observers(dead, alive), Config{Ports: 2})
+		if _, err := g.Port(); err != nil {
+			t.Fatal(err)
+		}
+		g.enqueue(func() { g.ports[1].servers = observers(dead) }) // by chance
+		g.SetWarm(true)
+		time.Sleep(2 * retryMin)
+		synctest.Wait()
+		if _, active := alive.state(); active != 2 {
+			t.Errorf("%d ports have an address, want 2", active)
+		}
+		time.Sleep(10 * retryMax)
+		if asked, _ := alive.state(); asked != 2 {
+			t.Errorf("the server that has answered was asked %d times", asked)
+		}
 	})
 }
 

@@ -59,7 +59,7 @@ func (p *Port) unsent(err error, remote netip.AddrPort) bool {
 		return true
 	}
 	_, err = SourceAddr(remote, p.route)
-	return err != nil
+	return err != nil && !errors.Is(err, ErrShort)
 }
 
 // DialContext is [Port.Connect] in the form of [net.Dialer], for names as well as addresses.

@@ -35,11 +35,11 @@ func DialUDP(to netip.AddrPort, control Control) (net.Conn, error) {
 
 // SourceAddr returns the address from which the host sends to another one: it is the routes', and
 // that of a socket which control has bound to an interface, or marked. Nothing is sent. The error
-// says that there is no route.
+// says that there is no route, or matches [ErrShort].
 func SourceAddr(to netip.AddrPort, control Control) (netip.Addr, error) {
 	c, err := DialUDP(to, control)
 	if err != nil {
-		return netip.Addr{}, err
+		return netip.Addr{}, withShort(err)
 	}
 	defer c.Close()
 	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil

@@ -74,7 +74,7 @@ func OpenIPv4(accept func(*net.TCPConn), control Control) (*Port, error) {
 	return p, nil
 }
 
-// withShort adds ErrShort to the error of a bind to any port, if that is why it failed.
+// withShort adds ErrShort to the error of a socket at any port, if that is why it failed.
 func withShort(err error) error {
 	if isShort(err) || isPortInUse(err) {
 		return fmt.Errorf("%w: %w", ErrShort, err)

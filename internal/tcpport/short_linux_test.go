@@ -19,6 +19,12 @@ func TestNoFileDescriptors(t *testing.T) {
 	if p, err := Open(nil, nil); !errors.Is(err, ErrShort) {
 		t.Errorf("open: got %v, %v, want %v", p, err, ErrShort)
 	}
+	if a, err := SourceAddr(p.addr, nil); !errors.Is(err, ErrShort) {
+		t.Errorf("source: got %v, %v, want %v", a, err, ErrShort)
+	}
+	if p.unsent(unix.EHOSTUNREACH, p.addr) {
+		t.Error("without a file descriptor to find out whether there is a route, there seems to be none")
+	}
 }
 
 // TestNoIPv6Socket: without a file descriptor for the listener in IPv6 there is no port. One in
