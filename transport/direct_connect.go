@@ -58,7 +58,10 @@ func directConnect(ctx context.Context, h host.Host, p peer.ID) (_ network.Conn,
 	switch {
 	case !t.wants(p):
 		return nil, ErrPeerFiltered
-	case relayedConn(h, p) == nil:
+	case relayedConn(h, p) == nil: // but there may be a suspect direct one
+		if c, err := t.awaitVerdict(ctx, h, p); c != nil || err != nil {
+			return c, err
+		}
 		return nil, ErrNoRelayedConn
 	}
 	return t.connect(ctx, h, p)

@@ -62,6 +62,31 @@ func TestLiveConnectionStays(t *testing.T) {
 	}
 }
 
+// While a direct connection is suspect, DirectConnect waits for the verdict, also if the relayed
+// connection over which the peer has come back is gone.
+func TestSuspectWithoutRelayed(t *testing.T) {
+	t.Parallel()
+	servers := WithSTUNServers(stuntest.New(t))
+	relay := newRelay(t)
+	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
+	connectRelayed(t, relay, a, b)
+	wantBothDirect(t, b, a)
+	first := directConn(a, b.ID())
+	for relayed := relayedConn(a, b.ID()); relayed != nil; relayed = relayedConn(a, b.ID()) {
+		relayed.Close()
+	}
+	called := make(chan struct{})
+	b.SetStreamHandler(echoID, func(s network.Stream) {
+		<-called
+		find(b).serveEcho(s)
+	})
+	find(a).offered(b.ID())
+	time.AfterFunc(20*time.Millisecond, func() { close(called) })
+	if got, err := DirectConnect(testContext(t), a, b.ID()); err != nil || got != first {
+		t.Errorf("got %v, %v, want the connection that was there, %v", got, err, first)
+	}
+}
+
 // A peer whose system acknowledges what it gets, and whose process answers after more than
 // probeTimeout, keeps its direct connection. Where the system does not tell, blindTimeout is
 // longer.

@@ -144,6 +144,7 @@ func (u *upgrade) step(p *upgradePolicy, now time.Time, e upgradeEvent, v peerVi
 			return u.haveDirect(p, now, v)
 		}
 	case directDown:
+		u.returned = u.returned && (v.direct || !u.directSince.IsZero())
 		if u.directSince.IsZero() {
 			return nil
 		}

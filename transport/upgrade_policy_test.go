@@ -219,6 +219,10 @@ func TestUpgrade(t *testing.T) {
 			{event: just(offerCame), view: suspectOut, want: "check"},
 			{event: just(checked), view: both},
 		}, idle: true},
+		"an OFFER finds an old connection, after the relayed one has ended": {steps: []upgradeStep{
+			{event: just(offerCame), view: peerView{direct: true, suspect: true}, want: "check"},
+			{event: just(directDown), view: noConn},
+		}, idle: true},
 		"an OFFER finds none": {steps: []upgradeStep{
 			{event: just(offerCame), view: relayedIn},
 		}, idle: true},
