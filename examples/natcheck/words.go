@@ -139,15 +139,16 @@ func filteringWords(c *check) string {
 		return it + " lets in only endpoints, address and port, that the port has sent to (APDF)" + answer + "."
 	}
 	whom := "Whom " + strings.ToLower(it) + " lets in"
-	for _, s := range c.Servers {
-		if s.ConnectsBack && s.Other.IsValid() {
-			return whom + " was not found out."
-		}
-		if s.ConnectsBack {
-			return whom + " takes a server with two addresses to find out."
-		}
+	connectsBack := func(s stun.ServerReport) bool { return s.ConnectsBack }
+	hasTwo := func(s stun.ServerReport) bool { return s.ConnectsBack && s.Other.IsValid() }
+	switch {
+	case slices.ContainsFunc(c.Servers, hasTwo):
+		return whom + " was not found out."
+	case slices.ContainsFunc(c.Servers, connectsBack):
+		return whom + " takes a server with two addresses to find out."
+	default:
+		return whom + " takes a server that connects back to find out: see examples/stunserver."
 	}
-	return whom + " takes a server that connects back to find out: see examples/stunserver."
 }
 
 // facts are the same for readers who know the terms, and the rest.
