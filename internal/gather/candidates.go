@@ -46,7 +46,8 @@ func candidates(s snapshot, local uint16, fresh bool, ipv6 netip.Addr, o Options
 	if ipv6.IsValid() && !slices.ContainsFunc(l.list, func(c punch.Candidate) bool { return !isIPv4(c.Addr) }) {
 		l.add(punch.Reflexive, 0, netip.AddrPortFrom(ipv6, local))
 	}
-	listeners := slices.DeleteFunc(slices.Clone(o.Listeners), func(a netip.AddrPort) bool { return a.Port() < ipaddr.MinPort }) // peers refuse them
+	refused := func(a netip.AddrPort) bool { return a.Port() < ipaddr.MinPort } // by peers
+	listeners := slices.DeleteFunc(slices.Clone(o.Listeners), refused)
 	l.add(punch.Listener, 0, listeners[:min(len(listeners), maxListeners)]...)
 	if !fresh && len(s.ports) > 1 && len(s.ports[1].reflexive) <= punch.MaxCandidates-len(l.list) {
 		l.add(punch.Reflexive, 1, s.ports[1].reflexive...)

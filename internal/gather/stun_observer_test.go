@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -138,6 +139,42 @@ func TestOneGoodServer(t *testing.T) {
 		}
 		d.Release()
 	}
+}
+
+// TestAnswerWhileShort: an answer comes while there is no file descriptor to find out how the host
+// sends to the server. That there is one later is no other place in the network.
+func TestAnswerWhileShort(t *testing.T) {
+	t.Parallel()
+	g := newRealGatherer(t, Config{Servers: []string{newSTUNServer(t)}, Ports: 1})
+	source := g.sourceAddr
+	var short atomic.Bool
+	short.Store(true)
+	checked := make(chan struct{}, 1)
+	g.sourceAddr = func(to netip.AddrPort) (netip.Addr, error) {
+		if short.Load() {
+			return netip.Addr{}, tcpport.ErrShort
+		}
+		select {
+		case checked <- struct{}{}:
+		default:
+		}
+		return source(to)
+	}
+	g.setTimings(timings{networkCheck: 10 * time.Millisecond, keepAlive: keepAlive, minKeepAlive: minKeepAlive})
+	d, err := g.Gather(testContext(t), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Release()
+	short.Store(false)
+	for range 3 {
+		<-checked
+	}
+	g.call(func() {
+		if g.epoch != d.epoch {
+			t.Error("the host seems to have moved")
+		}
+	})
 }
 
 // TestServerThatHangsUp: a server answers and hangs up, as coturn does with clients of STUN alone.

@@ -2,6 +2,7 @@ package gather
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -60,40 +61,6 @@ type warmPort struct {
 	inPlace bool // no server answers: others are asked in their place
 	view    view // of the held observers, and in place of servers of the application's connections
 	dissent string
-}
-
-// A query is an observer that was asked.
-type query struct {
-	observer Observer
-	server   bool // it is a STUN server
-	cancel   context.CancelFunc
-	state    queryState
-	due      time.Time // until when an answer, or the end of closing, is waited for
-	ended    bool      // Observe has returned
-
-	keepAlive time.Duration // of its connection
-
-	answer            // of a held one
-	source netip.Addr // from which the host sends to a held one; invalid without a route
-	since  time.Time  // when it answered
-	err    error      // of a failed one
-}
-
-type queryState uint8
-
-const (
-	asking  queryState = iota
-	held               // it has answered, and the connection is held
-	failed             // it is not asked again for a while
-	closing            // it cannot be asked again before its connection is closed
-)
-
-func isHeld(q *query) bool { return q.state == held }
-
-// isPending reports whether q may still answer, or be asked again. An observer that does not end
-// when it should is not waited for.
-func (q *query) isPending(now time.Time) bool {
-	return (q.state == asking || q.state == closing) && now.Before(q.due)
 }
 
 func (p *warmPort) count(is func(*query) bool) (n int) {
@@ -198,7 +165,10 @@ func (p *warmPort) answered(q *query, a answer) {
 		p.first = now
 	}
 	q.state, q.answer, q.since = held, a, now
-	q.source, _ = p.g.sourceAddr(a.remote)
+	var err error
+	if q.source, err = p.g.sourceAddr(a.remote); errors.Is(err, tcpport.ErrShort) {
+		q.source = a.local
+	}
 	p.g.cfg.OnAsked(q.observer, q.server, nil)
 	p.g.cfg.OnHeld(1)
 	p.look()
