@@ -13,15 +13,17 @@ import (
 // way. So there is one attempt at a time between two peers: a peer that is answering does not
 // offer, and when two OFFERs cross, the lower peer ID initiates.
 
-// beginOffer counts an attempt as initiator, until endOffer, unless one of the peer is being
-// answered. It returns the peer's attempts so far.
-func (pt *peerTable) beginOffer(p peer.ID) (before answers, ok bool) {
+// beginOffer counts an OFFER that is about to leave, until endOffer. It fails with [ErrGlare] if one
+// of the peer is being answered.
+func (pt *peerTable) beginOffer(p peer.ID) (err error) {
 	pt.with(p, func(s *peerState) {
-		if before = s.answers; before.underWay == 0 {
-			s.offers++
+		if s.answers.underWay > 0 {
+			err = ErrGlare
+			return
 		}
+		s.offers++
 	})
-	return before, before.underWay == 0
+	return err
 }
 
 func (pt *peerTable) endOffer(p peer.ID) {

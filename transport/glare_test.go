@@ -6,13 +6,17 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/simopen/go-libp2p-simopen/holepunch"
+	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
 
 // TestGlareOrders tries every order in which two peers may offer and receive each other's OFFERs,
@@ -127,7 +131,7 @@ func (s *glareState) next(most int) (cs []*glareState) {
 		if s.done[i] < most {
 			cs = append(cs, s.after(fmt.Sprintf("%s offers", glareIDs[i]), func(c *glareState) {
 				c.done[i]++
-				if _, ok := c.sides[i].beginOffer(glareIDs[1-i]); ok {
+				if c.sides[i].beginOffer(glareIDs[1-i]) == nil {
 					c.offers = append(c.offers, glareOffer{by: i})
 				}
 			}))
@@ -270,12 +274,67 @@ func TestPeersAttemptFailedAtOnce(t *testing.T) {
 	if err := tr.peers.beginAnswer("self", p); err != nil {
 		t.Fatal(err)
 	}
-	before, ok := tr.peers.beginOffer(p)
-	if ok {
-		t.Fatal("offers although it is answering")
+	if err := tr.peers.beginOffer(p); !errors.Is(err, ErrGlare) {
+		t.Fatalf("got %v: offers although it is answering", err)
 	}
+	_, before := tr.peers.changed(p)
 	tr.peers.endAnswer(p, holepunch.ErrNoConnection)
 	if err := tr.awaitInbound(testContext(t), h, p, before); !errors.Is(err, ErrGlare) || !errors.Is(err, holepunch.ErrNoConnection) {
 		t.Errorf("got %v, want ErrGlare and why the peer's attempt failed", err)
+	}
+}
+
+// A blockingFilter holds up whoever asks first for the addresses to name.
+type blockingFilter struct {
+	asked            atomic.Bool
+	blocked, release chan struct{}
+}
+
+func (f *blockingFilter) FilterLocal(_ peer.ID, as []ma.Multiaddr) []ma.Multiaddr {
+	if f.asked.CompareAndSwap(false, true) {
+		close(f.blocked)
+		<-f.release
+	}
+	return as
+}
+
+func (f *blockingFilter) FilterRemote(_ peer.ID, as []ma.Multiaddr) []ma.Multiaddr { return as }
+
+// A peer's OFFER is answered until this host's own leaves, whatever their IDs: an attempt may take
+// long until then, or end. When it comes to its OFFER it is not needed any more.
+func TestOfferBeforeOwn(t *testing.T) {
+	t.Parallel()
+	for _, lower := range []bool{true, false} {
+		t.Run(fmt.Sprintf("lower %v", lower), func(t *testing.T) {
+			t.Parallel()
+			servers := WithSTUNServers(stuntest.New(t))
+			relay := newRelay(t)
+			f := &blockingFilter{blocked: make(chan struct{}), release: make(chan struct{})}
+			a, b := newPeer(t, Enable(servers, WithOnRequestOnly(), WithAddrFilter(f))), newPeer(t, Enable(servers, WithOnRequestOnly()))
+			for (a.ID() < b.ID()) != lower {
+				b = newPeer(t, Enable(servers, WithOnRequestOnly()))
+			}
+			connectRelayed(t, relay, a, b)
+			type result struct {
+				c   network.Conn
+				err error
+			}
+			own := make(chan result, 1)
+			go func() {
+				c, err := DirectConnect(testContext(t), a, b.ID())
+				own <- result{c, err}
+			}()
+			<-f.blocked
+			if _, err := DirectConnect(testContext(t), b, a.ID()); err != nil {
+				t.Errorf("the peer's attempt: %v", err)
+			}
+			close(f.release)
+			if got := <-own; got.err != nil || got.c != directConn(a, b.ID()) {
+				t.Errorf("the own attempt: %v, %v", got.c, got.err)
+			}
+			if n := len(a.Network().ConnsToPeer(b.ID())); n != 2 {
+				t.Errorf("%d connections, want the relayed and one direct", n)
+			}
+		})
 	}
 }

@@ -80,11 +80,10 @@ func (t *Transport) initiate(ctx context.Context, h host.Host, relayed network.C
 	}
 	defer t.protect(h, p, true)()
 	defer t.peers.wait(p)()
-	before, ok := t.peers.beginOffer(p)
-	if !ok {
+	_, before := t.peers.changed(p)
+	if before.underWay > 0 {
 		return nil, t.awaitInbound(ctx, h, p, before)
 	}
-	defer t.peers.endOffer(p)
 	conn, err := t.offer(ctx, h, relayed, r)
 	if errors.Is(err, holepunch.ErrGlare) {
 		return nil, t.awaitInbound(ctx, h, p, before)
@@ -111,11 +110,20 @@ func (t *Transport) offer(ctx context.Context, h host.Host, relayed network.Conn
 		return nil, err
 	}
 	t.peers.at(p, "gathering candidates")
-	s, err := openStream(ctx, relayed, func() { t.peers.at(p, "signalling over the relayed connection") })
+	s, err := openStream(ctx, relayed, func() error {
+		t.peers.at(p, "signalling over the relayed connection")
+		if t.directConn(h, p) != nil { // by an attempt of the peer's meanwhile
+			return ErrGlare
+		}
+		return t.peers.beginOffer(p)
+	})
 	if err != nil {
 		return nil, err
 	}
 	c, err := t.agent.Dial(ctx, s, o)
+	if s.hasBegun() {
+		defer t.peers.endOffer(p)
+	}
 	if ctx.Err() != nil && errors.Is(err, holepunch.ErrSignalLost) {
 		err = fmt.Errorf("%w: %w", ctx.Err(), err) // the stream has errors of its own for that
 	}

@@ -39,7 +39,7 @@ func TestLazyStream(t *testing.T) {
 	served := make(chan network.Stream, 1)
 	a.SetStreamHandler(holepunch.Protocol, func(s network.Stream) { served <- s })
 	relayed := connectRelayed(t, relay, a, b)
-	open := func(begun func()) *lazyStream {
+	open := func(begun func() error) *lazyStream {
 		s, err := openStream(testContext(t), relayed, begun)
 		if err != nil {
 			t.Fatal(err)
@@ -47,7 +47,7 @@ func TestLazyStream(t *testing.T) {
 		return s
 	}
 
-	s := open(func() { t.Error("begun by a read") })
+	s := open(func() error { t.Error("begun by a read"); return nil })
 	read := make(chan error)
 	go func() {
 		_, err := s.Read(make([]byte, 1))
@@ -59,8 +59,14 @@ func TestLazyStream(t *testing.T) {
 	}
 	s.Reset()
 
+	glare := open(func() error { return ErrGlare })
+	if n, err := glare.Write([]byte{1}); n != 0 || !errors.Is(err, ErrGlare) || glare.hasBegun() {
+		t.Errorf("written %d bytes, %v, although it did not begin", n, err)
+	}
+	glare.Reset()
+
 	begun := 0
-	s = open(func() { begun++ })
+	s = open(func() error { begun++; return nil })
 	defer s.Reset()
 	for range 2 {
 		if _, err := s.Write([]byte{1}); err != nil {

@@ -29,7 +29,7 @@ type peerState struct {
 
 	dial *sharedDial // nil without
 
-	offers  int // attempts under way as initiator
+	offers  int // of this host that are out, until their attempts end
 	answers answers
 
 	offered time.Time                     // when the last OFFER came

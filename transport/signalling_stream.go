@@ -30,7 +30,7 @@ const serviceName = "simopen"
 type lazyStream struct {
 	network.Stream
 	rw       io.ReadWriteCloser
-	begin    func() // called by the first write, before it
+	begin    func() error // called by the first write, before it; the error is that of all writes
 	begun    chan struct{}
 	expired  chan struct{} // closed when a read deadline has passed
 	expire   func()
@@ -53,7 +53,9 @@ func (s *lazyStream) Read(b []byte) (int, error) {
 }
 
 func (s *lazyStream) Write(b []byte) (int, error) {
-	s.begin()
+	if err := s.begin(); err != nil {
+		return 0, err
+	}
 	return s.rw.Write(b)
 }
 
@@ -76,8 +78,8 @@ func (s *lazyStream) SetReadDeadline(t time.Time) error {
 }
 
 // openStream opens a stream for signalling on a relayed connection. Begun is called before the
-// first write.
-func openStream(ctx context.Context, c network.Conn, begun func()) (*lazyStream, error) {
+// first write. If it fails, nothing is written.
+func openStream(ctx context.Context, c network.Conn, begun func() error) (*lazyStream, error) {
 	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, serviceName))
 	if err != nil {
 		switch {
@@ -104,7 +106,13 @@ func openStream(ctx context.Context, c network.Conn, begun func()) (*lazyStream,
 		begun:   make(chan struct{}),
 		expired: make(chan struct{}),
 	}
-	l.begin = sync.OnceFunc(func() { begun(); close(l.begun) })
+	l.begin = sync.OnceValue(func() error {
+		err := begun()
+		if err == nil {
+			close(l.begun)
+		}
+		return err
+	})
 	l.expire = sync.OnceFunc(func() { close(l.expired) })
 	return l, nil
 }
