@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
@@ -82,7 +83,11 @@ func (g *Gatherer) findEgress(now time.Time) *egress {
 		return e // and the next caller may have one
 	}
 	e.remote = observers[0]
-	e.source, _ = g.sourceAddr(e.remote)
+	var err error
+	if e.source, err = g.sourceAddr(e.remote); errors.Is(err, tcpport.ErrShort) {
+		e.end(stun.Unknown, err)
+		return e
+	}
 	epoch.egress = e
 	g.running.Go(func() {
 		fact, err := g.askEgress(epoch.ctx, observers)
@@ -128,10 +133,11 @@ func (g *Gatherer) askEgress(ctx context.Context, observers []netip.AddrPort) (f
 	return stun.Unknown, err
 }
 
-// holds reports whether the host sends from where it did when e was found.
+// holds reports whether the host sends from where it did when e was found, as far as it has a socket
+// to find out.
 func (g *Gatherer) holds(e *egress) bool {
 	source, err := g.sourceAddr(e.remote)
-	return err == nil && source == e.source
+	return errors.Is(err, tcpport.ErrShort) || err == nil && source == e.source
 }
 
 // end sets what was found.

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
@@ -251,10 +252,19 @@ func TestShortOfSockets(t *testing.T) {
 		fact := stun.Yes
 		g := newEgressGatherer(t, n, &fact, new(atomic.Int32))
 		epoch := g.epoch
+		peer := addrPorts("46.0.9.9:4001")
 		n.setShort(true)
 		time.Sleep(2 * networkCheck)
-		if _, err := g.Egress(t.Context(), []netip.AddrPort{netip.MustParseAddrPort("46.0.9.9:4001")}); errors.Is(err, ErrNoRoute) {
-			t.Errorf("got %v", err)
+		if got, err := g.Egress(t.Context(), peer); got != stun.Unknown || !errors.Is(err, tcpport.ErrShort) {
+			t.Errorf("got %v, %v", got, err)
+		}
+		n.setShort(false)
+		if got, err := g.Egress(t.Context(), peer); got != stun.Yes {
+			t.Errorf("when there are sockets again: %v, %v", got, err)
+		}
+		n.setShort(true)
+		if got, err := g.Egress(t.Context(), peer); got != stun.Yes {
+			t.Errorf("when it is known: %v, %v", got, err)
 		}
 		n.setShort(false)
 		time.Sleep(2 * networkCheck)

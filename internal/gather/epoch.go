@@ -95,16 +95,18 @@ func (g *Gatherer) moved(now time.Time) (why string) {
 	}
 	g.wakeAt(g.check)
 	if g.slept() {
-		why, g.pool = "it has slept", time.Time{}
+		why, g.pool = whySlept, time.Time{}
 	}
 	return why
 }
 
+const whySlept = "it has slept"
+
 // slept reports whether step was not called for longer than NATs are known to keep an idle mapping.
 // The process stood still, or the machine: in either case mappings may be gone. It uses the wall
 // clock, because the monotonic clock stops with the machine on most systems. If a user sets the
-// clock forward, the addresses are asked for once more, and the application's own connections do
-// not count for doubtOwn.
+// clock forward, the addresses are asked for once more, and what the application's own connections
+// have shown does not count for doubtOwn.
 func (g *Gatherer) slept() bool {
 	before := g.looked
 	g.looked = g.wall()
@@ -138,11 +140,17 @@ func (g *Gatherer) renew(why string) {
 	g.cfg.Log.Info("the host may be in another network: its addresses are asked for anew", "why", why, "before", g.epoch.addrs)
 	g.epoch.end()
 	g.epoch = newEpoch(g.ctx, g.times.keepAlive)
-	if g.trustOwn.IsZero() {
-		g.doubtedOwn, g.own = g.own, ownConns{}
+	switch {
+	case why != whySlept: // they are of another network until the application reports others
+		g.doubtedOwn, g.trustOwn = ownConns{}, time.Time{}
+	case g.trustOwn.IsZero():
+		g.doubtedOwn = g.own
+		fallthrough
+	default:
+		g.trustOwn = time.Now().Add(doubtOwn)
+		g.wakeAt(g.trustOwn)
 	}
-	g.trustOwn = time.Now().Add(doubtOwn)
-	g.wakeAt(g.trustOwn)
+	g.own = ownConns{}
 	for _, p := range g.ports {
 		p.reset()
 	}

@@ -112,8 +112,8 @@ type Gatherer struct {
 	looked  time.Time      // when step was called last, by wall; zero while no port is in use
 	next    time.Time      // when step has something to do; zero if only events matter
 
-	// What the application had reported when the host may have moved, and when that counts again;
-	// zero if it counts.
+	// doubtedOwn is what the application had reported before the host slept. It counts again from
+	// trustOwn on, which is zero if nothing is in doubt.
 	doubtedOwn ownConns
 	trustOwn   time.Time
 

@@ -74,12 +74,13 @@ func (g *Gatherer) SetConns(own, punched []stun.ObservedConn) {
 	})
 }
 
-// doubtOwn is for how long the application's own connections do not count after the host may have
-// moved. Those that are dead have ended by then, which the application reports: go-libp2p's muxer
-// asks after 30 s whether the other end is there, and waits for 10 s.
+// doubtOwn is for how long the application's own connections do not count after the host has slept.
+// Those that are dead have ended by then, which the application reports: go-libp2p's muxer asks
+// after 30 s whether the other end is there, and waits for 10 s.
 const doubtOwn = time.Minute
 
-// restoreOwn has the application's own connections count again if it has reported no end of one.
+// restoreOwn has the application's own connections count again after doubtOwn, unless SetConns has
+// replaced them before.
 func (g *Gatherer) restoreOwn(now time.Time) {
 	switch {
 	case g.trustOwn.IsZero():

@@ -177,10 +177,15 @@ func TestOwnConnsElsewhere(t *testing.T) {
 }
 
 // TestOwnConnsAfterSleep: after the host has slept, or its clock was set forward, the application's
-// own connections count again if it has reported no end of one within a minute.
+// own connections count again if it has reported no end of one within a minute. In another network
+// they do not.
 func TestOwnConnsAfterSleep(t *testing.T) {
 	t.Parallel()
-	for name, ends := range map[string]bool{"they live": false, "they have ended": true} {
+	for name, tc := range map[string]struct{ ends, moves bool }{
+		"they live":          {},
+		"they have ended":    {ends: true},
+		"in another network": {moves: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			ports := openPorts(t)
 			synctest.Test(t, func(t *testing.T) {
@@ -205,8 +210,11 @@ func TestOwnConnsAfterSleep(t *testing.T) {
 				time.Sleep(time.Minute)
 				n.sleep(time.Minute)
 				time.Sleep(networkCheck)
-				if ends {
+				if tc.ends {
 					g.SetConns(nil, nil)
+				}
+				if tc.moves {
+					g.enqueue(func() { g.renew("it sends from another address") })
 				}
 				if asked := attempt(); asked != 1 {
 					t.Errorf("the observer was asked %d times after sleep", asked)
@@ -214,7 +222,7 @@ func TestOwnConnsAfterSleep(t *testing.T) {
 				time.Sleep(doubtOwn)
 				attempt() // a new place, and the same check
 				want := 0
-				if ends {
+				if tc.ends || tc.moves {
 					want = 1
 				}
 				if asked := attempt(); asked != want {

@@ -101,7 +101,7 @@ func (p *warmPort) ask(now time.Time) {
 	if isAlone {
 		p.g.wakeAt(p.alone)
 	}
-	p.inPlace = !isAlone && !serverIs(held) && !serverIs(closing) // that one is asked again
+	p.inPlace = !isAlone && !serverIs(held) && !serverIs(closing) // it is asked again, or another in its place
 	if p.inPlace {
 		p.askOthers(now)
 	} else {
@@ -228,8 +228,8 @@ func (p *warmPort) reset() {
 	p.look()
 }
 
-// chooseServer chooses the one STUN server of a port that is not the first, at random, and another
-// one after that.
+// chooseServer chooses the one STUN server of a port that is not the first: at random at first, and
+// the next in the list at each further call.
 func (p *warmPort) chooseServer() {
 	all := p.g.servers
 	switch n := len(all); {
