@@ -53,31 +53,31 @@ func (c *conn) resetOnClose() {
 	}
 }
 
-// noticeTime is more than the end of a relayed connection takes to the peer, on nearly any path.
-const noticeTime = 500 * time.Millisecond
+// defaultNoticeTime is more than the end of a relayed connection takes to the peer, on nearly any
+// path.
+const defaultNoticeTime = 500 * time.Millisecond
 
-// holdStreams has this host open and accept no stream for noticeTime. It is called when a relayed
-// connection is closed that has streams. Its end and the streams that take the place of these go
-// different ways, and the direct one is shorter. An application that sees a new stream before the
-// old one's end may take the end for the new one's: GossipSub forgets then what the other host has
-// subscribed to. It may be the peer's, or one of this host that is busy.
+// holdStreams has this host open and accept no stream for noticeTime of the config. It is called
+// when a relayed connection is closed that has streams. Its end and the streams that take the place
+// of these go different ways, and the direct one is shorter. An application that sees a new stream
+// before the old one's end may take the end for the new one's: GossipSub forgets then what the
+// other host has subscribed to. That holds for the peer's applications, and for this host's own if
+// they are busy.
 func (c *conn) holdStreams() {
-	until := time.Now().Add(noticeTime)
+	until := time.Now().Add(c.transport.cfg.noticeTime)
 	c.held.Store(&until)
 }
 
 // awaitStreams waits until no streams are held any more.
 func (c *conn) awaitStreams(ctx context.Context) error {
-	until := c.held.Load()
-	if until == nil || !time.Now().Before(*until) {
-		return nil
+	for until := c.held.Load(); until != nil && time.Now().Before(*until); until = c.held.Load() {
+		select {
+		case <-time.After(time.Until(*until)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	select {
-	case <-time.After(time.Until(*until)):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return nil
 }
 
 // OpenStream opens a stream, when none are held any more.
@@ -94,7 +94,7 @@ func (c *conn) AcceptStream() (network.MuxedStream, error) {
 	c.decide()
 	s, err := c.MuxedConn.AcceptStream()
 	if err == nil {
-		_ = c.awaitStreams(c.transport.ctx) // which ends with the host
+		_ = c.awaitStreams(context.Background()) // the end of the connection is as late
 	}
 	return s, err
 }

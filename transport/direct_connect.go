@@ -55,14 +55,16 @@ func directConnect(ctx context.Context, h host.Host, p peer.ID) (_ network.Conn,
 	if c := t.directConn(h, p); c != nil {
 		return c, nil
 	}
-	switch {
-	case !t.wants(p):
+	if !t.wants(p) {
 		return nil, ErrPeerFiltered
-	case relayedConn(h, p) == nil: // but there may be a suspect direct one
+	}
+	if relayedConn(h, p) == nil {
 		if c, err := t.awaitVerdict(ctx, h, p); c != nil || err != nil {
 			return c, err
 		}
-		return nil, ErrNoRelayedConn
+		if relayedConn(h, p) == nil { // the peer may have come back
+			return nil, ErrNoRelayedConn
+		}
 	}
 	return t.connect(ctx, h, p)
 }

@@ -13,17 +13,19 @@ import (
 // way. So there is one attempt at a time between two peers: a peer that is answering does not
 // offer, and when two OFFERs cross, the lower peer ID initiates.
 
-// beginOffer counts an OFFER that is about to leave, until endOffer. It fails with [ErrGlare] if one
-// of the peer is being answered.
-func (pt *peerTable) beginOffer(p peer.ID) (err error) {
+// beginOffer counts an OFFER that is about to leave, until endOffer. It fails with [ErrGlare] if an
+// attempt of the peer is under way, or has succeeded since before. It returns the peer's attempts so
+// far.
+func (pt *peerTable) beginOffer(p peer.ID, before answers) (now answers, err error) {
 	pt.with(p, func(s *peerState) {
-		if s.answers.underWay > 0 {
+		now = s.answers
+		if now.underWay > 0 || now.ended > before.ended && now.err == nil {
 			err = ErrGlare
 			return
 		}
 		s.offers++
 	})
-	return err
+	return now, err
 }
 
 func (pt *peerTable) endOffer(p peer.ID) {

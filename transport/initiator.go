@@ -84,15 +84,16 @@ func (t *Transport) initiate(ctx context.Context, h host.Host, relayed network.C
 	if before.underWay > 0 {
 		return nil, t.awaitInbound(ctx, h, p, before)
 	}
-	conn, err := t.offer(ctx, h, relayed, r)
+	conn, err := t.offer(ctx, h, relayed, r, &before)
 	if errors.Is(err, holepunch.ErrGlare) {
 		return nil, t.awaitInbound(ctx, h, p, before)
 	}
 	return conn, err
 }
 
-// offer opens the signalling stream, and dials with the agent.
-func (t *Transport) offer(ctx context.Context, h host.Host, relayed network.Conn, r *report) (tpt.CapableConn, error) {
+// offer opens the signalling stream, and dials with the agent. before are the peer's attempts when
+// this one began, and then when its OFFER left.
+func (t *Transport) offer(ctx context.Context, h host.Host, relayed network.Conn, r *report, before *answers) (tpt.CapableConn, error) {
 	p := relayed.RemotePeer()
 	a := t.newAttempt(ctx, h, p, network.DirOutbound)
 	defer a.release()
@@ -110,12 +111,10 @@ func (t *Transport) offer(ctx context.Context, h host.Host, relayed network.Conn
 		return nil, err
 	}
 	t.peers.at(p, "gathering candidates")
-	s, err := openStream(ctx, relayed, func() error {
+	s, err := openStream(ctx, relayed, func() (err error) {
 		t.peers.at(p, "signalling over the relayed connection")
-		if t.directConn(h, p) != nil { // by an attempt of the peer's meanwhile
-			return ErrGlare
-		}
-		return t.peers.beginOffer(p)
+		*before, err = t.peers.beginOffer(p, *before)
+		return err
 	})
 	if err != nil {
 		return nil, err

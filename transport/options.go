@@ -35,6 +35,7 @@ type config struct {
 	timeout    time.Duration
 	grace      time.Duration
 	maxVerdict time.Duration
+	noticeTime time.Duration // see conn.holdStreams
 	peerFilter func(peer.ID) bool
 	addrFilter AddrFilter
 	limits     holepunch.Limits
@@ -59,7 +60,7 @@ const (
 )
 
 func newConfig(opts []Option) (config, error) {
-	c := config{ports: defaultPorts, timeout: defaultTimeout, grace: defaultGrace, maxVerdict: defaultMaxVerdict, log: log}
+	c := config{ports: defaultPorts, timeout: defaultTimeout, grace: defaultGrace, maxVerdict: defaultMaxVerdict, noticeTime: defaultNoticeTime, log: log}
 	for _, o := range opts {
 		if o == nil { // libp2p skips its own, too
 			continue

@@ -168,7 +168,8 @@ func TestPeerStreamIsHeld(t *testing.T) {
 	servers := WithSTUNServers(stuntest.New(t))
 	relay := newRelay(t)
 	a := newPeer(t, Enable(servers, WithRelayGrace(-1)))
-	b := newPeer(t, Enable(servers, WithRelayGrace(time.Millisecond), WithOnRequestOnly(), WithRelayStreamsReset()))
+	long := func(c *config) error { c.noticeTime = 4 * defaultNoticeTime; return nil } // for a slow machine
+	b := newPeer(t, Enable(servers, WithRelayGrace(time.Millisecond), WithOnRequestOnly(), WithRelayStreamsReset(), long))
 	ctx := testContext(t)
 	reopen := func(s network.Stream) {
 		io.Copy(io.Discard, s)

@@ -59,7 +59,7 @@ func (s *lazyStream) Write(b []byte) (int, error) {
 	return s.rw.Write(b)
 }
 
-// hasBegun reports whether there was a write.
+// hasBegun reports whether there was a write that begin has allowed.
 func (s *lazyStream) hasBegun() bool {
 	select {
 	case <-s.begun:
@@ -78,7 +78,7 @@ func (s *lazyStream) SetReadDeadline(t time.Time) error {
 }
 
 // openStream opens a stream for signalling on a relayed connection. Begun is called before the
-// first write. If it fails, nothing is written.
+// first write. If it fails, nothing is written, and all writes return its error.
 func openStream(ctx context.Context, c network.Conn, begun func() error) (*lazyStream, error) {
 	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, serviceName))
 	if err != nil {

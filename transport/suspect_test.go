@@ -80,7 +80,11 @@ func TestSuspectWithoutRelayed(t *testing.T) {
 		<-called
 		find(b).serveEcho(s)
 	})
+	defer find(a).peers.wait(b.ID())() // or the OFFER may be forgotten
 	find(a).offered(b.ID())
+	if find(a).directConn(a, b.ID()) != nil {
+		t.Fatal("the direct connection is not suspect")
+	}
 	time.AfterFunc(20*time.Millisecond, func() { close(called) })
 	if got, err := DirectConnect(testContext(t), a, b.ID()); err != nil || got != first {
 		t.Errorf("got %v, %v, want the connection that was there, %v", got, err, first)
