@@ -94,7 +94,7 @@ func (c *conn) AcceptStream() (network.MuxedStream, error) {
 	c.decide()
 	s, err := c.MuxedConn.AcceptStream()
 	if err == nil {
-		_ = c.awaitStreams(context.Background()) // the end of the connection is as late
+		_ = c.awaitStreams(context.Background()) // Close of the host may wait as long
 	}
 	return s, err
 }

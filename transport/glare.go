@@ -14,8 +14,8 @@ import (
 // offer, and when two OFFERs cross, the lower peer ID initiates.
 
 // beginOffer counts an OFFER that is about to leave, until endOffer. It fails with [ErrGlare] if an
-// attempt of the peer is under way, or has succeeded since before. It returns the peer's attempts so
-// far.
+// attempt of the peer is under way, or has succeeded since before. It returns the peer's attempts
+// so far.
 func (pt *peerTable) beginOffer(p peer.ID, before answers) (now answers, err error) {
 	pt.with(p, func(s *peerState) {
 		now = s.answers

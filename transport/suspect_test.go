@@ -30,6 +30,17 @@ func comeBack(t *testing.T, relay, dialler, listener host.Host) {
 	awaitConns(t, listener, "another relayed connection", func() bool { return relayedConn(listener, dialler.ID()) != before })
 }
 
+// newDirectPair returns two peers with a relayed and a direct connection, and a's end of the latter.
+func newDirectPair(t *testing.T) (relay, a, b host.Host, direct network.Conn) {
+	t.Helper()
+	servers := WithSTUNServers(stuntest.New(t))
+	relay = newRelay(t)
+	a, b = newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
+	connectRelayed(t, relay, a, b)
+	wantBothDirect(t, b, a)
+	return relay, a, b, directConn(a, b.ID())
+}
+
 // A peer that comes back through the relay while its direct connection lives gets an echo over it,
 // and the connection stays. No other peer's connection gets one.
 func TestLiveConnectionStays(t *testing.T) {
@@ -66,12 +77,7 @@ func TestLiveConnectionStays(t *testing.T) {
 // connection over which the peer has come back is gone.
 func TestSuspectWithoutRelayed(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(stuntest.New(t))
-	relay := newRelay(t)
-	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
-	connectRelayed(t, relay, a, b)
-	wantBothDirect(t, b, a)
-	first := directConn(a, b.ID())
+	_, a, b, first := newDirectPair(t)
 	for relayed := relayedConn(a, b.ID()); relayed != nil; relayed = relayedConn(a, b.ID()) {
 		relayed.Close()
 	}
@@ -96,12 +102,7 @@ func TestSuspectWithoutRelayed(t *testing.T) {
 // longer.
 func TestSuspectAnswersLate(t *testing.T) {
 	t.Parallel()
-	servers := WithSTUNServers(stuntest.New(t))
-	relay := newRelay(t)
-	a, b := newPeer(t, Enable(servers)), newPeer(t, Enable(servers))
-	connectRelayed(t, relay, a, b)
-	wantBothDirect(t, b, a)
-	first := directConn(a, b.ID())
+	relay, a, b, first := newDirectPair(t)
 	b.SetStreamHandler(echoID, func(s network.Stream) {
 		time.Sleep(2 * probeTimeout)
 		find(b).serveEcho(s)

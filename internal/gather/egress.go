@@ -133,8 +133,8 @@ func (g *Gatherer) askEgress(ctx context.Context, observers []netip.AddrPort) (f
 	return stun.Unknown, err
 }
 
-// holds reports whether the host sends from where it did when e was found, as far as it has a socket
-// to find out.
+// holds reports whether the host sends from where it did when e was found, as far as it has a
+// socket to find out.
 func (g *Gatherer) holds(e *egress) bool {
 	source, err := g.sourceAddr(e.remote)
 	return errors.Is(err, tcpport.ErrShort) || err == nil && source == e.source

@@ -140,17 +140,7 @@ func (g *Gatherer) renew(why string) {
 	g.cfg.Log.Info("the host may be in another network: its addresses are asked for anew", "why", why, "before", g.epoch.addrs)
 	g.epoch.end()
 	g.epoch = newEpoch(g.ctx, g.times.keepAlive)
-	switch {
-	case why != whySlept: // they are of another network until the application reports others
-		g.doubtedOwn, g.trustOwn = ownConns{}, time.Time{}
-	case g.trustOwn.IsZero():
-		g.doubtedOwn = g.own
-		fallthrough
-	default:
-		g.trustOwn = time.Now().Add(doubtOwn)
-		g.wakeAt(g.trustOwn)
-	}
-	g.own = ownConns{}
+	g.dropOwn(why == whySlept)
 	for _, p := range g.ports {
 		p.reset()
 	}
@@ -190,7 +180,8 @@ func (g *Gatherer) search(now time.Time) {
 }
 
 // found takes the result of a search, of an epoch that may have ended meanwhile, and returns what
-// is known then. An incomplete result does not replace a complete one that is less than an hour old.
+// is known then. An incomplete result does not replace a complete one that is less than an hour
+// old.
 func (g *Gatherer) found(e *epoch, r *stun.Report, failed bool) stun.Behaviour {
 	e.searching = false
 	now := time.Now()

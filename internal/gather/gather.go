@@ -35,7 +35,8 @@ type Config struct {
 	Control tcpport.Control    // gets every socket before it is bound; nil for none
 	Log     *slog.Logger       // nil for none
 
-	// The hooks below are called from several goroutines, and must not block; nil for none.
+	// The hooks below are called from several goroutines; nil for none. Close waits for them, and
+	// OnAsked and OnHeld must not block.
 	OnBehaviour func(stun.Behaviour, error)                  // a search has ended: what is known, and why not all
 	OnAsked     func(o Observer, stunServer bool, err error) // an observer answered or failed
 	OnHeld      func(delta int)                              // connections to observers that are held, more or fewer
@@ -297,11 +298,12 @@ func (g *Gatherer) openPorts() error {
 			}
 			break // one will do
 		}
-		p := &warmPort{Port: port, g: g, servers: g.servers, queries: make(map[Observer]*query), broken: make(map[Observer]*query)}
-		if len(g.ports) > 0 {
+		p := &warmPort{Port: port, g: g, queries: make(map[Observer]*query), broken: make(map[Observer]*query)}
+		if len(g.ports) == 0 {
+			p.servers = g.servers
+		} else {
 			// One observer is enough for the second port: the first port shows how the NAT behaves,
 			// and every connection is a burden to the observer. Each server has its share.
-			p.servers = nil
 			p.chooseServer()
 		}
 		g.ports = append(g.ports, p)

@@ -79,6 +79,20 @@ func (g *Gatherer) SetConns(own, punched []stun.ObservedConn) {
 // after 30 s whether the other end is there, and waits for 10 s.
 const doubtOwn = time.Minute
 
+// dropOwn has the application's own connections not count: for doubtOwn if the host has slept, and
+// otherwise, being another network's, until the application reports others.
+func (g *Gatherer) dropOwn(slept bool) {
+	if !slept {
+		g.own, g.doubtedOwn, g.trustOwn = ownConns{}, ownConns{}, time.Time{}
+		return
+	}
+	if g.trustOwn.IsZero() { // else they are in doubt already
+		g.own, g.doubtedOwn = ownConns{}, g.own
+	}
+	g.trustOwn = time.Now().Add(doubtOwn)
+	g.wakeAt(g.trustOwn)
+}
+
 // restoreOwn has the application's own connections count again after doubtOwn, unless SetConns has
 // replaced them before.
 func (g *Gatherer) restoreOwn(now time.Time) {

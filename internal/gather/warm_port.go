@@ -101,7 +101,8 @@ func (p *warmPort) ask(now time.Time) {
 	if isAlone {
 		p.g.wakeAt(p.alone)
 	}
-	p.inPlace = !isAlone && !serverIs(held) && !serverIs(closing) // it is asked again, or another in its place
+	// One that is closing is asked again, or another server in its place.
+	p.inPlace = !isAlone && !serverIs(held) && !serverIs(closing)
 	if p.inPlace {
 		p.askOthers(now)
 	} else {

@@ -74,7 +74,8 @@ func OpenIPv4(accept func(*net.TCPConn), control Control) (*Port, error) {
 	return p, nil
 }
 
-// withShort adds ErrShort to the error of a socket at any port, if that is why it failed.
+// withShort adds ErrShort to the error of a socket at a port of the system's choice, if the system
+// is short of one of the two.
 func withShort(err error) error {
 	if isShort(err) || isPortInUse(err) {
 		return fmt.Errorf("%w: %w", ErrShort, err)
@@ -148,8 +149,8 @@ func open(number uint16, both bool, accept func(*net.TCPConn), control Control) 
 		case err == nil:
 			p.listeners = append(p.listeners, l6)
 		case isPortInUse(err), isShort(err):
-			// With somebody else's port in IPv6, or without one, the number would punch in one
-			// family only.
+			// Where the number is somebody else's in IPv6, or there is no socket for it, it would
+			// punch in one family only.
 			l4.Close()
 			return nil, err
 		}
