@@ -257,6 +257,45 @@ func TestSecondDelay(t *testing.T) {
 	}
 }
 
+// TestSpreadDelays: where both NATs drop a SYN that comes too early, and then let one in, the first
+// port begins before the initiator does, and the second one after it.
+func TestSpreadDelays(t *testing.T) {
+	t.Parallel()
+	const way = 30 * time.Millisecond
+	apart, usual := [2]time.Duration{20 * time.Millisecond, 45 * time.Millisecond}, [2]time.Duration{0, way}
+	drops := stun.Behaviour{Mapping: stun.EIM, Filtering: stun.APDF, Unsolicited: stun.Drop}
+	but := func(change func(*stun.Behaviour)) stun.Behaviour {
+		b := drops
+		change(&b)
+		return b
+	}
+	for name, tc := range map[string]struct {
+		other stun.Behaviour // of either side; the other one's NAT drops
+		want  [2]time.Duration
+	}{
+		"dropped":     {drops, apart},
+		"by address":  {but(func(b *stun.Behaviour) { b.Filtering = stun.ADF }), apart},
+		"bare SYN":    {but(func(b *stun.Behaviour) { b.BareSYN = stun.Yes }), apart},
+		"no bare SYN": {but(func(b *stun.Behaviour) { b.BareSYN = stun.No }), usual},
+		"refused":     {but(func(b *stun.Behaviour) { b.Unsolicited = stun.RST }), usual},
+		"let in":      {but(func(b *stun.Behaviour) { b.Filtering = stun.EIF }), usual},
+		"predicted":   {but(func(b *stun.Behaviour) { b.Mapping, b.Ports = stun.APDM, stun.Preserved }), usual},
+		"unknown":     {stun.Behaviour{}, usual},
+	} {
+		for i, sides := range [][2]stun.Behaviour{{drops, tc.other}, {tc.other, drops}} {
+			s, r := newSession(false)
+			s.onMessage(received("offer", behind(sides[1]), plain, func(m *message) { m.delay = way }))
+			s.onGathered(description{candidates: theirs.candidates, behaviour: sides[0]}, 50000, nil)
+			if len(r.rounds) != 1 {
+				t.Fatalf("%s, %d: did %q", name, i, r.did)
+			}
+			if got := r.rounds[0].delay; got != tc.want {
+				t.Errorf("%s, %d: %v, want %v", name, i, got, tc.want)
+			}
+		}
+	}
+}
+
 // TestFirstDelay: where a port is predicted, a responder's first port waits as well if a SYN that
 // comes too early may spoil the pair.
 func TestFirstDelay(t *testing.T) {

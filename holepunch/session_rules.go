@@ -65,17 +65,31 @@ func (s *session) roundSpec() roundSpec {
 }
 
 // portDelay returns how long each port waits in a round. A responder's second port waits for the
-// initiator, which begins when it has read the ANSWER. A predicted port has no other beside it, so
-// the first one waits as well where a SYN that comes too early may spoil the pair: if the
-// initiator's NAT answers it, and where the initiator is to begin. An initiator whose predicted
-// candidates follow has begun when they arrive.
+// initiator, which begins when it has read the ANSWER. Where both NATs drop a SYN that comes too
+// early, the two ports begin before and after that moment. The first one's SYN arrives just after
+// the initiator's has left, if it takes a third of the ANSWER's time or more. The second one's is
+// in time also if a hop had to repeat the ANSWER, if it takes half of the ANSWER's time or more.
+//
+// A predicted port has no other beside it, so the first one waits as well where a SYN that comes
+// too early may spoil the pair: if the initiator's NAT answers it, and where the initiator is to
+// begin. An initiator whose predicted candidates follow has begun when they arrive.
 func (s *session) portDelay() (d [punch.MaxPorts]time.Duration) {
-	d[1] = s.answerWay
 	meet := s.round%2 == 0 && answersSYN(s.theirs.behaviour)
-	if s.predicted() && !s.theirs.following && (meet || s.letsInitiatorBegin()) {
+	d[1] = s.answerWay
+	switch {
+	case dropsEarlySYN(s.own.behaviour) && dropsEarlySYN(s.theirs.behaviour):
+		d[0], d[1] = s.answerWay*2/3, min(s.answerWay*3/2, maxAnswerWay)
+	case s.predicted() && !s.theirs.following && (meet || s.letsInitiatorBegin()):
 		d[0] = s.answerWay
 	}
 	return d
+}
+
+// dropsEarlySYN reports whether a NAT drops a peer's SYN that comes before its host has sent one,
+// without an answer, and lets in those that come later, at the port that observers saw.
+func dropsEarlySYN(b stun.Behaviour) bool {
+	filters := b.Filtering == stun.ADF || b.Filtering == stun.APDF
+	return filters && b.Mapping == stun.EIM && b.Unsolicited == stun.Drop && b.BareSYN != stun.No
 }
 
 // letsInitiatorBegin reports whether a responder begins later than the initiator, in case the

@@ -37,7 +37,8 @@ func (o *Opening) connect(p *pair) {
 			})
 			sleepUnless(o.ctx, freed, p.taken.pause())
 			// This does not count as a failed connect. Otherwise attempts that take the 4-tuple
-			// again and again would use up the quick repeats, and this one would wait for its bursts.
+			// again and again would use up the quick repeats, and this one would wait for its
+			// bursts.
 			sleep(o.ctx, coarse(rand.N(quickPause)))
 		case up:
 			// The peer may not need it, or a RST crossed the SYN and it was up on this side only.
@@ -166,11 +167,10 @@ func (o *Opening) serves() bool {
 }
 
 // roundTrip returns a connection's round trip D, as far as the time that its connect took reveals
-// it. An initiator's takes D. The SYN of a responder's first port leaves R/2 too early, where R is
-// the round trip over the relay. If the NAT drops it for that, the initiator's comes in R/2 + D/2
-// later, and the acknowledgement D after that. That is 2 D or more, since R is hardly ever less
-// than D. The SYN of its second port may cross, which takes D. Three quarters are not far from
-// either.
+// it. An initiator's takes D. The SYN of a responder's first port leaves up to R/2 too early, where
+// R is the round trip over the relay. If the NAT drops it for that, the initiator's comes in up to
+// R/2 + D/2 later, and the acknowledgement D after that. That is some 2 D, since R is hardly ever
+// less than D. If the SYNs cross, it takes D. Three quarters are not far from either.
 func (o *Opening) roundTrip(took time.Duration) time.Duration {
 	if o.round.Initiator {
 		return took
