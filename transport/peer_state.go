@@ -20,8 +20,8 @@ type peerTable struct {
 
 // A peerState is what the transport knows of a peer.
 type peerState struct {
-	// Of the upgradeDriver: the relayed connections, true for those that this host dialled, and what
-	// to do about them. The event of another timer than timerID does not count.
+	// Of the upgradeDriver: the relayed connections, true for those that this host dialled, and
+	// what to do about them. The event of another timer than timerID does not count.
 	relayed map[network.Conn]bool
 	upgrade upgrade
 	timer   *time.Timer
@@ -36,8 +36,8 @@ type peerState struct {
 	direct  map[network.Conn]*directState // those that were checked; nil for none
 	checks  int                           // under way
 
-	// Callers that wait for changed, which is closed when a connection has come up, ended or answered,
-	// or an attempt as responder has ended. It is nil until somebody needs it.
+	// Callers that wait for changed, which is closed when a connection has come up, ended or
+	// answered, or an attempt as responder has ended. It is nil until somebody needs it.
 	waiters int
 	changed chan struct{}
 

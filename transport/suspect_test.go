@@ -30,7 +30,8 @@ func comeBack(t *testing.T, relay, dialler, listener host.Host) {
 	awaitConns(t, listener, "another relayed connection", func() bool { return relayedConn(listener, dialler.ID()) != before })
 }
 
-// newDirectPair returns two peers with a relayed and a direct connection, and a's end of the latter.
+// newDirectPair returns two peers with a relayed and a direct connection, and a's end of the
+// latter.
 func newDirectPair(t *testing.T) (relay, a, b host.Host, direct network.Conn) {
 	t.Helper()
 	servers := WithSTUNServers(stuntest.New(t))

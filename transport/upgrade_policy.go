@@ -22,13 +22,13 @@ const (
 	// to forget a connection in.
 	stableTime = 5 * time.Minute
 
-	// stuckMemory is for how long a peer without relayed connections is remembered for its direct ones
-	// that got stuck.
+	// stuckMemory is for how long a peer without relayed connections is remembered for its direct
+	// ones that got stuck.
 	stuckMemory = 10 * time.Minute
 
-	// defaultGrace is how long a relayed connection stays beside a direct one. DCUtR's specification
-	// asks for a grace period and names none. A stream takes seconds to open, and go-libp2p's relays
-	// end a limited connection after 2 min by themselves.
+	// defaultGrace is how long a relayed connection stays beside a direct one. DCUtR's
+	// specification asks for a grace period and names none. A stream takes seconds to open, and
+	// go-libp2p's relays end a limited connection after 2 min by themselves.
 	defaultGrace = time.Minute
 
 	// idleCheck is the least time until a relayed connection that had open streams is checked

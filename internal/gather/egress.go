@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	// egressObservers is how many observers are tried at most until two of them agree: some are next
-	// to the host, have gone, or have a port that is not let out itself.
+	// egressObservers is how many observers are tried at most until two of them agree: some are
+	// next to the host, have gone, or have a port that is not let out itself.
 	egressObservers = 4
 
-	// egressNoStale is how old a No may become. It keeps the host from all its peers, and finding it
-	// again costs some SYNs.
+	// egressNoStale is how old a No may become. It keeps the host from all its peers, and finding
+	// it again costs some SYNs.
 	egressNoStale = 5 * time.Minute
 )
 
