@@ -34,12 +34,17 @@ func (h *handmadeInitiator) deliver(t *testing.T, responder *Agent) *Conn {
 		accepted <- side{c, err}
 	}()
 	h.say(t, &message{
-		typ: pb.Message_OFFER, attempt: testID, token: offerToken, protocols: []string{"script"}, flight: make([]byte, 4),
+		typ: pb.Message_OFFER, attempt: testID, token: offerToken, protocols: []string{"script"},
 		description: description{candidates: reflexive(netip.MustParseAddrPort("127.0.0.1:1024"))},
 	})
-	answer, err := readMessage(newReader(h.signal))
-	if err != nil || answer.status != StatusOK || len(answer.flight) != 4 {
+	r := newReader(h.signal)
+	answer, err := readMessage(r)
+	if err != nil || answer.status != StatusOK {
 		t.Fatalf("answered %+v, %v", answer, err)
+	}
+	h.say(t, &message{typ: pb.Message_FLIGHT, attempt: testID, flight: make([]byte, 4)})
+	if m, err := readMessage(r); err != nil || len(m.flight) != 4 {
+		t.Fatalf("answered %+v, %v, want a FLIGHT of 4 bytes", m, err)
 	}
 	if h.tcp, err = net.Dial("tcp4", answer.candidates[0].Addr.String()); err != nil {
 		t.Fatal(err)

@@ -8,15 +8,15 @@
 //	conn, err := agent.Accept(ctx, stream, nil) // on the other
 //
 // The side that calls [Agent.Dial] is the initiator, the other side the responder. An attempt
-// begins with an exchange of messages (docs/protocol.md). Then both sides connect at once, each
+// begins with an exchange of messages (docs/protocol.md). Then both sides connect, each
 // from the local port whose external address it has sent to the other:
 //
 //	initiator             stream             responder
 //	    | OFFER {candidates, NAT behaviour,      |
-//	    |        token, first flight}            |
+//	    |        token}, FLIGHT                  |
 //	    |------------------->------------------->|
-//	    | ANSWER {candidates, NAT behaviour,     |
-//	    |         token, second flight}          |  begins to connect
+//	    | ANSWER {candidates, NAT behaviour,     |  begins to connect
+//	    |         token}, FLIGHT                 |
 //	    |<-------------------<-------------------|
 //	    |  begins to connect                     |
 //	    | SYN ---------> NAT       NAT <---- SYN |
@@ -31,7 +31,7 @@
 // Each side opens its TCP connections with the token that the other gave it. So a connection is the
 // peer's if the stream is: the stream must be encrypted and authenticated end to end. After the
 // token, the TCP connection is neither. A [Handshake], such as TLS, takes care of that. It costs no
-// time: its first two flights travel in OFFER and ANSWER, and the rest while the connection is
+// time: its first two flights follow OFFER and ANSWER, and the rest travels while the connection is
 // made. A responder then has its connection before it knows that the initiator has chosen it; see
 // [Conn.AwaitChoice].
 //

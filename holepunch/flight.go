@@ -9,10 +9,10 @@ import (
 // A flightConn is what a Handshake runs on: a connection whose first bytes travel in the
 // signalling.
 //
-// What is written before the first Read that has to wait is the flight, which goes into OFFER or
-// ANSWER; what the peer's has is read first. Everything else goes over the embedded connection,
-// which continues the same two byte streams. A flight of more than maxFlight bytes is left empty in
-// the signalling and written to the connection instead.
+// What is written before the first Read that has to wait is the flight, which FLIGHT carries. The
+// peer's flight is read first. Everything else goes over the embedded connection, which continues
+// the same two byte streams. A flight of more than maxFlight bytes is left empty in the signalling
+// and written to the connection instead.
 type flightConn struct {
 	net.Conn // the stream, as Handshake.Wrap wraps it
 

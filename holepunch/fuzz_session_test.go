@@ -73,7 +73,8 @@ func runProgram(t *testing.T, program []byte) {
 	} else {
 		_, err = a.Dial(t.Context(), s, o)
 	}
-	// The whole attempt; the OFFER before that; and a stuck write of the last ANSWER, and of DONE.
+	// The whole attempt; the OFFER before that; and stuck writes of FLIGHT or the last ANSWER, and
+	// of DONE.
 	if took, bound := time.Since(begin), 2*answerTimeout+defaultTimeout+choiceDelay+2*time.Second; took > bound {
 		t.Errorf("took %v, want %v at most", took, bound)
 	}
@@ -273,7 +274,10 @@ func (p *twoPipes) SetDeadline(t time.Time) error {
 // round and features, the number of candidates with the peer's NAT, and the candidates.
 var programs = map[string][]byte{
 	"an attempt":                       {0, 1, 0, 0, 1, 1, 0, stepWait, 10, 4, 0, 0, 0},
-	"with a handshake":                 {16, 1, 6, 0, 1, 1, 0, stepWait, 10, 4, 0, 0, 0},
+	"with a handshake":                 {16, 1, 6, 0, 1, 1, 0, stepWait, 10, 8, 6, 0, 0, stepWait, 10, 4, 0, 0, 0},
+	"FLIGHT, then OFFER":               {16, 8, 6, 0, 0, 1, 6, 0, 1, 1, 0},
+	"FLIGHT, a hundred times":          {16, 1, 6, 0, 1, 1, 0, 8, 6, 0, 0, stepAgain, 100},
+	"a flight that is too long":        {16, 1, 6, 0, 1, 1, 0, stepWait, 10, 8, 11, 0, 0, stepWait, 100},
 	"with another handshake":           {16, 1, 7, 0, 1, 1, 0, stepWait, 10, 4, 0, 0, 0},
 	"with no handshake of ours":        {0, 1, 6, 0, 1, 1, 0, stepWait, 10},
 	"elsewhere":                        {32, 1, 0, 0, 1, 3, 0, stepWait, 10, 4, 0, 0, 0},
@@ -295,7 +299,9 @@ var programs = map[string][]byte{
 	"too long":                         {0, 1, 4, 0, 1, 1, 0},
 	"without a token":                  {0, 1, 8, 0, 1, 1, 0},
 	"an answer":                        {1, 2, 0, 0, 1, 1, 0, stepWait, 100},
-	"an answer with a flight":          {17, 2, 6, 0, 1, 1, 0, stepWait, 100},
+	"an answer with a flight":          {17, 2, 6, 0, 1, 1, 0, 8, 6, 0, 0, stepWait, 100},
+	"an answer without a flight":       {17, 2, 6, 0, 1, 1, 0, stepWait, 100},
+	"a flight before the answer":       {17, 8, 6, 0, 0, 2, 6, 0, 1, 1, 0, stepWait, 100},
 	"an answer with another":           {17, 2, 7, 0, 1, 1, 0, stepWait, 100},
 	"an answer without handshake":      {17, 2, 0, 0, 1, 1, 0, stepWait, 100},
 	"an answer without a token":        {1, 2, 8, 0, 1, 1, 0},

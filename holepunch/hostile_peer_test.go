@@ -195,7 +195,7 @@ func (p *hostilePeer) hear() {
 // check looks at what we said: in an order that makes sense, and nothing after the end but a
 // TRAILER, which has no meaning.
 func (p *hostilePeer) check() {
-	round, crossed, end := -1, -1, ""
+	round, crossed, flights, end := -1, -1, 0, ""
 	for i, m := range p.heard {
 		kind := m.Type.String()
 		switch {
@@ -221,6 +221,10 @@ func (p *hostilePeer) check() {
 				if m.Type == pb.Message_ANSWER && round == 0 && len(m.Token) != len(punch.Token{}) {
 					p.Errorf("%s has a token of %d bytes", kind, len(m.Token))
 				}
+			}
+		case pb.Message_FLIGHT:
+			if flights++; flights > 1 || round < 0 {
+				p.Errorf("%s comes twice, or before OFFER or ANSWER", kind)
 			}
 		case pb.Message_CROSS:
 			if round < 0 || crossed == round {

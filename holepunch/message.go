@@ -22,8 +22,8 @@ import (
 
 // Bounds of a message. What exceeds one is malformed.
 const (
-	// maxMessage bounds a message, in bytes. A flight, eight protocols, eight IPv6 candidates and a
-	// detail need some 3.8 kB.
+	// maxMessage bounds a message, in bytes. The longest carries a flight, and has some 2.6 kB.
+	// Eight protocols, eight IPv6 candidates and a detail need less.
 	maxMessage = 4096
 
 	// maxFlight bounds a flight, in bytes. The largest of go-libp2p's handshakes is TLS's second
@@ -67,7 +67,8 @@ type message struct {
 	// In OFFER, and in ANSWER of round 0 with status OK.
 	token     punch.Token
 	protocols []string
-	flight    []byte
+
+	flight []byte // in FLIGHT
 
 	// Of OFFER, from the sender to the relay; of such an ANSWER, since the OFFER came; of CROSS,
 	// until the pairs begin.
@@ -95,7 +96,10 @@ func (m *message) marshal() *pb.Message {
 		Round:     uint32(m.round),
 	}
 	if m.begins() {
-		p.Token, p.Protocols, p.Flight = m.token[:], m.protocols, m.flight
+		p.Token, p.Protocols = m.token[:], m.protocols
+	}
+	if m.typ == pb.Message_FLIGHT {
+		p.Flight = m.flight
 	}
 	if m.hasDelay() {
 		p.Delay = uint32(min(m.delay.Microseconds(), math.MaxUint32))
@@ -120,7 +124,10 @@ func (m *message) marshal() *pb.Message {
 // It leaves out what it does not know (kinds of candidate, addresses other than IP and TCP), so
 // that a later version can add to the protocol.
 func unmarshal(p *pb.Message) (*message, error) {
-	m := &message{typ: p.Type, status: Status(p.Status), detail: clip(p.Detail)}
+	m := &message{typ: p.Type}
+	if p.Type == pb.Message_ANSWER || p.Type == pb.Message_DONE {
+		m.status, m.detail = Status(p.Status), clip(p.Detail)
+	}
 	if len(p.Attempt) != len(m.attempt) {
 		return m, fmt.Errorf("%w: attempt ID of %d bytes, want %d", ErrMalformed, len(p.Attempt), len(m.attempt))
 	}
@@ -143,18 +150,21 @@ func unmarshal(p *pb.Message) (*message, error) {
 			m.candidates = append(m.candidates, c)
 		}
 	}
-	if !m.begins() {
-		return m, nil
+	switch {
+	case m.begins():
+		return m, m.unmarshalBeginning(p)
+	case m.typ == pb.Message_FLIGHT && len(p.Flight) > maxFlight:
+		return m, fmt.Errorf("%w: flight of %d bytes, at most %d are allowed", ErrMalformed, len(p.Flight), maxFlight)
+	case m.typ == pb.Message_FLIGHT:
+		m.flight = p.Flight
 	}
-	return m, m.unmarshalBeginning(p)
+	return m, nil
 }
 
 func (m *message) unmarshalBeginning(p *pb.Message) error {
 	switch {
 	case len(p.Token) != len(m.token):
 		return fmt.Errorf("%w: token of %d bytes, want %d", ErrMalformed, len(p.Token), len(m.token))
-	case len(p.Flight) > maxFlight:
-		return fmt.Errorf("%w: flight of %d bytes, at most %d are allowed", ErrMalformed, len(p.Flight), maxFlight)
 	case len(p.Protocols) > maxProtocols:
 		return fmt.Errorf("%w: %d protocols, at most %d are allowed", ErrMalformed, len(p.Protocols), maxProtocols)
 	}
@@ -164,7 +174,7 @@ func (m *message) unmarshalBeginning(p *pb.Message) error {
 		}
 	}
 	copy(m.token[:], p.Token)
-	m.protocols, m.flight = p.Protocols, p.Flight
+	m.protocols = p.Protocols
 	return nil
 }
 

@@ -42,11 +42,11 @@ func vectors() map[string]*message {
 	return map[string]*message{
 		"offer": {
 			typ: pb.Message_OFFER, attempt: testID, description: ours, token: offerToken,
-			protocols: []string{"/noise", "/tls/1.0.0"}, flight: testFlight, delay: 30 * time.Millisecond,
+			protocols: []string{"/noise", "/tls/1.0.0"}, delay: 30 * time.Millisecond,
 		},
 		"answer": {
 			typ: pb.Message_ANSWER, attempt: testID, description: theirs, token: answerToken,
-			protocols: []string{"/noise"}, flight: answerFlight, delay: 50 * time.Millisecond,
+			protocols: []string{"/noise"}, delay: 50 * time.Millisecond,
 		},
 		"other": {
 			typ: pb.Message_ANSWER, attempt: testID, description: theirs, token: answerToken,
@@ -79,6 +79,8 @@ func vectors() map[string]*message {
 		"declined":    {typ: pb.Message_ANSWER, attempt: testID, status: StatusDeclined},
 		"no_protocol": {typ: pb.Message_ANSWER, attempt: testID, status: StatusNoProtocol, detail: "no handshake protocol in common"},
 		"cross":       {typ: pb.Message_CROSS, attempt: testID, delay: 30 * time.Millisecond},
+		"flight":      {typ: pb.Message_FLIGHT, attempt: testID, flight: testFlight},
+		"empty":       {typ: pb.Message_FLIGHT, attempt: testID},
 		"trailer":     {typ: pb.Message_TRAILER, attempt: testID},
 		"done":        {typ: pb.Message_DONE, attempt: testID},
 	}
@@ -163,7 +165,6 @@ var badMessages = map[string]func(*pb.Message){
 	"no token":           func(m *pb.Message) { m.Token = nil },
 	"a short token":      func(m *pb.Message) { m.Token = m.Token[1:] },
 	"a long token":       func(m *pb.Message) { m.Token = append(m.Token, 0) },
-	"a long flight":      func(m *pb.Message) { m.Flight = make([]byte, maxFlight+1) },
 	"nine protocols":     func(m *pb.Message) { m.Protocols = slices.Repeat([]string{"/noise"}, maxProtocols+1) },
 	"a long protocol":    func(m *pb.Message) { m.Protocols = []string{strings.Repeat("x", maxProtocol+1)} },
 	"a protocol of none": func(m *pb.Message) { m.Protocols = []string{""} },
@@ -183,6 +184,10 @@ func TestMalformed(t *testing.T) {
 			})
 		}
 	}
+	long := changed(t, "flight", func(m *pb.Message) { m.Flight = make([]byte, maxFlight+1) })
+	if m, err := readMessage(newReader(bytes.NewReader(long))); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a long flight: got %+v, %v, want ErrMalformed", m, err)
+	}
 	// Messages with which no attempt begins need none of it.
 	for _, name := range []string{"done", "refusal", "retried", "retry", "cross"} {
 		b := changed(t, name, func(m *pb.Message) { m.Token, m.Flight = []byte{1}, make([]byte, maxFlight+1) })
@@ -192,20 +197,32 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
+// TestStatusOfOthers: only ANSWER and DONE have a status.
+func TestStatusOfOthers(t *testing.T) {
+	for _, name := range []string{"offer", "retry", "candidates", "cross", "flight", "trailer"} {
+		b := changed(t, name, func(m *pb.Message) { m.Status, m.Detail = pb.Status_MALFORMED, "no" })
+		if m, err := readMessage(newReader(bytes.NewReader(b))); err != nil || m.status != StatusOK || m.detail != "" {
+			t.Errorf("%s: read %+v, %v, want no status", name, m, err)
+		}
+	}
+}
+
 // TestLargestMessage: all that the bounds allow is within that of the message.
 func TestLargestMessage(t *testing.T) {
 	long := netip.MustParseAddrPort("[2a00:1111:2222:3333:4444:5555:6666:7777]:65535")
 	m := &message{
 		typ: pb.Message_OFFER, attempt: testID, token: offerToken, detail: strings.Repeat("d", maxDetail), round: maxRounds,
-		protocols: slices.Repeat([]string{strings.Repeat("p", maxProtocol)}, maxProtocols), flight: make([]byte, maxFlight),
+		protocols: slices.Repeat([]string{strings.Repeat("p", maxProtocol)}, maxProtocols),
 		description: description{
 			candidates: slices.Repeat([]punch.Candidate{{Kind: punch.Reflexive, Addr: long, Port: 1}}, punch.MaxCandidates),
 			behaviour:  stun.Behaviour{Mapping: 3, Filtering: 3, Ports: 3, Step: -60000, Unsolicited: 3, BareSYN: 2, Hairpin: 2, Persistent: 2, Egress: 2},
 			guessing:   true, following: true,
 		},
 	}
-	if _, err := readMessage(newReader(bytes.NewReader(framed(t, m.marshal())))); err != nil {
-		t.Error(err)
+	for _, m := range []*message{m, {typ: pb.Message_FLIGHT, attempt: testID, flight: make([]byte, maxFlight)}} {
+		if _, err := readMessage(newReader(bytes.NewReader(framed(t, m.marshal())))); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

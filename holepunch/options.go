@@ -64,10 +64,12 @@ type Options struct {
 	Admit func(c *net.TCPConn, accepted bool) error
 
 	// RelayRTT is the round trip time between this host and the relay, or the server, that carries
-	// the stream; 0 if it is unknown. The two sides' times say to the responder when the initiator
-	// reads the ANSWER. The SYNs from its second port, or from the first if a port was predicted,
-	// leave at that moment, and cross those of the initiator. That saves half a direct round trip,
-	// and a second and more behind some NATs that answer an unsolicited SYN.
+	// the stream; 0 if it is unknown. From both sides' times the responder estimates when the
+	// initiator reads the ANSWER. The SYNs from its second port, or from the first if a port was
+	// predicted, leave at that moment, and cross those of the initiator. Where both NATs drop early
+	// SYNs, those of its two ports leave before and after that moment. Connecting at these moments
+	// saves half a direct round trip and more, and a second and more behind some NATs that answer
+	// an unsolicited SYN.
 	RelayRTT time.Duration
 
 	// MaxSegment bounds the size of the connection's TCP segments, for a path that loses larger
@@ -106,8 +108,8 @@ type Handshake struct {
 	// if the responder has chosen another protocol than the initiator's first. That call begins
 	// when the first one has returned.
 	//
-	// While the flights travel in the signalling there is no TCP connection yet, so LocalAddr and
-	// RemoteAddr of c are unspecified addresses, and deadlines of c have no effect: ctx ends with
+	// There may be no TCP connection yet when Run is called. LocalAddr and RemoteAddr of c are
+	// unspecified addresses until there is one, and deadlines of c have no effect: ctx ends with
 	// the attempt. Before the choice, Write keeps up to 64 KiB, and a Write that does not fit waits
 	// for the choice.
 	//

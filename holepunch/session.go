@@ -101,12 +101,11 @@ type session struct {
 	egressAsked bool  // it was found out, or is being, whether connections get out
 	egressWhy   error // the outcome, unless it is Yes
 
-	flight      []byte // this side's
-	flightReady bool
-	secured     bool // the handshake is done
-	usable      bool // the stream is
-	chosen      bool // a connection is
-	delivered   bool // the caller has it
+	flights
+	secured   bool // the handshake is done
+	usable    bool // the stream is
+	chosen    bool // a connection is
+	delivered bool // the caller has it
 }
 
 // A sessionState says what a session waits for.
@@ -147,10 +146,6 @@ func (s *session) start() {
 		return
 	}
 	s.do.setTimer(attemptTimer, s.timeout)
-	s.flightReady = len(s.protocols) == 0
-	if !s.flightReady {
-		s.do.startHandshake(s.protocols[0], nil)
-	}
 	s.prepare()
 }
 
@@ -199,15 +194,9 @@ func (s *session) onPredicted(cs []punch.Candidate, err error) {
 	}
 }
 
-// onFlight handles what the handshake wrote before it waited for the peer.
-func (s *session) onFlight(flight []byte) {
-	s.flight, s.flightReady = flight, true
-	s.proceed()
-}
-
 // proceed leaves the state preparing when everything is there.
 func (s *session) proceed() {
-	if s.state != preparing || !s.ready || !s.flightReady {
+	if s.state != preparing || !s.ready {
 		return
 	}
 	switch {
@@ -229,6 +218,8 @@ func (s *session) onMessage(m *message) {
 		s.onFirst(m)
 	case s.initiator && s.state == waiting && s.round == 0 && s.refuses(m):
 	case m.attempt != s.attempt:
+	case m.typ == pb.Message_FLIGHT:
+		s.onPeerFlight(m.flight)
 	case m.typ == pb.Message_DONE:
 		s.onDone(m)
 	case s.initiator:
@@ -241,7 +232,7 @@ func (s *session) onMessage(m *message) {
 // onDone handles the peer's last message.
 func (s *session) onDone(m *message) {
 	switch {
-	case s.chosen && m.status != StatusOK:
+	case s.chosen && !s.flightAwaited && m.status != StatusOK:
 		// The connection and the handshake on it decide.
 	case m.status != StatusOK:
 		s.fail(s.op(), m.refusal())
@@ -254,7 +245,7 @@ func (s *session) onDone(m *message) {
 		}
 		s.do.setTimer(choiceTimer, choiceDelay)
 	case !s.initiator: // once is enough
-	case s.state == punching && !s.chosen && s.elsewhere != elsewhereAsked:
+	case s.state == punching && (!s.chosen || s.flightAwaited) && s.elsewhere != elsewhereAsked:
 		s.fail("open", ErrElsewhere) // as the peer says
 	}
 }
@@ -265,20 +256,22 @@ func (m *message) refusal() *RemoteError {
 }
 
 // onSignalLost handles the end of the signalling. m is the message that was malformed, or nil.
-// During a punch it is no reason to stop: with the relayed connection gone, the punch is all that
-// is left.
+// It is no reason to stop a punch, which is all that is left when the relayed connection has gone.
+// But without the peer's flight there can be no handshake.
 func (s *session) onSignalLost(m *message, err error) {
 	s.signalLost = true
 	if s.state == receiving && m != nil {
 		s.attempt = m.attempt
 	}
-	switch s.state {
-	case receiving, preparing, waiting:
+	switch {
+	case s.state == receiving, s.state == preparing, s.state == waiting:
 		s.fail(s.op(), err)
+	case s.flightAwaited, s.flightState == flightFailed:
+		s.fail("handshake", err)
 	}
 }
 
-// send writes a message that a punch does not depend on, and waits doneTimeout at most. After a
+// send writes a message that an attempt does not depend on, and waits doneTimeout at most. After a
 // message that could not be written the session writes no more.
 func (s *session) send(m *message) error { return s.sendWithin(doneTimeout, m) }
 

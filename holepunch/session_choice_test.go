@@ -17,7 +17,6 @@ func TestChosenBetweenRounds(t *testing.T) {
 	own := description{candidates: ours.candidates, behaviour: preserving}
 	initiator := func() (*session, *recorder) {
 		s, r := newSession(true, "/noise", "/tls/1.0.0")
-		s.onFlight(testFlight)
 		s.onGathered(own, 40000, nil)
 		s.onMessage(received("other"))
 		s.onTimer(roundTimer)
@@ -27,8 +26,8 @@ func TestChosenBetweenRounds(t *testing.T) {
 	responder := func() (*session, *recorder) {
 		s, r := newSession(false, "/noise")
 		s.onMessage(received("offer"))
-		s.onFlight(answerFlight)
 		s.onGathered(description{candidates: theirs.candidates, behaviour: preserving}, 50000, nil)
+		s.onMessage(received("flight"))
 		s.onMessage(received("retry"))
 		return s, r
 	}

@@ -15,11 +15,17 @@ func (s *session) sendOffer() {
 	s.promised = s.own.following
 	s.state, s.offered = waiting, s.now
 	s.do.setTimer(answerTimer, answerTimeout)
-	s.do.setTimer(trailerTimer, trailerPause)
-	s.sendOrFail("offer", &message{
+	sent := s.sendOrFail("offer", &message{
 		typ: pb.Message_OFFER, description: s.own,
-		token: s.token, protocols: s.protocols, flight: s.flight, delay: s.toRelay,
+		token: s.token, protocols: s.protocols, delay: s.toRelay,
 	})
+	if !sent {
+		return
+	}
+	if len(s.protocols) > 0 {
+		s.do.startHandshake(s.protocols[0], nil)
+	}
+	s.follow(len(s.protocols) > 0)
 }
 
 func (s *session) sendRetry() {
@@ -47,9 +53,10 @@ func (s *session) refuses(m *message) bool {
 
 func (s *session) onInitiatorMessage(m *message) {
 	switch {
-	case m.typ != pb.Message_ANSWER, s.chosen:
-	case m.status != StatusOK:
+	case m.typ != pb.Message_ANSWER:
+	case m.status != StatusOK && (!s.chosen || s.flightAwaited):
 		s.fail(s.op(), m.refusal())
+	case s.chosen:
 	case s.state == waiting && m.round == s.round:
 		s.onAnswer(m)
 	}
@@ -90,19 +97,24 @@ func (s *session) agreeable(m *message) error {
 	if len(m.protocols) == 0 && len(s.protocols) > 0 || len(m.protocols) > 0 && !slices.Contains(s.protocols, m.protocols[0]) {
 		return fmt.Errorf("%w: offered %q, answered %q", ErrNoProtocol, s.protocols, m.protocols)
 	}
+	if len(m.protocols) > 0 && m.protocols[0] == s.protocols[0] && s.flightState == flightFailed {
+		return errFlightFailed
+	}
 	return nil
 }
 
-// agree sets the token and begins the handshake that the ANSWER names. It runs only after the
-// ANSWER was accepted: with the token set, a connection could be chosen, and the peer would see
+// agree sets the token, and goes on with the handshake that the ANSWER names. It runs only after
+// the ANSWER was accepted: with the token set, a connection could be chosen, and the peer would see
 // that connection close in place of reading why its ANSWER was refused.
 func (s *session) agree(m *message) {
 	s.do.connectWith(m.token)
 	switch {
 	case len(m.protocols) == 0:
 	case m.protocols[0] == s.protocols[0]:
-		s.do.continueHandshake(m.flight)
+		s.flightAwaited = true
 	default:
+		s.dropFlight()
+		s.secured = false // the first one may have needed nothing of the peer
 		s.do.restartHandshake(m.protocols[0])
 	}
 }

@@ -125,7 +125,10 @@ func received(name string, changes ...func(*message)) *message {
 }
 
 // plain leaves the handshake out of a message.
-func plain(m *message) { m.protocols, m.flight = nil, nil }
+func plain(m *message) { m.protocols = nil }
+
+// replying makes a FLIGHT the responder's.
+func replying(m *message) { m.flight = answerFlight }
 
 func behind(b stun.Behaviour) func(*message) { return func(m *message) { m.behaviour = b } }
 func inStatus(s Status) func(*message)       { return func(m *message) { m.status = s } }

@@ -30,22 +30,18 @@ func (s *session) onFirst(m *message) {
 	s.prepare()
 }
 
-// chooseProtocol chooses the first of the initiator's protocols that this side has. The flight in
-// the OFFER is of the first one.
+// chooseProtocol chooses the first of the initiator's protocols that this side has. The flight that
+// follows the OFFER is of the first one.
 func (s *session) chooseProtocol() error {
 	offered := s.offer.protocols
 	i := slices.IndexFunc(offered, func(p string) bool { return slices.Contains(s.protocols, p) })
 	switch {
 	case len(offered) == 0 && len(s.protocols) == 0:
-		s.flightReady = true
 	case i < 0:
 		return fmt.Errorf("%w: offered %q, want one of %q", ErrNoProtocol, offered, s.protocols)
-	case i == 0:
-		s.protocols = offered[:1]
-		s.do.startHandshake(offered[0], s.offer.flight)
 	default:
 		s.protocols = offered[i : i+1]
-		s.flightReady = true
+		s.flightAwaited = i == 0
 	}
 	return nil
 }
@@ -58,20 +54,18 @@ func (s *session) sendAnswer() {
 	if s.round == 0 {
 		s.do.expect(s.token)
 		s.do.connectWith(s.offer.token)
-		m.token, m.protocols, m.flight = s.token, s.protocols, s.flight
+		m.token, m.protocols = s.token, s.protocols
 		m.delay = s.now.Sub(s.offered)
 	}
 	if !s.sendOrFail("answer", m) {
 		return
 	}
-	s.do.setTimer(trailerTimer, trailerPause)
-	switch {
-	case s.round > 0 || len(s.protocols) == 0:
-	case s.protocols[0] == s.offer.protocols[0]:
-		s.do.continueHandshake(nil)
-	default:
+	handshake := s.round == 0 && len(s.protocols) > 0
+	first := handshake && s.protocols[0] == s.offer.protocols[0]
+	if handshake && !first {
 		s.do.restartHandshake(s.protocols[0])
 	}
+	s.follow(first)
 	s.punch()
 }
 

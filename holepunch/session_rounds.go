@@ -46,7 +46,7 @@ func (s *session) punch() {
 		s.sendCandidates()
 	}
 	s.state = punching
-	s.offer, s.flight = nil, nil // of no more use
+	s.offer = nil // of no more use
 	s.do.trace(Event{Kind: Offered, Local: s.port, Own: addrsOf(s.own.candidates), Theirs: addrsOf(s.remote)})
 	if _, chosen := s.do.connected(); chosen {
 		s.onChosen() // an initiator has accepted it before it had the ANSWER
@@ -79,12 +79,16 @@ func (s *session) onTimer(t timer) {
 	case t == attemptTimer:
 		s.onContextEnded(context.DeadlineExceeded)
 	case t == answerTimer:
-		switch s.state {
-		case receiving:
+		switch {
+		case s.flightState == flightFailed:
+			s.fail("handshake", errFlightFailed)
+		case s.state == receiving:
 			s.fail(s.op(), fmt.Errorf("%w: no OFFER within %v", ErrNoAnswer, answerTimeout))
-		case waiting:
+		case s.state == waiting:
 			s.fail(s.op(), fmt.Errorf("%w within %v", ErrNoAnswer, answerTimeout))
 		}
+	case t == flightTimer:
+		s.endFlightPause()
 	case t == trailerTimer:
 		s.send(&message{typ: pb.Message_TRAILER})
 	case t == retryTimer:
@@ -200,12 +204,17 @@ func (s *session) onSecured(err error) {
 // handshake has it before the choice.
 func (s *session) succeed() {
 	handshake := len(s.protocols) > 0
+	early := handshake && s.usable && !s.initiator && !s.delivered
+	if s.state == over || handshake && !s.secured || s.flightAwaited || !s.chosen && !early {
+		return
+	}
+	s.endFlightPause() // before the caller closes the signalling: the peer may need it
 	switch {
-	case s.state == over, handshake && !s.secured:
+	case s.state == over, s.flightState == flightFailed:
 	case s.chosen:
 		s.state = over
 		s.do.finish(nil)
-	case handshake && s.usable && !s.initiator && !s.delivered:
+	default:
 		s.delivered = true
 		s.do.deliver()
 	}

@@ -14,19 +14,21 @@ import (
 func TestInitiatorSession(t *testing.T) {
 	t.Parallel()
 	s, r := newSession(true, "/noise", "/tls/1.0.0")
-	r.want(t, `start handshake /noise ""`, "gather")
+	r.want(t, "gather")
 	s.onGathered(ours, 40000, nil)
-	r.want(t) // the flight is not there
-	s.onFlight(testFlight)
-	r.want(t, "expect", "OFFER")
-	if m := r.sent[0]; m.token != s.token || string(m.flight) != string(testFlight) || len(m.protocols) != 2 || m.attempt != testID {
+	r.want(t, "expect", "OFFER", `start handshake /noise ""`)
+	if m := r.sent[0]; m.token != s.token || len(m.protocols) != 2 || m.attempt != testID {
 		t.Errorf("offered %+v", m)
 	}
+	s.onFlight(testFlight)
+	s.onTimer(flightTimer)
 	s.onTimer(trailerTimer)
-	r.want(t, "TRAILER")
+	r.want(t, "FLIGHT", "TRAILER")
 	s.now = s.now.Add(300 * time.Millisecond)
 	s.onMessage(received("answer"))
-	r.want(t, "connect with", fmt.Sprintf("continue handshake %q", answerFlight), "trace offered", "round 0")
+	r.want(t, "connect with", "trace offered", "round 0")
+	s.onMessage(received("flight", replying))
+	r.want(t, fmt.Sprintf("continue handshake %q", answerFlight))
 	s.onSecured(nil)
 	r.want(t)
 	s.onTimer(crossTimer)
@@ -101,7 +103,6 @@ func TestQuietBeforeCross(t *testing.T) {
 func TestInitiatorWaitsForHandshake(t *testing.T) {
 	t.Parallel()
 	s, r := newSession(true, "/noise", "/tls/1.0.0")
-	s.onFlight(testFlight)
 	s.onGathered(ours, 40000, nil)
 	s.onMessage(received("other"))
 	r.did = r.did[len(r.did)-3:]
@@ -122,14 +123,19 @@ func TestResponderSession(t *testing.T) {
 	s, r := newSession(false, "/tls/1.0.0", "/noise")
 	r.want(t)
 	s.onMessage(received("offer"))
-	r.want(t, fmt.Sprintf("start handshake /noise %q", testFlight), "gather")
-	s.onFlight(answerFlight)
+	r.want(t, "gather")
 	s.now = s.now.Add(7 * time.Millisecond)
 	s.onGathered(theirs, 50000, nil)
-	r.want(t, "expect", "connect with", "ANSWER", `continue handshake ""`, "trace offered", "round 0")
-	if m := r.sent[0]; m.token != s.token || string(m.flight) != string(answerFlight) || !slices.Equal(m.protocols, []string{"/noise"}) || m.delay != 7*time.Millisecond {
+	r.want(t, "expect", "connect with", "ANSWER", "trace offered", "round 0")
+	if m := r.sent[0]; m.token != s.token || !slices.Equal(m.protocols, []string{"/noise"}) || m.delay != 7*time.Millisecond {
 		t.Errorf("answered %+v", m)
 	}
+	s.onMessage(received("flight"))
+	r.want(t, fmt.Sprintf("start handshake /noise %q", testFlight))
+	s.onFlight(answerFlight)
+	s.onTimer(flightTimer)
+	s.onTimer(trailerTimer)
+	r.want(t, "FLIGHT", `continue handshake ""`, "TRAILER")
 	s.onMessage(received("cross"))
 	r.want(t, "cross 30ms 0s")
 	s.onUsable()
@@ -164,8 +170,8 @@ func TestDeliveredButNotChosen(t *testing.T) {
 	} {
 		s, r := newSession(false, "/noise")
 		s.onMessage(received("offer"))
-		s.onFlight(answerFlight)
 		s.onGathered(theirs, 50000, nil)
+		s.onMessage(received("flight"))
 		s.onSecured(nil)
 		s.onUsable()
 		r.did = nil
@@ -183,8 +189,8 @@ func TestChosenButNotSecured(t *testing.T) {
 	for _, first := range []string{"DONE", "the choice"} {
 		s, r := newSession(false, "/noise")
 		s.onMessage(received("offer"))
-		s.onFlight(answerFlight)
 		s.onGathered(theirs, 50000, nil)
+		s.onMessage(received("flight"))
 		s.onUsable()
 		r.did, r.up = nil, true
 		if first == "DONE" {

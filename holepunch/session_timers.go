@@ -7,7 +7,8 @@ type timer uint8
 
 const (
 	attemptTimer timer = iota // the whole attempt
-	answerTimer               // until the OFFER, or an ANSWER, is overdue
+	answerTimer               // until OFFER, ANSWER, or why FLIGHT could not be sent is overdue
+	flightTimer               // until FLIGHT may leave
 	trailerTimer              // until the TRAILER
 	crossTimer                // until CROSS, see punch.CrossDelay
 	roundTimer                // until the round's connects end
@@ -18,15 +19,17 @@ const (
 )
 
 const (
-	// answerTimeout is for answerTimer. The peer may have to ask a STUN server first, which takes two
-	// RTTs to it when its port is not warm, and a SYN's retransmission (1 s, 3 s) when the path is
-	// lossy.
+	// answerTimeout is for answerTimer. The peer may have to ask a STUN server first, which takes
+	// two RTTs to it when its port is not warm, and a SYN's retransmission (1 s, 3 s) when the path
+	// is lossy.
 	answerTimeout = 5 * time.Second
 
-	// trailerPause keeps OFFER and ANSWER apart from the TRAILER that follows, which travels in a
-	// packet of its own: so TCP learns of the loss of either a round trip later (RACK, RFC 8985), and
-	// not by its timer, after 200 ms and more. go-yamux writes together what comes within 0.1 ms.
-	trailerPause = time.Millisecond
+	// followPause keeps OFFER and ANSWER apart from FLIGHT, and these from the TRAILER that
+	// follows, so that each travels in packets of its own. The loss of one that comes later then
+	// holds up none before it, and TCP learns of the loss of any a round trip later (RACK, RFC
+	// 8985), and not by its timer, after 200 ms and more. go-yamux writes together what comes
+	// within 0.1 ms.
+	followPause = time.Millisecond
 
 	// egressDelay is how long an attempt may have no connection before the host finds out whether
 	// connections get out at all: longer than most punches with a lost SYN take.

@@ -184,7 +184,7 @@ func TestElsewhere(t *testing.T) {
 		inBubble(t, 0, func(t *testing.T, a *Agent) {
 			x, y := pipe()
 			heard := say(x, changed(t, "offer", func(m *pb.Message) {
-				m.Protocols, m.Flight, m.Candidates = nil, nil, vectors()["answer"].marshal().Candidates
+				m.Protocols, m.Candidates = nil, vectors()["answer"].marshal().Candidates
 				m.Candidates = append(m.Candidates, &pb.Candidate{Kind: pb.Candidate_LISTENER, Addr: addrToBytes(listener[0])})
 			}))
 			begin := time.Now()

@@ -52,7 +52,7 @@ func say(s io.ReadWriteCloser, b []byte) (heard func() *message) {
 // plainOffer returns the bytes of an OFFER of the other side without a handshake.
 func plainOffer(t *testing.T) []byte {
 	return changed(t, "offer", func(m *pb.Message) {
-		m.Protocols, m.Flight, m.Candidates = nil, nil, vectors()["answer"].marshal().Candidates
+		m.Protocols, m.Candidates = nil, vectors()["answer"].marshal().Candidates
 	})
 }
 
@@ -106,7 +106,7 @@ func TestBadAnswer(t *testing.T) {
 						t.Error(err)
 					}
 					x.Write(changed(t, "answer", func(m *pb.Message) {
-						m.Attempt, m.Protocols, m.Flight = offer.attempt[:], nil, nil
+						m.Attempt, m.Protocols = offer.attempt[:], nil
 						change(m)
 					}))
 				}()
@@ -150,7 +150,7 @@ func TestUnknownIsIgnored(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, a *Agent) {
 		x, y := pipe()
 		b := changed(t, "offer", func(m *pb.Message) {
-			m.Protocols, m.Flight = nil, nil
+			m.Protocols = nil
 			m.Candidates = append(m.Candidates,
 				&pb.Candidate{Kind: 77, Addr: m.Candidates[0].Addr},
 				&pb.Candidate{Kind: pb.Candidate_REFLEXIVE, Addr: []byte{0xff}},

@@ -167,10 +167,13 @@ const (
 	Message_RETRY            Message_Type = 3
 	Message_DONE             Message_Type = 4
 	Message_CANDIDATES       Message_Type = 5
-	// Carries nothing. It follows an OFFER or ANSWER in a packet of its own.
+	// Carries nothing. It follows FLIGHT, or else OFFER or ANSWER, in a packet of its own.
 	Message_TRAILER Message_Type = 6
 	// From the initiator: both sides begin to connect the crossed candidate pairs.
 	Message_CROSS Message_Type = 7
+	// The sender's first flight of the handshake, which may be empty. It follows the OFFER, and an
+	// ANSWER with the first of the OFFER's protocols.
+	Message_FLIGHT Message_Type = 8
 )
 
 // Enum value maps for Message_Type.
@@ -184,6 +187,7 @@ var (
 		5: "CANDIDATES",
 		6: "TRAILER",
 		7: "CROSS",
+		8: "FLIGHT",
 	}
 	Message_Type_value = map[string]int32{
 		"TYPE_UNSPECIFIED": 0,
@@ -194,6 +198,7 @@ var (
 		"CANDIDATES":       5,
 		"TRAILER":          6,
 		"CROSS":            7,
+		"FLIGHT":           8,
 	}
 )
 
@@ -566,8 +571,7 @@ type Message struct {
 	// In OFFER: the handshake protocols that the initiator offers for the connection, the preferred
 	// one first. In ANSWER: the one that the responder chose.
 	Protocols []string `protobuf:"bytes,10,rep,name=protocols,proto3" json:"protocols,omitempty"`
-	// In OFFER: the initiator's first flight in the first of the protocols. In ANSWER: the
-	// responder's reply to it, absent if it chose another protocol.
+	// In FLIGHT: of the initiator, in the first of the protocols; of the responder, the reply.
 	Flight []byte `protobuf:"bytes,11,opt,name=flight,proto3" json:"flight,omitempty"`
 	// Microseconds. In OFFER: how long a message takes from the sender to the relay. In ANSWER to
 	// OFFER: how long after the OFFER it left; the rest of the time that the initiator waits is the
@@ -872,7 +876,7 @@ var File_holepunch_proto protoreflect.FileDescriptor
 const file_holepunch_proto_rawDesc = "" +
 	"\n" +
 	"\x0fholepunch.proto\x12\n" +
-	"simopen.pb\"\x9c\x04\n" +
+	"simopen.pb\"\xa8\x04\n" +
 	"\aMessage\x12,\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x18.simopen.pb.Message.TypeR\x04type\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\fR\aattempt\x125\n" +
@@ -888,7 +892,7 @@ const file_holepunch_proto_rawDesc = "" +
 	"\tprotocols\x18\n" +
 	" \x03(\tR\tprotocols\x12\x16\n" +
 	"\x06flight\x18\v \x01(\fR\x06flight\x12\x14\n" +
-	"\x05delay\x18\f \x01(\rR\x05delay\"p\n" +
+	"\x05delay\x18\f \x01(\rR\x05delay\"|\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05OFFER\x10\x01\x12\n" +
@@ -899,7 +903,9 @@ const file_holepunch_proto_rawDesc = "" +
 	"\n" +
 	"CANDIDATES\x10\x05\x12\v\n" +
 	"\aTRAILER\x10\x06\x12\t\n" +
-	"\x05CROSS\x10\a\"\xb6\x01\n" +
+	"\x05CROSS\x10\a\x12\n" +
+	"\n" +
+	"\x06FLIGHT\x10\b\"\xb6\x01\n" +
 	"\tCandidate\x12.\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1a.simopen.pb.Candidate.KindR\x04kind\x12\x12\n" +
 	"\x04addr\x18\x02 \x01(\fR\x04addr\x12\x12\n" +
