@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/libp2p/go-msgio/pbio"
-
 	"github.com/simopen/go-libp2p-simopen/internal/gather"
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
 )
@@ -24,7 +22,6 @@ type attempt struct {
 	opts    Options
 	session session
 	signal  Stream
-	writer  pbio.WriteCloser
 	stream  *punch.Stream
 
 	caller context.Context // the caller's
@@ -72,7 +69,6 @@ func newAttempt(ctx context.Context, a *Agent, s Stream, o *Options, initiator b
 		agent:  a,
 		caller: ctx,
 		signal: s,
-		writer: pbio.NewDelimitedWriter(s),
 		events: make(chan func()),
 		ended:  make(chan struct{}),
 		timer:  time.NewTimer(a.timeout + choiceDelay),

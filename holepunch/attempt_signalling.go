@@ -43,7 +43,7 @@ func (at *attempt) send(m *message, timeout time.Duration) error {
 		defer at.interruptWrite(at.caller)()
 		defer at.interruptWrite(at.agent.ctx)()
 	}
-	err := at.writer.WriteMsg(m.marshal())
+	err := writeMessage(at.signal, m.marshal())
 	switch {
 	case err == nil:
 		return nil

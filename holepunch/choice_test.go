@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-msgio/pbio"
-
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
 	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
 )
@@ -71,7 +69,7 @@ func (h *handmadeInitiator) deliver(t *testing.T, responder *Agent) *Conn {
 
 func (h *handmadeInitiator) say(t *testing.T, m *message) {
 	t.Helper()
-	if err := pbio.NewDelimitedWriter(h.signal).WriteMsg(m.marshal()); err != nil {
+	if err := writeMessage(h.signal, m.marshal()); err != nil {
 		t.Fatal(err)
 	}
 }

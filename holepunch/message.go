@@ -193,6 +193,16 @@ func candidateFromPB(p *pb.Candidate) (punch.Candidate, bool) {
 	return c, ok
 }
 
+// writeMessage writes a message and its length at once. Each write may become a packet of its own on
+// every hop, and the message waits for whichever is lost.
+func writeMessage(w io.Writer, p *pb.Message) error {
+	b, err := proto.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return msgio.NewVarintWriter(w).WriteMsg(b)
+}
+
 // newReader returns a reader of messages for decodeMessage. It has no buffer but during a message:
 // most of an attempt passes in silence, and pbio's buffer of 4 KiB would be a tenth of what it
 // holds.

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-msgio/pbio"
 	"github.com/multiformats/go-varint"
 	"google.golang.org/protobuf/proto"
 
@@ -123,7 +122,7 @@ func vector(t testing.TB, name string) []byte {
 func framed(t testing.TB, p *pb.Message) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := pbio.NewDelimitedWriter(&b).WriteMsg(p); err != nil {
+	if err := writeMessage(&b, p); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()

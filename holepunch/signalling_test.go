@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -166,6 +167,33 @@ func TestUnknownIsIgnored(t *testing.T) {
 		heard()
 		if ReasonOf(err) != ErrNoConnection || len(offered.Theirs) != 2 {
 			t.Errorf("got %v for the candidates %v", err, offered.Theirs)
+		}
+	})
+}
+
+// A writeCounter counts the writes of one end of a pipe.
+type writeCounter struct {
+	*pipeEnd
+	writes atomic.Int32
+}
+
+func (c *writeCounter) Write(b []byte) (int, error) {
+	c.writes.Add(1)
+	return c.pipeEnd.Write(b)
+}
+
+// TestOneWrite: a message is one write, and so one packet on most streams.
+func TestOneWrite(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, a *Agent) {
+		x, y := pipe()
+		heard := say(x, vector(t, "done")) // no OFFER, so it is refused
+		counted := &writeCounter{pipeEnd: y}
+		if _, err := a.Accept(t.Context(), counted, nil); !errors.Is(err, ErrMalformed) {
+			t.Error(err)
+		}
+		y.Close()
+		if m, n := heard(), counted.writes.Load(); m == nil || n != 1 {
+			t.Errorf("%d writes for %+v, want one", n, m)
 		}
 	})
 }
