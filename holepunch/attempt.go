@@ -37,8 +37,8 @@ type attempt struct {
 
 	atEnd       []func()            // give back what the attempt has taken
 	budget      *budget             // nil until there is one
-	description *gather.Description // that is not a round's; may be nil
-	described   *gather.Description // the first one, perhaps released
+	description *gather.Description // the next round's; nil while a round has it
+	described   *gather.Description // the first round's, perhaps released
 	hostLinks   []netip.Prefix      // of the description
 	doubt       error               // of the last description
 	round       *round              // nil between rounds

@@ -114,8 +114,8 @@ func (at *attempt) startRound(spec roundSpec) {
 type round struct {
 	opening
 	number      int
-	spoiled     bool // the session knows
-	refused     bool // the session knows
+	spoiled     bool // the session has been told that it is
+	refused     bool // the session has been told that a SYN was
 	cancel      context.CancelFunc
 	description *gather.Description
 }

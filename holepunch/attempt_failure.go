@@ -9,7 +9,7 @@ import (
 // failure returns the error with the outcome of the connects.
 func (at *attempt) failure() *PunchError {
 	e := *at.err
-	e.Attempts = int(at.connects.Load())
+	e.Connects = int(at.connects.Load())
 	if at.session.usable && ReasonOf(e.Err) == "" && errors.Is(e.Err, context.DeadlineExceeded) {
 		e.Err = fmt.Errorf("%w: %w", ErrHandshake, e.Err)
 	}

@@ -47,8 +47,8 @@ func TestFailureReason(t *testing.T) {
 		if got, want := errors.Is(err, punch.ErrSilent), tt.want == ErrHandshake; got != want {
 			t.Errorf("%s: %v; says what became of the connections: %v, want %v", name, err, got, want)
 		}
-		if err.Attempts != 2 {
-			t.Errorf("%s: %d connects", name, err.Attempts)
+		if err.Connects != 2 {
+			t.Errorf("%s: %d connects", name, err.Connects)
 		}
 	}
 }

@@ -15,7 +15,7 @@ type PunchError struct {
 	Op       string           // the stage: "gather", "offer", "receive", "admit", "answer", "retry", "open" or "handshake"
 	Local    uint16           // local port of the punch; 0 during signalling
 	Remote   []netip.AddrPort // candidates of the peer that were tried, or to be tried
-	Attempts int              // connects that were begun, in all; the kernel repeats the SYN of one
+	Connects int              // that were begun in all; the kernel repeats the SYN of one
 	Err      error
 }
 
@@ -29,8 +29,8 @@ func (e *PunchError) Error() string {
 	if len(e.Remote) > 0 {
 		fmt.Fprintf(&b, " to %v", e.Remote)
 	}
-	if e.Attempts > 0 {
-		fmt.Fprintf(&b, " (%d connects)", e.Attempts)
+	if e.Connects > 0 {
+		fmt.Fprintf(&b, " (%d connects)", e.Connects)
 	}
 	fmt.Fprintf(&b, ": %v", e.Err)
 	return b.String()

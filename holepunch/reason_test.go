@@ -83,7 +83,7 @@ func TestPunchErrorText(t *testing.T) {
 	for want, err := range map[string]error{
 		"offer: the peer did not answer": &PunchError{Op: "offer", Err: ErrNoAnswer},
 		"open from port 40000 to [46.0.2.1:50000 46.0.2.1:50001] (3 connects): no connection came up": &PunchError{
-			Op: "open", Local: 40000, Remote: addrsOf(theirs.candidates), Attempts: 3, Err: ErrNoConnection,
+			Op: "open", Local: 40000, Remote: addrsOf(theirs.candidates), Connects: 3, Err: ErrNoConnection,
 		},
 		`offer: peer says BUSY: "no \"time\""`:                            &PunchError{Op: "offer", Err: &RemoteError{Status: StatusBusy, Detail: `no "time"`}},
 		"peer says BUSY: too many attempts, under way or in a short time": &RemoteError{Status: StatusBusy},

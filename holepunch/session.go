@@ -82,7 +82,7 @@ type session struct {
 
 	// Of the round.
 	round  int
-	ready  bool // own is the round's
+	ready  bool // own describes this round
 	own    description
 	port   uint16 // the first local one
 	theirs description
@@ -94,18 +94,18 @@ type session struct {
 	lastRound  bool        // it is too late for another
 	crossDue   time.Time   // when CROSS is to leave at the latest; zero when it has left
 	crossHeard bool        // in this round, by a responder
-	spoiled    bool        // the round's pairs are, and another round follows
-	until      time.Time   // when the window ends that began with the first ANSWER, at an initiator
+	spoiled    bool        // the NATs have refused all pairs, and a round on fresh ports follows
+	windowEnd  time.Time   // of an initiator: when the window ends that began with the first ANSWER
 	elsewhere  elsewhereState
 
-	egressAsked bool  // it was found out, or is being, whether connections get out
+	egressAsked bool  // suspectEgress has started
 	egressWhy   error // the outcome, unless it is Yes
 
 	flights
 	secured   bool // the handshake is done
-	usable    bool // the stream is
-	chosen    bool // a connection is
-	delivered bool // the caller has it
+	usable    bool // the stream can be read and written
+	chosen    bool // the initiator has chosen a connection
+	delivered bool // the caller has the connection
 }
 
 // A sessionState says what a session waits for.
@@ -216,7 +216,7 @@ func (s *session) onMessage(m *message) {
 	case s.state == over:
 	case s.state == receiving:
 		s.onFirst(m)
-	case s.initiator && s.state == waiting && s.round == 0 && s.refuses(m):
+	case s.initiator && s.state == waiting && s.round == 0 && s.failIfNoReply(m):
 	case m.attempt != s.attempt:
 	case m.typ == pb.Message_FLIGHT:
 		s.onPeerFlight(m.flight)

@@ -9,11 +9,11 @@ import (
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
-// Networks that let connections out to some ports only refuse or drop the SYNs of a punch. A
-// refusal may as well be the peer's NAT's, and so may silence. So it is found out with an observer
-// what becomes of a SYN, when a round has no connection after a while.
+// Networks that let connections out to some ports only refuse or drop the SYNs of a punch. The
+// peer's NAT can cause a refusal or silence just as well. So when a round has no connection after a
+// while, an observer shows what becomes of a SYN.
 
-// suspectEgress has it found out whether connections get out, once.
+// suspectEgress starts to find out whether connections get out, at most once in a session.
 func (s *session) suspectEgress() {
 	asked := s.egressAsked
 	s.egressAsked = true

@@ -91,7 +91,7 @@ func (s *session) tellFailure(err error) {
 		row.status = StatusCancelled
 	case row.Reason == ErrNoConnection && s.own.behaviour.Egress == stun.No && s.egressFiltered():
 		row = ErrEgressFiltered.row() // as an observer has shown, and nothing at the peer's candidates
-	case row.Reason == ErrGated || row.Reason == ErrResourceLimit: // of a connection with the right token
+	case row.Reason == ErrGated || row.Reason == ErrResourceLimit: // the peer has shown the token
 	case row.Reason == ErrNoSocket: // of this host alone
 	case s.state == punching && row.status != StatusOK && row.status != StatusCancelled:
 		row = ErrNoConnection.row()

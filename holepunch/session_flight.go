@@ -7,8 +7,8 @@ import (
 )
 
 // The handshake's first two flights travel in FLIGHT messages of their own, so that OFFER and
-// ANSWER fit in one packet. A packet of a flight that is lost does not delay the connects then: the
-// handshake needs it a direct round trip later.
+// ANSWER fit in one packet. The handshake needs them one direct round trip later than the connects
+// need the ANSWER, so a packet of a flight that is lost rarely delays anything.
 
 // flights is the state of a session's own flight, and of its wait for the peer's.
 type flights struct {

@@ -34,10 +34,10 @@ func (s *session) sendRetry() {
 	s.sendOrFail("retry", &message{typ: pb.Message_RETRY, round: s.round, description: s.own})
 }
 
-// refuses reports whether a message is no reply to the OFFER, and fails the session then. A peer
+// failIfNoReply reports whether a message is no reply to the OFFER, and fails the session then. A peer
 // that could not read the OFFER may not know its attempt, so that MALFORMED is a reply of any
 // attempt.
-func (s *session) refuses(m *message) bool {
+func (s *session) failIfNoReply(m *message) bool {
 	switch {
 	case m.typ == pb.Message_OFFER:
 		s.fail("offer", ErrGlare)
@@ -68,7 +68,7 @@ func (s *session) onAnswer(m *message) {
 	if s.round > 0 {
 		s.rtt = min(s.rtt, rtt) // one of the two may have stood still
 	} else {
-		s.rtt, s.until = rtt, s.now.Add(s.window)
+		s.rtt, s.windowEnd = rtt, s.now.Add(s.window)
 		s.do.setTimer(retryTimer, s.window)
 		if err := s.agreeable(m); err != nil {
 			s.fail("offer", err)
@@ -137,8 +137,8 @@ func (s *session) sendCandidates() {
 // mayRetry reports whether another round may help after one that failed with err: where a port has
 // to be predicted, or the pairs are spoiled. Otherwise a round would only close what is coming up.
 func (s *session) mayRetry(err error) bool {
-	met := errors.Is(err, ErrNoConnection) || errors.Is(err, ErrHandshake)
-	return met && (s.predicted() || s.spoiled) && s.roundsLeft()
+	tried := errors.Is(err, ErrNoConnection) || errors.Is(err, ErrHandshake)
+	return tried && (s.predicted() || s.spoiled) && s.roundsLeft()
 }
 
 // roundsLeft reports whether there may be another round at all.
@@ -155,7 +155,7 @@ func (s *session) onSpoiled() {
 	}
 	theirs := s.theirs.behaviour
 	fresh := s.own.preserved || theirs.Mapping == stun.EIM && theirs.Ports == stun.Preserved
-	if signalling := 2 * s.rtt; fresh && s.until.Sub(s.now) >= signalling+minRound {
+	if signalling := 2 * s.rtt; fresh && s.windowEnd.Sub(s.now) >= signalling+minRound {
 		s.spoiled = true
 		s.do.endRound()
 	}

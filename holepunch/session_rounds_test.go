@@ -99,7 +99,7 @@ func TestSpoiledRound(t *testing.T) {
 			t.Errorf("round %+v, want one of %v at CROSS", got, left)
 		}
 	}
-	s.now = s.until.Add(-minRound)
+	s.now = s.windowEnd.Add(-minRound)
 	s.onSpoiled() // too late
 	s.onTimer(roundTimer)
 	s.onRoundEnded(2, punch.Result{Refused: 1})
@@ -126,7 +126,7 @@ func TestSpoiledInVain(t *testing.T) {
 		"nobody would hear": {true, kept, stun.Behaviour{}, func(s *session) { s.onSignalLost(nil, ErrSignalLost) }, false},
 		"usable":            {true, kept, stun.Behaviour{}, func(s *session) { s.usable = true }, false},
 		"the last one":      {true, kept, stun.Behaviour{}, func(s *session) { s.round = maxRounds }, false},
-		"no time":           {true, kept, stun.Behaviour{}, func(s *session) { s.now = s.until }, false},
+		"no time":           {true, kept, stun.Behaviour{}, func(s *session) { s.now = s.windowEnd }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

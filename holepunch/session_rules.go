@@ -53,7 +53,7 @@ func (s *session) roundSpec() roundSpec {
 		spec.guess = s.guess
 	}
 	if atCross && s.initiator {
-		spec.window = max(s.until.Sub(s.now), minRound)
+		spec.window = max(s.windowEnd.Sub(s.now), minRound)
 	}
 	if s.theirs.following {
 		spec.remote = slices.DeleteFunc(spec.remote, isPlaceholder)

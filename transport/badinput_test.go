@@ -323,7 +323,7 @@ func TestFailedPunchLeavesNothing(t *testing.T) {
 		if !errors.As(err, &remote) || remote.Detail != "over" {
 			t.Errorf("got %v, want the peer's word", err)
 		}
-		if !errors.As(err, &punch) || punch.Attempts == 0 {
+		if !errors.As(err, &punch) || punch.Connects == 0 {
 			t.Errorf("got %v, want it after some attempts", err)
 		}
 	})

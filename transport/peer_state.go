@@ -55,7 +55,7 @@ type directState struct {
 	carried  bool      // it has carried them, both ways
 }
 
-// answers are the attempts as responder.
+// answers are the attempts with a peer that this host answers as responder.
 type answers struct {
 	underWay, ended int
 	err             error // how the last one ended
@@ -78,7 +78,8 @@ func (s *peerState) wake() {
 }
 
 // with calls f with the state of a peer, which it makes if there is none, and forgets the peer if
-// it is idle then. f must not call anything else.
+// it is idle then. The table is locked while f runs: f must not block, nor call the table, the host
+// or the agent.
 func (pt *peerTable) with(p peer.ID, f func(*peerState)) {
 	pt.mu.Lock()
 	defer pt.mu.Unlock()

@@ -112,11 +112,11 @@ type upgradePolicy struct {
 type upgrade struct {
 	attempting  bool
 	again       bool          // there was reason for another attempt while one was under way
-	returned    bool          // the peer has come back through the relay while there was a direct connection
+	returned    bool          // the peer has come back beside a direct connection, which has not answered since
 	due         bool          // to retire the relayed connections, as soon as the direct one has proved itself
 	stuck       int           // direct connections that got stuck, or were useless
 	directSince time.Time     // zero without a direct connection
-	wait        time.Duration // before the last repetition
+	backoff     time.Duration // before the last repetition
 }
 
 // step returns what to do about an event.
@@ -132,7 +132,7 @@ func (u *upgrade) step(p *upgradePolicy, now time.Time, e upgradeEvent, v peerVi
 	case offerCame:
 		return u.check(v)
 	case checked:
-		u.returned = u.returned && (v.suspect || !v.direct) // or its end is still to come
+		u.returned = u.returned && (v.suspect || !v.direct) // without a direct connection, directDown is still to come
 		if u.due {
 			return u.retire(v)
 		}
@@ -152,10 +152,10 @@ func (u *upgrade) step(p *upgradePolicy, now time.Time, e upgradeEvent, v peerVi
 			return u.check(v)
 		}
 		if now.Sub(u.directSince) > stableTime {
-			u.wait = 0
+			u.backoff = 0
 		}
 		u.directSince, u.due = time.Time{}, false
-		if u.returned { // it has noticed
+		if u.returned { // the peer noticed the end first, and has come back
 			u.returned = false
 			return u.attempt(p, v)
 		}
@@ -281,6 +281,6 @@ func (u *upgrade) redial() time.Duration {
 
 // repeat schedules an attempt after twice the last wait, or least.
 func (u *upgrade) repeat(least time.Duration) []upgradeAction {
-	u.wait = min(max(2*u.wait, least), maxWait)
-	return []upgradeAction{{kind: setTimer, after: u.wait, jitter: true}}
+	u.backoff = min(max(2*u.backoff, least), maxWait)
+	return []upgradeAction{{kind: setTimer, after: u.backoff, jitter: true}}
 }

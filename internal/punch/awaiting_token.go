@@ -10,12 +10,13 @@ import (
 )
 
 const (
-	// maxWaiting bounds the connections that have not shown a token yet, and waitingAttempt those
-	// for each of many attempts: a peer brings one for each of its ports, or two. A peer's waits
-	// for one round trip at the most. To be in its way, a stranger has to make as many connections
-	// in that time, all the time, from the peer's address.
-	maxWaiting     = 64
-	waitingAttempt = 4
+	// maxWaiting bounds the connections that have not shown a token yet. With many attempts under
+	// way the bound is maxWaitingPerAttempt for each, since a peer makes one or two connections
+	// from each of its two ports. A peer's connection waits for one round trip at the most. To
+	// evict it, a stranger has to make as many connections within each round trip, from the peer's
+	// address.
+	maxWaiting           = 64
+	maxWaitingPerAttempt = 4
 )
 
 // tokenTimeout is how long an accepted connection may take to show its token. A peer writes it as

@@ -116,17 +116,17 @@ var connOccurrences = []*occurrence{
 				return false
 			}
 			// The Receiver reads the token.
-			return !m.kinds[i].accepts(r) || len(s.conns[i].sent[r.other()]) >= PreambleLen
+			return !m.kinds[i].accepts(r) || len(s.conns[i].sent[r.other()]) >= preambleLen
 		},
 		func(m *model, s *state, r role, i int) {
 			e := &s.sides[r].copies[i]
 			e.up = true
 			if m.kinds[i].accepts(r) {
 				sent := &s.conns[i].sent[r.other()]
-				if t, err := ParsePreamble([]byte((*sent)[:PreambleLen])); err != nil || t != tokens[r] {
+				if t, err := parsePreamble([]byte((*sent)[:preambleLen])); err != nil || t != tokens[r] {
 					broken("connection %d opens with %q", i, *sent)
 				}
-				*sent = (*sent)[PreambleLen:]
+				*sent = (*sent)[preambleLen:]
 				e.asking = true
 			}
 			m.rules.add(&s.sides[r].choice, &e.streamCopy, m.kinds[i].accepts(r))
@@ -248,7 +248,7 @@ var connOccurrences = []*occurrence{
 	strangerSays("the token that it was shown", func(r role) string {
 		return string(tokens[r.other()].AppendPreamble(nil)) + strangersStream[r]
 	}),
-	strangerSays("no token", func(r role) string { return strangersStream[r] + strings.Repeat("z", PreambleLen) }),
+	strangerSays("no token", func(r role) string { return strangersStream[r] + strings.Repeat("z", preambleLen) }),
 	strangerSays("little", func(r role) string { return "simopen" }),
 }
 

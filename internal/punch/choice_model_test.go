@@ -187,7 +187,7 @@ func (m *model) send(s *state, r role, i int, b []byte) {
 	c, end, other := &s.conns[i], &s.sides[r].copies[i], &s.sides[r.other()].copies[i]
 	switch {
 	case m.kinds[i].stranger(r):
-		if r == responder && (end.sent > 0 || len(b) > PreambleLen) {
+		if r == responder && (end.sent > 0 || len(b) > preambleLen) {
 			broken("the responder's stream goes to a stranger")
 		}
 	case !c.lost[r] && !other.closed && !other.never:

@@ -80,7 +80,7 @@ func TestChoiceModelBroken(t *testing.T) {
 			r.receive = func(k *choice, c *streamCopy, b []byte) bool {
 				own := k.token
 				defer func() { k.token = own }()
-				if t, err := ParsePreamble(b); err == nil {
+				if t, err := parsePreamble(b); err == nil {
 					k.token = t
 				}
 				return k.receive(c, b)

@@ -168,9 +168,10 @@ func (o *Opening) serves() bool {
 
 // roundTrip returns a connection's round trip D, as far as the time that its connect took reveals
 // it. An initiator's takes D. The SYN of a responder's first port leaves up to R/2 too early, where
-// R is the round trip over the relay. If the NAT drops it for that, the initiator's comes in up to
-// R/2 + D/2 later, and the acknowledgement D after that. That is some 2 D, since R is hardly ever
-// less than D. If the SYNs cross, it takes D. Three quarters are not far from either.
+// R is the round trip over the relay: R/2 if it begins at once, and R/6 where both NATs drop early
+// SYNs. If the NAT drops it for that, the initiator's comes in up to R/2 + D/2 later, and the
+// acknowledgement D after that. That is some 2 D, since R is hardly ever less than D. If the SYNs
+// cross, it takes D. Three quarters are not far from either.
 func (o *Opening) roundTrip(took time.Duration) time.Duration {
 	if o.round.Initiator {
 		return took

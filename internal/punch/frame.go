@@ -37,7 +37,7 @@ func appendFrames(b, data []byte) []byte {
 type decoder struct {
 	fromInitiator bool
 	state         decoderState
-	buf           [PreambleLen]byte // what was read of a preamble or a length
+	buf           [preambleLen]byte // what was read of a preamble or a length
 	n             int               // how much that is
 	left          int               // of a frame: what was not read yet
 	framed        int               // in all frames, with what was not read yet
@@ -70,7 +70,7 @@ const (
 func (d *decoder) want() int {
 	switch d.state {
 	case atPreamble:
-		return PreambleLen - d.n
+		return preambleLen - d.n
 	case atKind:
 		return 1
 	case atLength:
@@ -89,7 +89,7 @@ func (d *decoder) decode(b []byte) (item, error) {
 		if !d.collect(b) {
 			return itemNone, nil
 		}
-		t, err := ParsePreamble(d.buf[:])
+		t, err := parsePreamble(d.buf[:])
 		if err != nil {
 			return itemNone, err
 		}

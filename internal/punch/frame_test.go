@@ -64,7 +64,7 @@ func TestDecoder(t *testing.T) {
 		}
 	}
 	for name, line := range malformedPreambles {
-		if len(line) == PreambleLen {
+		if len(line) == preambleLen {
 			if found, _, err := decodeAll(new(decoder), []byte(line), 1); found != "" || !errors.Is(err, ErrPreamble) {
 				t.Errorf("%s: got %q, %v", name, found, err)
 			}

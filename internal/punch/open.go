@@ -138,8 +138,8 @@ func (o *Opening) Add(cs []Candidate) {
 // Refused returns a channel that is closed when a SYN has been refused on its way through the NATs.
 func (o *Opening) Refused() <-chan struct{} { return o.refusing }
 
-// Quiet returns how long all connects have to have ended before crossed pairs begin: as long as a
-// refusal takes, and an eighth. It is 0 if none are to begin, or no SYN was refused. Some NATs
+// Quiet returns how long no connect may be pending before crossed pairs begin: as long as a refusal
+// takes, and an eighth. It is 0 if none are to begin, or no SYN was refused. Some NATs
 // forget a port with a RST, so a connect that is refused can end the connection of another pair.
 func (o *Opening) Quiet() time.Duration {
 	o.mu.Lock()

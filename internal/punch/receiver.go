@@ -19,7 +19,7 @@ var errCrowded = errors.New("too many connections have not shown a token")
 // A Receiver reads the preamble of accepted connections and hands each to the attempt whose token
 // it shows. Connections that show an unknown token, anything else, or nothing in time are reset.
 // Those that have not shown a token yet are bounded in number: beyond the bound the connection
-// that has waited longest from the address with the most connections gives way.
+// that has waited longest from the IPv4 address or IPv6 /64 with the most connections gives way.
 //
 // One Receiver serves all ports of an agent.
 type Receiver struct {
@@ -41,7 +41,7 @@ func NewReceiver() *Receiver {
 // Accept takes an accepted connection. It does not block; it is the accept function of a
 // [tcpport.Port].
 func (r *Receiver) Accept(c *net.TCPConn) {
-	r.admit(c, func() {
+	r.hold(c, func() {
 		if serve, err := r.identify(c, nil); err == nil {
 			serve(c)
 		}
@@ -76,15 +76,15 @@ func (r *Receiver) Close() error {
 	return nil
 }
 
-// admit adds a connection to those that have not shown a token, and runs read in a goroutine. It
+// hold adds a connection to those that have not shown a token, and runs read in a goroutine. It
 // reports whether the Receiver is open; if not, it resets the connection.
-func (r *Receiver) admit(c *net.TCPConn, read func()) bool {
+func (r *Receiver) hold(c *net.TCPConn, read func()) bool {
 	k := tupleOf(c)
 	crowded := c
 	r.mu.Lock()
 	open := !r.closed
 	if open {
-		crowded = r.waiting.add(c, k.remote.Addr(), max(maxWaiting, waitingAttempt*len(r.attempts)))
+		crowded = r.waiting.add(c, k.remote.Addr(), max(maxWaiting, maxWaitingPerAttempt*len(r.attempts)))
 		r.tuples.accept(k)
 		r.workers.Go(func() {
 			read()
@@ -112,7 +112,7 @@ func (r *Receiver) identify(c *net.TCPConn, begun []byte) (func(*net.TCPConn), e
 	line, err := readPreamble(c, begun, r.timeout)
 	var t Token
 	if err == nil {
-		t, err = ParsePreamble(line)
+		t, err = parsePreamble(line)
 	}
 	r.mu.Lock()
 	waited, serve := r.waiting.remove(c), r.attempts[t]
@@ -133,7 +133,7 @@ func (r *Receiver) identify(c *net.TCPConn, begun []byte) (func(*net.TCPConn), e
 
 // readPreamble reads a preamble to its end, or what there is of it when the time is over.
 func readPreamble(c *net.TCPConn, begun []byte, timeout time.Duration) ([]byte, error) {
-	line := make([]byte, PreambleLen)
+	line := make([]byte, preambleLen)
 	n := copy(line, begun)
 	c.SetReadDeadline(time.Now().Add(timeout))
 	m, err := io.ReadFull(c, line[n:])

@@ -91,13 +91,13 @@ func TestReceiverResets(t *testing.T) {
 	unknown := NewToken().AppendPreamble(nil)
 	for name, data := range map[string][]byte{
 		"nothing":              nil,
-		"a part of the token":  right[:PreambleLen-1],
+		"a part of the token":  right[:preambleLen-1],
 		"one byte":             right[:1],
 		"another protocol":     []byte("GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"),
-		"zeros":                make([]byte, PreambleLen),
+		"zeros":                make([]byte, preambleLen),
 		"unknown token":        unknown,
 		"data before token":    append([]byte("x"), right...),
-		"no newline":           append(bytes.Clone(right[:PreambleLen-1]), ' '),
+		"no newline":           append(bytes.Clone(right[:preambleLen-1]), ' '),
 		"very much":            make([]byte, 1<<20),
 		"unknown, then right":  append(bytes.Clone(unknown), right...),
 		"token without a word": []byte("Simopen " + string(right[8:])),

@@ -53,7 +53,7 @@ func (s *Stream) addCopy(sc *streamCopy, accepted bool) (read bool) {
 	return read
 }
 
-// endCopy takes leave of a copy that was chosen or dropped, and returns why it was dropped. A
+// endCopy cleans up after a copy that was chosen or dropped, and returns why it was dropped. A
 // chosen one may still be written to, which Stream.Close ends: an attempt does not wait for a peer
 // that reads nothing.
 func (s *Stream) endCopy(sc *streamCopy) error {
@@ -117,7 +117,7 @@ func (s *Stream) dropEnded(sc *streamCopy) {
 
 // readCopy reads what comes in on a copy until it was chosen or dropped.
 func (s *Stream) readCopy(sc *streamCopy, accepted bool) {
-	buf := make([]byte, PreambleLen)
+	buf := make([]byte, preambleLen)
 	silent := !accepted
 	for over := false; !over; {
 		if sc.want() == 0 { // an initiator's, which does not know the peer's token yet

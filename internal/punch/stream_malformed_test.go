@@ -36,16 +36,16 @@ func TestStreamMalformed(t *testing.T) {
 		"closes at once":             {"", closes, ErrHungUp},
 		"resets at once":             {"", resets, ErrHungUp},
 		"silent":                     {"", waits, ErrSilent},
-		"short token":                {shown[:PreambleLen-1], closes, ErrPreamble},
-		"slow token":                 {shown[:PreambleLen-1], waits, ErrSilent},
-		"long token":                 {shown[:PreambleLen-1] + "A\n", waits, ErrPreamble},
+		"short token":                {shown[:preambleLen-1], closes, ErrPreamble},
+		"slow token":                 {shown[:preambleLen-1], waits, ErrSilent},
+		"long token":                 {shown[:preambleLen-1] + "A\n", waits, ErrPreamble},
 		"data before the token":      {framed("evil") + shown, waits, ErrPreamble},
 		"marker before the token":    {theMarker + shown, waits, ErrPreamble},
 		"wrong token":                {preamble(Token{3}) + theMarker, waits, ErrToken},
 		"the token that it is shown": {preamble(peerToken) + theMarker, waits, ErrToken},
 	}
 	for name, line := range malformedPreambles {
-		if len(line) == PreambleLen {
+		if len(line) == preambleLen {
 			inputs["a token with "+name] = input{line + theMarker, waits, ErrPreamble}
 		}
 	}

@@ -22,8 +22,8 @@ func NewToken() Token {
 // firewall that blocks connections which begin with random bytes lets it pass.
 const preambleLabel = "simopen "
 
-// PreambleLen is the length of a preamble in bytes: "simopen ", 22 characters and a newline.
-const PreambleLen = 8 + 22 + 1
+// preambleLen is the length of a preamble in bytes: "simopen ", 22 characters and a newline.
+const preambleLen = len(preambleLabel) + 22 + 1
 
 // AppendPreamble appends the line with which a connection to the owner of the token opens.
 func (t Token) AppendPreamble(b []byte) []byte {
@@ -32,15 +32,15 @@ func (t Token) AppendPreamble(b []byte) []byte {
 	return append(b, '\n')
 }
 
-// ParsePreamble returns the token of a line of PreambleLen bytes. The error matches [ErrPreamble].
-func ParsePreamble(b []byte) (Token, error) {
+// parsePreamble returns the token of a line of preambleLen bytes. The error matches [ErrPreamble].
+func parsePreamble(b []byte) (Token, error) {
 	var t Token
-	if len(b) != PreambleLen {
+	if len(b) != preambleLen {
 		return t, fmt.Errorf("%d bytes: %w", len(b), ErrPreamble)
 	}
 	// Decode accepts more than one encoding of a token, and newlines in it. Only the one that
 	// AppendPreamble makes is right.
-	base64.RawURLEncoding.Decode(t[:], b[len(preambleLabel):PreambleLen-1])
+	base64.RawURLEncoding.Decode(t[:], b[len(preambleLabel):preambleLen-1])
 	if !bytes.Equal(t.AppendPreamble(nil), b) {
 		return Token{}, fmt.Errorf("%q: %w", b, ErrPreamble)
 	}

@@ -16,7 +16,7 @@ func TestPreamble(t *testing.T) {
 	if got := string(someToken.AppendPreamble([]byte("."))); got != "."+somePreamble {
 		t.Errorf("got %q, want %q", got, "."+somePreamble)
 	}
-	if got, err := ParsePreamble([]byte(somePreamble)); got != someToken || err != nil {
+	if got, err := parsePreamble([]byte(somePreamble)); got != someToken || err != nil {
 		t.Errorf("got %v, %v", got, err)
 	}
 	if a, b := NewToken(), NewToken(); a == b || a == (Token{}) {
@@ -27,25 +27,25 @@ func TestPreamble(t *testing.T) {
 // malformedPreambles are lines that do not open a connection, with what is wrong.
 var malformedPreambles = map[string]string{
 	"empty":              "",
-	"short":              somePreamble[:PreambleLen-1],
+	"short":              somePreamble[:preambleLen-1],
 	"long":               somePreamble + "\n",
 	"another label":      "SIMOPEN " + somePreamble[8:],
 	"no label":           "        " + somePreamble[8:],
-	"no newline":         somePreamble[:PreambleLen-1] + " ",
-	"carriage return":    somePreamble[:PreambleLen-2] + "\r\n",
+	"no newline":         somePreamble[:preambleLen-1] + " ",
+	"carriage return":    somePreamble[:preambleLen-2] + "\r\n",
 	"a short token":      "simopen AAECAwQFBgcICQoLDA0O\n\n\n",
 	"newlines within":    "simopen AAECAwQFBgcICQ\n\n\n\n\n\n\n\n\n",
 	"padding":            "simopen AAECAwQFBgcICQoLDA0O==\n",
 	"the other alphabet": "simopen AAECAwQFBgcICQoLDA0O/w\n",
 	"bits to spare":      "simopen AAECAwQFBgcICQoLDA0O_x\n", // decodes to the same token
-	"HTTP":               "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[:PreambleLen],
-	"zeros":              strings.Repeat("\x00", PreambleLen),
+	"HTTP":               "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[:preambleLen],
+	"zeros":              strings.Repeat("\x00", preambleLen),
 }
 
 func TestPreambleMalformed(t *testing.T) {
 	t.Parallel()
 	for name, line := range malformedPreambles {
-		if got, err := ParsePreamble([]byte(line)); !errors.Is(err, ErrPreamble) || got != (Token{}) {
+		if got, err := parsePreamble([]byte(line)); !errors.Is(err, ErrPreamble) || got != (Token{}) {
 			t.Errorf("%s: got %v, %v; want %v", name, got, err, ErrPreamble)
 		}
 	}
@@ -57,7 +57,7 @@ func FuzzParsePreamble(f *testing.F) {
 		f.Add([]byte(line))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		token, err := ParsePreamble(b)
+		token, err := parsePreamble(b)
 		if ok := bytes.Equal(token.AppendPreamble(nil), b); ok != (err == nil) {
 			t.Errorf("%q: got %v, %v", b, token, err)
 		}

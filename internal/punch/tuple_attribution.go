@@ -42,7 +42,7 @@ func (r *Receiver) awaitToken(ctx context.Context, c *net.TCPConn, wait time.Dur
 			return false
 		}
 	}
-	if !r.admit(c, func() {
+	read := func() {
 		begun, err := readPreamble(c, nil, wait)
 		if len(begun) == 0 && errors.Is(err, ErrSilent) {
 			if !r.leave(c) {
@@ -59,7 +59,8 @@ func (r *Receiver) awaitToken(ctx context.Context, c *net.TCPConn, wait time.Dur
 		}
 		tell(errAttributed)
 		serve(c)
-	}) {
+	}
+	if !r.hold(c, read) {
 		return net.ErrClosed
 	}
 	select {

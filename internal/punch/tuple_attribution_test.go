@@ -128,7 +128,7 @@ func TestAwaitToken(t *testing.T) {
 		"shows it slowly":        {func(c *net.TCPConn) { c.Write(right[:1]); time.Sleep(50 * time.Millisecond); c.Write(right[1:]) }, errAttributed},
 		"shows an unknown token": {func(c *net.TCPConn) { c.Write(NewToken().AppendPreamble(nil)) }, ErrToken},
 		"shows half a token":     {func(c *net.TCPConn) { c.Write(right[:20]) }, ErrSilent},
-		"speaks":                 {func(c *net.TCPConn) { c.Write(make([]byte, PreambleLen)) }, ErrPreamble},
+		"speaks":                 {func(c *net.TCPConn) { c.Write(make([]byte, preambleLen)) }, ErrPreamble},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -13,7 +13,7 @@ type tuple struct {
 
 // tuples keeps account of the 4-tuples that the attempts of an agent want. There is one TCP
 // connection for each, and two attempts want the same one if a peer names another peer's address
-// as its own: by mistake, as both are behind one carrier's NAT, or to be in its way. The kernel
+// as its own: by mistake, as both are behind one carrier's NAT, or to disrupt it. The kernel
 // gives the second connect [tcpport.ErrTupleTaken].
 //
 // The attempt that connected such a tuple waits for the other end's token before it writes, so
@@ -56,16 +56,16 @@ func (t *tuples) claim(k tuple) *claim {
 	return &claim{tuples: t, tuple: k}
 }
 
-// demand locks the account and returns what is known of the claim's tuple. The caller unlocks it.
+// demand returns what is known of the claim's tuple. The account's mutex is held.
 func (c *claim) demand() *demand {
-	c.tuples.mu.Lock()
 	return c.tuples.wanted[c.tuple]
 }
 
 // shared reports whether the tuple may lead to the peer of another attempt.
 func (c *claim) shared() bool {
-	others := c.demand().claims
+	c.tuples.mu.Lock()
 	defer c.tuples.mu.Unlock()
+	others := c.demand().claims
 	if !c.doubted {
 		others--
 	}
@@ -75,17 +75,18 @@ func (c *claim) shared() bool {
 // doubt records that a connection of the tuple was of no use to its attempt. Other attempts need
 // not wait for that attempt any more.
 func (c *claim) doubt() {
-	d := c.demand()
+	c.tuples.mu.Lock()
 	defer c.tuples.mu.Unlock()
 	if !c.doubted {
 		c.doubted = true
-		d.claims--
+		c.demand().claims--
 	}
 }
 
 // freed returns a channel that is closed when the tuple may have become free. It must be called
 // before the connect, so that no event is missed.
 func (c *claim) freed() <-chan struct{} {
+	c.tuples.mu.Lock()
 	defer c.tuples.mu.Unlock()
 	return c.demand().freed
 }
@@ -93,8 +94,9 @@ func (c *claim) freed() <-chan struct{} {
 // release ends the claim. Its connect has ended.
 func (c *claim) release() {
 	c.doubt()
-	d := c.demand()
+	c.tuples.mu.Lock()
 	defer c.tuples.mu.Unlock()
+	d := c.demand()
 	d.wake()
 	if d.openings--; d.openings == 0 {
 		delete(c.tuples.wanted, c.tuple)
