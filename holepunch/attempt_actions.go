@@ -98,6 +98,7 @@ func (at *attempt) startRound(spec roundSpec) {
 		Passive:   spec.passive,
 		Late:      spec.late,
 		Delay:     spec.delay,
+		DelayV6:   spec.delayV6,
 		AtCross:   spec.atCross,
 		Guess:     spec.guess,
 		Receiver:  at.agent.receiver,

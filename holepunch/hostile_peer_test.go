@@ -192,8 +192,8 @@ func (p *hostilePeer) hear() {
 	}
 }
 
-// check looks at what we said: in an order that makes sense, and nothing after the end but a
-// TRAILER, which has no meaning.
+// check looks at what we said: in an order that makes sense, and nothing after the end. No punch
+// succeeds here, so that no FLIGHT follows DONE.
 func (p *hostilePeer) check() {
 	round, crossed, flights, end := -1, -1, 0, ""
 	for i, m := range p.heard {

@@ -1,7 +1,9 @@
 package holepunch
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"time"
 
@@ -46,13 +48,13 @@ type actions interface {
 
 // A roundSpec is a session's part in a round, see [punch.Round].
 type roundSpec struct {
-	number        int
-	remote        []punch.Candidate
-	passive, late bool
-	delay         [punch.MaxPorts]time.Duration
-	atCross       bool
-	guess         punch.Guess
-	window        time.Duration
+	number         int
+	remote         []punch.Candidate
+	passive, late  bool
+	delay, delayV6 [punch.MaxPorts]time.Duration
+	atCross        bool
+	guess          punch.Guess
+	window         time.Duration
 }
 
 // A session is the state machine of one attempt, of either role. Its events are its methods that
@@ -127,6 +129,7 @@ const (
 	noElsewhere      elsewhereState = iota // there is none, or it has failed
 	elsewhereUnasked                       // it is called when the first round begins
 	elsewhereAsked
+	elsewhereTold // the same, and the peer has said that it has a connection by its own means
 )
 
 // ops are the stages, for a PunchError.
@@ -245,7 +248,10 @@ func (s *session) onDone(m *message) {
 		}
 		s.do.setTimer(choiceTimer, choiceDelay)
 	case !s.initiator: // once is enough
-	case s.state == punching && (!s.chosen || s.flightAwaited) && s.elsewhere != elsewhereAsked:
+	case s.state != punching || s.chosen && !s.flightAwaited:
+	case s.elsewhere == elsewhereAsked || s.elsewhere == elsewhereTold:
+		s.elsewhere = elsewhereTold // its own means may be about to succeed
+	default:
 		s.fail("open", ErrElsewhere) // as the peer says
 	}
 }
@@ -266,6 +272,9 @@ func (s *session) onSignalLost(m *message, err error) {
 	switch {
 	case s.state == receiving, s.state == preparing, s.state == waiting:
 		s.fail(s.op(), err)
+	case s.elsewhere == elsewhereTold: // onElsewhere decides
+	case s.doneHeard && !s.chosen && s.flightAwaited && errors.Is(err, io.EOF):
+		s.fail("open", ErrElsewhere) // an initiator that has chosen sends FLIGHT before it closes
 	case s.flightAwaited, s.flightState == flightFailed:
 		s.fail("handshake", err)
 	}

@@ -1,8 +1,11 @@
 package holepunch
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"testing"
+	"time"
 )
 
 // TestOwnFlight: FLIGHT leaves once, when it is ready and some time after OFFER or ANSWER. A
@@ -36,8 +39,8 @@ func TestOwnFlight(t *testing.T) {
 				want = want[:1]
 			}
 			r.want(t, want...)
-			if m := r.sent[len(r.sent)-1]; string(m.flight) != string(testFlight) || r.armed[trailerTimer] != followPause {
-				t.Errorf("initiator %v: sent %+v, the timers are set to %v", initiator, m, r.armed)
+			if m := r.sent[len(r.sent)-1]; string(m.flight) != string(testFlight) || r.armed[trailerTimer] != followPause || r.within != answerTimeout {
+				t.Errorf("initiator %v: sent %+v within %v, the timers are set to %v", initiator, m, r.within, r.armed)
 			}
 		}
 	}
@@ -122,6 +125,14 @@ func TestOtherProtocol(t *testing.T) {
 
 	s, r = newSession(true, "/noise", "/tls/1.0.0")
 	s.onGathered(ours, 40000, nil)
+	s.onTimer(flightTimer) // it is not ready
+	s.onMessage(received("other"))
+	if r.armed[trailerTimer] != followPause {
+		t.Errorf("before the flight was ready: the timers are set to %v", r.armed)
+	}
+
+	s, r = newSession(true, "/noise", "/tls/1.0.0")
+	s.onGathered(ours, 40000, nil)
 	s.onFlight(testFlight)
 	r.sendErr = ErrSignalLost
 	s.onTimer(flightTimer) // it cannot be sent
@@ -151,6 +162,77 @@ func TestChosenWithoutFlight(t *testing.T) {
 		if r.err == nil || r.err.Reason() != tc.want {
 			t.Errorf("%s: %v, want %q", name, r.err, tc.want)
 		}
+	}
+}
+
+// TestElsewhereWithoutFlight: where the peer has a connection by other means, and its FLIGHT has
+// not come, an initiator waits for its own means, also if the signalling has ended. The responder
+// of an initiator that has one learns it from DONE, and then the end.
+func TestElsewhereWithoutFlight(t *testing.T) {
+	t.Parallel()
+	own := func(err error) func(*session) { return func(s *session) { s.onElsewhere(err) } }
+	done := func(s *session) { s.onMessage(received("done")) }
+	end := func(s *session) { s.onSignalLost(nil, fmt.Errorf("%w: %w", ErrSignalLost, io.EOF)) }
+	reset := func(s *session) { s.onSignalLost(nil, ErrSignalLost) }
+	chosen := func(s *session) { s.onChosen() }
+	for name, tc := range map[string]struct {
+		initiator bool
+		events    []func(*session)
+		want      Reason // after the last one
+	}{
+		"its own means succeed":             {true, []func(*session){done, done, end, own(nil)}, ErrElsewhere},
+		"its own means fail":                {true, []func(*session){done, end, own(errors.New("refused"))}, ErrElsewhere},
+		"after the choice":                  {true, []func(*session){chosen, done, own(nil)}, ErrElsewhere},
+		"after the choice, the signalling":  {true, []func(*session){chosen, own(nil), reset}, ErrSignalLost},
+		"the responder":                     {false, []func(*session){done, end}, ErrElsewhere},
+		"the responder, the relay has died": {false, []func(*session){done, reset}, ErrSignalLost},
+		"the responder, after the choice":   {false, []func(*session){done, chosen, end}, ErrSignalLost},
+	} {
+		s, r := newSession(tc.initiator, "/noise")
+		if tc.initiator {
+			s.elsewhere = elsewhereUnasked
+			s.onGathered(ours, 40000, nil)
+			s.onMessage(received("answer"))
+		} else {
+			s, r = flightSession(false)
+		}
+		for i, event := range tc.events {
+			if r.err != nil {
+				t.Errorf("%s: %v before event %d", name, r.err, i)
+			}
+			event(s)
+		}
+		if r.err == nil || r.err.Reason() != tc.want {
+			t.Errorf("%s: %v, want %q", name, r.err, tc.want)
+		}
+	}
+
+	s, r := newSession(true, "/noise")
+	s.elsewhere = elsewhereUnasked
+	s.onGathered(ours, 40000, nil)
+	s.onMessage(received("answer"))
+	s.onFlight(testFlight)
+	done(s)
+	s.onChosen()
+	s.onPeerFlight(answerFlight)
+	own(nil)(s) // too late: all that is missing is the end of the handshake
+	s.onSecured(nil)
+	if s.state != over || r.err != nil {
+		t.Errorf("%v, want the connection that was chosen", r.err)
+	}
+}
+
+// TestFlightOverdue: a responder whose initiator has chosen, and has not sent FLIGHT, does not take
+// the path for one that loses large packets.
+func TestFlightOverdue(t *testing.T) {
+	t.Parallel()
+	s, r := flightSession(false)
+	s.onMessage(received("done"))
+	r.up = true
+	s.onChosen()
+	s.onTimer(choiceTimer)
+	if r.err == nil || r.err.Reason() != ErrSignalLost {
+		t.Errorf("%v, want %q", r.err, ErrSignalLost)
 	}
 }
 
@@ -195,6 +277,10 @@ func TestFlightNotSent(t *testing.T) {
 	hear := func(m *message) func(*session) { return func(s *session) { s.onMessage(m) } }
 	timeout := func(s *session) { s.onTimer(answerTimer) }
 	lost := func(s *session) { s.onSignalLost(nil, ErrSignalLost) }
+	lostAfterFlight := func(s *session) {
+		s.onPeerFlight(answerFlight)
+		lost(s)
+	}
 	chosen := func(s *session) {
 		s.onPeerFlight(answerFlight)
 		s.onSecured(nil)
@@ -203,27 +289,32 @@ func TestFlightNotSent(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		begin func() (*session, *recorder)
+		wait  time.Duration // for the peer's reason
 		then  func(*session)
 		want  Reason
 	}{
-		"offered, then nothing":   {offered, timeout, ErrSignalLost},
-		"offered, then ANSWER":    {offered, hear(received("answer")), ErrSignalLost},
-		"offered, then a refusal": {offered, hear(received("refusal")), ErrNoAddress},
-		"retrying, then nothing":  {retrying, timeout, ErrSignalLost},
-		"retrying, then the end":  {retrying, lost, ErrNoConnection}, // of the round before
-		"initiator, then nothing": {punching(true), timeout, ErrSignalLost},
-		"initiator, then DONE":    {punching(true), hear(received("done", inStatus(StatusFailed))), ErrNoConnection},
-		"initiator has chosen":    {punching(true), chosen, ErrSignalLost},
-		"responder, then nothing": {punching(false), timeout, ErrSignalLost},
-		"responder, then DONE":    {punching(false), hear(received("done", inStatus(StatusNoCandidate))), ErrNoCandidate},
-		"responder, then the end": {punching(false), lost, ErrSignalLost},
-		"responder has chosen":    {punching(false), chosen, ErrSignalLost},
+		"offered, then nothing":   {offered, answerTimeout, timeout, ErrSignalLost},
+		"offered, then ANSWER":    {offered, answerTimeout, hear(received("answer")), ErrSignalLost},
+		"offered, then a refusal": {offered, answerTimeout, hear(received("refusal")), ErrNoAddress},
+		"retrying, then nothing":  {retrying, answerTimeout, timeout, ErrSignalLost},
+		"retrying, then ANSWER":   {retrying, answerTimeout, hear(received("retried")), ErrSignalLost},
+		"retrying, then the end":  {retrying, answerTimeout, lost, ErrNoConnection}, // of the round before
+		"initiator, then nothing": {punching(true), doneTimeout, timeout, ErrSignalLost},
+		"initiator, then DONE":    {punching(true), doneTimeout, hear(received("done", inStatus(StatusFailed))), ErrNoConnection},
+		"initiator, then the end": {punching(true), doneTimeout, lost, ErrSignalLost},
+		"initiator, after FLIGHT": {punching(true), doneTimeout, lostAfterFlight, ErrSignalLost},
+		"initiator has chosen":    {punching(true), doneTimeout, chosen, ErrSignalLost},
+		"responder, then nothing": {punching(false), doneTimeout, timeout, ErrSignalLost},
+		"responder, then DONE":    {punching(false), doneTimeout, hear(received("done", inStatus(StatusNoCandidate))), ErrNoCandidate},
+		"responder, then the end": {punching(false), doneTimeout, lost, ErrSignalLost},
+		"responder, after FLIGHT": {punching(false), doneTimeout, lostAfterFlight, ErrSignalLost},
+		"responder has chosen":    {punching(false), doneTimeout, chosen, ErrSignalLost},
 	} {
 		s, r := tc.begin()
 		r.sendErr = fmt.Errorf("%w: stream reset", ErrSignalLost)
 		s.onFlight(testFlight)
 		s.onTimer(flightTimer)
-		if r.err != nil || r.armed[answerTimer] == 0 {
+		if r.err != nil || r.armed[answerTimer] != tc.wait {
 			t.Errorf("%s: %v, timers %v, want to wait for the reason", name, r.err, r.armed)
 		}
 		rounds := len(r.rounds)
@@ -232,6 +323,28 @@ func TestFlightNotSent(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, r.err, tc.want)
 		}
 	}
+}
+
+// TestFlightAfterEnd: an attempt whose signalling has ended fails when its FLIGHT cannot be sent,
+// and one whose OFFER could not be sent begins no handshake.
+func TestFlightAfterEnd(t *testing.T) {
+	t.Parallel()
+	for _, initiator := range []bool{true, false} {
+		s, r := flightSession(initiator)
+		s.onPeerFlight(answerFlight)
+		s.onSignalLost(nil, ErrSignalLost)
+		r.sendErr = ErrSignalLost
+		s.onFlight(testFlight)
+		s.onTimer(flightTimer)
+		if r.err == nil || r.err.Reason() != ErrSignalLost {
+			t.Errorf("initiator %v: %v, want %q", initiator, r.err, ErrSignalLost)
+		}
+	}
+	s, r := newSession(true, "/noise")
+	r.sendErr = ErrSignalLost
+	r.did = nil
+	s.onGathered(ours, 40000, nil)
+	r.want(t, "expect", "OFFER", "fail")
 }
 
 // TestFlightBeforeEnd: FLIGHT leaves without a pause before the caller gets the connection, and may

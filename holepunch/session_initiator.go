@@ -67,6 +67,10 @@ func (s *session) onAnswer(m *message) {
 	rtt := max(s.now.Sub(s.offered)-m.delay, 0)
 	if s.round > 0 {
 		s.rtt = min(s.rtt, rtt) // one of the two may have stood still
+		if s.flightState == flightFailed {
+			s.fail("handshake", errFlightFailed)
+			return
+		}
 	} else {
 		s.rtt, s.windowEnd = rtt, s.now.Add(s.window)
 		s.do.setTimer(retryTimer, s.window)

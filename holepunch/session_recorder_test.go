@@ -19,6 +19,7 @@ type recorder struct {
 	err    *PunchError    // of finish
 	timers [numTimers]int // how often each was set
 	armed  [numTimers]time.Duration
+	within time.Duration // for the last message
 
 	sendErr, admitErr, guessErr error
 	filter                      func([]punch.Candidate) ([]punch.Candidate, error)
@@ -76,7 +77,8 @@ func (r *recorder) finish(err *PunchError) {
 	}
 }
 
-func (r *recorder) send(m *message, _ time.Duration) error {
+func (r *recorder) send(m *message, within time.Duration) error {
+	r.within = within
 	words := m.typ.String()
 	if m.status != StatusOK {
 		words += " " + m.status.String()

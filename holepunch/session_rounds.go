@@ -95,7 +95,10 @@ func (s *session) onTimer(t timer) {
 		s.lastRound = true
 	case t == choiceTimer:
 		err := fmt.Errorf("%w here, and the initiator has one", ErrNoConnection)
-		if up, _ := s.do.connected(); up {
+		switch up, _ := s.do.connected(); {
+		case up && s.flightAwaited:
+			err = fmt.Errorf("%w: the initiator's FLIGHT has not come", ErrSignalLost)
+		case up:
 			err = ErrSmallPackets
 		}
 		s.fail("open", err)
@@ -210,7 +213,7 @@ func (s *session) succeed() {
 	}
 	s.endFlightPause() // before the caller closes the signalling: the peer may need it
 	switch {
-	case s.state == over, s.flightState == flightFailed:
+	case s.flightState == flightFailed:
 	case s.chosen:
 		s.state = over
 		s.do.finish(nil)
@@ -231,8 +234,11 @@ func (s *session) onStreamEnded(err error) {
 
 // onElsewhere handles the end of Options.Elsewhere; nil is a connection by other means.
 func (s *session) onElsewhere(err error) {
+	told := s.elsewhere == elsewhereTold
 	s.elsewhere = noElsewhere
-	if err == nil && !s.chosen && !s.delivered {
+	switch {
+	case s.delivered:
+	case !s.chosen && (err == nil || told), s.chosen && s.flightAwaited && told:
 		s.fail("open", ErrElsewhere)
 	}
 }

@@ -261,7 +261,7 @@ func TestSecondDelay(t *testing.T) {
 // port begins before the initiator does, and the second one after it.
 func TestSpreadDelays(t *testing.T) {
 	t.Parallel()
-	const way = 30 * time.Millisecond
+	const way, long = 30 * time.Millisecond, 450 * time.Millisecond
 	apart, usual := [2]time.Duration{20 * time.Millisecond, 45 * time.Millisecond}, [2]time.Duration{0, way}
 	drops := stun.Behaviour{Mapping: stun.EIM, Filtering: stun.APDF, Unsolicited: stun.Drop}
 	but := func(change func(*stun.Behaviour)) stun.Behaviour {
@@ -270,27 +270,30 @@ func TestSpreadDelays(t *testing.T) {
 		return b
 	}
 	for name, tc := range map[string]struct {
+		way   time.Duration
 		other stun.Behaviour // of either side; the other one's NAT drops
 		want  [2]time.Duration
 	}{
-		"dropped":     {drops, apart},
-		"by address":  {but(func(b *stun.Behaviour) { b.Filtering = stun.ADF }), apart},
-		"bare SYN":    {but(func(b *stun.Behaviour) { b.BareSYN = stun.Yes }), apart},
-		"no bare SYN": {but(func(b *stun.Behaviour) { b.BareSYN = stun.No }), usual},
-		"refused":     {but(func(b *stun.Behaviour) { b.Unsolicited = stun.RST }), usual},
-		"let in":      {but(func(b *stun.Behaviour) { b.Filtering = stun.EIF }), usual},
-		"predicted":   {but(func(b *stun.Behaviour) { b.Mapping, b.Ports = stun.APDM, stun.Preserved }), usual},
-		"unknown":     {stun.Behaviour{}, usual},
+		"dropped":     {way, drops, apart},
+		"far away":    {long, drops, [2]time.Duration{300 * time.Millisecond, maxAnswerWay}},
+		"by address":  {way, but(func(b *stun.Behaviour) { b.Filtering = stun.ADF }), apart},
+		"bare SYN":    {way, but(func(b *stun.Behaviour) { b.BareSYN = stun.Yes }), apart},
+		"no bare SYN": {way, but(func(b *stun.Behaviour) { b.BareSYN = stun.No }), usual},
+		"refused":     {way, but(func(b *stun.Behaviour) { b.Unsolicited = stun.RST }), usual},
+		"let in":      {way, but(func(b *stun.Behaviour) { b.Filtering = stun.EIF }), usual},
+		"predicted":   {way, but(func(b *stun.Behaviour) { b.Mapping, b.Ports = stun.APDM, stun.Preserved }), usual},
+		"unknown":     {way, stun.Behaviour{}, usual},
 	} {
 		for i, sides := range [][2]stun.Behaviour{{drops, tc.other}, {tc.other, drops}} {
 			s, r := newSession(false)
-			s.onMessage(received("offer", behind(sides[1]), plain, func(m *message) { m.delay = way }))
+			s.onMessage(received("offer", behind(sides[1]), plain, func(m *message) { m.delay = tc.way }))
 			s.onGathered(description{candidates: theirs.candidates, behaviour: sides[0]}, 50000, nil)
 			if len(r.rounds) != 1 {
 				t.Fatalf("%s, %d: did %q", name, i, r.did)
 			}
-			if got := r.rounds[0].delay; got != tc.want {
-				t.Errorf("%s, %d: %v, want %v", name, i, got, tc.want)
+			round := r.rounds[0]
+			if v6 := [2]time.Duration{0, tc.way}; round.delay != tc.want || round.delayV6 != v6 {
+				t.Errorf("%s, %d: %v, and %v in IPv6, want %v and %v", name, i, round.delay, round.delayV6, tc.want, v6)
 			}
 		}
 	}

@@ -46,6 +46,7 @@ func (s *session) roundSpec() roundSpec {
 		passive: passive(s.own.behaviour, s.theirs.behaviour, s.initiator),
 		late:    !s.initiator && noInbound(s.own.behaviour) || s.letsInitiatorBegin(),
 		delay:   s.portDelay(),
+		delayV6: [punch.MaxPorts]time.Duration{1: s.answerWay},
 		atCross: atCross,
 		window:  s.window,
 	}
@@ -64,7 +65,7 @@ func (s *session) roundSpec() roundSpec {
 	return spec
 }
 
-// portDelay returns how long each port waits in a round. A responder's second port waits for the
+// portDelay returns how long each port waits in a round, in IPv4. A responder's second port waits for the
 // initiator, which begins when it has read the ANSWER. Where both NATs drop a SYN that comes too
 // early, the two ports begin before and after that moment. The first one's SYN arrives just after
 // the initiator's has left, if it takes a third of the ANSWER's time or more. The second one's is

@@ -27,8 +27,8 @@ const (
 	// followPause keeps OFFER and ANSWER apart from FLIGHT, and these from the TRAILER that
 	// follows, so that each travels in packets of its own. The loss of one that comes later then
 	// holds up none before it, and TCP learns of the loss of any a round trip later (RACK, RFC
-	// 8985), and not by its timer, after 200 ms and more. go-yamux writes together what comes
-	// within 0.1 ms.
+	// 8985), and not by its timer, after 200 ms and more. Linux may send writes in one packet that
+	// follow each other within some 0.1 ms (autocorking).
 	followPause = time.Millisecond
 
 	// egressDelay is how long an attempt may have no connection before the host finds out whether

@@ -29,11 +29,11 @@ type Round struct {
 	Passive   bool // the peer is to connect: begin after 4 s only
 	Late      bool // the peer's NAT opens later: begin 40 ms (first port) and 160 ms (second port) late
 
-	// Delay is how long each port waits before it connects to the peer's port of the same number,
-	// the first one in IPv4 alone. A responder's is the time until the peer begins as well, or near
-	// it, so that the SYNs of this pair cross. Late adds to that of the first port; the second
-	// waits for the longer of the two.
-	Delay [MaxPorts]time.Duration
+	// Delay is how long each port waits in IPv4 before it connects to the peer's port of the same
+	// number, and DelayV6 in IPv6. A responder's is the time until the peer begins as well, or near
+	// it, so that the SYNs of this pair cross. In IPv4 Late adds to that of the first port; the
+	// second waits for the longer of the two.
+	Delay, DelayV6 [MaxPorts]time.Duration
 
 	AtCross bool // pairs begin with Cross, none is crossed, and each begins with one burst
 	Guess   Guess

@@ -70,16 +70,18 @@ func (o *Opening) addPairs(cs []Candidate) {
 // is about IPv4; a firewall in IPv6 lets in what was sent to. Pairs that begin with Cross have
 // their moment from that. o.mu is held.
 func (o *Opening) wait(i int, to Candidate) time.Duration {
+	v6, delay := to.Addr.Addr().Unmap().Is6(), o.round.Delay
+	if v6 {
+		delay = o.round.DelayV6
+	}
 	var d time.Duration
 	if i == to.Port && !o.round.AtCross && !o.crossing {
-		d = o.round.Delay[i]
+		d = delay[i]
 	}
 	switch {
 	case !throughNAT(to):
 		return 0
-	case to.Addr.Addr().Unmap().Is6() && i == 0:
-		return 0
-	case to.Addr.Addr().Unmap().Is6():
+	case v6:
 		return d
 	case o.round.Passive:
 		return max(d, o.times.passive)
