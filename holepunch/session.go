@@ -219,6 +219,8 @@ func (s *session) onMessage(m *message) {
 	case s.state == over:
 	case s.state == receiving:
 		s.onFirst(m)
+	case s.initiator && s.state == preparing && s.round == 0 && m.typ == pb.Message_OFFER:
+		s.onOfferFirst(m)
 	case s.initiator && s.state == waiting && s.round == 0 && s.failIfNoReply(m):
 	case m.attempt != s.attempt:
 	case m.typ == pb.Message_FLIGHT:

@@ -34,8 +34,15 @@ func (s *session) sendRetry() {
 	s.sendOrFail("retry", &message{typ: pb.Message_RETRY, round: s.round, description: s.own})
 }
 
-// failIfNoReply reports whether a message is no reply to the OFFER, and fails the session then. A peer
-// that could not read the OFFER may not know its attempt, so that MALFORMED is a reply of any
+// onOfferFirst handles an OFFER that comes on the initiator's stream before its own has left.
+func (s *session) onOfferFirst(m *message) {
+	s.attempt, s.doneSent = m.attempt, true
+	s.send(&message{typ: pb.Message_ANSWER, status: StatusGlare})
+	s.fail("offer", ErrGlare)
+}
+
+// failIfNoReply reports whether a message is no reply to the OFFER, and fails the session then. A
+// peer that could not read the OFFER may not know its attempt, so that MALFORMED is a reply of any
 // attempt.
 func (s *session) failIfNoReply(m *message) bool {
 	switch {

@@ -136,3 +136,30 @@ func TestFilters(t *testing.T) {
 }
 
 var _ punch.Budget = (*budget)(nil)
+
+// TestTwoInitiators: if both sides of a stream initiate, both calls end with ErrGlare, also if the
+// one's OFFER comes while the other one gathers.
+func TestTwoInitiators(t *testing.T) {
+	for _, later := range []time.Duration{0, time.Millisecond, time.Second} {
+		inBubble(t, 0, func(t *testing.T, a *Agent) {
+			x, y := pipe()
+			errs := make(chan error)
+			for _, s := range []struct {
+				end  *pipeEnd
+				wait time.Duration
+			}{{x, 0}, {y, later}} {
+				go func() {
+					time.Sleep(s.wait)
+					_, err := a.Dial(t.Context(), s.end, nil)
+					s.end.Close()
+					errs <- err
+				}()
+			}
+			for range 2 {
+				if err := <-errs; ReasonOf(err) != ErrGlare {
+					t.Errorf("the second one %v later: %v, want ErrGlare", later, err)
+				}
+			}
+		})
+	}
+}
