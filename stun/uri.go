@@ -72,6 +72,9 @@ func splitHostPort(s string) (host, port string, err error) {
 	if bracketed && strings.HasSuffix(s, "]") {
 		host = s[1 : len(s)-1]
 	} else if strings.Contains(s, ":") {
+		if ip, err := netip.ParseAddr(s); err == nil {
+			return "", "", fmt.Errorf("IPv6 address without brackets, want [%v]", ip)
+		}
 		if host, port, err = net.SplitHostPort(s); err != nil {
 			return "", "", err
 		}
@@ -82,7 +85,7 @@ func splitHostPort(s string) (host, port string, err error) {
 		}
 	} else if host == "" || strings.ContainsAny(host, forbidden) {
 		// The name is looked up later. Here it only has to be distinguished from a URL.
-		return "", "", fmt.Errorf("bad host %q", host)
+		return "", "", fmt.Errorf("bad host %q, want host or host:port", host)
 	}
 	return host, port, nil
 }

@@ -24,7 +24,8 @@ func parse(args []string) *options {
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
 	console.Describe(flags, console.Usage{
 		Does: "Compare lets simopen and DCUtR, go-libp2p's own hole punching, make the same relayed connections " +
-			"direct, behind every pair of ten kinds of NAT and over rough networks.",
+			"direct, behind every pair of ten kinds of NAT and over rough networks. The networks are emulated " +
+			"on this machine, which needs Linux, and root or the right to make user namespaces.",
 		Synopsis: []string{"compare [flags]"},
 	})
 	flags.BoolVar(&o.quick, "quick", false, "take about a minute: each kind of NAT once on each side, and 3 to 5 runs of the main scenarios")

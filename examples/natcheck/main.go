@@ -65,7 +65,7 @@ func parse(args []string) options {
 	flags := flag.NewFlagSet("natcheck", flag.ContinueOnError)
 	flags.BoolVar(&o.json, "json", false, "print the result as one JSON object, and nothing else")
 	var nat natlab.Behaviour
-	console.NATFlag(flags, "lab", &nat, "check this `NAT` in a lab on this machine, with a server of its own")
+	console.NATFlag(flags, "lab", &nat, "check this `NAT` in a lab on this machine, with a server of its own; needs root, or the right to make user namespaces")
 	console.Describe(flags, console.Usage{
 		Does: "Natcheck finds out what the NATs in front of this host do with TCP, and with whom a direct " +
 			"connection can be had. A SERVER is stun:host[:port] or host[:port]. It speaks STUN over TCP and has a public address. " +

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -56,7 +57,10 @@ func (as *attempts) take(e transport.Event) (now []func()) {
 		return a.end()
 	}
 	if a == nil {
-		return nil // forgotten
+		if e.Kind == transport.Finished && e.Direction == network.DirInbound && e.Err != nil {
+			as.tell(Event{Kind: Punched, Peer: e.Peer, Err: natpeer.Explain(e.Err)}) // a dialler has the error
+		}
+		return nil
 	}
 	switch e.Kind {
 	case holepunch.Connecting:

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/libp2p/go-libp2p/core/network"
+
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/transport"
 )
@@ -34,6 +36,20 @@ func TestAttempts(t *testing.T) {
 	step(transport.Finished, nil)
 	if got.Kind != Punched || got.Connects != 5 || got.Refused != 2 || got.Silent != 3 {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// TestRefusedAttempt: a listener is told why an attempt ended before any address was used. A
+// dialler has its error.
+func TestRefusedAttempt(t *testing.T) {
+	for dir, want := range map[network.Direction][]Kind{network.DirInbound: {Punched}, network.DirOutbound: nil} {
+		var told []Kind
+		as := newAttempts(func(e Event) { told = append(told, e.Kind) })
+		as.trace(transport.Event{Peer: "peer", Direction: dir, Kind: transport.Started})
+		as.trace(transport.Event{Peer: "peer", Direction: dir, Kind: transport.Finished, Err: holepunch.ErrNoCandidate})
+		if !slices.Equal(told, want) {
+			t.Errorf("%v: told %v, want %v", dir, told, want)
+		}
 	}
 }
 
