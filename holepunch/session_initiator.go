@@ -1,13 +1,11 @@
 package holepunch
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
-	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 func (s *session) sendOffer() {
@@ -142,32 +140,5 @@ func (s *session) sendCandidates() {
 	}
 	if len(cs) > 0 {
 		s.send(&message{typ: pb.Message_CANDIDATES, description: description{candidates: cs}})
-	}
-}
-
-// mayRetry reports whether another round may help after one that failed with err: where a port has
-// to be predicted, or the pairs are spoiled. Otherwise a round would only close what is coming up.
-func (s *session) mayRetry(err error) bool {
-	tried := errors.Is(err, ErrNoConnection) || errors.Is(err, ErrHandshake)
-	return tried && (s.predicted() || s.spoiled) && s.roundsLeft()
-}
-
-// roundsLeft reports whether there may be another round at all.
-func (s *session) roundsLeft() bool {
-	return s.initiator && !s.egressFiltered() && s.round < maxRounds && !s.lastRound && !s.signalLost
-}
-
-// onSpoiled handles that the NATs have refused all pairs time and again, the crossed ones as well.
-// An initiator begins a round on fresh ports then, of one side at least. It takes no more SYNs than
-// the bursts of repeats in its place, and no more time.
-func (s *session) onSpoiled() {
-	if s.state != punching || s.usable || s.predicted() || s.guess != punch.NoGuess || !s.roundsLeft() {
-		return
-	}
-	theirs := s.theirs.behaviour
-	fresh := s.own.preserved || theirs.Mapping == stun.EIM && theirs.Ports == stun.Preserved
-	if signalling := 2 * s.rtt; fresh && s.windowEnd.Sub(s.now) >= signalling+minRound {
-		s.spoiled = true
-		s.do.endRound()
 	}
 }

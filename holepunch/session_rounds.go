@@ -1,12 +1,12 @@
 package holepunch
 
 import (
-	"context"
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
 	"github.com/simopen/go-libp2p-simopen/internal/punch"
+	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
 // From the ANSWER on: rounds, and the stream that they are for.
@@ -72,46 +72,6 @@ func (s *session) punch() {
 	}
 }
 
-// onTimer handles the end of a timer.
-func (s *session) onTimer(t timer) {
-	switch {
-	case s.state == over:
-	case t == attemptTimer:
-		s.onContextEnded(context.DeadlineExceeded)
-	case t == answerTimer:
-		switch {
-		case s.flightState == flightFailed:
-			s.fail("handshake", errFlightFailed)
-		case s.state == receiving:
-			s.fail(s.op(), fmt.Errorf("%w: no OFFER within %v", ErrNoAnswer, answerTimeout))
-		case s.state == waiting:
-			s.fail(s.op(), fmt.Errorf("%w within %v", ErrNoAnswer, answerTimeout))
-		}
-	case t == flightTimer:
-		s.endFlightPause()
-	case t == trailerTimer:
-		s.send(&message{typ: pb.Message_TRAILER})
-	case t == retryTimer:
-		s.lastRound = true
-	case t == choiceTimer:
-		err := fmt.Errorf("%w here, and the initiator has one", ErrNoConnection)
-		switch up, _ := s.do.connected(); {
-		case up && s.flightAwaited:
-			err = fmt.Errorf("%w: the initiator's FLIGHT has not come", ErrSignalLost)
-		case up:
-			err = ErrSmallPackets
-		}
-		s.fail("open", err)
-	case s.state != punching || s.chosen:
-	case t == crossTimer:
-		s.cross()
-	case t == roundTimer:
-		s.do.endRound()
-	case t == egressTimer:
-		s.suspectEgress()
-	}
-}
-
 // onRefused handles that a SYN was refused. CROSS leaves earlier then, by the quiet time after it.
 func (s *session) onRefused() {
 	if !s.initiator || s.state != punching || s.chosen || s.crossDue.IsZero() {
@@ -166,79 +126,29 @@ func (s *session) nextRound(number int, err error) {
 	s.round, s.cause, s.spoiled, s.crossHeard = number, err, false, false
 }
 
-// onUsable handles that the stream is usable: the peer's bytes can arrive.
-func (s *session) onUsable() {
-	s.usable = true
-	s.succeed()
+// mayRetry reports whether another round may help after one that failed with err: where a port has
+// to be predicted, or the pairs are spoiled. Otherwise a round would only close what is coming up.
+func (s *session) mayRetry(err error) bool {
+	tried := errors.Is(err, ErrNoConnection) || errors.Is(err, ErrHandshake)
+	return tried && (s.predicted() || s.spoiled) && s.roundsLeft()
 }
 
-// onChosen handles the initiator's choice of a connection. The connection may be one of the round
-// before. What was prepared for another round is then not used.
-func (s *session) onChosen() {
-	if s.state == over {
+// roundsLeft reports whether there may be another round at all.
+func (s *session) roundsLeft() bool {
+	return s.initiator && !s.egressFiltered() && s.round < maxRounds && !s.lastRound && !s.signalLost
+}
+
+// onSpoiled handles that the NATs have refused all pairs time and again, the crossed ones as well.
+// An initiator begins a round on fresh ports then, of one side at least. It takes no more SYNs than
+// the bursts of repeats in its place, and no more time.
+func (s *session) onSpoiled() {
+	if s.state != punching || s.usable || s.predicted() || s.guess != punch.NoGuess || !s.roundsLeft() {
 		return
 	}
-	s.state, s.usable, s.chosen = punching, true, true
-	s.do.endRound()
-	if s.initiator {
-		s.tellSuccess()
-	}
-	if s.succeed(); s.doneHeard && s.state != over {
-		s.do.setTimer(choiceTimer, choiceDelay) // for the handshake
-	}
-}
-
-// onSecured handles the end of the handshake.
-func (s *session) onSecured(err error) {
-	switch {
-	case s.state == over:
-	case err != nil:
-		if ReasonOf(err) == "" {
-			err = fmt.Errorf("%w: %w", ErrHandshake, err)
-		}
-		s.fail("handshake", err)
-	default:
-		s.secured = true
-		s.succeed()
-	}
-}
-
-// succeed gives the caller the connection once it is secured and chosen. A responder with a
-// handshake has it before the choice.
-func (s *session) succeed() {
-	handshake := len(s.protocols) > 0
-	early := handshake && s.usable && !s.initiator && !s.delivered
-	if s.state == over || handshake && !s.secured || s.flightAwaited || !s.chosen && !early {
-		return
-	}
-	s.endFlightPause() // before the caller closes the signalling: the peer may need it
-	switch {
-	case s.flightState == flightFailed:
-	case s.chosen:
-		s.state = over
-		s.do.finish(nil)
-	default:
-		s.delivered = true
-		s.do.deliver()
-	}
-}
-
-// onStreamEnded handles the end of the stream: a connection was not admitted, or not chosen in
-// time.
-func (s *session) onStreamEnded(err error) {
-	if ReasonOf(err) == "" {
-		err = fmt.Errorf("%w: %w", ErrHandshake, err)
-	}
-	s.fail("open", err)
-}
-
-// onElsewhere handles the end of Options.Elsewhere; nil is a connection by other means.
-func (s *session) onElsewhere(err error) {
-	told := s.elsewhere == elsewhereTold
-	s.elsewhere = noElsewhere
-	switch {
-	case s.delivered:
-	case !s.chosen && (err == nil || told), s.chosen && s.flightAwaited && told:
-		s.fail("open", ErrElsewhere)
+	theirs := s.theirs.behaviour
+	fresh := s.own.preserved || theirs.Mapping == stun.EIM && theirs.Ports == stun.Preserved
+	if signalling := 2 * s.rtt; fresh && s.windowEnd.Sub(s.now) >= signalling+minRound {
+		s.spoiled = true
+		s.do.endRound()
 	}
 }

@@ -1,6 +1,12 @@
 package holepunch
 
-import "time"
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/simopen/go-libp2p-simopen/internal/pb"
+)
 
 // A timer is one of the timers of a session.
 type timer uint8
@@ -43,3 +49,43 @@ const (
 	// doneTimeout bounds the writing of a message whose result nothing waits for.
 	doneTimeout = time.Second
 )
+
+// onTimer handles the end of a timer.
+func (s *session) onTimer(t timer) {
+	switch {
+	case s.state == over:
+	case t == attemptTimer:
+		s.onContextEnded(context.DeadlineExceeded)
+	case t == answerTimer:
+		switch {
+		case s.flightState == flightFailed:
+			s.fail("handshake", errFlightFailed)
+		case s.state == receiving:
+			s.fail(s.op(), fmt.Errorf("%w: no OFFER within %v", ErrNoAnswer, answerTimeout))
+		case s.state == waiting:
+			s.fail(s.op(), fmt.Errorf("%w within %v", ErrNoAnswer, answerTimeout))
+		}
+	case t == flightTimer:
+		s.endFlightPause()
+	case t == trailerTimer:
+		s.send(&message{typ: pb.Message_TRAILER})
+	case t == retryTimer:
+		s.lastRound = true
+	case t == choiceTimer:
+		err := fmt.Errorf("%w here, and the initiator has one", ErrNoConnection)
+		switch up, _ := s.do.connected(); {
+		case up && s.flightAwaited:
+			err = fmt.Errorf("%w: the initiator's FLIGHT has not come", ErrSignalLost)
+		case up:
+			err = ErrSmallPackets
+		}
+		s.fail("open", err)
+	case s.state != punching || s.chosen:
+	case t == crossTimer:
+		s.cross()
+	case t == roundTimer:
+		s.do.endRound()
+	case t == egressTimer:
+		s.suspectEgress()
+	}
+}

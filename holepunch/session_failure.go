@@ -69,12 +69,6 @@ func (s *session) lacksHairpin() bool {
 	return h == stun.No || h == stun.Unknown && s.window >= hairpinWindow
 }
 
-// tellSuccess reports the choice to the responder.
-func (s *session) tellSuccess() {
-	s.doneSent = true
-	s.send(&message{typ: pb.Message_DONE})
-}
-
 // tellFailure reports to the peer how the attempt has ended, so that its user learns the reason at
 // once. The peer is a stranger: it gets the status and the sentence that the table of reasons has,
 // not the error's text. Once SYNs were sent, the peer learns only that there is no connection. It
