@@ -29,10 +29,6 @@ const (
 	// minRound is the least time for a round after spoiled pairs, which has what is left of the
 	// window. The SYNs meet at once.
 	minRound = time.Second
-
-	// maxAnswerWay bounds what a responder believes of the time that its ANSWER takes, for which
-	// its ports wait: longer ways than over two satellites are rare, and the peer may lie.
-	maxAnswerWay = 500 * time.Millisecond
 )
 
 // roundWindow returns how long a round of an attempt goes on, and how long after the ANSWER another

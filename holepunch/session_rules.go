@@ -65,6 +65,10 @@ func (s *session) roundSpec() roundSpec {
 	return spec
 }
 
+// maxAnswerWay bounds what a responder believes of the time that its ANSWER takes, for which its
+// ports wait: longer ways than over two satellites are rare, and the peer may lie.
+const maxAnswerWay = 500 * time.Millisecond
+
 // portDelay returns how long each port waits in a round, in IPv4. A responder's second port waits for the
 // initiator, which begins when it has read the ANSWER. Where both NATs drop a SYN that comes too
 // early, the two ports begin before and after that moment. The first one's SYN arrives just after
