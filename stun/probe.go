@@ -31,6 +31,10 @@ const (
 	// meet.
 	hairpinJitter = 100 * time.Millisecond
 
+	// forkPause is between attempts to connect again where the first connection still exists. A
+	// process that another part of the program starts holds its socket for some milliseconds.
+	forkPause = 10 * time.Millisecond
+
 	// hairpinTries bounds the connects of each port. A refused SYN has left, and admits the
 	// other's: two are enough, and one that crosses. A single server may have made the host believe
 	// in another host's address, and then the SYNs go there.
@@ -243,6 +247,9 @@ func (p *probe) reconnect(ctx context.Context, server netip.AddrPort) Fact {
 	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
 	defer cancel()
 	conn, err := Dial(ctx, p.port, server.String())
+	for errors.Is(err, tcpport.ErrTupleTaken) && sleep(ctx, forkPause) {
+		conn, err = Dial(ctx, p.port, server.String())
+	}
 	if err != nil {
 		return Unknown
 	}
@@ -289,10 +296,17 @@ func (p *probe) reach(ctx context.Context, remote netip.AddrPort) bool {
 		if errors.Is(err, tcpport.ErrTupleTaken) {
 			return true // the other's SYN was admitted first
 		}
-		select {
-		case <-time.After(rand.N(hairpinJitter)):
-		case <-ctx.Done():
-		}
+		sleep(ctx, rand.N(hairpinJitter))
 	}
 	return false
+}
+
+// sleep waits, and reports whether ctx has not ended before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
