@@ -8,8 +8,8 @@
 //	conn, err := agent.Accept(ctx, stream, nil) // on the other
 //
 // The side that calls [Agent.Dial] is the initiator, the other side the responder. An attempt
-// begins with an exchange of messages (docs/protocol.md). Then both sides connect, each
-// from the local port whose external address it has sent to the other:
+// begins with an exchange of messages (docs/protocol.md). Then both sides connect, each from the
+// local port whose external address it has sent to the other:
 //
 //	initiator             stream             responder
 //	    | OFFER {candidates, NAT behaviour,      |

@@ -15,7 +15,7 @@ type PunchError struct {
 	Op       string           // the stage: "gather", "offer", "receive", "admit", "answer", "retry", "open" or "handshake"
 	Local    uint16           // local port of the punch; 0 during signalling
 	Remote   []netip.AddrPort // candidates of the peer that were tried, or to be tried
-	Connects int              // that were begun in all; the kernel repeats the SYN of one
+	Connects int              // how many connects were begun; the kernel may repeat the SYN of each
 	Err      error
 }
 

@@ -193,8 +193,8 @@ func candidateFromPB(p *pb.Candidate) (punch.Candidate, bool) {
 	return c, ok
 }
 
-// writeMessage writes a message and its length at once. Each write may become a packet of its own on
-// every hop, and the message waits for whichever is lost.
+// writeMessage writes a message and its length at once. Each write may become a packet of its own
+// on every hop, and the message waits for whichever is lost.
 func writeMessage(w io.Writer, p *pb.Message) error {
 	b, err := proto.Marshal(p)
 	if err != nil {

@@ -69,11 +69,12 @@ func (s *session) roundSpec() roundSpec {
 // ports wait: longer ways than over two satellites are rare, and the peer may lie.
 const maxAnswerWay = 500 * time.Millisecond
 
-// portDelay returns how long each port waits in a round, in IPv4. A responder's second port waits for the
-// initiator, which begins when it has read the ANSWER. Where both NATs drop a SYN that comes too
-// early, the two ports begin before and after that moment. The first one's SYN arrives just after
-// the initiator's has left, if it takes a third of the ANSWER's time or more. The second one's is
-// in time also if a hop had to repeat the ANSWER, if it takes half of the ANSWER's time or more.
+// portDelay returns how long each port waits in a round, in IPv4. A responder's second port waits
+// for the initiator, which begins when it has read the ANSWER. Where both NATs drop a SYN that
+// comes too early, the two ports begin before and after that moment. The first one's SYN arrives
+// just after the initiator's has left, if it takes a third of the ANSWER's time or more. If a hop
+// has to repeat the ANSWER, the second one's is still in time, if it takes half of the ANSWER's
+// time or more.
 //
 // A predicted port has no other beside it, so the first one waits as well where a SYN that comes
 // too early may spoil the pair: if the initiator's NAT answers it, and where the initiator is to

@@ -13,7 +13,7 @@ type timer uint8
 
 const (
 	attemptTimer timer = iota // the whole attempt
-	answerTimer               // until OFFER, ANSWER, or why FLIGHT could not be sent is overdue
+	answerTimer               // until the OFFER or ANSWER is overdue, or the peer's reason after FLIGHT could not be sent
 	flightTimer               // until FLIGHT may leave
 	trailerTimer              // until the TRAILER
 	crossTimer                // until CROSS, see punch.CrossDelay

@@ -244,7 +244,7 @@ func TestContextEnds(t *testing.T) {
 	many := newManyPorts(t, a, servers)
 	for d := time.Duration(0); d < 10*time.Millisecond; d += 250 * time.Microsecond {
 		wantNothingLeft(t, func() {
-			// A listener at a port of its own, for there is a connection already between the hosts'.
+			// A listener at a port of its own, for the hosts' ports have a connection already.
 			l, err := many.Listen(ma.StringCast(manyPortsAddr))
 			if err != nil {
 				t.Fatal(err)

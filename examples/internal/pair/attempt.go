@@ -20,7 +20,7 @@ type attempts struct {
 	tell func(Event)
 
 	mu   sync.Mutex
-	last map[peer.ID]*attempt // the last one with each peer
+	last map[peer.ID]*attempt // the last one with each peer; nil until it is Offered
 }
 
 type attempt struct {
@@ -46,10 +46,10 @@ func (as *attempts) trace(e transport.Event) {
 func (as *attempts) take(e transport.Event) (now []func()) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	a := as.last[e.Peer]
+	a, known := as.last[e.Peer]
 	switch e.Kind {
 	case transport.Started:
-		delete(as.last, e.Peer) // the event may be that it failed
+		as.last[e.Peer] = nil // what the last one did is not this one's
 		return a.end()
 	case transport.Offered:
 		as.last[e.Peer] = &attempt{connected: make(map[string]bool)}
@@ -57,7 +57,7 @@ func (as *attempts) take(e transport.Event) (now []func()) {
 		return a.end()
 	}
 	if a == nil {
-		if e.Kind == transport.Finished && e.Direction == network.DirInbound && e.Err != nil {
+		if known && e.Kind == transport.Finished && e.Direction == network.DirInbound && e.Err != nil {
 			as.tell(Event{Kind: Punched, Peer: e.Peer, Err: natpeer.Explain(e.Err)}) // a dialler has the error
 		}
 		return nil

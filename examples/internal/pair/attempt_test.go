@@ -51,6 +51,14 @@ func TestRefusedAttempt(t *testing.T) {
 			t.Errorf("%v: told %v, want %v", dir, told, want)
 		}
 	}
+	var told []Kind
+	as := newAttempts(func(e Event) { told = append(told, e.Kind) })
+	as.trace(transport.Event{Peer: "peer", Direction: network.DirInbound, Kind: transport.Offered})
+	as.forget("peer")
+	as.trace(transport.Event{Peer: "peer", Direction: network.DirInbound, Kind: transport.Finished, Err: holepunch.ErrSignalLost})
+	if !slices.Equal(told, []Kind{Offered}) {
+		t.Errorf("told %v of a peer that has gone", told)
+	}
 }
 
 // TestAfter: what waits for an attempt is called once, when that is over or another one begins.
