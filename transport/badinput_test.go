@@ -21,6 +21,7 @@ import (
 	"github.com/simopen/go-libp2p-simopen/holepunch"
 	"github.com/simopen/go-libp2p-simopen/internal/pb"
 	"github.com/simopen/go-libp2p-simopen/internal/stuntest"
+	"github.com/simopen/go-libp2p-simopen/internal/tcptest"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
@@ -104,14 +105,7 @@ func newBadSTUNServer(t *testing.T, f func(net.Conn)) string {
 
 func TestBadSTUNServer(t *testing.T) {
 	t.Parallel()
-	refusing := func(t *testing.T) string {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		return l.Addr().String()
-	}
+	refusing := func(t *testing.T) string { return tcptest.Refusing(t).String() }
 	serve := func(f func(net.Conn)) func(*testing.T) string {
 		return func(t *testing.T) string { return newBadSTUNServer(t, f) }
 	}
@@ -282,11 +276,7 @@ func TestContextEnds(t *testing.T) {
 
 // A punch that fails at the peer's word leaves nothing, at once.
 func TestFailedPunchLeavesNothing(t *testing.T) {
-	nobody, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody.Close() // its port refuses
+	nobody := tcptest.Refusing(t).String()
 	refused := make(chan struct{}, 1)
 	tracer := WithTracer(func(e Event) {
 		if e.Kind == holepunch.ConnectFailed {
@@ -307,8 +297,7 @@ func TestFailedPunchLeavesNothing(t *testing.T) {
 		if err := r.ReadMsg(&m); err != nil {
 			return
 		}
-		port := nobody.Addr().(*net.TCPAddr).Port
-		w.WriteMsg(newAnswer(&m, newCandidate(pb.Candidate_REFLEXIVE, "127.0.0.1:"+itoa(uint16(port)))))
+		w.WriteMsg(newAnswer(&m, newCandidate(pb.Candidate_REFLEXIVE, nobody)))
 		<-refused
 		w.WriteMsg(&pb.Message{Type: pb.Message_DONE, Attempt: m.Attempt, Status: pb.Status_FAILED, Detail: "over"})
 	}, tracer)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+	"github.com/simopen/go-libp2p-simopen/internal/tcptest"
 )
 
 // TestCross: crossed pairs are connected when it is time, unless a connection came up. After a
@@ -26,7 +27,7 @@ func TestCross(t *testing.T) {
 			true, false,
 		},
 		"refused": {
-			refusing,
+			func(t *testing.T) netip.AddrPort { return tcptest.Refusing(t) },
 			func(o *Opening) bool { return o.result.Refused > 0 },
 			true, true,
 		},
@@ -86,6 +87,7 @@ func TestCross(t *testing.T) {
 // then, also those that begin with it.
 func TestSpoiled(t *testing.T) {
 	t.Parallel()
+	refusing := func(t *testing.T) netip.AddrPort { return tcptest.Refusing(t) }
 	silent := func(t *testing.T) netip.AddrPort { _, addr := listenSilent(t); return addr }
 	for name, tc := range map[string]struct {
 		atCross bool
@@ -102,7 +104,7 @@ func TestSpoiled(t *testing.T) {
 			ctx, cancel := context.WithCancel(testContext(t))
 			defer cancel()
 			here := []*side{newSide(t), newSide(t)}
-			there := []netip.AddrPort{refusing(t), tc.second(t)}
+			there := []netip.AddrPort{tcptest.Refusing(t), tc.second(t)}
 			seen, times := newConnects(), *quick
 			times.spoiled = time.Millisecond
 			o := Open(ctx, Round{

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+	"github.com/simopen/go-libp2p-simopen/internal/tcptest"
 )
 
 func TestOpen(t *testing.T) {
@@ -78,7 +79,7 @@ func TestChosenStopsConnects(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	t.Parallel()
-	s, peer := newSide(t), refusing(t)
+	s, peer := newSide(t), tcptest.Refusing(t)
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
 	seen, budget := newConnects(), newBudget(1<<20)
@@ -98,7 +99,7 @@ func TestRefused(t *testing.T) {
 func TestBudgetIsSpent(t *testing.T) {
 	t.Parallel()
 	for most, want := range map[int]error{0: errSpent, 2: syscall.ECONNREFUSED} {
-		s, peer := newSide(t), refusing(t)
+		s, peer := newSide(t), tcptest.Refusing(t)
 		ctx, cancel := context.WithCancel(testContext(t))
 		defer cancel()
 		budget := newBudget(most)
@@ -235,7 +236,7 @@ func TestTaken(t *testing.T) {
 // TestAdd: candidates that are known, and listeners, are not connected to.
 func TestAdd(t *testing.T) {
 	t.Parallel()
-	s, peer, other, listener := newSide(t), refusing(t), refusing(t), refusing(t)
+	s, peer, other, listener := newSide(t), tcptest.Refusing(t), tcptest.Refusing(t), tcptest.Refusing(t)
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
 	seen := newConnects()
@@ -258,7 +259,7 @@ func TestAdd(t *testing.T) {
 // TestPortClosed: a port that was closed can still connect; nothing is accepted.
 func TestPortClosed(t *testing.T) {
 	t.Parallel()
-	a, peer := newSide(t), refusing(t) // the kernel may give the number of a closed port again
+	a, peer := newSide(t), tcptest.Refusing(t) // the kernel may give the number of a closed port again
 	a.port.Close()
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+	"github.com/simopen/go-libp2p-simopen/internal/tcptest"
 )
 
 // TestPairs: before they are crossed no two pairs share a port, at either side.
@@ -28,7 +29,7 @@ func TestPairs(t *testing.T) {
 				}
 				var remote []Candidate
 				for i := range theirs {
-					remote = append(remote, Candidate{Kind: Reflexive, Addr: refusing(t), Port: i})
+					remote = append(remote, Candidate{Kind: Reflexive, Addr: tcptest.Refusing(t), Port: i})
 				}
 				var mu sync.Mutex
 				pairs, connects := make(map[tuple]bool), 0

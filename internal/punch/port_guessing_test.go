@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/tcpport"
+	"github.com/simopen/go-libp2p-simopen/internal/tcptest"
 )
 
 // TestGuess: one side tries ports until it hits one that the other side offers, which connects only
@@ -20,7 +21,7 @@ func TestGuess(t *testing.T) {
 	times.guessRate = 5000
 	guesses, offers := newSide(t).attempt(t, true), newSide(t).attempt(t, false)
 	introduce(guesses, offers)
-	closed := refusing(t)
+	closed := tcptest.Refusing(t)
 	offers.round.Guess, offers.round.times = OfferPorts, &times
 	guesses.round.Guess, guesses.round.times = GuessPorts, &times
 	// On loopback strangers' ports are tried as well, which accept and say nothing.

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -33,24 +32,6 @@ func testContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
 	return ctx
-}
-
-// refusing returns an address that refuses connects, another one each time. It is the end of an
-// accepted connection, whose listener is gone: no other test listens there meanwhile. It is not the
-// end that connected, since the kernel may use one port number for several of those.
-func refusing(t *testing.T) netip.AddrPort {
-	t.Helper()
-	_, c := connPair(t)
-	// A child process that another test starts holds a copy of the listener until it executes its
-	// program.
-	until(t, "connects are refused", func() bool {
-		again, err := net.Dial("tcp4", c.LocalAddr().String())
-		if err == nil {
-			again.Close()
-		}
-		return errors.Is(err, syscall.ECONNREFUSED)
-	})
-	return c.LocalAddr().(*net.TCPAddr).AddrPort()
 }
 
 // A side is one peer's host on loopback.

@@ -162,17 +162,6 @@ func echo(c *net.TCPConn) {
 	_, _ = io.Copy(c, struct{ io.Reader }{c})
 }
 
-// refusing returns an address that refuses connections.
-func refusing(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // entries returns the connections in a table.
 func (t *table) entries() []*entry {
 	t.mu.Lock()

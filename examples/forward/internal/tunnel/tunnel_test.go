@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/conns"
+	"github.com/simopen/go-libp2p-simopen/internal/tcptest"
 )
 
 func only(addr string) map[string]string { return map[string]string{"": addr} }
@@ -146,12 +147,12 @@ func TestRefused(t *testing.T) {
 		cfg  pairConfig
 		want string
 	}{
-		"by the service":   {pairConfig{services: only(refusing(t))}, "the service refuses connections"},
+		"by the service":   {pairConfig{services: only(tcptest.Refusing(t).String())}, "the service refuses connections"},
 		"not allowed":      {pairConfig{services: only(serve(t, echo)), allow: map[peer.ID]bool{stranger: true}}, "this peer is not allowed"},
 		"no such service":  {pairConfig{services: two, service: "mail"}, `no such service ("services: ssh, web")`},
 		"one of several":   {pairConfig{services: two}, `no such service ("services: ssh, web")`},
 		"not an address":   {pairConfig{services: only("256.0.0.1:22")}, "the service cannot be reached"},
-		"name of the only": {pairConfig{services: map[string]string{"ssh": refusing(t)}}, "the service refuses connections"},
+		"name of the only": {pairConfig{services: map[string]string{"ssh": tcptest.Refusing(t).String()}}, "the service refuses connections"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t, test.cfg)
