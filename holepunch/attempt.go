@@ -24,7 +24,7 @@ type attempt struct {
 	signal  Stream
 	stream  *punch.Stream
 
-	caller context.Context // the caller's
+	caller context.Context // of Dial or Accept
 	ctx    context.Context // of the helpers
 	cancel context.CancelFunc
 

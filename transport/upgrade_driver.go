@@ -256,7 +256,7 @@ func (d *upgradeDriver) close(c network.Conn) {
 	}()
 }
 
-// retire closes the relayed connections that a direct one has taken the place of, but for those
+// retire closes the relayed connections that a direct one has taken the place of, except those
 // with streams if these are not to be reset.
 func (d *upgradeDriver) retire(p peer.ID, relayed []network.Conn) {
 	for _, c := range relayed {

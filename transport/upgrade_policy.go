@@ -144,6 +144,7 @@ func (u *upgrade) step(p *upgradePolicy, now time.Time, e upgradeEvent, v peerVi
 			return u.haveDirect(p, now, v)
 		}
 	case directDown:
+		// After the end of the last direct connection has been dealt with, returned says nothing.
 		u.returned = u.returned && (v.direct || !u.directSince.IsZero())
 		if u.directSince.IsZero() {
 			return nil
@@ -225,8 +226,8 @@ func (u *upgrade) retire(v peerView) []upgradeAction {
 	return []upgradeAction{{kind: retireRelayed}}
 }
 
-// attempt starts an attempt if this host dialled a relayed connection, or notes that another one is
-// due.
+// attempt starts an attempt if this host dialled a relayed connection. While one is under way it
+// notes that another one is to follow.
 func (u *upgrade) attempt(p *upgradePolicy, v peerView) []upgradeAction {
 	switch {
 	case !v.outbound || v.direct || p.onRequest:
@@ -255,9 +256,9 @@ func (u *upgrade) ended(p *upgradePolicy, err error, v peerView) []upgradeAction
 	return nil
 }
 
-// forget ends the upgrade when there is no relayed connection left. During an attempt that waits
-// for its end: another relayed connection, which takes the place of one that broke, would join the
-// attempt that breaks with it.
+// forget ends the upgrade when there is no relayed connection left. While an attempt is under way,
+// that waits until it has ended: another relayed connection, which takes the place of one that
+// broke, would join the attempt that breaks with it.
 func (u *upgrade) forget(v peerView) []upgradeAction {
 	if v.relayed {
 		return nil

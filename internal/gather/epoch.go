@@ -61,7 +61,7 @@ func newEpoch(parent context.Context, keepAlive time.Duration) *epoch {
 
 // moved returns why the host may be at another place than when the epoch began, or "": it has
 // slept, sends from another address, or is seen at another. Only this function decides so.
-// Connections do not show it for a long time: they hang.
+// Connections do not show a move for a long time: they hang.
 func (g *Gatherer) moved(now time.Time) (why string) {
 	first := g.ports[0]
 	// An observer that is being asked again may yet confirm what is known.

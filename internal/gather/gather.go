@@ -108,7 +108,7 @@ type Gatherer struct {
 	stale   bool
 	likely  time.Time // until when an attempt is likely
 	epoch   *epoch
-	links   []netip.Prefix // as links returned them at the last check
+	links   []netip.Prefix // as listLinks returned them at the last check
 	check   time.Time      // when to look at the network again
 	looked  time.Time      // when step was called last, by wall; zero while no port is in use
 	next    time.Time      // when step has something to do; zero if only events matter

@@ -103,7 +103,7 @@ func (o *Opening) recordFailure(p *pair, took time.Duration, err error) {
 				o.setFail.Do(func() { close(o.failing) })
 			}
 			if o.crossing {
-				p.refused++
+				p.failed++
 				o.checkSpoiled()
 			}
 		}

@@ -116,7 +116,7 @@ func TestSpoiled(t *testing.T) {
 			})
 			pairs := func(i, j int) int { return seen.of(here[i].port, there[j]) }
 			// When it connects once more, it was refused as often.
-			until(t, "many were refused", func() bool { return tc.atCross || pairs(0, 0) > manyRefused })
+			until(t, "many were refused", func() bool { return tc.atCross || pairs(0, 0) > spoiledFailures })
 			o.mu.Lock()
 			o.checkSpoiled()
 			o.mu.Unlock()
@@ -137,7 +137,7 @@ func TestSpoiled(t *testing.T) {
 				if !tc.atCross {
 					other = 1
 				}
-				until(t, "many were refused", func() bool { return pairs(other, 0) > manyRefused })
+				until(t, "many were refused", func() bool { return pairs(other, 0) > spoiledFailures })
 				time.Sleep(times.spoiled)
 				o.mu.Lock()
 				o.checkSpoiled()

@@ -26,8 +26,8 @@ type Round struct {
 	Ports     []*tcpport.Port // one at least, MaxPorts at most; all that has to do with NATs is about the first
 	Remote    []Candidate     // of the peer; those of kind Listener are ignored
 	Initiator bool
-	Passive   bool // the peer is to connect: begin after 4 s only
-	Late      bool // the peer's NAT opens later: begin 40 ms (first port) and 160 ms (second port) late
+	Passive   bool // the peer is to connect: begin only after some seconds; see timings
+	Late      bool // the peer's NAT opens later: begin later, the second port more so; see timings
 
 	// Delay is how long each port waits in IPv4 before it connects to the peer's port of the same
 	// number, and DelayV6 in IPv6. A responder's is the time until the peer begins as well, or near
@@ -222,18 +222,18 @@ func (o *Opening) giveUp() {
 // manyFailed is more failed connects than most punches have between NATs that refuse SYNs.
 const manyFailed = quickRepeats
 
-// Failing returns a channel that is closed when many connects have been refused, or none could
-// leave.
+// Failing returns a channel that is closed when many connects have ended by themselves, most of them
+// refused, or when no SYN could leave.
 func (o *Opening) Failing() <-chan struct{} { return o.failing }
 
 // Spoiled returns a channel that is closed when Cross was called a while ago, and each pair that is
-// connected through NATs in IPv4 has been refused several times since then. NATs that let a pair
+// connected through NATs in IPv4 has failed several times since then: SYNs are refused. NATs that let a pair
 // in have let it in by then. Those that do not may keep a session for its 4-tuple.
 func (o *Opening) Spoiled() <-chan struct{} { return o.spoiled }
 
-// manyRefused is how often a spoiled pair has been refused since Cross. Another pair is usually
+// spoiledFailures is how often a spoiled pair has failed since Cross. Another pair is usually
 // refused once: a side that repeats at once has a SYN on the way when the peer's arrives.
-const manyRefused = 3
+const spoiledFailures = 3
 
 // checkSpoiled closes the channel that Spoiled returns, if it is to be closed. o.mu is held.
 func (o *Opening) checkSpoiled() {
@@ -243,7 +243,7 @@ func (o *Opening) checkSpoiled() {
 	some := false
 	for p := range o.through {
 		if p.crossed || !o.replaced {
-			if some = true; p.refused < manyRefused {
+			if some = true; p.failed < spoiledFailures {
 				return
 			}
 		}

@@ -13,8 +13,8 @@ type pair struct {
 	to      Candidate
 	wait    time.Duration // before the first connect
 	claim   *claim
-	begin   time.Time // of the first connect
-	failed  int       // connects so far that failed
+	begin   time.Time // of the first connect, or when repeats were last made quick again
+	repeats int       // since begin; by them pauses become longer
 	dropped int       // connections that were of no use
 	paid    bool      // the last connect has sent no SYN, and was paid for
 	stuck   bool      // a SYN could not leave
@@ -23,7 +23,7 @@ type pair struct {
 	unsent  backoff   // while no SYN can leave
 
 	crossed bool // begun by Cross, or later; o.mu guards it
-	refused int  // connects since Cross that failed, on their way through the NATs; o.mu guards it
+	failed  int  // connects since Cross that ended by themselves, on their way through the NATs; o.mu guards it
 }
 
 func (p *pair) tuple() tuple { return tuple{p.port.Number(), p.to.Addr} }
@@ -48,7 +48,7 @@ func (o *Opening) addPairs(cs []Candidate) {
 				unsent:  backoff{o.times.retry, o.times.maxRetry},
 			}
 			if o.round.AtCross {
-				p.failed = quickRepeats - burst // what is left is one burst
+				p.repeats = quickRepeats - burst // what is left is one burst
 			}
 			switch {
 			case o.pairs[p.tuple()]:

@@ -40,12 +40,12 @@ const (
 func (o *Opening) pause(p *pair) {
 	o.mu.Lock()
 	if o.restarted.After(p.begin) {
-		p.begin, p.failed = o.restarted, 0
+		p.begin, p.repeats = o.restarted, 0
 	}
 	again := o.again
 	o.mu.Unlock()
-	p.failed++
-	sleepUnless(o.ctx, again, o.times.pause(p.to, p.failed, time.Since(p.begin)))
+	p.repeats++
+	sleepUnless(o.ctx, again, o.times.pause(p.to, p.repeats, time.Since(p.begin)))
 }
 
 // beginOf returns when a pair's connects begin. For a crossed pair that is the moment that both

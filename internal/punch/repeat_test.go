@@ -111,8 +111,8 @@ func TestRestart(t *testing.T) {
 		}
 		o.workers.Wait()
 		o.pause(p)
-		if p.failed != 1 || !p.begin.Equal(begin.Add(later)) || time.Since(begin) > later {
-			t.Errorf("%d connects have failed since %v, want one since %v", p.failed, p.begin.Sub(begin), later)
+		if p.repeats != 1 || !p.begin.Equal(begin.Add(later)) || time.Since(begin) > later {
+			t.Errorf("%d repeats since %v, want one since %v", p.repeats, p.begin.Sub(begin), later)
 		}
 	})
 }
