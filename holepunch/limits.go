@@ -128,7 +128,7 @@ func (l *limiter) begin(peer string) (*budget, error) {
 	}
 	l.attempts++
 	l.of[peer]++
-	return &budget{limiter: l, peer: peer, syns: l.peers.get(peer), sent: make(map[netip.Prefix]int)}, nil
+	return &budget{limiter: l, peer: peer, sent: make(map[netip.Prefix]int)}, nil
 }
 
 // offered counts a peer's OFFER, and returns an error that matches [ErrBusy] if it is one too many.
@@ -162,7 +162,6 @@ func (l *limiter) beginGuess() (end func(), err error) {
 type budget struct {
 	limiter *limiter
 	peer    string
-	syns    *rate.Limiter
 
 	mu   sync.Mutex
 	sent map[netip.Prefix]int // SYNs, by the customer whose address it is; the zero Prefix is a server of ours
@@ -258,7 +257,7 @@ type synLimit struct {
 
 // limiters returns those that a SYN has to pass.
 func (b *budget) limiters(to netip.Addr) []synLimit {
-	peer, host := synLimit{"PeerSYNs", b.syns}, synLimit{"HostSYNs", b.limiter.host}
+	peer, host := synLimit{"PeerSYNs", b.limiter.peers.get(b.peer)}, synLimit{"HostSYNs", b.limiter.host}
 	if !to.IsValid() {
 		return []synLimit{peer, host}
 	}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+	"github.com/simopen/go-libp2p-simopen/internal/tcptest"
 	"github.com/simopen/go-libp2p-simopen/stun"
 )
 
@@ -163,12 +164,7 @@ func startCoturn(b *testing.B) serving {
 	if err != nil {
 		b.Skip("no turnserver in PATH: install coturn")
 	}
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	at := addrPort(l)
-	_ = l.Close()
+	at := netip.MustParseAddrPort("127.0.0.1:" + tcptest.Free(b))
 	// Two threads for two cores, and nothing that costs it time: no log, no other listener.
 	cmd := exec.Command(exe, "-n", "--no-auth", "--listening-ip="+at.Addr().String(), "-p", strconv.Itoa(int(at.Port())),
 		"-m", "2", "--no-udp", "--no-tls", "--no-dtls", "--no-cli", "--log-file=/dev/null", "--no-stdout-log",

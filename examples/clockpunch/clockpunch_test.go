@@ -3,19 +3,17 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os/exec"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/examples/internal/program"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab"
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+	"github.com/simopen/go-libp2p-simopen/internal/tcptest"
 )
 
 func TestMain(m *testing.M) { program.Main(m, main) }
@@ -202,33 +200,12 @@ func wantFailure(t *testing.T, r program.Result, want string) {
 	}
 }
 
-// givenPorts are those that freePort has returned.
-var givenPorts sync.Map
-
-// freePort returns a port that is not in use. It is below those that systems choose, from 32768 up,
-// so that no connection of another program gets it meanwhile, and no other test does.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		port := strconv.Itoa(16384 + rand.N(16384))
-		if _, given := givenPorts.LoadOrStore(port, true); given {
-			continue
-		}
-		if l, err := net.Listen("tcp", ":"+port); err == nil {
-			l.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
-}
-
 func TestLoopback(t *testing.T) {
 	t.Parallel()
 	exe := program.Self(t)
 	t.Run("text", func(t *testing.T) {
 		t.Parallel()
-		a, b := freePort(t), freePort(t)
+		a, b := tcptest.Free(t), tcptest.Free(t)
 		flags := []string{"-every", "1s", "-n", "60"}
 		alice := program.Start(t, exec.Command(exe, append(flags, "-hello", "evil \x1b[31m\n", "-port", a, "127.0.0.1:"+b)...))
 		bob := program.Start(t, exec.Command(exe, append(flags, "-port", b, "127.0.0.1:"+a)...))
@@ -252,12 +229,12 @@ func TestLoopback(t *testing.T) {
 	})
 	t.Run("self", func(t *testing.T) {
 		t.Parallel()
-		port := freePort(t)
+		port := tcptest.Free(t)
 		wantFailure(t, program.Run(t, exec.Command(exe, "-every", "24h", "-port", port, "127.0.0.1:"+port)), "leads back to this program")
 	})
 	t.Run("interrupt", func(t *testing.T) {
 		t.Parallel()
-		p := program.Start(t, exec.Command(exe, "-every", "24h", "-port", freePort(t), "127.0.0.1:1"))
+		p := program.Start(t, exec.Command(exe, "-every", "24h", "-port", tcptest.Free(t), "127.0.0.1:1"))
 		p.Line("slot ")
 		p.Interrupt()
 		wantFailure(t, p.Wait(), "interrupted")
@@ -294,7 +271,7 @@ func TestLoopback(t *testing.T) {
 			l.Close()
 			<-served
 		}()
-		r := program.Run(t, exec.Command(exe, "-every", "1s", "-n", "1", "-port", freePort(t), l.Addr().String()))
+		r := program.Run(t, exec.Command(exe, "-every", "1s", "-n", "1", "-port", tcptest.Free(t), l.Addr().String()))
 		wantFailure(t, r, "something else than clockpunch answers")
 	})
 }

@@ -102,7 +102,7 @@ func (o *Opening) recordFailure(p *pair, took time.Duration, err error) {
 			if o.failed++; o.failed >= manyFailed {
 				o.setFail.Do(func() { close(o.failing) })
 			}
-			if o.crossing {
+			if o.crossing && !time.Now().Before(o.crossedAt) {
 				p.failed++
 				o.checkSpoiled()
 			}

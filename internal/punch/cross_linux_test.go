@@ -2,6 +2,7 @@ package punch
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -151,6 +152,52 @@ func TestSpoiled(t *testing.T) {
 			if crossed := pairs(0, 1) + pairs(1, 0); (crossed > 0) == tc.atCross {
 				t.Errorf("%d connects of crossed pairs", crossed)
 			}
+			cancel()
+			o.Wait()
+		})
+	}
+}
+
+// TestRefusedBeforeTheMoment: the initiator's second port begins before the moment of Cross. Where it
+// is refused it waits for that, and has all of its quick repeats then.
+func TestRefusedBeforeTheMoment(t *testing.T) {
+	t.Parallel()
+	for _, atCross := range []bool{false, true} {
+		t.Run(fmt.Sprint(atCross), func(t *testing.T) {
+			t.Parallel()
+			const later = 200 * time.Millisecond
+			ctx, cancel := context.WithCancel(testContext(t))
+			defer cancel()
+			here := []*side{newSide(t), newSide(t)}
+			there := []netip.AddrPort{tcptest.Refusing(t), tcptest.Refusing(t)}
+			seen, times := newConnects(), *quick
+			times.burstPause = time.Hour // what comes after the quick repeats is too late
+			o := Open(ctx, Round{
+				Ports:     []*tcpport.Port{here[0].port, here[1].port},
+				Remote:    []Candidate{{Kind: Reflexive, Addr: there[0]}, {Kind: Reflexive, Addr: there[1], Port: 1}},
+				Initiator: true,
+				AtCross:   atCross,
+				Trace:     seen.trace,
+				times:     &times,
+			})
+			second := func() int { return seen.of(here[1].port, there[0]) }
+			if atCross {
+				second = func() int { return seen.of(here[1].port, there[1]) }
+			} else {
+				until(t, "a connect is refused", func() bool { return seen.of(here[0].port, there[0]) > 1 })
+			}
+			o.Cross(0, later)
+			moment := time.Now().Add(later)
+			until(t, "the second port connects", func() bool { return second() > 0 })
+			before := second()
+			for time.Now().Before(moment) {
+				before = second()
+				time.Sleep(time.Millisecond)
+			}
+			if before > 5 { // one, and perhaps some about the moment
+				t.Errorf("%d connects before the moment", before)
+			}
+			until(t, "all quick repeats are made", func() bool { return second() > before+burst-2 })
 			cancel()
 			o.Wait()
 		})

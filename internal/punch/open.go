@@ -222,16 +222,16 @@ func (o *Opening) giveUp() {
 // manyFailed is more failed connects than most punches have between NATs that refuse SYNs.
 const manyFailed = quickRepeats
 
-// Failing returns a channel that is closed when many connects have ended by themselves, most of them
-// refused, or when no SYN could leave.
+// Failing returns a channel that is closed when many connects have ended by themselves, as those do
+// that are refused, or when no SYN could leave.
 func (o *Opening) Failing() <-chan struct{} { return o.failing }
 
 // Spoiled returns a channel that is closed when Cross was called a while ago, and each pair that is
-// connected through NATs in IPv4 has failed several times since then: SYNs are refused. NATs that let a pair
+// connected through NATs in IPv4 has failed several times since its moment: SYNs are refused. NATs that let a pair
 // in have let it in by then. Those that do not may keep a session for its 4-tuple.
 func (o *Opening) Spoiled() <-chan struct{} { return o.spoiled }
 
-// spoiledFailures is how often a spoiled pair has failed since Cross. Another pair is usually
+// spoiledFailures is how often a spoiled pair has failed since the moment of Cross. Another pair is usually
 // refused once: a side that repeats at once has a SYN on the way when the peer's arrives.
 const spoiledFailures = 3
 

@@ -13,8 +13,8 @@ type pair struct {
 	to      Candidate
 	wait    time.Duration // before the first connect
 	claim   *claim
-	begin   time.Time // of the first connect, or when repeats were last made quick again
-	repeats int       // since begin; by them pauses become longer
+	begin   time.Time // from when pauses count: see beginOf, and when repeats were last made quick again
+	repeats int       // since then; in a round AtCross all but a burst count as made
 	dropped int       // connections that were of no use
 	paid    bool      // the last connect has sent no SYN, and was paid for
 	stuck   bool      // a SYN could not leave
@@ -23,7 +23,7 @@ type pair struct {
 	unsent  backoff   // while no SYN can leave
 
 	crossed bool // begun by Cross, or later; o.mu guards it
-	failed  int  // connects since Cross that ended by themselves, on their way through the NATs; o.mu guards it
+	failed  int  // connects that ended by themselves since the moment of Cross, on their way through the NATs; o.mu guards it
 }
 
 func (p *pair) tuple() tuple { return tuple{p.port.Number(), p.to.Addr} }

@@ -36,7 +36,9 @@ const (
 	timerGrain = time.Millisecond
 )
 
-// pause waits after a failed connect until the next one is due.
+// pause waits after a connect that brought no connection, or one of no use, until the next is due.
+// Before the moment of CROSS it waits for that: NATs that refuse a SYN have to see the peer's as well,
+// and a host that is nearer than the relay by far would have no quick repeats left by then.
 func (o *Opening) pause(p *pair) {
 	o.mu.Lock()
 	if o.restarted.After(p.begin) {
@@ -44,8 +46,13 @@ func (o *Opening) pause(p *pair) {
 	}
 	again := o.again
 	o.mu.Unlock()
+	passed := time.Since(p.begin)
+	if passed < 0 {
+		sleep(o.ctx, -passed)
+		return
+	}
 	p.repeats++
-	sleepUnless(o.ctx, again, o.times.pause(p.to, p.repeats, time.Since(p.begin)))
+	sleepUnless(o.ctx, again, o.times.pause(p.to, p.repeats, passed))
 }
 
 // beginOf returns when a pair's connects begin. For a crossed pair that is the moment that both
@@ -73,8 +80,8 @@ func (o *Opening) restart(later time.Duration) {
 	})
 }
 
-// pause returns how long to wait after the n-th failed connect to a candidate, by the time that has
-// passed since the first connect began. Quick repeats are of no use where SYNs need not cross.
+// pause returns how long to wait before the n-th repeat of a connect to a candidate, by the time that
+// has passed since the pair began. Quick repeats are of no use where SYNs need not cross.
 // After quickRepeats, when one side is late or the path is lossy, they come in bursts.
 func (t *timings) pause(to Candidate, n int, passed time.Duration) time.Duration {
 	switch {
@@ -83,7 +90,7 @@ func (t *timings) pause(to Candidate, n int, passed time.Duration) time.Duration
 	case n == 1:
 		return 0 // there is no rhythm to break yet
 	case n <= quickRepeats || (n-quickRepeats)%burst != 1:
-		return coarse(rand.N(min(max(passed, 0)/quickShare, quickPause) + 1))
+		return coarse(rand.N(min(passed/quickShare, quickPause) + 1))
 	default:
 		return t.burstPause - passed%t.burstPause
 	}

@@ -99,7 +99,7 @@ func TestRestart(t *testing.T) {
 		const later = 50 * time.Millisecond
 		o := &Opening{ctx: t.Context(), times: defaultTimings, again: make(chan struct{})}
 		o.times.burstPause = time.Hour
-		p := &pair{to: Candidate{Kind: Reflexive}, begin: time.Now(), failed: quickRepeats}
+		p := &pair{to: Candidate{Kind: Reflexive}, begin: time.Now(), repeats: quickRepeats}
 		time.Sleep(24 * time.Hour)
 		begin := time.Now()
 		o.mu.Lock()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/simopen/go-libp2p-simopen/internal/natlab/labtest"
+	"github.com/simopen/go-libp2p-simopen/internal/tcptest"
 )
 
 func TestMain(m *testing.M) { labtest.Main(m, nil) }
@@ -130,9 +131,7 @@ func TestConnectSaysWhenTheTupleIsTaken(t *testing.T) {
 
 func TestConnectIsRefused(t *testing.T) {
 	t.Parallel()
-	p, q := newTestPort(t), newTestPort(t)
-	q.Close()
-	if _, err := p.Connect(testContext(t), q.addr); !IsRefused(err) {
+	if _, err := newTestPort(t).Connect(testContext(t), tcptest.Refusing(t)); !IsRefused(err) {
 		t.Errorf("connect to a closed port: %v, want a refusal", err)
 	}
 	if IsRefused(ErrTupleTaken) || IsRefused(nil) {

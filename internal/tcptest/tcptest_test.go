@@ -27,3 +27,17 @@ func TestRefusing(t *testing.T) {
 		t.Errorf("%v is free", a)
 	}
 }
+
+func TestFree(t *testing.T) {
+	a, b := Free(t), Free(t)
+	if a == b {
+		t.Errorf("%s twice", a)
+	}
+	for _, port := range []string{a, b} {
+		l, err := net.Listen("tcp4", "127.0.0.1:"+port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+	}
+}

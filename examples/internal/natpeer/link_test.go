@@ -12,6 +12,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+
+	"github.com/simopen/go-libp2p-simopen/internal/tcptest"
 )
 
 const someID = "12D3KooWNBgu298tLQiyYBJpGmbFWVTx1wj8m9GwceeeVUQpoqJQ"
@@ -44,7 +46,8 @@ func TestLinkFollowsRelay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRelay(t, key, "/ip4/127.0.0.1/tcp/0")
+	addr := "/ip4/127.0.0.1/tcp/" + tcptest.Free(t) // it is to be had again
+	r := newRelay(t, key, addr)
 	info := peer.AddrInfo{ID: r.ID(), Addrs: r.Addrs()}
 	member, caller := newHost(t, libp2p.NoListenAddrs, libp2p.EnableRelay()), newHost(t, libp2p.NoListenAddrs, libp2p.EnableRelay())
 
@@ -66,7 +69,6 @@ func TestLinkFollowsRelay(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	addr := r.Addrs()[0].String()
 	r.Close()
 	if err := <-reports; err == nil {
 		t.Fatal("the relay is gone, and that is no failure")

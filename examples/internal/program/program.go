@@ -96,6 +96,9 @@ func start(t testing.TB, cmd *exec.Cmd, begin func() error) *Process {
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill() // it may have ended
 		<-p.done
+		if strings.Contains(p.stderr.String(), "WARNING: DATA RACE") { // has no exit status if it was killed
+			t.Errorf("%s: data race", cmd.Path)
+		}
 		if t.Failed() {
 			t.Logf("%s\n%s%s", strings.Join(cmd.Args, " "), p.stdout.String(), p.stderr.String())
 		}

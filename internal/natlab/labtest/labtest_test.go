@@ -2,8 +2,10 @@ package labtest_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -19,6 +21,7 @@ func TestMain(m *testing.M) {
 		"echo":      echo,
 		"fail":      func(*labtest.Child) error { return errors.New("out of luck") },
 		"hang":      func(*labtest.Child) error { select {} },
+		"race":      race,
 	})
 }
 
@@ -53,6 +56,12 @@ func echo(c *labtest.Child) error {
 			return err
 		}
 	}
+}
+
+// race prints what the race detector does, and goes on.
+func race(*labtest.Child) error {
+	fmt.Fprintln(os.Stderr, "WARNING: DATA RACE")
+	select {}
 }
 
 func newHost(t *testing.T) *natlab.Host {
@@ -101,6 +110,28 @@ func TestProcFails(t *testing.T) {
 	var exit *exec.ExitError
 	if err := p.Wait(t); !errors.As(err, &exit) || exit.ExitCode() != 1 {
 		t.Errorf("got %v, want exit status 1", err)
+	}
+}
+
+// A recorder is a test that records its errors.
+type recorder struct {
+	testing.TB
+	errors chan string
+}
+
+func (r recorder) Errorf(format string, args ...any) { r.errors <- fmt.Sprintf(format, args...) }
+
+// TestProcRaces: a data race in a child is a failure of the test, though the child is killed.
+func TestProcRaces(t *testing.T) {
+	r := recorder{t, make(chan string, 1)}
+	labtest.Start(r, newHost(t), "race", nil)
+	select {
+	case got := <-r.errors:
+		if got != "alice/race: data race" {
+			t.Errorf("got %q", got)
+		}
+	case <-time.After(time.Minute):
+		t.Error("no error")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -23,6 +24,9 @@ const (
 	// say what it has waited for.
 	reserve = 2 * time.Second
 )
+
+// raceReport is how a report of the race detector begins.
+const raceReport = "WARNING: DATA RACE"
 
 // A Proc is a child process, seen from its parent.
 type Proc struct {
@@ -192,12 +196,17 @@ func (p *Proc) readEvents(t testing.TB, r io.Reader) {
 	}
 }
 
+// log logs lines of the child's standard error. The test fails if one is of the race detector: most
+// children are killed, and so have no exit status that shows a race.
 func (p *Proc) log(t testing.TB, r io.Reader) {
 	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadString('\n')
 		if line != "" {
 			t.Logf("%s: %s", p.name, line)
+		}
+		if strings.HasPrefix(line, raceReport) {
+			t.Errorf("%s: data race", p.name)
 		}
 		if err != nil {
 			return
