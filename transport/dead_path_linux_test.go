@@ -35,13 +35,17 @@ func (h *labHost) pour(ctx context.Context, cmd command) any {
 		return failed(err)
 	}
 	data := make([]byte, 1<<20)
-	_, err = s.Write(data)
+	if _, err := s.Write(data); err != nil {
+		return failed(err)
+	}
 	go func() {
-		for err == nil {
-			_, err = s.Write(data)
+		for {
+			if _, err := s.Write(data); err != nil {
+				return
+			}
 		}
 	}()
-	return failed(err)
+	return outcome{}
 }
 
 // lost waits until the direct connections that are there now have ended.
