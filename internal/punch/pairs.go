@@ -15,6 +15,7 @@ type pair struct {
 	claim   *claim
 	begin   time.Time // from when pauses count: see beginOf, and when repeats were last made quick again
 	repeats int       // since then; in a round AtCross all but a burst count as made
+	early   int       // repeats before then
 	dropped int       // connections that were of no use
 	paid    bool      // the last connect has sent no SYN, and was paid for
 	stuck   bool      // a SYN could not leave

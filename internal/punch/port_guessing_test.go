@@ -25,8 +25,9 @@ func TestGuess(t *testing.T) {
 	closed := tcptest.Refusing(t)
 	offers.round.Guess, offers.round.times = OfferPorts, &times
 	guesses.round.Guess, guesses.round.times = GuessPorts, &times
+	// Strangers' ports are tried as well, which accept and say nothing.
 	guessed := closed
-	if runtime.GOOS == "linux" { // which has all of 127.0.0.0/8, so that other tests' ports are not tried
+	if runtime.GOOS == "linux" { // which has all of 127.0.0.0/8: what listens at 127.0.0.1 alone is not tried
 		guessed = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.77"), closed.Port())
 	}
 	offers.open(ctx, closed)

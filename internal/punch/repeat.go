@@ -37,8 +37,10 @@ const (
 )
 
 // pause waits after a connect that brought no connection, or one of no use, until the next is due.
-// Before the moment of CROSS it waits for that: NATs that refuse a SYN have to see the peer's as well,
-// and a host that is nearer than the relay by far would have no quick repeats left by then.
+//
+// Before the moment of CROSS it repeats at once, a burst at most, in case the moment is estimated too
+// late. Then it waits for the moment: where the peer is much nearer than the relay, no quick repeats
+// would be left by then. The last fraction of a millisecond is too short to wait.
 func (o *Opening) pause(p *pair) {
 	o.mu.Lock()
 	if o.restarted.After(p.begin) {
@@ -48,7 +50,9 @@ func (o *Opening) pause(p *pair) {
 	o.mu.Unlock()
 	passed := time.Since(p.begin)
 	if passed < 0 {
-		sleep(o.ctx, -passed)
+		if p.early++; p.early > burst {
+			sleep(o.ctx, (-passed).Truncate(timerGrain))
+		}
 		return
 	}
 	p.repeats++

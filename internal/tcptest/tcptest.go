@@ -46,17 +46,17 @@ func Refusing(t testing.TB) netip.AddrPort {
 	l.Close()
 	// A process that another test starts holds a copy of the listener until it executes its program.
 	patient := net.Dialer{Timeout: time.Second}
-	for range 1000 { // 10 s
-		c, err := patient.Dial("tcp4", l.Addr().String())
+	for begin := time.Now(); time.Since(begin) < 10*time.Second; time.Sleep(10 * time.Millisecond) {
+		var c net.Conn
+		c, err = patient.Dial("tcp4", l.Addr().String())
 		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, wsaECONNREFUSED) {
 			return l.Addr().(*net.TCPAddr).AddrPort()
 		}
 		if err == nil {
 			c.Close()
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatal("a closed listener still accepts connections")
+	t.Fatalf("%v does not refuse connections, though its listener is closed: %v", l.Addr(), err)
 	return netip.AddrPort{}
 }
 

@@ -27,6 +27,8 @@ const (
 	killAfter = 3 * time.Second
 
 	maxComplaint = 4 << 10 // bytes
+
+	raceStatus = 66 // the exit status of a program in which the race detector has found something
 )
 
 // A Role is what an actor's process has to do.
@@ -93,6 +95,9 @@ func Start[M any](ctx context.Context, start func(*exec.Cmd) error, r Role) (*Ac
 		defer close(a.ended)
 		a.listen(ctx, stdout)
 		err := cmd.Wait()
+		if cmd.ProcessState.ExitCode() == raceStatus { // also where nobody asks how it ended
+			_, _ = os.Stderr.Write(complaint.text)
+		}
 		if said := complaint.firstLine(); said != "" {
 			a.err = fmt.Errorf("%s: %s", a.name, said)
 		} else {

@@ -3,7 +3,9 @@ package actor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -24,6 +26,10 @@ func play(ctx context.Context, self *Self) error {
 	}
 	if prefix == "" {
 		return errors.New("no prefix\nand more that is of no use")
+	}
+	if prefix == "race" { // ends as a process with a data race does
+		fmt.Fprintln(os.Stderr, "WARNING: DATA RACE")
+		os.Exit(raceStatus)
 	}
 	for {
 		var word string
@@ -73,5 +79,22 @@ func TestComplaint(t *testing.T) {
 	a := start(t, t.Context(), "")
 	if _, err := a.Next(t.Context()); err == nil || !strings.HasSuffix(err.Error(), "echo: no prefix") {
 		t.Errorf("got %v, want the first line of what the actor complains of", err)
+	}
+}
+
+// TestRace: the report of a data race reaches the standard error, though the actor was to end.
+func TestRace(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	own := os.Stderr
+	os.Stderr = w
+	start(t, t.Context(), "race").Stop()
+	os.Stderr = own
+	w.Close()
+	if said, err := io.ReadAll(r); err != nil || !strings.Contains(string(said), "DATA RACE") {
+		t.Errorf("got %q, %v", said, err)
 	}
 }
