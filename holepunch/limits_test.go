@@ -158,23 +158,21 @@ func TestForgetting(t *testing.T) {
 // TestForgottenPeer: attempts of a peer share its SYNs, also if it was forgotten between their
 // beginnings.
 func TestForgottenPeer(t *testing.T) {
-	l := newLimiter(Limits{PeerSYNs: Rate{1, 0.001}, HostAttempts: minSweep + 3})
-	begin := func(peer string) *budget {
-		t.Helper()
-		b, err := l.begin(peer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
+	l := newLimiter(Limits{PeerSYNs: Rate{1, 0.001}})
+	first, err := l.begin("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, peer := range many("p", minSweep+1) { // so many that peers who owe nothing are forgotten
+		l.peers.get(peer)
+	}
+	second, err := l.begin("a")
+	if err != nil {
+		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	to := netip.MustParseAddr("46.0.0.1")
-	first := begin("a")
-	for _, peer := range many("p", minSweep+1) { // so many that peers who owe nothing are forgotten
-		l.peers.get(peer)
-	}
-	second := begin("a")
 	if err := second.Spend(ctx, to); err != nil {
 		t.Fatal(err)
 	}

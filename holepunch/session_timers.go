@@ -13,7 +13,7 @@ type timer uint8
 
 const (
 	attemptTimer timer = iota // the whole attempt
-	answerTimer               // until the OFFER or ANSWER is overdue; where FLIGHT could not be sent, until the peer's reason is
+	answerTimer               // until the OFFER or ANSWER is overdue, or the reason of a peer that takes no FLIGHT
 	flightTimer               // until FLIGHT may leave
 	trailerTimer              // until the TRAILER
 	crossTimer                // until CROSS, see punch.CrossDelay

@@ -158,8 +158,8 @@ func TestSpoiled(t *testing.T) {
 	}
 }
 
-// TestRefusedBeforeTheMoment: the initiator's second port begins before the moment of Cross. Where it
-// is refused it repeats a burst, waits for the moment, and has all of its quick repeats then.
+// TestRefusedBeforeTheMoment: the initiator's second port begins before the moment of Cross. Where
+// it is refused it repeats a burst, waits for the moment, and has all of its quick repeats then.
 func TestRefusedBeforeTheMoment(t *testing.T) {
 	t.Parallel()
 	for _, atCross := range []bool{false, true} {

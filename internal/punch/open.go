@@ -227,12 +227,13 @@ const manyFailed = quickRepeats
 func (o *Opening) Failing() <-chan struct{} { return o.failing }
 
 // Spoiled returns a channel that is closed when Cross was called a while ago, and each pair that is
-// connected through NATs in IPv4 has failed several times since its moment: SYNs are refused. NATs that let a pair
-// in have let it in by then. Those that do not may keep a session for its 4-tuple.
+// connected through NATs in IPv4 has failed several times since its moment: SYNs are refused. NATs
+// that let a pair in have let it in by then. Those that do not may keep a session for its 4-tuple.
 func (o *Opening) Spoiled() <-chan struct{} { return o.spoiled }
 
-// spoiledFailures is how often a spoiled pair has failed since the moment of Cross. Another pair is usually
-// refused once: a side that repeats at once has a SYN on the way when the peer's arrives.
+// spoiledFailures is how often a spoiled pair has failed since the moment of Cross. Another pair
+// is usually refused once: a side that repeats at once has a SYN on the way when the peer's
+// arrives.
 const spoiledFailures = 3
 
 // checkSpoiled closes the channel that Spoiled returns, if it is to be closed. o.mu is held.

@@ -13,7 +13,7 @@ type pair struct {
 	to      Candidate
 	wait    time.Duration // before the first connect
 	claim   *claim
-	begin   time.Time // from when pauses count: see beginOf, and when repeats were last made quick again
+	begin   time.Time // from when pauses count: beginOf, or when repeats were made quick again
 	repeats int       // since then; in a round AtCross all but a burst count as made
 	early   int       // repeats before then
 	dropped int       // connections that were of no use
@@ -24,7 +24,7 @@ type pair struct {
 	unsent  backoff   // while no SYN can leave
 
 	crossed bool // begun by Cross, or later; o.mu guards it
-	failed  int  // connects that ended by themselves since the moment of Cross, on their way through the NATs; o.mu guards it
+	failed  int  // connects through NATs that ended by themselves since the moment of Cross; o.mu guards it
 }
 
 func (p *pair) tuple() tuple { return tuple{p.port.Number(), p.to.Addr} }

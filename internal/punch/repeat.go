@@ -38,9 +38,9 @@ const (
 
 // pause waits after a connect that brought no connection, or one of no use, until the next is due.
 //
-// Before the moment of CROSS it repeats at once, a burst at most, in case the moment is estimated too
-// late. Then it waits for the moment: where the peer is much nearer than the relay, no quick repeats
-// would be left by then. The last fraction of a millisecond is too short to wait.
+// Before the moment of CROSS it repeats at once, a burst at most, in case the moment is estimated
+// too late. Then it waits for the moment: where the peer is much nearer than the relay, no quick
+// repeats would be left by then. The last fraction of a millisecond is too short to wait.
 func (o *Opening) pause(p *pair) {
 	o.mu.Lock()
 	if o.restarted.After(p.begin) {
@@ -84,8 +84,8 @@ func (o *Opening) restart(later time.Duration) {
 	})
 }
 
-// pause returns how long to wait before the n-th repeat of a connect to a candidate, by the time that
-// has passed since the pair began. Quick repeats are of no use where SYNs need not cross.
+// pause returns how long to wait before the n-th repeat of a connect to a candidate, by the time
+// that has passed since the pair began. Quick repeats are of no use where SYNs need not cross.
 // After quickRepeats, when one side is late or the path is lossy, they come in bursts.
 func (t *timings) pause(to Candidate, n int, passed time.Duration) time.Duration {
 	switch {

@@ -44,7 +44,7 @@ func Refusing(t testing.TB) netip.AddrPort {
 		}
 	}
 	l.Close()
-	// A process that another test starts holds a copy of the listener until it executes its program.
+	// A process that another test starts holds a copy of the listener until it runs its program.
 	patient := net.Dialer{Timeout: time.Second}
 	for begin := time.Now(); time.Since(begin) < 10*time.Second; time.Sleep(10 * time.Millisecond) {
 		var c net.Conn

@@ -14,8 +14,8 @@ func TestRefusing(t *testing.T) {
 		c.Close()
 		t.Errorf("connected to %v", a)
 	}
-	// A listener may name the port, but is not given it. That is so while it cannot be bound without
-	// SO_REUSEADDR, as by what connects from it.
+	// A listener may name the port, but is not given it. That is so while it cannot be bound
+	// without SO_REUSEADDR, as by what connects from it.
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ const (
 
 	maxComplaint = 4 << 10 // bytes
 
-	raceStatus = 66 // the exit status of a program in which the race detector has found something
+	raceStatus = 66 // exit status of a program with a data race, as the race detector has it
 )
 
 // A Role is what an actor's process has to do.

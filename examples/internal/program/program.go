@@ -96,7 +96,8 @@ func start(t testing.TB, cmd *exec.Cmd, begin func() error) *Process {
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill() // it may have ended
 		<-p.done
-		if strings.Contains(p.stderr.String(), "WARNING: DATA RACE") { // the exit status of a program that was killed does not show it
+		// The exit status of a program that was killed does not show it.
+		if strings.Contains(p.stderr.String(), "WARNING: DATA RACE") {
 			t.Errorf("%s: data race", cmd.Path)
 		}
 		if t.Failed() {
